@@ -1,0 +1,117 @@
+/** What a code means to the process: exit status (README.md, "Exit codes") and retry. */
+export interface ErrorCodeFacts {
+  readonly exit: number;
+  readonly retryable: boolean;
+  /** One line for docs/errors.md. */
+  readonly meaning: string;
+}
+
+const fatal = (exit: number, meaning: string): ErrorCodeFacts => ({
+  exit,
+  retryable: false,
+  meaning,
+});
+const passing = (exit: number, meaning: string): ErrorCodeFacts => ({
+  exit,
+  retryable: true,
+  meaning,
+});
+
+/** Every code Tidemark can raise. A code is never renamed or used again for something else. */
+export const ERROR_CODES = {
+  // Usage and configuration
+  TM_USAGE: fatal(2, 'a flag, argument or call is wrong'),
+  TM_CONFIG: fatal(2, 'the configuration file is wrong'),
+  TM_TIME_SYNTAX: fatal(2, 'a time is not written as Tidemark reads it'),
+  TM_INTERNAL: fatal(1, 'a fault of Tidemark itself'),
+  TM_LIMIT: fatal(1, 'a configured maximum was reached'),
+  TM_NOT_FOUND: fatal(10, 'an instance, backup, restore or object does not exist'),
+  TM_EXISTS: fatal(2, 'the thing to be made exists'),
+  TM_BUSY: fatal(11, 'the same work is under way'),
+  TM_CANCELLED: fatal(130, 'stopped by the user'),
+  // RESP
+  TM_RESP_PROTOCOL: fatal(1, 'bytes on a connection are not RESP'),
+  TM_RESP_LIMIT: fatal(1, 'a RESP length is over the limit'),
+  TM_RESP_TRUNCATED: fatal(1, 'a RESP value ends too early'),
+  // RDB
+  TM_RDB_MAGIC: fatal(14, 'not an RDB file'),
+  TM_RDB_VERSION: fatal(14, 'an RDB version that is not known'),
+  TM_RDB_TYPE: fatal(14, 'a value type that is not known'),
+  TM_RDB_OPCODE: fatal(14, 'an opcode that is not known or stands in a wrong place'),
+  TM_RDB_LENGTH: fatal(14, 'a length that is not well encoded'),
+  TM_RDB_LIMIT: fatal(14, 'a length in an RDB over the limit'),
+  TM_RDB_TRUNCATED: fatal(14, 'an RDB that ends too early'),
+  TM_RDB_TRAILING: fatal(14, 'bytes after the end of an RDB'),
+  TM_RDB_CHECKSUM: fatal(14, 'an RDB whose CRC64 does not hold'),
+  TM_RDB_REWRITE: fatal(1, 'a value that the wanted rewrite cannot change'),
+  // AOF
+  TM_AOF_MANIFEST: fatal(1, 'an AOF manifest that is not well formed'),
+  TM_AOF_PROTOCOL: fatal(14, 'a command log that is not well formed'),
+  TM_AOF_LIMIT: fatal(14, 'a length in a command log over the limit'),
+  TM_AOF_TRUNCATED: fatal(14, 'a command log that ends within a command'),
+  TM_AOF_DIR: fatal(2, 'the AOF folder cannot be used'),
+  TM_AOF_OFF: fatal(2, 'the append-only file is switched off'),
+  TM_AOF_BASE: fatal(2, 'an AOF base in a form that cannot be captured'),
+  // Node
+  TM_NODE_UNREACHABLE: passing(16, 'a server cannot be reached'),
+  TM_NODE_AUTH: fatal(1, 'a server refuses the user or password'),
+  TM_NODE_RIGHTS: fatal(1, 'a server denies a command that is needed'),
+  TM_NODE_REPLY: fatal(1, 'a server answered what was not expected'),
+  TM_NODE_VERSION: fatal(1, 'a server version that cannot be used here'),
+  // Target of a restore
+  TM_TARGET_NOT_EMPTY: fatal(15, 'the target holds data'),
+  TM_TARGET_REPLICAS: fatal(1, 'the target has replicas or is under Sentinel'),
+  TM_TARGET_CLUSTER: fatal(1, 'the target runs in cluster mode'),
+  TM_TARGET_DATABASES: fatal(1, 'the target has too few databases'),
+  TM_TARGET_RDB_VERSION: fatal(1, 'the target cannot load this RDB version'),
+  TM_TARGET_MODULES: fatal(1, 'the target lacks a module'),
+  TM_TARGET_MEMORY: fatal(1, 'the target would evict or lacks memory'),
+  TM_TARGET_SETTING: fatal(1, 'a setting of the target stands in the way'),
+  TM_TARGET_LOST: fatal(1, 'the target left or failed during the restore'),
+  TM_TARGET_REPLAY: fatal(1, 'the target refused a command of the replay'),
+  TM_FEED: fatal(1, 'the replication feed failed'),
+  TM_FEED_LISTEN: fatal(1, 'the feed cannot listen'),
+  TM_SERVER_START: fatal(1, 'a server that was to be started did not come up'),
+  // Sealed container
+  TM_SEAL_FORMAT: fatal(14, 'an object is not a sealed container or its header is wrong'),
+  TM_SEAL_IDENTITY: fatal(14, 'an object is not the one that was asked for'),
+  TM_SEAL_COMMITMENT: fatal(14, 'the data key does not fit the object'),
+  TM_SEAL_CHUNK: fatal(14, 'a chunk of an object was changed'),
+  TM_SEAL_TRUNCATED: fatal(14, 'an object ends too early'),
+  TM_SEAL_DIGEST: fatal(14, 'the digest of an object is not the one in the log'),
+  TM_SEAL_LIMIT: fatal(14, 'an object is over a limit of the format'),
+  // Keys
+  TM_KEY_MISSING: fatal(12, 'a key is not in the key ring'),
+  TM_KEY_WRONG: fatal(12, 'a wrapped key does not open with this key ring'),
+  TM_KEY_RING: fatal(12, 'the key ring is missing, damaged or open to others'),
+  TM_KEY_DENIED: fatal(12, 'the key service refused'),
+  // Store
+  TM_STORE_URL: fatal(2, 'a store address that cannot be used'),
+  TM_STORE_KEY: fatal(1, 'an object key that is not allowed'),
+  TM_STORE_IO: passing(16, 'the store failed'),
+  TM_STORE_FULL: fatal(1, 'the store has no room'),
+  TM_STORE_MISSING: fatal(14, 'an object that the log names is not in the store'),
+  TM_STORE_RANGE: fatal(14, 'an object is shorter than the range that was asked for'),
+  // Archive formats
+  TM_SEGMENT_FORMAT: fatal(14, 'a segment is not well formed'),
+  TM_SNAPSHOT_FORMAT: fatal(14, 'a snapshot object is not well formed'),
+  // Log and catalog
+  TM_LOG_FORMAT: fatal(14, 'a log entry is not well formed'),
+  TM_LOG_AUTH: fatal(14, 'a log entry was not written with the log key'),
+  TM_LOG_CHAIN: fatal(14, 'a log entry does not follow the one before it'),
+  TM_LOG_GAP: fatal(14, 'a log entry is missing'),
+  TM_LOG_CONFLICT: fatal(11, 'another writer wrote this log entry'),
+  TM_LOG_OWNER: fatal(11, 'another archiver owns this writer log'),
+  TM_LOG_STATE: fatal(1, 'an event that is not allowed in this state'),
+  TM_CATALOG_DB: fatal(1, 'the catalog database failed'),
+  // Planning
+  TM_TIME_NOT_RESTORABLE: fatal(13, 'the wanted second is not restorable'),
+  TM_OFFSET_NOT_RESTORABLE: fatal(13, 'the wanted offset is not restorable'),
+  // Archiver
+  TM_SPOOL: fatal(1, 'the spool failed or is full'),
+  TM_ARCHIVER_DOWN: fatal(16, 'the archiver is not running'),
+  TM_ARCHIVER_REPLY: fatal(1, 'the archiver refused'),
+} as const satisfies Record<string, ErrorCodeFacts>;
+
+/** A permanent error code. */
+export type ErrorCode = keyof typeof ERROR_CODES;

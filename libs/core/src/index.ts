@@ -1,0 +1,18 @@
+export { ERROR_CODES, type ErrorCode, type ErrorCodeFacts } from './errors/codes.ts';
+export {
+  CatalogError,
+  FormatError,
+  IntegrityError,
+  KeyError,
+  NodeError,
+  PlanError,
+  StoreError,
+  TidemarkError,
+  UsageError,
+  type ErrorContext,
+  type ErrorDetails,
+} from './errors/tidemark-error.ts';
+export type { Clock } from './ports/clock.ts';
+export type { Random } from './ports/random.ts';
+export { bytesOf, collectBytes, type ByteSource } from './flow/bytes.ts';
+export { isSafeName, makeId } from './ids.ts';
