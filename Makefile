@@ -1,0 +1,56 @@
+# Every target installs what it needs: npm packages from the lockfile, a redis-server when none is
+# on PATH (apt as root; otherwise a message that says what to install).
+SHELL := /bin/bash
+.DEFAULT_GOAL := build
+NODE_PREFIX := $(shell dirname "$$(dirname "$$(readlink -f "$$(command -v node)")")")
+# Native modules fall back to node-gyp where no prebuilt binary can be fetched; it takes Node's
+# headers from beside the node binary when they are there.
+ifneq ($(wildcard $(NODE_PREFIX)/include/node/node_api.h),)
+export npm_config_nodedir := $(NODE_PREFIX)
+endif
+BIN := node_modules/.bin
+STAMP := node_modules/.tidemark-installed
+PART := scripts/part.sh
+
+.PHONY: build test check bench soak demo clean install redis
+
+install: $(STAMP)
+$(STAMP): package-lock.json package.json
+	@command -v node >/dev/null || { echo "node >= 20.20 is needed: https://nodejs.org" >&2; exit 1; }
+	npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
+
+redis:
+	@scripts/install-redis.sh
+
+build: install
+	@$(BIN)/tsc -b
+
+check: install
+	@$(PART) format $(BIN)/prettier --check --log-level warn .
+	@$(PART) types $(BIN)/tsc -b
+	@$(PART) lint $(BIN)/eslint --cache --cache-location build/eslint --max-warnings 0 .
+	@$(PART) imports $(BIN)/depcruise --config .dependency-cruiser.cjs --output-type err libs services test
+	@$(PART) dead-code $(BIN)/knip
+	@$(PART) tidy node scripts/tidy.mjs
+
+test: install redis
+	@rm -f build/parts.txt
+	@$(MAKE) --no-print-directory check
+	@$(PART) unit $(BIN)/vitest run --project unit
+	@$(PART) property $(BIN)/vitest run --project property
+	@$(PART) integration $(BIN)/vitest run --project integration
+	@$(PART) end-to-end $(BIN)/vitest run --project e2e
+	@echo; echo "what each part took:"; cat build/parts.txt
+
+soak: build redis
+	@$(BIN)/vitest run --project soak
+
+demo: build redis
+	@node build/test/demo/demo.js
+
+bench: build redis
+	@node --expose-gc build/test/bench/main.js
+
+clean:
+	rm -rf build node_modules libs/*/dist services/*/dist .cache
