@@ -1,6 +1,7 @@
 // Direction of the parts (docs/adr/0001): a folder imports only what stands above it in this list.
 const order = [
   'libs/core',
+  'libs/system',
   'libs/resp',
   'libs/rdb',
   'libs/aof',
