@@ -1,0 +1,269 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { constants } from 'node:fs';
+import { chmod, mkdir, open, rm } from 'node:fs/promises';
+import { createServer, type NetConnectOpts } from 'node:net';
+import { join, resolve } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { NodeError } from '@tidemark/core';
+import { encodeConfigFile } from './config-file.ts';
+import { pingOnce } from './ping.ts';
+
+const LOOPBACK = '127.0.0.1';
+const START_ATTEMPTS_MAX = 5;
+const LOG_TAIL_BYTES = 4096;
+/** Longest path of a unix socket on Linux without the final zero byte (sockaddr_un). */
+const SOCKET_PATH_BYTES_MAX = 107;
+
+/** How a server is to be started. */
+export interface StartServerOptions {
+  /** Program; default `redis-server` on the PATH. */
+  readonly binary?: string;
+  /** Data folder; made 0700 when absent. Holds also `server.conf`, `server.log`, `server.sock`. */
+  readonly dir: string;
+  /** TCP port on the bound address; 0 (default) takes a free one. */
+  readonly port?: number;
+  /** Further arguments. They are visible to every user of the machine: never a password. */
+  readonly args?: readonly string[];
+  /** Settings as `CONFIG SET` takes them, written to a file with mode 0600; a list repeats one. */
+  readonly config?: Readonly<Record<string, string | readonly string[]>>;
+  /** Listen also on `server.sock` (mode 0700) in the folder. */
+  readonly unixSocket?: boolean;
+  /** Whether the server lives on when this process ends. Default false. */
+  readonly detached?: boolean;
+  /** How long it may take until PING is answered, loading included. Default 60,000 ms. */
+  readonly readyTimeoutMs?: number;
+}
+
+/** How a server process ended. */
+export interface ServerExit {
+  readonly code: number | null;
+  readonly signal: string | null;
+}
+
+/** A server process that this process started. Disposing stops it. */
+export interface ServerProcess extends AsyncDisposable {
+  readonly pid: number;
+  readonly host: string;
+  readonly port: number;
+  readonly socketPath: string | null;
+  readonly dir: string;
+  readonly logPath: string;
+  /** Resolves when the process has ended, whatever the reason. */
+  readonly exited: Promise<ServerExit>;
+  /** Last 4 KiB of what the server wrote. */
+  logTail(): Promise<string>;
+  /** SIGTERM, then SIGKILL after `graceMs` (default 10,000); resolves when the process is gone. */
+  stop(graceMs?: number): Promise<ServerExit>;
+  /** SIGKILL; resolves when the process is gone. */
+  kill(): Promise<ServerExit>;
+}
+
+/**
+ * Starts a server and waits until it answers PING.
+ *
+ * It binds the loopback unless `config.bind` says otherwise and saves no RDB by itself unless
+ * `config.save` says so. Passwords belong into `config`: that file is 0600 and never on the
+ * command line.
+ * @throws NodeError `TM_SERVER_START` with the end of the server's log in `context.log`; no process
+ *   is left behind.
+ */
+export async function startServer(options: StartServerOptions): Promise<ServerProcess> {
+  const dir = resolve(options.dir);
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  for (let attempt = 1; ; attempt++) {
+    const port = options.port === undefined || options.port === 0 ? await freePort() : options.port;
+    try {
+      return await startOn(port, dir, options);
+    } catch (error) {
+      const clash = error instanceof NodeError && /address already in use/i.test(logOf(error));
+      const mayRetry = options.port === undefined || options.port === 0;
+      if (!clash || !mayRetry || attempt >= START_ATTEMPTS_MAX) throw error;
+    }
+  }
+}
+
+function logOf(error: NodeError): string {
+  return typeof error.context.log === 'string' ? error.context.log : '';
+}
+
+/** A port that was free a moment ago; the caller retries when somebody else was faster. */
+function freePort(): Promise<number> {
+  return new Promise((resolvePort, reject) => {
+    const probe = createServer();
+    probe.on('error', reject);
+    probe.listen(0, LOOPBACK, () => {
+      const address = probe.address();
+      const port = typeof address === 'object' && address !== null ? address.port : 0;
+      probe.close(() => resolvePort(port));
+    });
+  });
+}
+
+async function startOn(
+  port: number,
+  dir: string,
+  options: StartServerOptions,
+): Promise<ServerProcess> {
+  const socketPath = options.unixSocket === true ? join(dir, 'server.sock') : null;
+  if (socketPath !== null && Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX) {
+    throw new NodeError('TM_SERVER_START', 'the path of the unix socket is too long', {
+      context: { bytes: Buffer.byteLength(socketPath), bytesMax: SOCKET_PATH_BYTES_MAX },
+      hint: 'choose a folder with a shorter path',
+    });
+  }
+  const configPath = join(dir, 'server.conf');
+  const logPath = join(dir, 'server.log');
+  await writePrivate(
+    configPath,
+    encodeConfigFile({
+      bind: LOOPBACK,
+      port: String(port),
+      dir,
+      daemonize: 'no',
+      save: '',
+      ...(socketPath === null ? {} : { unixsocket: socketPath, unixsocketperm: '700' }),
+      ...options.config,
+    }),
+  );
+  const log = await open(
+    logPath,
+    constants.O_WRONLY | constants.O_CREAT | constants.O_APPEND | constants.O_NOFOLLOW,
+    0o600,
+  );
+  const logStart = (await log.stat()).size;
+  let child: ChildProcess;
+  try {
+    child = spawn(options.binary ?? 'redis-server', [configPath, ...(options.args ?? [])], {
+      cwd: dir,
+      detached: options.detached === true,
+      stdio: ['ignore', log.fd, log.fd],
+    });
+  } finally {
+    await log.close();
+  }
+  const server = new SpawnedServer({ child, port, socketPath, dir, logPath, logStart });
+  if (options.detached === true) child.unref();
+  await server.waitReady(options.readyTimeoutMs ?? 60_000);
+  return server;
+}
+
+async function writePrivate(path: string, text: string): Promise<void> {
+  await rm(path, { force: true });
+  const file = await open(path, 'wx', 0o600);
+  try {
+    await file.writeFile(text);
+  } finally {
+    await file.close();
+  }
+  await chmod(path, 0o600);
+}
+
+interface SpawnedFacts {
+  readonly child: ChildProcess;
+  readonly port: number;
+  readonly socketPath: string | null;
+  readonly dir: string;
+  readonly logPath: string;
+  readonly logStart: number;
+}
+
+class SpawnedServer implements ServerProcess {
+  readonly host = LOOPBACK;
+  readonly pid: number;
+  readonly port: number;
+  readonly socketPath: string | null;
+  readonly dir: string;
+  readonly logPath: string;
+  readonly exited: Promise<ServerExit>;
+  private readonly child: ChildProcess;
+  private readonly logStart: number;
+  private ended: ServerExit | null = null;
+  private failure: Error | null = null;
+
+  constructor(facts: SpawnedFacts) {
+    this.child = facts.child;
+    this.pid = facts.child.pid ?? -1;
+    this.port = facts.port;
+    this.socketPath = facts.socketPath;
+    this.dir = facts.dir;
+    this.logPath = facts.logPath;
+    this.logStart = facts.logStart;
+    this.exited = new Promise((resolveExit) => {
+      const finish = (exit: ServerExit): void => {
+        this.ended = exit;
+        resolveExit(exit);
+      };
+      facts.child.on('exit', (code, signal) => finish({ code, signal }));
+      facts.child.on('error', (error) => {
+        this.failure = error;
+        if (facts.child.pid === undefined) finish({ code: null, signal: null });
+      });
+    });
+  }
+
+  async waitReady(timeoutMs: number): Promise<void> {
+    const target: NetConnectOpts =
+      this.socketPath === null ? { host: this.host, port: this.port } : { path: this.socketPath };
+    const deadline = performance.now() + timeoutMs;
+    for (let pauseMs = 5; ; pauseMs = Math.min(100, pauseMs * 2)) {
+      await Promise.race([delay(pauseMs), this.exited]);
+      if (this.ended !== null) throw await this.startError('the server ended while it started');
+      if ((await pingOnce(target, 1000)) === 'ready') return;
+      if (performance.now() > deadline) {
+        const error = await this.startError('the server did not answer in time');
+        await this.kill();
+        throw error;
+      }
+    }
+  }
+
+  private async startError(message: string): Promise<NodeError> {
+    const missing =
+      this.failure !== null && 'code' in this.failure && this.failure.code === 'ENOENT';
+    return new NodeError('TM_SERVER_START', message, {
+      context: {
+        port: this.port,
+        code: this.ended?.code ?? null,
+        signal: this.ended?.signal ?? null,
+        log: await this.logTail(),
+      },
+      hint: missing
+        ? 'the server program was not found; install it or name it'
+        : `see ${this.logPath}`,
+      cause: this.failure ?? undefined,
+    });
+  }
+
+  async logTail(): Promise<string> {
+    const file = await open(this.logPath, 'r');
+    try {
+      const { size } = await file.stat();
+      const start = Math.max(this.logStart, size - LOG_TAIL_BYTES);
+      const tail = Buffer.alloc(Math.max(0, size - start));
+      const { bytesRead } = await file.read(tail, 0, tail.length, start);
+      return tail.toString('utf8', 0, bytesRead);
+    } finally {
+      await file.close();
+    }
+  }
+
+  async stop(graceMs = 10_000): Promise<ServerExit> {
+    if (this.ended !== null) return this.ended;
+    this.child.kill('SIGTERM');
+    const timer = setTimeout(() => this.child.kill('SIGKILL'), graceMs);
+    try {
+      return await this.exited;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  async kill(): Promise<ServerExit> {
+    if (this.ended === null) this.child.kill('SIGKILL');
+    return this.exited;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+}
