@@ -1,1 +1,32 @@
-export {};
+export type {
+  Heartbeat,
+  HoleReason,
+  NodeFactsStored,
+  ObjectRef,
+  OwnerClaimed,
+  RdbSummaryJson,
+  Released,
+  SegmentHeader,
+  SegmentStored,
+  SnapshotStored,
+  StreamState,
+  TailCursorJson,
+  TimelineClosed,
+  TimelineOpened,
+  WriterEvent,
+  WriterEventType,
+} from './model/events.ts';
+export type {
+  BackupPolicy,
+  InstanceCreated,
+  InstanceEvent,
+  InstanceEventType,
+  InstanceRemoved,
+  LeaseReleased,
+  LeaseTaken,
+  OriginalRestoreSet,
+  PolicySet,
+  TdeLatched,
+  WriterRegistered,
+  WriterRetired,
+} from './model/instance-events.ts';

@@ -1,0 +1,94 @@
+/** When automatic backups are made and how long history is kept. */
+export interface BackupPolicy {
+  /** Days of the week, at least one, without repetition. */
+  readonly days: readonly ('mon' | 'tue' | 'wed' | 'thu' | 'fri' | 'sat' | 'sun')[];
+  /** Spans of the day in UTC, `HH:MMZ-HH:MMZ`. */
+  readonly hours: readonly string[];
+  /** How long history is kept, in seconds. */
+  readonly retainSeconds: number;
+}
+
+/** The deployment is under protection from here on. Always the first event. */
+export interface InstanceCreated {
+  readonly type: 'InstanceCreated';
+  readonly iid: string;
+  /** The name its owner gave it. */
+  readonly name: string;
+  readonly atMs: number;
+}
+
+/** One capture of one node through one source; its log has its own place. */
+export interface WriterRegistered {
+  readonly type: 'WriterRegistered';
+  readonly shard: string;
+  readonly writer: string;
+  readonly source: 'aof' | 'psync';
+  readonly atMs: number;
+}
+
+/** The capture will not go on; its history stays. */
+export interface WriterRetired {
+  readonly type: 'WriterRetired';
+  readonly writer: string;
+  readonly atMs: number;
+}
+
+/** The backup policy from here on. */
+export interface PolicySet {
+  readonly type: 'PolicySet';
+  readonly policy: BackupPolicy;
+  readonly atMs: number;
+}
+
+/** TDE is on. There is no event that switches it off. */
+export interface TdeLatched {
+  readonly type: 'TdeLatched';
+  readonly provider: string;
+  readonly keyId: string;
+  readonly atMs: number;
+}
+
+/** Whether a TDE instance's keys may be restored into the original. */
+export interface OriginalRestoreSet {
+  readonly type: 'OriginalRestoreSet';
+  readonly allowed: boolean;
+  readonly atMs: number;
+}
+
+/** Somebody reads history from `fromSecond` on: retention keeps it until `untilMs`. */
+export interface LeaseTaken {
+  readonly type: 'LeaseTaken';
+  readonly lease: string;
+  readonly purpose: 'restore' | 'backup' | 'hold';
+  readonly fromSecond: number;
+  readonly untilMs: number;
+  readonly atMs: number;
+}
+
+/** The reader of a lease is done. */
+export interface LeaseReleased {
+  readonly type: 'LeaseReleased';
+  readonly lease: string;
+  readonly atMs: number;
+}
+
+/** The instance is given up; what it holds may be deleted after its retention. */
+export interface InstanceRemoved {
+  readonly type: 'InstanceRemoved';
+  readonly atMs: number;
+}
+
+/** Every fact an instance log can hold. */
+export type InstanceEvent =
+  | InstanceCreated
+  | WriterRegistered
+  | WriterRetired
+  | PolicySet
+  | TdeLatched
+  | OriginalRestoreSet
+  | LeaseTaken
+  | LeaseReleased
+  | InstanceRemoved;
+
+/** The name of an instance event. */
+export type InstanceEventType = InstanceEvent['type'];
