@@ -16,3 +16,4 @@ export type { Clock } from './ports/clock.ts';
 export type { Random } from './ports/random.ts';
 export { bytesOf, collectBytes, type ByteSource } from './flow/bytes.ts';
 export { isSafeName, makeId } from './ids.ts';
+export { Crc64 } from './crc64.ts';
