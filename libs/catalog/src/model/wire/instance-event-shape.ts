@@ -1,0 +1,33 @@
+import type { BackupPolicy, InstanceEvent } from '../instance-events.ts';
+import { id, ms, second } from './common.ts';
+import { fields, flag, listOf, oneOf, text, unionOf, whole, type Shape } from './shape.ts';
+import { captureSource } from './writer-event-shape.ts';
+
+/** A name that the owner of an instance gave it; never part of an object key. */
+export const instanceName: Shape<string> = text(128, /^[^\p{Cc}\p{Surrogate}]+$/u);
+
+/** A backup policy. */
+export const backupPolicy: Shape<BackupPolicy> = fields<BackupPolicy>({
+  days: listOf(oneOf('mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'), 7),
+  hours: listOf(text(13, /^([01]\d|2[0-3]):[0-5]\dZ-([01]\d|2[0-3]):[0-5]\dZ$/), 24),
+  retainSeconds: whole(1),
+});
+
+/** Every event of an instance log as it stands in the header of its entry. */
+export const instanceEventShape: Shape<InstanceEvent> = unionOf<InstanceEvent>({
+  InstanceCreated: { iid: id, name: instanceName, atMs: ms },
+  WriterRegistered: { shard: id, writer: id, source: captureSource, atMs: ms },
+  WriterRetired: { writer: id, atMs: ms },
+  PolicySet: { policy: backupPolicy, atMs: ms },
+  TdeLatched: { provider: id, keyId: text(2048), atMs: ms },
+  OriginalRestoreSet: { allowed: flag, atMs: ms },
+  LeaseTaken: {
+    lease: id,
+    purpose: oneOf('restore', 'backup', 'hold'),
+    fromSecond: second,
+    untilMs: ms,
+    atMs: ms,
+  },
+  LeaseReleased: { lease: id, atMs: ms },
+  InstanceRemoved: { atMs: ms },
+});

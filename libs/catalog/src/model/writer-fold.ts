@@ -1,0 +1,124 @@
+import { CatalogError } from '@tidemark/core';
+import type { SnapshotStored, WriterEvent } from './events.ts';
+import { refusalOf } from './writer-rules.ts';
+import type { TimelineState, WriterState } from './writer-state.ts';
+
+/**
+ * The state after one more entry.
+ *
+ * @param seq - Sequence number of the entry: one more than `state.seq`.
+ * @param digest - Digest of the entry, 64 hex.
+ * @throws CatalogError `TM_LOG_STATE` when the event may not follow the state.
+ */
+export function evolve(
+  state: WriterState,
+  event: WriterEvent,
+  seq: number,
+  digest: string,
+): WriterState {
+  if (seq !== state.seq + 1) throw stateError(seq, event.type, `follows ${state.seq}`);
+  refuse(state, event);
+  return { ...apply(state, event), seq, digest, lastEntryMs: eventMs(event) };
+}
+
+/**
+ * Asks whether an event may be appended now.
+ *
+ * @returns The event.
+ * @throws CatalogError `TM_LOG_STATE` when it may not, with the reason.
+ */
+export function decide(state: WriterState, event: WriterEvent): WriterEvent {
+  refuse(state, event);
+  return event;
+}
+
+/** The time an event states, in Unix milliseconds. */
+export function eventMs(event: WriterEvent): number {
+  return event.type === 'SnapshotStored' ? event.endedMs : event.atMs;
+}
+
+function refuse(state: WriterState, event: WriterEvent): void {
+  const reason = refusalOf(state, event);
+  if (reason !== null) throw stateError(state.seq + 1, event.type, reason);
+}
+
+function stateError(seq: number, event: string, reason: string): CatalogError {
+  return new CatalogError('TM_LOG_STATE', `${event} is not allowed as entry ${seq}: ${reason}`, {
+    context: { seq, event },
+  });
+}
+
+function apply(state: WriterState, event: WriterEvent): WriterState {
+  switch (event.type) {
+    case 'OwnerClaimed': {
+      const { generation, ownerId, atMs, tookOver } = event;
+      return { ...state, owner: { generation, ownerId, atMs, tookOver, released: false } };
+    }
+    case 'Released':
+      return { ...state, owner: state.owner && { ...state.owner, released: true } };
+    case 'NodeFactsStored':
+      return state;
+    case 'TimelineOpened':
+      return { ...state, timeline: openTimeline(event) };
+    default:
+      return { ...state, timeline: state.timeline && applyToTimeline(state.timeline, event) };
+  }
+}
+
+function openTimeline(event: Extract<WriterEvent, { type: 'TimelineOpened' }>): TimelineState {
+  const { timeline, source, reason, previous, atMs, node } = event;
+  return {
+    timeline,
+    source,
+    reason,
+    previous,
+    openedMs: atMs,
+    node: { runId: node.runId, version: node.version, product: node.product },
+    closed: null,
+    end: 0n,
+    after: { db: 0, inMulti: false, partialBytes: 0 },
+    provenTo: null,
+    from: null,
+    cursor: null,
+    snapshot: null,
+  };
+}
+
+type TimelineEvent = Extract<
+  WriterEvent,
+  { type: 'SegmentStored' | 'SnapshotStored' | 'Heartbeat' | 'TimelineClosed' }
+>;
+
+function applyToTimeline(timeline: TimelineState, event: TimelineEvent): TimelineState {
+  switch (event.type) {
+    case 'SegmentStored': {
+      const { segment, after, cursor } = event;
+      const provenTo = later(timeline.provenTo, event.provenTo);
+      return { ...timeline, end: segment.end, after, cursor, provenTo };
+    }
+    case 'SnapshotStored':
+      return applySnapshot(timeline, event);
+    case 'Heartbeat':
+      return { ...timeline, provenTo: later(timeline.provenTo, event.provenTo) };
+    case 'TimelineClosed': {
+      const closed = { reason: event.reason, atMs: event.atMs };
+      return { ...timeline, closed, provenTo: later(timeline.provenTo, event.provenTo) };
+    }
+  }
+}
+
+function applySnapshot(timeline: TimelineState, event: SnapshotStored): TimelineState {
+  const from = timeline.from === null ? event.from : Math.min(timeline.from, event.from);
+  if (timeline.snapshot !== null && timeline.snapshot.offset > event.offset) {
+    return { ...timeline, from };
+  }
+  const { backup, offset, rdbBytes, endedMs } = event;
+  const { minVersion } = event.summary;
+  return { ...timeline, from, snapshot: { backup, offset, rdbBytes, endedMs, minVersion } };
+}
+
+/** What was proven stays proven, also when a server's clock slews back over a second. */
+function later(before: number | null, now: number | null): number | null {
+  if (before === null) return now;
+  return now === null ? before : Math.max(before, now);
+}
