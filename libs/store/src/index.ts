@@ -1,1 +1,10 @@
-export {};
+export { assertObjectKey } from './object-key.ts';
+export type {
+  GetOptions,
+  ListOptions,
+  ObjectInfo,
+  ObjectStore,
+  PutOptions,
+  PutOutcome,
+} from './object-store.ts';
+export { openFileStore, type FileStoreOptions } from './file/file-store.ts';

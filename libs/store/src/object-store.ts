@@ -1,0 +1,86 @@
+import type { ByteSource } from '@tidemark/core';
+
+/** What a store knows of an object without reading it. */
+export interface ObjectInfo {
+  readonly key: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/** `exists`: the key was taken before; what lies there is not touched and may be other bytes. */
+export type PutOutcome = 'created' | 'exists';
+
+/** Options of a put. */
+export interface PutOptions {
+  /** Aborting leaves nothing visible; the put rejects with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** Options of a get. */
+export interface GetOptions {
+  /** First byte; default 0. */
+  readonly start?: number;
+  /** End, exclusive; default the size of the object. */
+  readonly end?: number;
+  readonly signal?: AbortSignal;
+}
+
+/** Options of a listing. */
+export interface ListOptions {
+  /** Only keys greater than this one, byte-wise. */
+  readonly after?: string;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * A place for immutable objects. Every adapter holds to these laws, and
+ * `test/conformance/object-store-suite.ts` checks them:
+ *
+ * - An object appears whole or not at all, and it is durable when `putIfAbsent` resolves.
+ * - Of any number of puts to one key exactly one creates it, across processes and hosts.
+ * - After a put has resolved, every `get`, `head` and `list` sees the object.
+ * - A failed put may be repeated. After `TM_STORE_IO` the object may or may not be there.
+ * - Keys obey `assertObjectKey`; a key may be the beginning of another one.
+ */
+export interface ObjectStore {
+  /** Address for messages; carries no secret. */
+  readonly url: string;
+
+  /**
+   * Stores an object under a key that is not taken.
+   *
+   * The length need not be known. The body is read at most once, and not at all where the key is
+   * seen to be taken. A body that throws leaves nothing visible, and its error is passed on as it is.
+   * @throws StoreError `TM_STORE_KEY`, `TM_STORE_FULL`, `TM_STORE_IO`; the signal's reason.
+   */
+  putIfAbsent(key: string, body: ByteSource, options?: PutOptions): Promise<PutOutcome>;
+
+  /**
+   * Reads an object or a range of it, in chunks of at most 1 MiB. Nothing happens, and nothing is
+   * thrown, before the first pull.
+   * @throws StoreError `TM_STORE_MISSING`, `TM_STORE_RANGE` (a range beyond the end of the object),
+   *   `TM_STORE_KEY`, `TM_STORE_IO`; the signal's reason.
+   */
+  get(key: string, options?: GetOptions): ByteSource;
+
+  /**
+   * @returns `null` when there is no such object.
+   * @throws StoreError `TM_STORE_KEY`, `TM_STORE_IO`.
+   */
+  head(key: string): Promise<ObjectInfo | null>;
+
+  /**
+   * Lists the objects whose keys begin with `prefix` (any beginning, also within a component), in
+   * byte-wise order of their keys, in batches of 1 to 1,000.
+   *
+   * Objects that come or go while it runs may be listed or not; all others are listed once.
+   * @throws StoreError `TM_STORE_KEY`, `TM_STORE_IO`; the signal's reason.
+   */
+  list(prefix: string, options?: ListOptions): AsyncIterable<readonly ObjectInfo[]>;
+
+  /**
+   * Removes an object; that there is none is no error.
+   * @throws StoreError `TM_STORE_KEY`, `TM_STORE_IO`.
+   */
+  delete(key: string): Promise<void>;
+}
