@@ -1,1 +1,32 @@
-export {};
+export {
+  COMPRESSION,
+  OBJECT_KIND,
+  type Compression,
+  type ObjectKind,
+} from './container/constants.ts';
+export { decodeIdentity, encodeIdentity, type Identity } from './container/identity.ts';
+export { parseSealedHeader, type SealedHeader } from './container/header.ts';
+export { verifySealedHeader, wipeDataKey, type DataKey } from './container/key-schedule.ts';
+export { SealedDigest } from './container/digest.ts';
+export { Sealer, type SealOptions } from './container/sealer.ts';
+export { Opener, type OpenOptions } from './container/opener.ts';
+export { openBytes, openStream, sealBytes, sealStream } from './container/streams.ts';
+export { openRange, type OpenRangeOptions } from './container/open-range.ts';
+export { plainSizeOf, sealedSizeOf } from './container/sizes.ts';
+export { LOG_MAC_BYTES, authenticateLogBytes, verifyLogBytes } from './log-auth/mac.ts';
+export type {
+  KeyContext,
+  KeyDescription,
+  KeyProvider,
+  KeyPurpose,
+  LogKey,
+  WrappedDataKey,
+} from './keys/provider.ts';
+export {
+  assertKeyContext,
+  encodeWrappedDataKey,
+  parseWrappedDataKey,
+} from './keys/wrapped-data-key.ts';
+export { createKeyRing, openKeyRing, type KeyRing } from './keys/key-ring.ts';
+export type { KeyRingOptions } from './keys/ring-dir.ts';
+export { openSpoolKey } from './keys/spool-key.ts';

@@ -84,6 +84,7 @@ export const ERROR_CODES = {
   TM_KEY_MISSING: fatal(12, 'a key is not in the key ring'),
   TM_KEY_WRONG: fatal(12, 'a wrapped key does not open with this key ring'),
   TM_KEY_RING: fatal(12, 'the key ring is missing, damaged or open to others'),
+  TM_KEY_FORMAT: fatal(14, 'a stored wrapped data key is not well formed'),
   TM_KEY_DENIED: fatal(12, 'the key service refused'),
   // Store
   TM_STORE_URL: fatal(2, 'a store address that cannot be used'),
