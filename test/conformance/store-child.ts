@@ -1,0 +1,24 @@
+import { openFileStore } from '@tidemark/store';
+import { systemRandom } from '@tidemark/system';
+
+/** How a process of its own opens the store under test. */
+export interface StoreChildSpec {
+  readonly kind: 'file';
+  readonly root: string;
+}
+
+const CHUNK = Buffer.alloc(256 * 1024, 0xab);
+
+/** Never ends: the parent kills this process in the middle. */
+async function* endless(): AsyncGenerator<Uint8Array> {
+  for (let count = 1; ; count++) {
+    yield CHUNK;
+    if (count === 16) process.stdout.write('writing\n');
+    await new Promise((resolve) => setTimeout(resolve, count > 16 ? 50 : 0));
+  }
+}
+
+const [specJson = '', key = ''] = process.argv.slice(2);
+const spec = JSON.parse(specJson) as StoreChildSpec;
+const store = await openFileStore({ root: spec.root, random: systemRandom, durable: false });
+await store.putIfAbsent(key, endless());
