@@ -1,1 +1,25 @@
-export {};
+export { ANNOTATION_BYTES_MAX, parseTimestampLine } from './annotations/annotation-line.ts';
+export { argumentBytes, argumentInteger, argumentIs, keyword } from './commands/arguments.ts';
+export {
+  COMMANDS,
+  KEY_RULE,
+  SPEC_EXEC,
+  SPEC_MULTI,
+  SPEC_SELECT,
+  SPEC_UNKNOWN,
+  type CommandSpec,
+  type KeyRule,
+} from './commands/command-table.ts';
+export { findCommand } from './commands/find-command.ts';
+export { KEY_EFFECT, isGlobalEffect, type KeyEffect } from './commands/key-effect.ts';
+export type { KeyVisitor } from './commands/key-visit.ts';
+export { swappedDatabases, visitKeys } from './commands/visit-keys.ts';
+export type {
+  AnnotationMark,
+  ArgumentColumns,
+  CommandBatch,
+  RawPositions,
+  UnfinishedCommand,
+} from './decoder/command-batch.ts';
+export { CommandDecoder, type CommandDecoderOptions } from './decoder/command-decoder.ts';
+export type { DecoderLimits } from './decoder/limits.ts';
