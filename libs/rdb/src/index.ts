@@ -1,1 +1,1 @@
-export {};
+export { RdbScanner } from './scan/scanner.ts';
