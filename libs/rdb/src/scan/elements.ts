@@ -101,6 +101,7 @@ function* readPrefix(reader: ElementReader, opcode: number): Steps<boolean> {
       opcode === OPCODE.expiryMs
         ? int64Le(yield* readBytes(cursor, 8), 0)
         : int32Le(yield* readBytes(cursor, 4), 0) * 1000;
+    if (opcode === OPCODE.expirySeconds) open.flags |= ROW.expiryInSeconds;
     if (open.expiryMs !== -1) open.flags |= ROW.hasExpiry;
   } else if (opcode === OPCODE.keyMetaOrSlotImport && product === 'redis') {
     if ((open.flags & ROW.hasKeyMeta) !== 0) {

@@ -35,7 +35,7 @@ export function scanEntriesWithin(
       if (next + EXPIRING_BYTES_MIN > end) break;
       const wide = type === OPCODE.expiryMs;
       expiryMs = wide ? int64Le(bytes, next + 1) : int32Le(bytes, next + 1) * 1000;
-      if (expiryMs !== -1) flags = ROW.hasExpiry;
+      if (expiryMs !== -1) flags = wide ? ROW.hasExpiry : ROW.hasExpiry | ROW.expiryInSeconds;
       next += wide ? 9 : 5;
       type = bytes[next] as number;
     }

@@ -9,6 +9,8 @@ export const ROW = {
   hasKeyMeta: 2,
   /** The key stands apart from the chunk: it was packed, an integer, or spans chunks. */
   keyApart: 4,
+  /** The expiry stands in seconds and not in milliseconds. */
+  expiryInSeconds: 8,
 } as const;
 
 /** Rows of one batch. */
@@ -50,8 +52,21 @@ export interface RdbBatch {
 /** Whether a type column holds an entry and not an opcode. */
 export const isEntry = (type: number): boolean => type < OPCODE_FIRST;
 
+/** What is known of an element once its key is. */
+export interface ElementFacts {
+  readonly type: number;
+  readonly flags: number;
+  readonly db: number;
+  readonly expiryMs: number;
+  readonly expiryAt: number;
+  readonly metaStart: number;
+  readonly metaEnd: number;
+  readonly start: number;
+  keyView(): Buffer;
+}
+
 /** An element before it is whole. */
-export class OpenElement {
+export class OpenElement implements ElementFacts {
   /** Whether a byte of it was read. */
   active = false;
   /** Whether type (or opcode) and key (or name) are known. */
@@ -77,6 +92,11 @@ export class OpenElement {
     this.start = start;
     this.valueStart = start;
     this.key.clear();
+  }
+
+  /** The decoded key so far, valid until more bytes come. */
+  keyView(): Buffer {
+    return this.key.view();
   }
 }
 

@@ -1,0 +1,174 @@
+import { FormatError, UsageError } from '@tidemark/core';
+import { OPCODE } from '../format/opcodes.ts';
+import {
+  hasFieldTtl,
+  isKnownVersion,
+  typeName,
+  typeVersion,
+  VERSION_FLOOR,
+  VERSION_FUNCTION2,
+  VERSION_KEY_META,
+  VERSION_VALKEY_FIRST,
+} from '../format/types.ts';
+import type { RdbHeader } from '../scan/header.ts';
+import { type ElementFacts, ROW } from '../scan/rows.ts';
+import { encodeExpiry } from './encode.ts';
+
+/** What a rewrite changes. Without any option: databases and hints tidied, all else kept. */
+export interface RewriteRdbOptions {
+  /**
+   * Whether an entry is kept. Called once per entry in file order; `key` is valid only during the
+   * call.
+   */
+  readonly keepKey?: (db: number, key: Buffer, type: number) => boolean;
+  /**
+   * New expiry of a kept key that has one (Unix milliseconds), or null to take it away. `key` is valid
+   * only during the call.
+   */
+  readonly newExpiry?: (expiryMs: number, db: number, key: Buffer) => number | null;
+  /** Default true. */
+  readonly keepFunctions?: boolean;
+  /** Whether metadata of modules on keys (Redis 8.6) is kept. Default true. */
+  readonly keepKeyMeta?: boolean;
+  /**
+   * RDB version to be written: 9 to 15 (Redis), 80 or 81 (Valkey); `minVersion` of a summary of the
+   * same source is enough. Default: the version of the source, at least 9.
+   */
+  readonly version?: number;
+}
+
+/** A range of an entry's head that is left out, with what stands instead. */
+export interface Cut {
+  readonly start: number;
+  readonly end: number;
+  readonly instead: Buffer | null;
+}
+
+/** How a kept entry is written: its bytes but for the cuts, which are in file order. */
+export interface EntryPlan {
+  readonly cuts: readonly Cut[];
+  /** `ROW` bits of the entry as it is written. */
+  readonly flags: number;
+}
+
+/** AUX fields that are facts about the file; the others are hints, positions or orders to a loader. */
+const AUX_KEPT = new Set([
+  ...['redis-ver', 'valkey-ver', 'redis-bits', 'ctime', 'used-mem'],
+  ...['aof-base', 'aof-preamble'],
+]);
+
+/** Up to here the types of Redis and Valkey are the same. */
+const VERSION_SHARED_LAST = 11;
+const NO_CUTS: readonly Cut[] = [];
+
+/** Decides what becomes of each element; moves no bytes. */
+export class RewriteRules {
+  readonly #options: RewriteRdbOptions;
+  readonly #header: RdbHeader;
+  /** RDB version that is written. */
+  readonly version: number;
+
+  /** @throws UsageError `TM_USAGE` for a version that is not written. */
+  static checkOptions(options: RewriteRdbOptions): void {
+    const { version } = options;
+    if (version === undefined) return;
+    const product = version >= VERSION_VALKEY_FIRST ? 'valkey' : 'redis';
+    if (version >= VERSION_FLOOR && isKnownVersion(product, version)) return;
+    throw new UsageError('TM_USAGE', `RDB version ${version} is not written`, {
+      context: { version },
+    });
+  }
+
+  constructor(options: RewriteRdbOptions, header: RdbHeader) {
+    this.#options = options;
+    this.#header = header;
+    this.version = options.version ?? Math.max(header.version, VERSION_FLOOR);
+  }
+
+  /** Whether RESIZEDB may stand again: right only while every key stays. */
+  get keepsSizes(): boolean {
+    return this.#options.keepKey === undefined;
+  }
+
+  static keepsAux(name: string): boolean {
+    return AUX_KEPT.has(name);
+  }
+
+  /** Whether an element that is no entry, no database and no size is copied. */
+  keepsOpcode(facts: ElementFacts): boolean {
+    if (facts.type === OPCODE.aux) return RewriteRules.keepsAux(facts.keyView().toString('latin1'));
+    if (facts.type === OPCODE.moduleAux) return true;
+    if (facts.type !== OPCODE.function2 || this.#options.keepFunctions === false) return false;
+    this.#require(VERSION_FUNCTION2, 'a function library', facts.start);
+    return true;
+  }
+
+  /**
+   * How an entry is written, or null when it is left out.
+   * @throws FormatError `TM_RDB_REWRITE` when the wanted version does not know the type, or expiries
+   *   are to change and the type may hold expiries of fields.
+   */
+  planEntry(facts: ElementFacts): EntryPlan | null {
+    const { keepKey } = this.#options;
+    if (keepKey !== undefined && !keepKey(facts.db, facts.keyView(), facts.type)) return null;
+    this.#checkType(facts);
+    const expiry = this.#expiryCut(facts);
+    const meta = this.#metaCut(facts);
+    if (expiry === null && meta === null) return { cuts: NO_CUTS, flags: facts.flags };
+    let flags = facts.flags;
+    if (expiry !== null && expiry.instead === null) flags &= ~ROW.hasExpiry;
+    if (meta !== null) flags &= ~ROW.hasKeyMeta;
+    const cuts = [expiry, meta].filter((cut) => cut !== null);
+    return { cuts: cuts.sort((left, right) => left.start - right.start), flags };
+  }
+
+  #checkType(facts: ElementFacts): void {
+    const { product } = this.#header;
+    const { type, db, start: offset } = facts;
+    if (this.#options.newExpiry !== undefined && hasFieldTtl(product, type)) {
+      const name = typeName(product, type) ?? '';
+      const message = `expiries of fields in type ${type} (${name}) cannot be rewritten`;
+      throw new FormatError('TM_RDB_REWRITE', message, {
+        context: { offset, db, type },
+        hint: 'keep expiries as they are, or leave hashes with expiries of fields out',
+      });
+    }
+    this.#require(typeVersion(product, type), `type ${type}`, offset);
+  }
+
+  /** Refuses what readers of the wanted version do not know. The source's own version is not judged. */
+  #require(needed: number, what: string, offset: number): void {
+    const { version } = this;
+    if (this.#options.version === undefined) return;
+    const crosses =
+      needed > VERSION_SHARED_LAST &&
+      (this.#header.product === 'valkey') !== version >= VERSION_VALKEY_FIRST;
+    if (needed <= version && !crosses) return;
+    const message = `${what} of ${this.#header.product} needs RDB version ${needed}, ${version} is written`;
+    throw new FormatError('TM_RDB_REWRITE', message, { context: { offset, needed, version } });
+  }
+
+  #expiryCut(facts: ElementFacts): Cut | null {
+    const { newExpiry } = this.#options;
+    if (newExpiry === undefined || (facts.flags & ROW.hasExpiry) === 0) return null;
+    const expiryMs = newExpiry(facts.expiryMs, facts.db, facts.keyView());
+    const inSeconds = (facts.flags & ROW.expiryInSeconds) !== 0;
+    if (expiryMs === facts.expiryMs && !inSeconds) return null;
+    if (expiryMs !== null && !Number.isSafeInteger(expiryMs)) {
+      throw new UsageError('TM_USAGE', `new expiry ${expiryMs} is not a whole number`, {
+        context: { offset: facts.start },
+      });
+    }
+    const instead = expiryMs === null ? null : encodeExpiry(expiryMs);
+    return { start: facts.expiryAt, end: facts.expiryAt + (inSeconds ? 5 : 9), instead };
+  }
+
+  #metaCut(facts: ElementFacts): Cut | null {
+    if ((facts.flags & ROW.hasKeyMeta) === 0) return null;
+    if (this.#options.keepKeyMeta === false) {
+      return { start: facts.metaStart, end: facts.metaEnd, instead: null };
+    }
+    this.#require(VERSION_KEY_META, 'metadata of a key', facts.start);
+    return null;
+  }
+}
