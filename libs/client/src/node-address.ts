@@ -1,0 +1,71 @@
+import { isIPv6 } from 'node:net';
+import { UsageError } from '@tidemark/core';
+
+/** How to reach a server and who to be there. */
+export interface NodeAddress {
+  /** Name or IP address; 'localhost' when `path` is set. */
+  readonly host: string;
+  readonly port: number;
+  /** Unix socket; then host and port are not used. */
+  readonly path?: string;
+  /** ACL user; the default user when absent. */
+  readonly username?: string;
+  readonly password?: string;
+}
+
+const DEFAULT_PORT = 6379;
+
+/**
+ * Reads `redis://[USER@]HOST[:PORT]` (port 6379 by default) or `unix://[USER@]/PATH`.
+ *
+ * @throws UsageError `TM_USAGE` for anything else; a password in the address is refused, because
+ *   addresses are shown in lists and logs. The address is never repeated in the error.
+ */
+export function parseNodeUrl(url: string): NodeAddress {
+  let parts: URL;
+  try {
+    parts = new URL(url);
+  } catch {
+    throw refused('is not an address');
+  }
+  if (parts.password !== '') {
+    throw refused('holds a password', 'put the password into a file and name it (password_file)');
+  }
+  if (parts.search !== '' || parts.hash !== '') throw refused('ends in something unknown');
+  const user = parts.username === '' ? {} : { username: decode(parts.username) };
+  if (parts.protocol === 'unix:') {
+    const path = decode(parts.pathname);
+    if (parts.host !== '' || path.length < 2 || path.includes('\0')) {
+      throw refused('names no socket', 'write unix:///path/to/socket');
+    }
+    return { host: 'localhost', port: DEFAULT_PORT, path, ...user };
+  }
+  if (parts.protocol !== 'redis:') throw refused('is not of a kind that is known');
+  if (parts.hostname === '') throw refused('names no host');
+  if (parts.pathname !== '' && parts.pathname !== '/') {
+    throw refused('names a database', 'an instance is always taken whole; leave the path away');
+  }
+  const host = decode(parts.hostname.replace(/^\[(.*)\]$/, '$1'));
+  const port = parts.port === '' ? DEFAULT_PORT : Number(parts.port);
+  if (port === 0) throw refused('names port 0');
+  return { host, port, ...user };
+}
+
+/** The address without user and password, for messages. */
+export function describeAddress(address: NodeAddress): string {
+  if (address.path !== undefined) return `unix://${address.path}`;
+  const host = isIPv6(address.host) ? `[${address.host}]` : address.host;
+  return `redis://${host}:${address.port}`;
+}
+
+function decode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    throw refused('holds a percent sign that is not an escape');
+  }
+}
+
+function refused(why: string, hint = 'write redis://[USER@]HOST:PORT or unix:///PATH'): UsageError {
+  return new UsageError('TM_USAGE', `the address of a server ${why}`, { hint });
+}
