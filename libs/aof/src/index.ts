@@ -10,9 +10,17 @@ export {
   type CommandSpec,
   type KeyRule,
 } from './commands/command-table.ts';
+export {
+  rewriteCommandExpiry,
+  type RewriteExpiryOptions,
+} from './commands/expiry/rewrite-expiry.ts';
+export type { NewExpiry } from './commands/expiry/new-expiry.ts';
+export { visitExpiries, type ExpiryVisitor } from './commands/expiry/visit-expiries.ts';
 export { findCommand } from './commands/find-command.ts';
 export { KEY_EFFECT, isGlobalEffect, type KeyEffect } from './commands/key-effect.ts';
 export type { KeyVisitor } from './commands/key-visit.ts';
+export { cutCommands } from './commands/stages/cut-commands.ts';
+export { tapCommands, type TapCommandsOptions } from './commands/stages/tap-commands.ts';
 export { swappedDatabases, visitKeys } from './commands/visit-keys.ts';
 export type {
   AnnotationMark,

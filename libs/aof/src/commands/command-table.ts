@@ -81,7 +81,7 @@ const GROUPS: readonly (readonly [KeyRule, string])[] = [
   [KEY_RULE.none, 'select multi exec discard ping publish spublish replconf asking'],
   [
     KEY_RULE.update,
-    `append bitfield decr decrby incr incrby incrbyfloat setbit setnx setrange getex
+    `append bitfield decr decrby delex delifeq incr incrby incrbyfloat setbit setnx setrange getex
      expire expireat pexpire pexpireat persist
      hdel hexpire hexpireat hgetdel hgetex hincrby hincrbyfloat hmset hpersist hpexpire hpexpireat
      hset hsetc hsetex hsetnx
@@ -97,7 +97,7 @@ const GROUPS: readonly (readonly [KeyRule, string])[] = [
      cms.initbydim cms.initbyprob cms.incrby topk.reserve topk.add topk.incrby
      tdigest.create tdigest.add tdigest.reset`,
   ],
-  [KEY_RULE.overwrite, 'setex psetex getset getdel delex delifeq'],
+  [KEY_RULE.overwrite, 'setex psetex getset getdel'],
   [KEY_RULE.updateSecond, 'xgroup pfdebug'],
   [KEY_RULE.removeAll, 'del unlink'],
   [KEY_RULE.updateButLast, 'blpop brpop bzpopmax bzpopmin'],

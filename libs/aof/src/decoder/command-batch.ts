@@ -71,4 +71,6 @@ export interface UnfinishedCommand extends ArgumentColumns, RawPositions {
   readonly argc: number;
   /** Arguments that are complete; the rows of the columns that hold something. */
   readonly complete: number;
+  /** Whether the length of the argument after those is known: its raw positions are filled in. */
+  readonly inContent: boolean;
 }
