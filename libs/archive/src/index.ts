@@ -1,1 +1,66 @@
-export {};
+export {
+  instanceLogKey,
+  instanceLogPrefix,
+  instancePrefix,
+  instanceRecordKey,
+  parseObjectKey,
+  segmentKey,
+  snapshotKey,
+  wrappedKeyKey,
+  wrappedKeyPrefix,
+  writerCheckpointKey,
+  writerCheckpointPrefix,
+  writerLogKey,
+  writerLogPrefix,
+  writerPrefix,
+  type ObjectKeyParts,
+  type SegmentPlace,
+  type WriterPlace,
+} from './layout.ts';
+export { findCut, provenSecond, type Cut, type Mark } from './marks/mark.ts';
+export { MarkBook } from './marks/mark-book.ts';
+export {
+  computeWindows,
+  HOLE_REASONS,
+  nearestRestorable,
+  windowAt,
+  type Hole,
+  type HoleReason,
+  type TimelineSpan,
+  type WindowRange,
+  type Windows,
+} from './windows.ts';
+export {
+  planReads,
+  type PlannedRead,
+  type PlannedSegment,
+  type PlannedSnapshot,
+  type PlanReadsOptions,
+  type ReadPlan,
+} from './plan-reads.ts';
+export type { RangeReader } from './frames/object-tail.ts';
+export {
+  SegmentBuilder,
+  type BuiltSegment,
+  type SegmentBuilderOptions,
+} from './segment/segment-builder.ts';
+export type { SegmentHeader } from './segment/header.ts';
+export type { SegmentFrame } from './segment/frame-index.ts';
+export type { CommandCounts } from './segment/stats.ts';
+export type { Flow, FlowEffect, FlowEntry, FlowKey } from './segment/flow.ts';
+export type { KeyIndex } from './segment/key-lookup.ts';
+export { readSegmentFooter, type SegmentFooter } from './segment/segment-footer.ts';
+export {
+  frameCommands,
+  framesOfRange,
+  segmentCommands,
+  type OffsetRange,
+} from './segment/segment-commands.ts';
+export { packSnapshot, type PackSnapshotOptions } from './snapshot/pack-snapshot.ts';
+export { unpackSnapshot, type UnpackSnapshotOptions } from './snapshot/unpack-snapshot.ts';
+export {
+  readSnapshotFooter,
+  type SnapshotFooter,
+  type SnapshotFrame,
+  type SnapshotHead,
+} from './snapshot/snapshot-footer.ts';
