@@ -1,1 +1,9 @@
-export {};
+export { openFeed } from './feed/open-feed.ts';
+export type {
+  Feed,
+  FeedOptions,
+  FeedPhase,
+  FeedProgress,
+  FeedResult,
+  FeedTimeouts,
+} from './feed/options.ts';
