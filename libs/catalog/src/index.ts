@@ -1,12 +1,10 @@
 export type {
   Heartbeat,
-  HoleReason,
   NodeFactsStored,
   ObjectRef,
   OwnerClaimed,
   RdbSummaryJson,
   Released,
-  SegmentHeader,
   SegmentStored,
   SnapshotStored,
   StreamState,
@@ -30,3 +28,73 @@ export type {
   WriterRegistered,
   WriterRetired,
 } from './model/instance-events.ts';
+export {
+  EMPTY_WRITER_STATE,
+  logBytesSinceSnapshot,
+  type SnapshotMark,
+  type TimelineState,
+  type WriterOwner,
+  type WriterState,
+} from './model/writer-state.ts';
+export { decide, eventMs, evolve } from './model/writer-fold.ts';
+export {
+  decideClaim,
+  HEARTBEAT_MS,
+  OWNER_HEARTBEATS,
+  type ClaimRequest,
+} from './model/writer-claim.ts';
+export {
+  decideInstance,
+  EMPTY_INSTANCE_STATE,
+  evolveInstance,
+  type InstanceState,
+  type InstanceWriter,
+  type Lease,
+  type TdeState,
+} from './model/instance-state.ts';
+export {
+  BODY_BYTES_MAX,
+  decodeLogEntry,
+  decodeWriterEvent,
+  encodeLogEntry,
+  encodeWriterEvent,
+  type EntryContent,
+  type EntryExpectation,
+  type LogEntry,
+  type LogPosition,
+  type WriterLogId,
+} from './log/entry-codec.ts';
+export { CHECKPOINT_EVERY, decodeCheckpoint, encodeCheckpoint } from './log/checkpoint-codec.ts';
+export type { InstanceLogEntry, InstanceRecord } from './log/instance-codec.ts';
+export type { EndCheck } from './log/forward-reader.ts';
+export type { RetryLimits } from './log/retry.ts';
+export {
+  listCheckpoints,
+  readCheckpoint,
+  readWriterLog,
+  type WriterLogSource,
+} from './log/writer-log-reader.ts';
+export {
+  openWriterLog,
+  WriterLog,
+  type ClaimOptions,
+  type WriterLogOptions,
+} from './log/writer-log.ts';
+export {
+  createInstance,
+  InstanceLog,
+  listInstanceIds,
+  openInstanceLog,
+  readInstanceLog,
+  readInstanceRecord,
+  type InstanceLogOptions,
+  type InstanceLogSource,
+} from './log/instance-log.ts';
+export { Catalog, openCatalog, type CatalogWriter } from './projection/catalog.ts';
+export type {
+  CatalogSegment,
+  CatalogSnapshot,
+  CatalogTimeline,
+  StoredObject,
+} from './projection/rows.ts';
+export type { SyncOptions } from './projection/sync.ts';

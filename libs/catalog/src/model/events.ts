@@ -1,35 +1,4 @@
-/** Why a window ends or a timeline could not go on. Closed list (docs/formats/log-entry.md). */
-export type HoleReason =
-  | 'aof-off'
-  | 'rewrite-unobserved'
-  | 'backlog-overrun'
-  | 'divergent-tail'
-  | 'clock-step'
-  | 'spool-full'
-  | 'pin-dropped'
-  | 'detached'
-  | 'capture-down';
-
-/** What the log says about a segment; the fields of the segment's own clear header. */
-export interface SegmentHeader {
-  readonly timeline: string;
-  /** Offset of the first byte. */
-  readonly start: bigint;
-  /** Offset after the last byte. */
-  readonly end: bigint;
-  /** Database that is selected at `start`. */
-  readonly db: number;
-  /** Whether `start` lies between MULTI and EXEC. */
-  readonly inMulti: boolean;
-  /** Bytes before `start` of a command that is not finished there. */
-  readonly partialBytes: number;
-  readonly commands: number;
-  readonly rawBytes: number;
-  readonly firstSecond: number | null;
-  readonly lastSecond: number | null;
-  readonly frames: number;
-  readonly indexKind: 'keys' | 'filter' | 'none';
-}
+import type { HoleReason, SegmentHeader } from '@tidemark/archive';
 
 /** Where a sealed object lies and which one it is. */
 export interface ObjectRef {

@@ -101,7 +101,7 @@ function applyToTimeline(timeline: TimelineState, event: TimelineEvent): Timelin
     case 'Heartbeat':
       return { ...timeline, provenTo: later(timeline.provenTo, event.provenTo) };
     case 'TimelineClosed': {
-      const closed = { reason: event.reason, atMs: event.atMs };
+      const closed = { reason: event.reason, atMs: event.atMs, detail: event.detail };
       return { ...timeline, closed, provenTo: later(timeline.provenTo, event.provenTo) };
     }
   }
@@ -113,8 +113,7 @@ function applySnapshot(timeline: TimelineState, event: SnapshotStored): Timeline
     return { ...timeline, from };
   }
   const { backup, offset, rdbBytes, endedMs } = event;
-  const { minVersion } = event.summary;
-  return { ...timeline, from, snapshot: { backup, offset, rdbBytes, endedMs, minVersion } };
+  return { ...timeline, from, snapshot: { backup, offset, rdbBytes, endedMs } };
 }
 
 /** What was proven stays proven, also when a server's clock slews back over a second. */

@@ -77,6 +77,9 @@ function refuseSegment(timeline: TimelineState | null, event: SegmentStored): st
     return `segment starts at ${segment.start}, the timeline ends at ${timeline.end}`;
   }
   if (segment.end <= segment.start) return `segment ends at ${segment.end}, where it starts`;
+  if (BigInt(segment.rawBytes) !== segment.end - segment.start) {
+    return `segment states ${segment.rawBytes} bytes for ${segment.end - segment.start}`;
+  }
   // At offset 0 nothing is known yet: which database a first SELECT finds is the decoder's matter.
   const known = timeline.end > 0n;
   const { after } = timeline;

@@ -1,4 +1,5 @@
-import type { HoleReason, RdbSummaryJson, StreamState, TailCursorJson } from './events.ts';
+import type { HoleReason } from '@tidemark/archive';
+import type { StreamState, TailCursorJson } from './events.ts';
 
 /** Who holds a writer log. */
 export interface WriterOwner {
@@ -18,7 +19,6 @@ export interface SnapshotMark {
   /** Bytes of the RDB; the archiver compares the log since then with it. */
   readonly rdbBytes: number;
   readonly endedMs: number;
-  readonly minVersion: RdbSummaryJson['minVersion'];
 }
 
 /** The newest timeline of a writer. */
@@ -30,7 +30,11 @@ export interface TimelineState {
   readonly openedMs: number;
   readonly node: { readonly runId: string; readonly version: string; readonly product: string };
   /** `null` while it is open. */
-  readonly closed: { readonly reason: HoleReason; readonly atMs: number } | null;
+  readonly closed: {
+    readonly reason: HoleReason;
+    readonly atMs: number;
+    readonly detail: string;
+  } | null;
   /** Durable offset: the end of the last segment. */
   readonly end: bigint;
   /** Stream state at `end`. */

@@ -1,7 +1,10 @@
 import { text, whole, type Shape } from './shape.ts';
 
-/** Ids made by the engine: they become parts of object keys (reliability.md P26). */
-export const id: Shape<string> = text(63, /^[a-z0-9][a-z0-9._-]*$/);
+/** Ids of instances, shards and writers: components of object keys (`isSafeName`). */
+export const safeId: Shape<string> = text(63, /^[a-z0-9][a-z0-9-]*$/);
+
+/** Other ids made by the engine; they may hold `_`, as in `bk_…`, and become parts of keys too. */
+export const id: Shape<string> = text(63, /^[a-z0-9][a-z0-9_-]*$/);
 
 /** 64 hex digits: a SHA-256. */
 export const digest: Shape<string> = text(64, /^[0-9a-f]{64}$/);

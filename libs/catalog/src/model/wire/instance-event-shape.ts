@@ -1,5 +1,5 @@
 import type { BackupPolicy, InstanceEvent } from '../instance-events.ts';
-import { id, ms, second } from './common.ts';
+import { id, ms, safeId, second } from './common.ts';
 import { fields, flag, listOf, oneOf, text, unionOf, whole, type Shape } from './shape.ts';
 import { captureSource } from './writer-event-shape.ts';
 
@@ -15,9 +15,9 @@ export const backupPolicy: Shape<BackupPolicy> = fields<BackupPolicy>({
 
 /** Every event of an instance log as it stands in the header of its entry. */
 export const instanceEventShape: Shape<InstanceEvent> = unionOf<InstanceEvent>({
-  InstanceCreated: { iid: id, name: instanceName, atMs: ms },
-  WriterRegistered: { shard: id, writer: id, source: captureSource, atMs: ms },
-  WriterRetired: { writer: id, atMs: ms },
+  InstanceCreated: { iid: safeId, name: instanceName, atMs: ms },
+  WriterRegistered: { shard: safeId, writer: safeId, source: captureSource, atMs: ms },
+  WriterRetired: { writer: safeId, atMs: ms },
   PolicySet: { policy: backupPolicy, atMs: ms },
   TdeLatched: { provider: id, keyId: text(2048), atMs: ms },
   OriginalRestoreSet: { allowed: flag, atMs: ms },

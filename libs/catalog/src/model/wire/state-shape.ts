@@ -1,7 +1,7 @@
 import type { InstanceState, InstanceWriter, Lease, TdeState } from '../instance-state.ts';
 import { LEASES_MAX, WRITERS_MAX } from '../instance-state.ts';
 import type { SnapshotMark, TimelineState, WriterOwner, WriterState } from '../writer-state.ts';
-import { digest, id, ms, second } from './common.ts';
+import { digest, id, line, ms, safeId, second } from './common.ts';
 import { backupPolicy, instanceName } from './instance-event-shape.ts';
 import { fields, flag, listOf, nullable, offset, oneOf, text, whole, type Shape } from './shape.ts';
 import {
@@ -26,7 +26,6 @@ const snapshotMark = fields<SnapshotMark>({
   offset,
   rdbBytes: whole(),
   endedMs: ms,
-  minVersion: whole(),
 });
 
 const timelineState = fields<TimelineState>({
@@ -36,7 +35,7 @@ const timelineState = fields<TimelineState>({
   previous: nullable(id),
   openedMs: ms,
   node: nodeIdentity,
-  closed: nullable(fields({ reason: holeReason, atMs: ms })),
+  closed: nullable(fields({ reason: holeReason, atMs: ms, detail: line })),
   end: offset,
   after: streamState,
   provenTo: nullable(second),
@@ -58,7 +57,7 @@ export const writerStateShape: Shape<WriterState> = fields<WriterState>({
 export const instanceStateShape: Shape<InstanceState> = fields<InstanceState>({
   seq: whole(-1),
   digest,
-  iid: nullable(id),
+  iid: nullable(safeId),
   name: nullable(instanceName),
   createdMs: nullable(ms),
   removedMs: nullable(ms),
@@ -67,8 +66,8 @@ export const instanceStateShape: Shape<InstanceState> = fields<InstanceState>({
   originalRestore: flag,
   writers: listOf(
     fields<InstanceWriter>({
-      shard: id,
-      writer: id,
+      shard: safeId,
+      writer: safeId,
       source: captureSource,
       retiredMs: nullable(ms),
     }),

@@ -1,8 +1,7 @@
+import { HOLE_REASONS, type HoleReason, type SegmentHeader } from '@tidemark/archive';
 import type {
-  HoleReason,
   ObjectRef,
   RdbSummaryJson,
-  SegmentHeader,
   StreamState,
   TailCursorJson,
   WriterEvent,
@@ -22,26 +21,11 @@ import {
   type Shape,
 } from './shape.ts';
 
-const HOLE_REASONS = {
-  'aof-off': true,
-  'rewrite-unobserved': true,
-  'backlog-overrun': true,
-  'divergent-tail': true,
-  'clock-step': true,
-  'spool-full': true,
-  'pin-dropped': true,
-  detached: true,
-  'capture-down': true,
-} as const satisfies Record<HoleReason, true>;
-
 /** Why a timeline ended. */
-export const holeReason: Shape<HoleReason> = oneOf(...(Object.keys(HOLE_REASONS) as HoleReason[]));
+export const holeReason: Shape<HoleReason> = oneOf(...HOLE_REASONS);
 
 /** Why a timeline was opened. */
-export const openReason: Shape<'attach' | HoleReason> = oneOf(
-  'attach',
-  ...(Object.keys(HOLE_REASONS) as HoleReason[]),
-);
+export const openReason: Shape<'attach' | HoleReason> = oneOf('attach', ...HOLE_REASONS);
 
 /** Capture source. */
 export const captureSource: Shape<'aof' | 'psync'> = oneOf('aof', 'psync');

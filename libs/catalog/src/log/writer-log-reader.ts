@@ -1,0 +1,202 @@
+import {
+  parseObjectKey,
+  writerCheckpointKey,
+  writerCheckpointPrefix,
+  writerLogKey,
+  writerLogPrefix,
+} from '@tidemark/archive';
+import { IntegrityError, KeyError, TidemarkError } from '@tidemark/core';
+import type { LogKey } from '@tidemark/crypto';
+import type { ObjectStore } from '@tidemark/store';
+import { EMPTY_WRITER_STATE, type WriterState } from '../model/writer-state.ts';
+import { CHECKPOINT_FORMAT, decodeCheckpoint } from './checkpoint-codec.ts';
+import {
+  BODY_LENGTH_BYTES,
+  decodeLogEntry,
+  ENTRY_FORMAT,
+  type LogEntry,
+  type LogPosition,
+  type WriterLogId,
+} from './entry-codec.ts';
+import { readForward, type EndCheck } from './forward-reader.ts';
+import { readHead } from './read-object.ts';
+
+/** A writer log in a store. */
+export interface WriterLogSource extends WriterLogId {
+  readonly store: ObjectStore;
+  readonly logKey: LogKey;
+  /**
+   * Whether `logKey` has opened something of this instance (its record, its log). Then an entry
+   * with another key id is damage, not a wrong key ring. Default false.
+   */
+  readonly keyProven?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** A fold to go on from, and what had to be passed over to get it. */
+export interface LogStart {
+  readonly state: WriterState;
+  /** Keys of checkpoints that could not be used. Older ones, or the log itself, took their place. */
+  readonly damaged: readonly string[];
+}
+
+/** Damaged checkpoints that are passed over before giving up. */
+const CHECKPOINT_TRIES_MAX = 8;
+
+/** The position before the first entry. */
+export const LOG_BEGIN: LogPosition = { seq: -1, digest: EMPTY_WRITER_STATE.digest };
+
+/**
+ * Reads a writer log forward to its end: every entry's authenticator, place and chain is verified;
+ * bodies are neither fetched nor opened.
+ *
+ * @param options - `after`: the last entry known; default the beginning. `endCheck`: `list` for a
+ *   rebuild or a verification, default `probe`.
+ * @throws FormatError `TM_LOG_FORMAT`, IntegrityError `TM_LOG_AUTH`, `TM_LOG_CHAIN`, `TM_LOG_GAP`,
+ *   KeyError `TM_KEY_MISSING`, StoreError.
+ */
+export function readWriterLog(
+  source: WriterLogSource,
+  options: { readonly after?: LogPosition; readonly endCheck?: EndCheck } = {},
+): AsyncGenerator<readonly LogEntry[], void, undefined> {
+  const { store, logKey, signal, iid, shard, writer } = source;
+  const after = options.after ?? LOG_BEGIN;
+  const log = { iid, shard, writer };
+  // Whoever names an entry has verified it: its key was the right one.
+  const keyProven = source.keyProven ?? after.seq >= 0;
+  return readForward<LogEntry>(
+    {
+      store,
+      format: ENTRY_FORMAT,
+      extraBytes: BODY_LENGTH_BYTES,
+      keyOf: (seq) => writerLogKey(iid, shard, writer, seq),
+      decode: (bytes, seq, predecessor) =>
+        decodeLogEntry(bytes, {
+          log,
+          seq,
+          predecessor,
+          logKey,
+          keyProven: keyProven || seq > 0,
+          whole: false,
+        }),
+      context: { ...log },
+      signal,
+    },
+    after,
+    options.endCheck ?? 'probe',
+  );
+}
+
+/**
+ * The digest of one entry as it lies in the store now; `null` when it is not there.
+ *
+ * Only its own authenticator and place are verified: whoever asks knows the digest it should have.
+ */
+export async function entryDigestAt(source: WriterLogSource, seq: number): Promise<string | null> {
+  const { store, logKey, signal, iid, shard, writer } = source;
+  const wanted = { format: ENTRY_FORMAT, extraBytes: BODY_LENGTH_BYTES, signal };
+  const bytes = await readHead(store, writerLogKey(iid, shard, writer, seq), wanted);
+  if (bytes === null) return null;
+  return decodeLogEntry(bytes, {
+    log: { iid, shard, writer },
+    seq,
+    predecessor: null,
+    logKey,
+    keyProven: true,
+    whole: false,
+  }).digest;
+}
+
+/** Sequence numbers of the checkpoints in the store, ascending. One LIST per 1,000 of them. */
+export async function listCheckpoints(source: WriterLogSource): Promise<readonly number[]> {
+  const { store, iid, shard, writer, signal } = source;
+  const found: number[] = [];
+  const options = signal === undefined ? {} : { signal };
+  for await (const batch of store.list(writerCheckpointPrefix(iid, shard, writer), options)) {
+    for (const { key } of batch) {
+      const parts = parseObjectKey(key);
+      if (parts?.kind === 'checkpoint') found.push(Number(parts.seq));
+    }
+  }
+  return found;
+}
+
+/**
+ * Reads one checkpoint.
+ *
+ * @returns `null` when it is not there.
+ */
+export async function readCheckpoint(
+  source: WriterLogSource,
+  seq: number,
+): Promise<WriterState | null> {
+  const { store, logKey, signal, iid, shard, writer } = source;
+  const wanted = { format: CHECKPOINT_FORMAT, extraBytes: 1, signal };
+  const bytes = await readHead(store, writerCheckpointKey(iid, shard, writer, seq), wanted);
+  if (bytes === null) return null;
+  const keyProven = source.keyProven ?? false;
+  return decodeCheckpoint(bytes, { log: { iid, shard, writer }, seq, logKey, keyProven });
+}
+
+/**
+ * The newest fold that a checkpoint holds, for start-up. A damaged checkpoint is passed over and
+ * reported: an older one, and the chain from there, say the same.
+ *
+ * @throws KeyError `TM_KEY_MISSING`, StoreError.
+ */
+export async function newestStart(source: WriterLogSource): Promise<LogStart> {
+  const seqs = await listCheckpoints(source);
+  return firstUsable(source, seqs.slice(-CHECKPOINT_TRIES_MAX).reverse());
+}
+
+async function firstUsable(source: WriterLogSource, seqs: readonly number[]): Promise<LogStart> {
+  const { iid, shard, writer } = source;
+  const damaged: string[] = [];
+  for (const seq of seqs) {
+    try {
+      const state = await readCheckpoint(source, seq);
+      if (state !== null) return { state, damaged };
+    } catch (error) {
+      if (!isDamage(error)) throw error;
+      damaged.push(writerCheckpointKey(iid, shard, writer, seq));
+    }
+  }
+  return { state: EMPTY_WRITER_STATE, damaged };
+}
+
+/**
+ * The fold before the oldest entry that the store still holds, for a rebuild: the empty one, or
+ * that of a checkpoint when retention has removed what lies below it.
+ *
+ * @throws IntegrityError `TM_LOG_GAP` when entries are missing and no checkpoint stands for them.
+ */
+export async function oldestStart(source: WriterLogSource): Promise<LogStart> {
+  const { iid, shard, writer } = source;
+  const first = await firstEntry(source);
+  if (first === null || first === 0) return { state: EMPTY_WRITER_STATE, damaged: [] };
+  const seqs = await listCheckpoints(source);
+  const usable = seqs.filter((seq) => seq >= first - 1);
+  const start = await firstUsable(source, usable.slice(0, CHECKPOINT_TRIES_MAX));
+  if (start.state.seq >= 0) return start;
+  throw new IntegrityError('TM_LOG_GAP', `log entries 0 to ${first - 1} are missing`, {
+    context: { iid, shard, writer, seq: 0, later: writerLogKey(iid, shard, writer, first) },
+    hint: 'the store has lost objects; restore them from a copy of the store',
+  });
+}
+
+/** Sequence number of the oldest entry in the store; `null` for an empty log. */
+async function firstEntry(source: WriterLogSource): Promise<number | null> {
+  const { store, iid, shard, writer, signal } = source;
+  const options = signal === undefined ? {} : { signal };
+  for await (const batch of store.list(writerLogPrefix(iid, shard, writer), options)) {
+    for (const { key } of batch) {
+      const parts = parseObjectKey(key);
+      if (parts?.kind === 'log') return Number(parts.seq);
+    }
+  }
+  return null;
+}
+
+function isDamage(error: unknown): boolean {
+  return error instanceof TidemarkError && !(error instanceof KeyError) && error.exitCode === 14;
+}

@@ -1,0 +1,104 @@
+import { OFFSET_MAX } from '../model/wire/shape.ts';
+import type { WriterLogId } from '../log/entry-codec.ts';
+import {
+  objectOf,
+  segmentOf,
+  snapshotOf,
+  timelineOf,
+  type CatalogSegment,
+  type CatalogSnapshot,
+  type CatalogTimeline,
+  type StoredObject,
+} from './rows.ts';
+import type { Statements } from './statements.ts';
+
+/**
+ * Order of opening: that of the log within a writer, by time between writers. A clock that was set
+ * back must not turn the timelines of one writer round.
+ */
+const OPENED = 'max(t.opened_ms) OVER (PARTITION BY t.writer_id ORDER BY t.id)';
+
+const FROM_SEGMENTS = `
+SELECT s.*, t.timeline, w.iid, w.shard, w.writer
+FROM segments s
+JOIN timelines t ON t.id = s.timeline_id
+JOIN writers w ON w.id = t.writer_id`;
+
+/** Questions to the projection. */
+export class Queries {
+  readonly #db: Statements;
+
+  constructor(db: Statements) {
+    this.#db = db;
+  }
+
+  /** Timelines of an instance in the order of their opening. */
+  timelines(iid: string): readonly CatalogTimeline[] {
+    return this.#db
+      .rows(
+        `SELECT t.*, w.iid, w.shard, w.writer, ${OPENED} AS opened,
+           (SELECT min(from_second) FROM snapshots WHERE timeline_id = t.id) AS from_second
+         FROM timelines t JOIN writers w ON w.id = t.writer_id
+         WHERE w.iid = ? ORDER BY opened, w.shard, w.writer, t.id`,
+      )
+      .all(iid)
+      .map(timelineOf);
+  }
+
+  /** Snapshots of an instance, by timeline and offset. */
+  snapshots(iid: string): readonly CatalogSnapshot[] {
+    return this.#db
+      .rows(
+        `SELECT p.*, t.timeline, w.iid, w.shard, w.writer
+         FROM snapshots p
+         JOIN timelines t ON t.id = p.timeline_id
+         JOIN writers w ON w.id = t.writer_id
+         WHERE w.iid = ? ORDER BY w.shard, w.writer, t.id, p.stream_offset, p.seq`,
+      )
+      .all(iid)
+      .map(snapshotOf);
+  }
+
+  /** Segments of a timeline that hold bytes of the range, in offset order. */
+  segments(
+    timeline: string,
+    range: { readonly fromOffset?: bigint; readonly toOffset?: bigint },
+  ): readonly CatalogSegment[] {
+    const { fromOffset = 0n, toOffset = OFFSET_MAX } = range;
+    return this.#db
+      .rows(
+        `${FROM_SEGMENTS}
+         WHERE t.timeline = ?1 AND s.end_offset > ?2 AND s.start_offset < ?3
+           AND s.start_offset >= coalesce((
+             SELECT max(f.start_offset) FROM segments f
+             WHERE f.timeline_id = t.id AND f.start_offset <= ?2), 0)
+         ORDER BY s.start_offset`,
+      )
+      .all(timeline, fromOffset, toOffset)
+      .map(segmentOf);
+  }
+
+  /** The first segment of a timeline whose last mark is after `second`. */
+  segmentForCut(timeline: string, second: number): CatalogSegment | null {
+    const row = this.#db
+      .rows(
+        `${FROM_SEGMENTS}
+         WHERE t.timeline = ? AND s.max_second > ?
+         ORDER BY s.max_second, s.start_offset LIMIT 1`,
+      )
+      .get(timeline, second);
+    return row === undefined ? null : segmentOf(row);
+  }
+
+  /** The newest node facts of a writer. */
+  nodeFacts(log: WriterLogId): StoredObject | null {
+    const row = this.#db
+      .rows(
+        `SELECT f.*, w.iid, w.shard, w.writer
+         FROM node_facts f JOIN writers w ON w.id = f.writer_id
+         WHERE w.iid = ? AND w.shard = ? AND w.writer = ? ORDER BY f.seq DESC LIMIT 1`,
+      )
+      .get(log.iid, log.shard, log.writer);
+    return row === undefined ? null : objectOf(row);
+  }
+}

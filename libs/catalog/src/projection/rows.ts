@@ -1,0 +1,173 @@
+import { writerLogKey, type PlannedSegment, type PlannedSnapshot } from '@tidemark/archive';
+import type { HoleReason, SegmentHeader } from '@tidemark/archive';
+import type { ObjectRef, RdbSummaryJson, SnapshotStored } from '../model/events.ts';
+
+/** Where the log says an object is, and how to read it from there. */
+export interface StoredObject extends ObjectRef {
+  readonly iid: string;
+  readonly shard: string;
+  readonly writer: string;
+  /** Sequence number of the entry that names it. */
+  readonly seq: number;
+  /** Object to read: its own key, or the entry's when it is the body of its entry. */
+  readonly readKey: string;
+  /** First byte of the sealed container in `readKey`. */
+  readonly readStart: number;
+}
+
+/** A segment as the catalog knows it; goes into `planReads` as it is. */
+export interface CatalogSegment extends PlannedSegment {
+  readonly header: SegmentHeader;
+  readonly object: StoredObject;
+  readonly provenTo: number | null;
+  readonly atMs: number;
+}
+
+/** A snapshot as the catalog knows it; goes into `planReads` as it is. */
+export interface CatalogSnapshot extends PlannedSnapshot {
+  readonly backup: string;
+  /** First second that can be restored from it. */
+  readonly from: number;
+  readonly mode: SnapshotStored['mode'];
+  readonly startedMs: number;
+  readonly endedMs: number;
+  readonly rdbBytes: number;
+  readonly summary: RdbSummaryJson;
+  readonly object: StoredObject;
+}
+
+/** A timeline as the catalog knows it. */
+export interface CatalogTimeline {
+  readonly iid: string;
+  readonly shard: string;
+  readonly writer: string;
+  readonly timeline: string;
+  readonly source: 'aof' | 'psync';
+  readonly openedBecause: 'attach' | HoleReason;
+  readonly openedMs: number;
+  readonly previous: string | null;
+  readonly node: { readonly runId: string; readonly version: string; readonly product: string };
+  /** Durable end. */
+  readonly end: bigint;
+  /** First second that its snapshots serve. */
+  readonly from: number | null;
+  readonly provenTo: number | null;
+  readonly closed: {
+    readonly reason: HoleReason;
+    readonly atMs: number;
+    readonly detail: string;
+  } | null;
+}
+
+/** A row with 64-bit integers as bigint. */
+export type Row = Readonly<Record<string, bigint | string | Buffer | null>>;
+
+/** Reads a segment row joined with its timeline and writer. */
+export function segmentOf(row: Row): CatalogSegment {
+  const header: SegmentHeader = {
+    timeline: str(row, 'timeline'),
+    start: big(row, 'start_offset'),
+    end: big(row, 'end_offset'),
+    db: num(row, 'db'),
+    inMulti: num(row, 'in_multi') === 1,
+    partialBytes: num(row, 'partial_bytes'),
+    commands: num(row, 'commands'),
+    rawBytes: num(row, 'raw_bytes'),
+    firstSecond: numOrNull(row, 'first_second'),
+    lastSecond: numOrNull(row, 'last_second'),
+    frames: num(row, 'frames'),
+    indexKind: str(row, 'index_kind') as SegmentHeader['indexKind'],
+  };
+  return {
+    timeline: header.timeline,
+    start: header.start,
+    end: header.end,
+    header,
+    object: objectOf(row),
+    provenTo: numOrNull(row, 'proven_to'),
+    atMs: num(row, 'at_ms'),
+  };
+}
+
+/** Reads a snapshot row joined with its timeline and writer. */
+export function snapshotOf(row: Row): CatalogSnapshot {
+  return {
+    timeline: str(row, 'timeline'),
+    offset: big(row, 'stream_offset'),
+    backup: str(row, 'backup'),
+    from: num(row, 'from_second'),
+    mode: str(row, 'mode') as SnapshotStored['mode'],
+    startedMs: num(row, 'started_ms'),
+    endedMs: num(row, 'ended_ms'),
+    rdbBytes: num(row, 'rdb_bytes'),
+    summary: JSON.parse(str(row, 'summary')) as RdbSummaryJson,
+    object: objectOf(row),
+  };
+}
+
+/** Reads a timeline row joined with its writer. */
+export function timelineOf(row: Row): CatalogTimeline {
+  const closedReason = row['closed_reason'];
+  return {
+    iid: str(row, 'iid'),
+    shard: str(row, 'shard'),
+    writer: str(row, 'writer'),
+    timeline: str(row, 'timeline'),
+    source: str(row, 'source') as CatalogTimeline['source'],
+    openedBecause: str(row, 'opened_reason') as CatalogTimeline['openedBecause'],
+    openedMs: num(row, 'opened_ms'),
+    previous: strOrNull(row, 'previous'),
+    node: { runId: str(row, 'run_id'), version: str(row, 'version'), product: str(row, 'product') },
+    end: big(row, 'end_offset'),
+    from: numOrNull(row, 'from_second'),
+    provenTo: numOrNull(row, 'proven_to'),
+    closed:
+      closedReason === null
+        ? null
+        : {
+            reason: closedReason as HoleReason,
+            atMs: num(row, 'closed_ms'),
+            detail: str(row, 'closed_detail'),
+          },
+  };
+}
+
+/** Reads the object columns of a row joined with its writer. */
+export function objectOf(row: Row): StoredObject {
+  const place = { iid: str(row, 'iid'), shard: str(row, 'shard'), writer: str(row, 'writer') };
+  const seq = num(row, 'seq');
+  const key = strOrNull(row, 'object_key');
+  return {
+    ...place,
+    seq,
+    key,
+    size: num(row, 'object_size'),
+    digest: (row['object_digest'] as Buffer).toString('hex'),
+    dekId: (row['object_dek'] as Buffer).toString('hex'),
+    kind: num(row, 'object_kind'),
+    readKey: key ?? writerLogKey(place.iid, place.shard, place.writer, seq),
+    readStart: key === null ? num(row, 'body_offset') : 0,
+  };
+}
+
+// Rows come from tables of our own with STRICT types: a wrong type is a fault of this package.
+function str(row: Row, name: string): string {
+  return row[name] as string;
+}
+
+function strOrNull(row: Row, name: string): string | null {
+  return row[name] as string | null;
+}
+
+function big(row: Row, name: string): bigint {
+  return row[name] as bigint;
+}
+
+function num(row: Row, name: string): number {
+  return Number(row[name]);
+}
+
+function numOrNull(row: Row, name: string): number | null {
+  const value = row[name];
+  return value === null || value === undefined ? null : Number(value);
+}

@@ -1,0 +1,174 @@
+import { CatalogError, type TidemarkError } from '@tidemark/core';
+import type { LogKey } from '@tidemark/crypto';
+import type { ObjectStore } from '@tidemark/store';
+import type { LogEntry } from '../log/entry-codec.ts';
+import {
+  instanceDigestAt,
+  readInstanceLog,
+  readInstanceRecord,
+  type InstanceLogSource,
+} from '../log/instance-log.ts';
+import {
+  entryDigestAt,
+  oldestStart,
+  readWriterLog,
+  type WriterLogSource,
+} from '../log/writer-log-reader.ts';
+import type { WriterState } from '../model/writer-state.ts';
+import { replacedInstance, type InstanceTable } from './instance-table.ts';
+import type { Statements } from './statements.ts';
+import { replacedWriter, type WriterTable } from './writer-table.ts';
+
+/** What a sync reads. */
+export interface SyncOptions {
+  readonly store: ObjectStore;
+  /** Instances to bring up to date, by id. */
+  readonly instances: readonly string[];
+  /** The log key of an instance, as `KeyProvider.logKey`. */
+  readonly logKey: (iid: string) => Promise<LogKey>;
+  readonly signal?: AbortSignal;
+}
+
+/** The tables that a sync writes. */
+export interface SyncTables {
+  readonly statements: Statements;
+  readonly instances: InstanceTable;
+  readonly writers: WriterTable;
+}
+
+/** Entries that go into one transaction. */
+const TRANSACTION_ENTRIES = 512;
+
+/** Times that a log is read again because another process has rebuilt the catalog meanwhile. */
+const RESTARTS_MAX = 5;
+
+/**
+ * Brings the projection of one instance up to date.
+ *
+ * The last entry known is compared with the store first, so that a store that was replaced or set
+ * back is noticed also when nothing was written since.
+ * @returns How many entries were applied.
+ */
+export async function syncInstance(
+  tables: SyncTables,
+  iid: string,
+  options: SyncOptions,
+): Promise<number> {
+  const { store, signal } = options;
+  const logKey = await options.logKey(iid);
+  const source: InstanceLogSource = { store, iid, logKey, ...(signal && { signal }) };
+  let applied = await syncInstanceLog(tables, source);
+  for (const { shard, writer } of tables.instances.state(iid).writers) {
+    applied += await syncWriterLog(tables, { ...source, keyProven: true, shard, writer });
+  }
+  return applied;
+}
+
+async function syncInstanceLog(tables: SyncTables, source: InstanceLogSource): Promise<number> {
+  const { iid } = source;
+  const known = tables.instances.state(iid);
+  // The record is the first thing that a key ring must open.
+  if (known.seq < 0) await readInstanceRecord(source);
+  else {
+    const digest = await instanceDigestAt(source, known.seq);
+    if (digest !== known.digest) throw replacedInstance(iid, known, digest);
+  }
+  const log = { ...source, keyProven: true };
+  const endCheck = known.seq < 0 ? 'list' : 'probe';
+  const read = (): AsyncIterable<readonly InstanceLogItem[]> =>
+    readInstanceLog(log, { after: tables.instances.state(iid), endCheck });
+  return applyAll(tables, read, (entries) => tables.instances.apply(iid, entries));
+}
+
+type InstanceLogItem = Parameters<InstanceTable['apply']>[1][number];
+
+async function syncWriterLog(tables: SyncTables, source: WriterLogSource): Promise<number> {
+  const before = await anchor(tables, source);
+  const endCheck = before === null ? 'list' : 'probe';
+  const read = (): AsyncIterable<readonly LogEntry[]> => {
+    const known = tables.writers.find(source)?.state;
+    return readWriterLog(source, { ...(known && { after: known }), endCheck });
+  };
+  return applyAll(tables, read, (entries) => tables.writers.apply(source, entries));
+}
+
+/**
+ * Makes sure that the writer's row stands on an entry of the store.
+ *
+ * @returns The fold to go on from; `null` when the row was begun now.
+ * @throws IntegrityError `TM_LOG_CHAIN` when the store holds another log than the one known.
+ */
+async function anchor(tables: SyncTables, source: WriterLogSource): Promise<WriterState | null> {
+  const known = tables.writers.find(source)?.state;
+  if (known !== undefined && known.seq >= 0) {
+    const digest = await entryDigestAt(source, known.seq);
+    if (digest === known.digest) return known;
+    if (digest !== null) throw replacedWriter(source, known, digest);
+  }
+  const start = await oldestStart(source);
+  // Retention may have removed what this catalog knew last; what it kept must lie ahead.
+  if (known !== undefined && known.seq >= 0 && start.state.seq < known.seq) {
+    throw replacedWriter(source, known, null);
+  }
+  tables.statements.exclusively(() => {
+    const now = tables.writers.find(source)?.state.seq ?? -1;
+    if (now <= (known?.seq ?? -1)) tables.writers.restart(source, start.state);
+  });
+  return null;
+}
+
+async function applyAll<E>(
+  tables: SyncTables,
+  read: () => AsyncIterable<readonly E[]>,
+  apply: (entries: readonly E[]) => number | null,
+): Promise<number> {
+  let applied = 0;
+  for (let attempt = 1; attempt <= RESTARTS_MAX; attempt++) {
+    const counts = applyBatches(read(), (entries) =>
+      tables.statements.exclusively(() => apply(entries)),
+    );
+    let behind = false;
+    for await (const count of counts) {
+      if (count === null) behind = true;
+      else applied += count;
+    }
+    if (!behind) return applied;
+  }
+  throw new CatalogError('TM_BUSY', 'the catalog was rebuilt while it was brought up to date', {
+    context: { attempts: RESTARTS_MAX },
+    hint: 'try again',
+  });
+}
+
+/** Gathers entries into transactions; ends after one that could not be applied (`null`). */
+async function* applyBatches<E>(
+  batches: AsyncIterable<readonly E[]>,
+  apply: (entries: readonly E[]) => number | null,
+): AsyncGenerator<number | null, void, undefined> {
+  let waiting: E[] = [];
+  for await (const batch of batches) {
+    waiting.push(...batch);
+    if (waiting.length < TRANSACTION_ENTRIES) continue;
+    const count = apply(waiting);
+    yield count;
+    if (count === null) return;
+    waiting = [];
+  }
+  if (waiting.length > 0) yield apply(waiting);
+}
+
+/** Runs work for each instance; the first error is thrown once all had their turn. */
+export async function forEachInstance(
+  instances: readonly string[],
+  work: (iid: string) => Promise<void>,
+): Promise<void> {
+  const failures: unknown[] = [];
+  for (const iid of instances) {
+    try {
+      await work(iid);
+    } catch (error) {
+      failures.push(error);
+    }
+  }
+  if (failures.length > 0) throw failures[0] as TidemarkError;
+}

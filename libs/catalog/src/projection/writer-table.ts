@@ -1,0 +1,282 @@
+import { CatalogError, IntegrityError } from '@tidemark/core';
+import type { LogEntry, WriterLogId } from '../log/entry-codec.ts';
+import { evolveEntry } from '../log/writer-log.ts';
+import type { ObjectRef, SegmentStored, SnapshotStored } from '../model/events.ts';
+import { canonicalJson, parseCanonicalJson } from '../model/wire/canonical-json.ts';
+import { writerStateShape } from '../model/wire/state-shape.ts';
+import { EMPTY_WRITER_STATE, type TimelineState, type WriterState } from '../model/writer-state.ts';
+import type { Statements } from './statements.ts';
+
+/** A writer's row with its fold. */
+export interface WriterRow {
+  readonly id: number;
+  readonly state: WriterState;
+}
+
+interface RawWriter {
+  readonly id: number;
+  readonly state: string;
+}
+
+/** Writes the entries of writer logs into the tables. Every call runs within a transaction. */
+export class WriterTable {
+  readonly #db: Statements;
+
+  constructor(db: Statements) {
+    this.#db = db;
+  }
+
+  /** The row of a writer; `null` when nothing of it was read yet. */
+  find(log: WriterLogId): WriterRow | null {
+    const row = this.#db
+      .prepare<RawWriter>(
+        'SELECT id, state FROM writers WHERE iid = ? AND shard = ? AND writer = ?',
+      )
+      .get(log.iid, log.shard, log.writer);
+    return row === undefined ? null : { id: row.id, state: decodeState(row.state) };
+  }
+
+  /** The fold of a writer's log as far as it was read; the empty one when it was not. */
+  stateOf(log: WriterLogId): WriterState {
+    return this.find(log)?.state ?? EMPTY_WRITER_STATE;
+  }
+
+  /** Makes a writer's row anew from a fold; whatever was known of the writer goes. */
+  restart(log: WriterLogId, state: WriterState): void {
+    const old = this.find(log);
+    if (old !== null) this.#db.prepare('DELETE FROM writers WHERE id = ?').run(old.id);
+    const { lastInsertRowid } = this.#db
+      .prepare(
+        'INSERT INTO writers (iid, shard, writer, seq, digest, state) VALUES (?, ?, ?, ?, ?, ?)',
+      )
+      .run(log.iid, log.shard, log.writer, state.seq, state.digest, encodeState(state));
+    if (state.timeline === null) return;
+    const id = Number(lastInsertRowid);
+    this.#openTimeline(id, state.timeline, null);
+    this.#updateTimeline(id, state.timeline);
+  }
+
+  /**
+   * Applies entries that follow each other. Entries that another process has applied meanwhile are
+   * passed over.
+   *
+   * @returns How many were applied; `null` when the row is behind the first of them: read again.
+   * @throws IntegrityError `TM_LOG_CHAIN` when the row knows another entry in the same place.
+   */
+  apply(log: WriterLogId, entries: readonly LogEntry[]): number | null {
+    const row = this.find(log);
+    const [first] = entries;
+    if (row === null || first === undefined || first.seq > row.state.seq + 1) return null;
+    const same = entries.find((entry) => entry.seq === row.state.seq);
+    if (same !== undefined && same.digest !== row.state.digest) {
+      throw replacedWriter(log, row.state, same.digest);
+    }
+    const fresh = entries.filter((entry) => entry.seq > row.state.seq);
+    let { state } = row;
+    for (const entry of fresh) {
+      if (entry.predecessor !== state.digest) throw replacedWriter(log, state, entry.predecessor);
+      state = evolveEntry(state, entry);
+      this.#applyEvent(row.id, entry, state);
+    }
+    if (fresh.length > 0) {
+      this.#db
+        .prepare('UPDATE writers SET seq = ?, digest = ?, state = ? WHERE id = ?')
+        .run(state.seq, state.digest, encodeState(state), row.id);
+    }
+    return fresh.length;
+  }
+
+  #applyEvent(writerId: number, entry: LogEntry, state: WriterState): void {
+    const { event } = entry;
+    const { timeline } = state;
+    switch (event.type) {
+      case 'OwnerClaimed':
+      case 'Released':
+        return;
+      case 'NodeFactsStored':
+        this.#addNodeFacts(writerId, entry, event.object, event.atMs);
+        return;
+      case 'TimelineOpened':
+        if (timeline !== null) this.#openTimeline(writerId, timeline, entry.seq);
+        return;
+      case 'SegmentStored':
+        this.#addSegment(writerId, entry, event);
+        break;
+      case 'SnapshotStored':
+        this.#addSnapshot(writerId, entry, event);
+        break;
+      case 'Heartbeat':
+      case 'TimelineClosed':
+        break;
+    }
+    if (timeline !== null) this.#updateTimeline(writerId, timeline);
+  }
+
+  #openTimeline(writerId: number, timeline: TimelineState, seq: number | null): void {
+    const taken = this.#db
+      .prepare('SELECT 1 FROM timelines WHERE timeline = ?')
+      .get(timeline.timeline);
+    if (taken !== undefined) {
+      throw new CatalogError('TM_LOG_STATE', `timeline ${timeline.timeline} was opened before`, {
+        context: { timeline: timeline.timeline, seq },
+      });
+    }
+    const { node } = timeline;
+    this.#db
+      .prepare(
+        `INSERT INTO timelines (writer_id, timeline, opened_seq, source, opened_reason, opened_ms,
+           previous, run_id, version, product, end_offset) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
+      )
+      .run(
+        writerId,
+        timeline.timeline,
+        seq,
+        timeline.source,
+        timeline.reason,
+        timeline.openedMs,
+        timeline.previous,
+        node.runId,
+        node.version,
+        node.product,
+      );
+  }
+
+  #updateTimeline(writerId: number, timeline: TimelineState): void {
+    const { end, provenTo, closed } = timeline;
+    this.#db
+      .prepare(
+        `UPDATE timelines SET end_offset = ?, proven_to = ?, closed_reason = ?, closed_ms = ?,
+           closed_detail = ? WHERE writer_id = ? AND timeline = ?`,
+      )
+      .run(
+        end,
+        provenTo,
+        closed?.reason ?? null,
+        closed?.atMs ?? null,
+        closed?.detail ?? null,
+        writerId,
+        timeline.timeline,
+      );
+  }
+
+  #addSegment(writerId: number, entry: LogEntry, event: SegmentStored): void {
+    const { segment, object } = event;
+    const timelineId = this.#timelineId(writerId, segment.timeline);
+    const before = this.#db
+      .prepare<{ max_second: number | null }>(
+        'SELECT max_second FROM segments WHERE timeline_id = ? ORDER BY start_offset DESC LIMIT 1',
+      )
+      .get(timelineId);
+    const maxSecond = highest(before?.max_second ?? null, segment.lastSecond);
+    this.#db
+      .prepare(
+        `INSERT INTO segments (timeline_id, start_offset, end_offset, seq, max_second, db, in_multi,
+           partial_bytes, commands, raw_bytes, first_second, last_second, frames, index_kind,
+           object_key, object_size, object_digest, object_dek, object_kind, body_offset, proven_to,
+           at_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      )
+      .run(
+        timelineId,
+        segment.start,
+        segment.end,
+        entry.seq,
+        maxSecond,
+        segment.db,
+        segment.inMulti ? 1 : 0,
+        segment.partialBytes,
+        segment.commands,
+        segment.rawBytes,
+        segment.firstSecond,
+        segment.lastSecond,
+        segment.frames,
+        segment.indexKind,
+        ...objectColumns(object, entry),
+        event.provenTo,
+        event.atMs,
+      );
+  }
+
+  #addSnapshot(writerId: number, entry: LogEntry, event: SnapshotStored): void {
+    this.#db
+      .prepare(
+        `INSERT INTO snapshots (timeline_id, seq, backup, stream_offset, from_second, mode,
+           started_ms, ended_ms, rdb_bytes, summary, object_key, object_size, object_digest,
+           object_dek, object_kind, body_offset)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      )
+      .run(
+        this.#timelineId(writerId, event.timeline),
+        entry.seq,
+        event.backup,
+        event.offset,
+        event.from,
+        event.mode,
+        event.startedMs,
+        event.endedMs,
+        event.rdbBytes,
+        JSON.stringify(event.summary),
+        ...objectColumns(event.object, entry),
+      );
+  }
+
+  #addNodeFacts(writerId: number, entry: LogEntry, object: ObjectRef, atMs: number): void {
+    this.#db
+      .prepare(
+        `INSERT INTO node_facts (writer_id, seq, at_ms, object_key, object_size, object_digest,
+           object_dek, object_kind, body_offset) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+      )
+      .run(writerId, entry.seq, atMs, ...objectColumns(object, entry));
+  }
+
+  #timelineId(writerId: number, timeline: string): number {
+    const row = this.#db
+      .prepare<{ id: number }>('SELECT id FROM timelines WHERE writer_id = ? AND timeline = ?')
+      .get(writerId, timeline);
+    if (row !== undefined) return row.id;
+    throw new CatalogError('TM_CATALOG_DB', `the catalog lacks timeline ${timeline}`, {
+      hint: 'delete the catalog file; it is built again',
+    });
+  }
+}
+
+/** Columns object_key, object_size, object_digest, object_dek, object_kind, body_offset. */
+function objectColumns(
+  object: ObjectRef,
+  entry: LogEntry,
+): readonly (string | number | Buffer | null)[] {
+  return [
+    object.key,
+    object.size,
+    Buffer.from(object.digest, 'hex'),
+    Buffer.from(object.dekId, 'hex'),
+    object.kind,
+    object.key === null ? entry.bodyOffset : 0,
+  ];
+}
+
+/** The store holds another entry than the one that was read before. */
+export function replacedWriter(
+  log: WriterLogId,
+  known: WriterState,
+  found: string | null,
+): IntegrityError {
+  const { iid, shard, writer } = log;
+  return new IntegrityError('TM_LOG_CHAIN', `entry ${known.seq} is not the one known here`, {
+    context: { iid, shard, writer, seq: known.seq, expected: known.digest, actual: found },
+    hint: 'the store was replaced or set back; if that was meant, delete the catalog file',
+  });
+}
+
+function encodeState(state: WriterState): string {
+  return canonicalJson(writerStateShape.encode(state, '$'));
+}
+
+function decodeState(text: string): WriterState {
+  return writerStateShape.decode(parseCanonicalJson(Buffer.from(text, 'utf8')), '$');
+}
+
+function highest(a: number | null, b: number | null): number | null {
+  if (a === null) return b;
+  return b === null ? a : Math.max(a, b);
+}
