@@ -73,7 +73,8 @@ export class RewriteRules {
     const { version } = options;
     if (version === undefined) return;
     const product = version >= VERSION_VALKEY_FIRST ? 'valkey' : 'redis';
-    if (version >= VERSION_FLOOR && isKnownVersion(product, version)) return;
+    const known = Number.isInteger(version) && isKnownVersion(product, version);
+    if (known && version >= VERSION_FLOOR) return;
     throw new UsageError('TM_USAGE', `RDB version ${version} is not written`, {
       context: { version },
     });
