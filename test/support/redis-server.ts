@@ -127,6 +127,7 @@ function launch(dir: string, options: StartRedisOptions, port: number): Promise<
     readyTimeoutMs: 30_000,
     config: {
       'enable-debug-command': 'yes',
+      'repl-diskless-sync-delay': '0',
       appendonly: aof ? 'yes' : 'no',
       ...(aof ? { 'aof-timestamp-enabled': 'yes' } : {}),
       ...options.config,

@@ -1,8 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { constants } from 'node:fs';
-import { chmod, mkdir, open, rm } from 'node:fs/promises';
-import { createServer, type NetConnectOpts } from 'node:net';
-import { join, resolve } from 'node:path';
+import { chmod, mkdir, mkdtemp, open, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { NodeError } from '@tidemark/core';
 import { encodeConfigFile } from './config-file.ts';
@@ -26,8 +27,10 @@ export interface StartServerOptions {
   readonly args?: readonly string[];
   /** Settings as `CONFIG SET` takes them, written to a file with mode 0600; a list repeats one. */
   readonly config?: Readonly<Record<string, string | readonly string[]>>;
-  /** Listen also on `server.sock` (mode 0700) in the folder. */
+  /** Tell also of the unix socket (mode 0700), `server.sock` in the folder. Default false. */
   readonly unixSocket?: boolean;
+  /** False: no TCP port at all, the unix socket is the only way in. Default true. */
+  readonly tcp?: boolean;
   /** Whether the server lives on when this process ends. Default false. */
   readonly detached?: boolean;
   /** How long it may take until PING is answered, loading included. Default 60,000 ms. */
@@ -44,7 +47,9 @@ export interface ServerExit {
 export interface ServerProcess extends AsyncDisposable {
   readonly pid: number;
   readonly host: string;
+  /** 0 without TCP. */
   readonly port: number;
+  /** Null unless it was asked for. */
   readonly socketPath: string | null;
   readonly dir: string;
   readonly logPath: string;
@@ -70,14 +75,14 @@ export interface ServerProcess extends AsyncDisposable {
 export async function startServer(options: StartServerOptions): Promise<ServerProcess> {
   const dir = resolve(options.dir);
   await mkdir(dir, { recursive: true, mode: 0o700 });
+  const wanted = options.tcp === false ? 0 : (options.port ?? 0);
+  const mayChoose = options.tcp !== false && wanted === 0;
   for (let attempt = 1; ; attempt++) {
-    const port = options.port === undefined || options.port === 0 ? await freePort() : options.port;
     try {
-      return await startOn(port, dir, options);
+      return await startOn(mayChoose ? await freePort() : wanted, dir, options);
     } catch (error) {
       const clash = error instanceof NodeError && /address already in use/i.test(logOf(error));
-      const mayRetry = options.port === undefined || options.port === 0;
-      if (!clash || !mayRetry || attempt >= START_ATTEMPTS_MAX) throw error;
+      if (!clash || !mayChoose || attempt >= START_ATTEMPTS_MAX) throw error;
     }
   }
 }
@@ -104,25 +109,22 @@ async function startOn(
   dir: string,
   options: StartServerOptions,
 ): Promise<ServerProcess> {
-  const socketPath = options.unixSocket === true ? join(dir, 'server.sock') : null;
-  if (socketPath !== null && Buffer.byteLength(socketPath) > SOCKET_PATH_BYTES_MAX) {
-    throw new NodeError('TM_SERVER_START', 'the path of the unix socket is too long', {
-      context: { bytes: Buffer.byteLength(socketPath), bytesMax: SOCKET_PATH_BYTES_MAX },
-      hint: 'choose a folder with a shorter path',
-    });
-  }
+  // Readiness is asked on a socket of this server alone: on a TCP port that was taken meanwhile,
+  // somebody else would answer.
+  const ownSocket = await socketPathFor(dir, options);
   const configPath = join(dir, 'server.conf');
   const logPath = join(dir, 'server.log');
   await writePrivate(
     configPath,
     encodeConfigFile({
       bind: LOOPBACK,
-      port: String(port),
-      dir,
-      daemonize: 'no',
       save: '',
-      ...(socketPath === null ? {} : { unixsocket: socketPath, unixsocketperm: '700' }),
       ...options.config,
+      daemonize: 'no',
+      dir,
+      port: String(port),
+      unixsocket: ownSocket,
+      unixsocketperm: '700',
     }),
   );
   const log = await open(
@@ -131,20 +133,41 @@ async function startOn(
     0o600,
   );
   const logStart = (await log.stat()).size;
-  let child: ChildProcess;
+  let server: SpawnedServer;
   try {
-    child = spawn(options.binary ?? 'redis-server', [configPath, ...(options.args ?? [])], {
+    const child = spawn(options.binary ?? 'redis-server', [configPath, ...(options.args ?? [])], {
       cwd: dir,
       detached: options.detached === true,
       stdio: ['ignore', log.fd, log.fd],
     });
+    // Listens at once: a program that is missing is told in the next turn.
+    const socketPath = isPublic(options) ? ownSocket : null;
+    server = new SpawnedServer({ child, port, socketPath, ownSocket, dir, logPath, logStart });
+    if (options.detached === true) child.unref();
   } finally {
     await log.close();
   }
-  const server = new SpawnedServer({ child, port, socketPath, dir, logPath, logStart });
-  if (options.detached === true) child.unref();
-  await server.waitReady(options.readyTimeoutMs ?? 60_000);
+  try {
+    await server.waitReady(options.readyTimeoutMs ?? 60_000);
+  } finally {
+    if (dirname(ownSocket) !== dir) await rm(dirname(ownSocket), { recursive: true, force: true });
+  }
   return server;
+}
+
+function isPublic(options: StartServerOptions): boolean {
+  return options.unixSocket === true || options.tcp === false;
+}
+
+async function socketPathFor(dir: string, options: StartServerOptions): Promise<string> {
+  const path = join(dir, 'server.sock');
+  const bytes = Buffer.byteLength(path);
+  if (bytes <= SOCKET_PATH_BYTES_MAX) return path;
+  if (!isPublic(options)) return join(await mkdtemp(join(tmpdir(), 'tidemark-')), 'server.sock');
+  throw new NodeError('TM_SERVER_START', 'the path of the unix socket is too long', {
+    context: { bytes, bytesMax: SOCKET_PATH_BYTES_MAX },
+    hint: 'choose a folder with a shorter path',
+  });
 }
 
 async function writePrivate(path: string, text: string): Promise<void> {
@@ -162,6 +185,7 @@ interface SpawnedFacts {
   readonly child: ChildProcess;
   readonly port: number;
   readonly socketPath: string | null;
+  readonly ownSocket: string;
   readonly dir: string;
   readonly logPath: string;
   readonly logStart: number;
@@ -176,6 +200,7 @@ class SpawnedServer implements ServerProcess {
   readonly logPath: string;
   readonly exited: Promise<ServerExit>;
   private readonly child: ChildProcess;
+  private readonly ownSocket: string;
   private readonly logStart: number;
   private ended: ServerExit | null = null;
   private failure: Error | null = null;
@@ -185,6 +210,7 @@ class SpawnedServer implements ServerProcess {
     this.pid = facts.child.pid ?? -1;
     this.port = facts.port;
     this.socketPath = facts.socketPath;
+    this.ownSocket = facts.ownSocket;
     this.dir = facts.dir;
     this.logPath = facts.logPath;
     this.logStart = facts.logStart;
@@ -202,13 +228,11 @@ class SpawnedServer implements ServerProcess {
   }
 
   async waitReady(timeoutMs: number): Promise<void> {
-    const target: NetConnectOpts =
-      this.socketPath === null ? { host: this.host, port: this.port } : { path: this.socketPath };
     const deadline = performance.now() + timeoutMs;
     for (let pauseMs = 5; ; pauseMs = Math.min(100, pauseMs * 2)) {
       await Promise.race([delay(pauseMs), this.exited]);
       if (this.ended !== null) throw await this.startError('the server ended while it started');
-      if ((await pingOnce(target, 1000)) === 'ready') return;
+      if ((await pingOnce({ path: this.ownSocket }, 1000)) === 'ready') return;
       if (performance.now() > deadline) {
         const error = await this.startError('the server did not answer in time');
         await this.kill();
