@@ -31,3 +31,28 @@ export type {
 } from './decoder/command-batch.ts';
 export { CommandDecoder, type CommandDecoderOptions } from './decoder/command-decoder.ts';
 export type { DecoderLimits } from './decoder/limits.ts';
+export {
+  isPlainFileName,
+  MANIFEST_BYTES_MAX,
+  parseManifest,
+  type AofManifest,
+  type ManifestFile,
+  type ManifestFileType,
+} from './manifest/parse-manifest.ts';
+export { AofTail, openAofTail, type SampleStamp } from './tail/aof-tail.ts';
+export { digestOf } from './tail/incr-reader.ts';
+export {
+  DIGEST_BYTES_MAX,
+  type AofTailOptions,
+  type BaseFile,
+  type BreakReason,
+  type Continuity,
+  type FileIdentity,
+  type IncrFile,
+  type PinClass,
+  type TailCursor,
+  type TailItem,
+  type TailPosition,
+  type TailSample,
+} from './tail/model.ts';
+export { probeAofDir, removeAofPins, type AofDirFacts } from './tail/probe.ts';

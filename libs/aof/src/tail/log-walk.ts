@@ -1,0 +1,301 @@
+import type { Clock } from '@tidemark/core';
+import { Chain, isProven, type ChainNode } from './chain.ts';
+import { IncrReader, type ReadOutcome } from './incr-reader.ts';
+import { LogOff } from './log-off.ts';
+import type { BreakReason, Continuity, TailCursor, TailItem } from './model.ts';
+import { successors, type PinKeeper } from './pin-keeper.ts';
+import { sameFile } from './pin-names.ts';
+import type { SeenFile } from './seen.ts';
+import { TailReleases } from './tail-releases.ts';
+
+/** After a read smaller than this the next one waits: many small appends become one chunk. */
+const SMALL_READ_BYTES = 256 << 10;
+const PACE_MS = 15;
+/** A short write is taken back and written again: how long a file may stay shorter. */
+const SHRINK_GRACE_MS = 1_000;
+
+/** What a walk needs. */
+export interface LogWalkOptions {
+  readonly pins: PinKeeper;
+  readonly chain: Chain;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly bytesMax: number;
+  readonly resume: TailCursor | null;
+  /** Called when the same files are to be read from their base again. */
+  readonly onRestart: () => void;
+}
+
+/** The way into the next increment. */
+interface NextStart {
+  readonly continuity: Continuity;
+  readonly reason: BreakReason | null;
+}
+
+/**
+ * Walks the chain of increments and turns what it finds into items.
+ *
+ * Modes: waiting (nothing opened: `reader` is null; `#start` says how the next increment will hang
+ * together) and reading (`reader` is on the first node of the chain). Every step returns one item,
+ * or `null` when there is nothing to tell now.
+ */
+export class LogWalk {
+  readonly off = new LogOff();
+  readonly releases: TailReleases;
+  readonly #pins: PinKeeper;
+  readonly #chain: Chain;
+  readonly #options: LogWalkOptions;
+  #reader: IncrReader | null = null;
+  #lastCursor: TailCursor | null = null;
+  #start: NextStart | null = { continuity: 'first', reason: null };
+  #resume: TailCursor | null;
+  #stepping = false;
+  #idleTold = false;
+  #lastReadSmall = false;
+  #shrunkSince: number | null = null;
+
+  constructor(options: LogWalkOptions) {
+    this.#options = options;
+    this.#pins = options.pins;
+    this.#chain = options.chain;
+    this.#resume = options.resume;
+    this.releases = new TailReleases(options.pins);
+  }
+
+  /** The increment being read. */
+  get reader(): IncrReader | null {
+    return this.#reader;
+  }
+
+  /** Where a later process can go on after the items so far. */
+  cursor(): TailCursor | null {
+    return this.#reader?.cursor() ?? this.#lastCursor;
+  }
+
+  /** The next item, or `null` when it must be waited for. One call at a time. */
+  async step(): Promise<TailItem | null> {
+    this.#stepping = true;
+    try {
+      return this.#reader === null ? await this.#open() : await this.#read(this.#reader);
+    } finally {
+      this.#stepping = false;
+    }
+  }
+
+  /** A pin went over a limit: its room comes back only when the file is closed too. */
+  async drop(file: SeenFile): Promise<void> {
+    this.#chain.drop(file);
+    this.releases.forget(file);
+    const reading = this.#reader !== null && sameFile(this.#reader.file, file);
+    if (reading && !this.#stepping) await this.leave(); // else the step under way sees it
+  }
+
+  /** Closes the increment being read, if any. */
+  async leave(): Promise<void> {
+    const reader = this.#reader;
+    if (reader === null) return;
+    this.#reader = null;
+    this.#lastCursor = reader.cursor();
+    await this.#pins.giveBack(reader.file, reader.fd);
+  }
+
+  async #open(): Promise<TailItem | null> {
+    if (this.#chain.versions === 0) {
+      this.#pins.throwIfFailed();
+      return null;
+    }
+    if (this.#resume !== null) {
+      const item = await this.#goOn(this.#resume);
+      this.#resume = null;
+      return item;
+    }
+    const start = this.#start ?? { continuity: 'proven', reason: null };
+    if (start.continuity === 'first') await this.#pins.letGoUnless((file) => this.#needs(file));
+    if (start.continuity === 'first' || start.reason === 'aof-off') {
+      if (!(await this.#maySetOut())) return null;
+    }
+    const node = this.#chain.nodes[0];
+    if (node !== undefined) return this.#enter(node, start);
+    this.#pins.throwIfFailed();
+    return null;
+  }
+
+  /** Whether the log is written at all, so that its files describe the present dataset. */
+  async #maySetOut(): Promise<boolean> {
+    const { off } = this;
+    const unblocked = off.unblocked(this.#chain.newest?.file ?? null);
+    if (unblocked === 'no') return false;
+    if (unblocked === 'new-file' && off.file !== null) {
+      await this.releases.pass(this.#chain.skipPast(off.file));
+    }
+    if (unblocked === 'same-file') await this.#restart();
+    if (this.#chain.nodes.length > 0) off.clear();
+    return true;
+  }
+
+  async #enter(node: ChainNode, start: NextStart): Promise<TailItem> {
+    const fd = node.dropped ? null : this.#pins.borrow(node.file);
+    if (fd === null) return this.#break('pin-dropped', `${node.file.name} is gone`);
+    this.#reader = IncrReader.atStart(node.file, fd);
+    return this.#opened(node, this.#reader, start);
+  }
+
+  #opened(node: ChainNode, reader: IncrReader, start: NextStart): TailItem {
+    this.#start = null;
+    this.#idleTold = false;
+    this.#lastReadSmall = false;
+    this.#shrunkSince = null;
+    const { name, seq, dev, ino } = node.file;
+    const { continuity, reason } = start;
+    return {
+      kind: 'opened',
+      file: { name, seq, dev, ino },
+      continuity,
+      ...(reason === null ? {} : { reason }),
+      base: this.releases.tellBase(node),
+      position: reader.position,
+    };
+  }
+
+  /** Finds the file of a cursor again, or says that it cannot be told how the log went on. */
+  async #goOn(at: TailCursor): Promise<TailItem> {
+    if (this.#chain.find(at) === null) {
+      const kept = successors(this.#pins.increments(), at);
+      const listed = kept.length > 0 ? null : this.#chain.listed(at);
+      const named = kept.map((file) => (sameFile(file, at) ? { ...file, name: at.file } : file));
+      this.#chain.seed(listed === null ? named : [listed]);
+    }
+    const node = this.#chain.find(at);
+    if (node !== null) await this.releases.pass(this.#chain.cutBefore(node));
+    await this.#pins.letGoUnless((file) => this.#needs(file));
+    if (node === null) {
+      const replaced = this.#chain.hasNamed(at.file, at.seq);
+      const reason = replaced ? 'divergent-tail' : 'rewrite-unobserved';
+      this.#start = { continuity: 'broken', reason };
+      return this.#broken(replaced ? `${at.file} is another file` : `${at.file} is gone`);
+    }
+    const fd = this.#pins.borrow(node.file);
+    if (fd === null) return this.#break('pin-dropped', `${at.file} is gone`);
+    const reader = await IncrReader.atCursor(node.file, fd, at);
+    if (reader === null) {
+      await this.#pins.giveBack(node.file, fd);
+      return this.#break('divergent-tail', `${at.file} has other bytes before ${at.position}`);
+    }
+    this.#reader = reader;
+    return this.#opened(node, reader, { continuity: 'resumed', reason: null });
+  }
+
+  async #read(reader: IncrReader): Promise<TailItem | null> {
+    const node = this.#chain.nodes[0];
+    if (node === undefined || !sameFile(node.file, reader.file)) {
+      return this.#break('rewrite-unobserved', `${reader.file.name} left the manifest`);
+    }
+    if (node.dropped) return this.#break('pin-dropped', `${node.file.name} was over a limit`);
+    if (!node.baseTold && node.base !== null) {
+      const base = this.releases.tellBase(node);
+      if (base !== null) return { kind: 'base', base };
+    }
+    await this.#pace();
+    // What follows must be known before the read that finds the end: the file is complete then.
+    const next = this.#chain.after(node);
+    const { headless } = this.#chain;
+    const end = this.off.endOf(node.file);
+    const { bytesMax } = this.#options;
+    const room = end === null ? bytesMax : Math.min(bytesMax, end - reader.position);
+    const outcome: ReadOutcome = room > 0 ? await reader.read(room) : { kind: 'end' };
+    if (outcome.kind === 'bytes') {
+      this.#idleTold = false;
+      this.#shrunkSince = null;
+      this.#lastReadSmall = outcome.data.length < Math.min(SMALL_READ_BYTES, bytesMax);
+      return outcome;
+    }
+    if (outcome.kind !== 'end') return this.#differs(reader, outcome);
+    this.#shrunkSince = null;
+    if (end !== null && reader.position >= end) {
+      return this.#breakOff('the append-only file was switched off');
+    }
+    if (next !== null) return this.#cross(node, next, reader.position);
+    if (headless) return this.#breakOff('the manifest lists no increment any more');
+    return this.#caughtUp();
+  }
+
+  #caughtUp(): TailItem | null {
+    this.#pins.throwIfFailed();
+    if (this.#idleTold) return null;
+    this.#idleTold = true;
+    return { kind: 'idle' };
+  }
+
+  /** From the end of one increment to the next one. */
+  async #cross(node: ChainNode, next: ChainNode, position: number): Promise<TailItem> {
+    if (next.dropped) return this.#break('pin-dropped', `${next.file.name} was over a limit`);
+    if (!isProven(node, next)) {
+      return this.#break('rewrite-unobserved', `${next.file.name} came unseen`);
+    }
+    await this.leave();
+    await this.releases.pass(this.#chain.cutBefore(next));
+    this.#start = { continuity: 'proven', reason: null };
+    return { kind: 'ended', position };
+  }
+
+  /** The file is shorter than, or differs from, what was delivered. */
+  async #differs(reader: IncrReader, outcome: ReadOutcome): Promise<TailItem | null> {
+    const { position, file } = reader;
+    const shrunk = outcome.kind === 'shrunk' ? outcome.size : null;
+    if (shrunk !== null && shrunk + reader.blockBytes >= position) {
+      // A short write that the server took back; it writes the same bytes again when it can.
+      const now = this.#options.clock.monotonicMs();
+      this.#shrunkSince ??= now;
+      if (now - this.#shrunkSince < SHRINK_GRACE_MS) return null;
+    }
+    const detail =
+      shrunk === null
+        ? `${file.name} has other bytes before ${position}`
+        : `${file.name} has ${shrunk} bytes, ${position} were delivered`;
+    return this.#break('divergent-tail', detail);
+  }
+
+  /** Ends the timeline where the log was switched off; `LogOff` says when to start again. */
+  async #breakOff(detail: string): Promise<TailItem> {
+    const file = this.#reader?.file ?? null;
+    if (this.off.endOf(file) === null) this.off.latch(file);
+    await this.leave();
+    this.#start = { continuity: 'broken', reason: 'aof-off' };
+    return this.#broken(detail);
+  }
+
+  /** Ends the timeline; the next start is where a base is at hand. */
+  async #break(reason: BreakReason, detail: string): Promise<TailItem> {
+    await this.leave();
+    this.#start = { continuity: 'broken', reason };
+    const node = this.#chain.nodes[0];
+    if (reason === 'divergent-tail' && node !== undefined && this.#chain.listed(node.file)) {
+      await this.#restart();
+    } else if (node !== undefined) {
+      await this.releases.pass(this.#chain.skipPast(node.file));
+    }
+    return this.#broken(detail);
+  }
+
+  #broken(detail: string): TailItem {
+    return { kind: 'broken', reason: this.#start?.reason ?? 'rewrite-unobserved', detail };
+  }
+
+  /** Reads the log of the manifest in force once more, from its base. */
+  async #restart(): Promise<void> {
+    await this.releases.pass(this.#chain.restart());
+    this.releases.takeBack(this.#chain.nodes);
+    this.#options.onRestart();
+  }
+
+  #needs(file: SeenFile): boolean {
+    if (file.type === 'i') return this.#chain.find(file) !== null;
+    return this.#chain.nodes.some(({ base }) => base !== null && sameFile(base, file));
+  }
+
+  async #pace(): Promise<void> {
+    if (!this.#lastReadSmall) return;
+    this.#lastReadSmall = false;
+    await this.#options.clock.sleep(PACE_MS, this.#options.signal);
+  }
+}

@@ -1,0 +1,30 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { PinScout } from './pin-scout.ts';
+import type { PinOrder, PinReport, PinScoutOptions } from './seen.ts';
+
+// Entry of the pin thread: it does nothing but pin. See pin-keeper.ts for the other end.
+
+const port = parentPort;
+if (port === null) throw new Error('pin-worker is started as a worker thread');
+
+const scout = new PinScout(workerData as PinScoutOptions, (report: PinReport) => {
+  port.postMessage(report);
+});
+
+port.on('message', (order: PinOrder) => {
+  switch (order.kind) {
+    case 'look':
+      scout.look();
+      port.postMessage({ kind: 'looked', ticket: order.ticket } satisfies PinReport);
+      return;
+    case 'rewrite':
+      scout.noteRewrite(order.running);
+      return;
+    case 'close':
+      scout.close();
+      port.close();
+      return;
+  }
+});
+
+scout.start();
