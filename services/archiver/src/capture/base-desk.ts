@@ -1,0 +1,110 @@
+import type { BaseFile } from '@tidemark/aof';
+import type { SnapshotStored } from '@tidemark/catalog';
+import { wantsSnapshot, type LastSnapshot } from '../ship/snapshot-policy.ts';
+
+/** What a base that is wanted is shipped as. */
+export interface WantedBase {
+  readonly base: BaseFile;
+  readonly offset: bigint;
+  readonly secondBefore: number | null;
+  readonly mode: SnapshotStored['mode'];
+}
+
+/** What the desk asks of its owner. */
+export interface BaseDeskOptions {
+  /** Where an INCR file begins in the open timeline; null when that is not known (yet). */
+  readonly startOf: (
+    seq: number,
+  ) => { readonly offset: bigint; readonly secondBefore: number | null } | null;
+  /** The sequence number of the file the tail stands in. */
+  readonly currentSeq: () => number;
+  readonly last: () => LastSnapshot | null;
+  readonly nowMs: () => number;
+  readonly ship: (wanted: WantedBase) => Promise<SnapshotStored>;
+  readonly release: (base: BaseFile) => Promise<void>;
+}
+
+/**
+ * Decides what becomes of each base: shipped as a snapshot, one at a time, or let go.
+ *
+ * A base may be offered before the tail has reached the INCR file that it stands before; it then
+ * waits. Only the newest one waits.
+ */
+export class BaseDesk {
+  readonly #options: BaseDeskOptions;
+  #waiting: BaseFile | null = null;
+  #shipping: Promise<void> | null = null;
+  #request: {
+    readonly afterSeq: number;
+    readonly done: (stored: SnapshotStored) => void;
+    readonly failed: (cause: unknown) => void;
+  } | null = null;
+
+  constructor(options: BaseDeskOptions) {
+    this.#options = options;
+  }
+
+  get busy(): boolean {
+    return this.#shipping !== null;
+  }
+  get requested(): boolean {
+    return this.#request !== null;
+  }
+
+  /** The next base whose rewrite begins after now is wanted, whatever the rule says. */
+  request(): Promise<SnapshotStored> {
+    return new Promise((done, failed) => {
+      this.#request = { afterSeq: this.#options.currentSeq(), done, failed };
+    });
+  }
+
+  /** Ends a request that cannot be met. */
+  refuse(cause: unknown): void {
+    this.#request?.failed(cause);
+    this.#request = null;
+  }
+
+  /** A base was seen. */
+  async offer(base: BaseFile): Promise<void> {
+    const replaced = this.#waiting;
+    this.#waiting = base;
+    if (replaced !== null && replaced.name !== base.name) await this.#options.release(replaced);
+    await this.look();
+  }
+
+  /** Looks again at the base that waits: the tail went on, or a snapshot was finished. */
+  async look(): Promise<void> {
+    const base = this.#waiting;
+    if (base === null || this.#shipping !== null) return;
+    const { startOf, currentSeq, last, nowMs, ship, release } = this.#options;
+    if (base.alignedSeq > currentSeq()) return;
+    this.#waiting = null;
+    const start = startOf(base.alignedSeq);
+    const request = this.#request;
+    const requested = request !== null && base.alignedSeq > request.afterSeq;
+    if (start === null || !wantsSnapshot(last(), { offset: start.offset, requested }, nowMs())) {
+      await release(base);
+      return;
+    }
+    if (requested) this.#request = null;
+    const mode = requested ? 'manual' : last() === null ? 'attach' : 'automated';
+    this.#shipping = ship({ base, ...start, mode }).then(
+      (stored) => {
+        if (requested) request.done(stored);
+      },
+      (cause: unknown) => {
+        if (requested) request.failed(cause);
+      },
+    );
+    void this.#shipping.then(async () => {
+      this.#shipping = null;
+      await release(base).catch(() => undefined);
+      await this.look().catch(() => undefined);
+    });
+  }
+
+  /** Waits for the snapshot under way, if any. */
+  async settled(): Promise<void> {
+    await this.#shipping;
+  }
+}

@@ -1,0 +1,33 @@
+import type { NodeAddress } from '@tidemark/client';
+import type { WriterLog } from '@tidemark/catalog';
+import type { Clock, Random } from '@tidemark/core';
+import type { KeyProvider } from '@tidemark/crypto';
+import type { ObjectStore } from '@tidemark/store';
+import type { Logger } from '../logger.ts';
+import type { Spool } from '../ship/spool.ts';
+
+/** When segments are rolled and how much may be pinned. */
+export interface CaptureLimits {
+  readonly rollMaxAgeMs: number;
+  readonly rollMaxBytes: number;
+  readonly heartbeatMs: number;
+  readonly pinBytesMax: number;
+  readonly pinAgeMaxMs: number;
+}
+
+/** One capture of one node through its append-only files. */
+export interface CaptureOptions {
+  readonly instance: string;
+  readonly shard: string;
+  readonly writer: string;
+  readonly address: NodeAddress;
+  readonly aofDir: string;
+  readonly store: ObjectStore;
+  readonly keys: KeyProvider;
+  readonly spool: Spool;
+  readonly log: WriterLog;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly limits: CaptureLimits;
+}

@@ -1,0 +1,432 @@
+import { openAofTail, probeAofDir, type AofTail, type TailItem } from '@tidemark/aof';
+import type { NodeSample } from '@tidemark/client';
+import type { HoleReason } from '@tidemark/archive';
+import type { SnapshotStored, WriterEvent, WriterState } from '@tidemark/catalog';
+import { makeId, TidemarkError } from '@tidemark/core';
+import { DataKeys } from '../ship/data-keys.ts';
+import { SegmentShipper, type ShipperOptions } from '../ship/segment-shipper.ts';
+import { ShipLine } from '../ship/ship-line.ts';
+import { BaseDesk, type WantedBase } from './base-desk.ts';
+import type { CaptureOptions } from './capture-options.ts';
+import type { CaptureStatus } from './capture-status.ts';
+import { EventLine } from './event-line.ts';
+import {
+  freshWriter,
+  nodeOf,
+  openTimelineOf,
+  resumableTimeline,
+  resumeWriter,
+} from './open-timeline.ts';
+import { requestRewrite } from './request-rewrite.ts';
+import { runSampler } from './sampler.ts';
+import { shipBase } from './ship-base.ts';
+import type { TimelineWriter } from './timeline-writer.ts';
+
+/** Rolled segments that may wait to be shipped before the tail pauses. */
+const SHIPS_MAX = 2;
+const TICK_MS = 100;
+/** A segment may grow to this while the store is behind. */
+const BEHIND_BYTES_MAX = 64 * 1024 * 1024;
+/** How long a forced roll waits for the tail to pass a fresh sample. */
+const ROLL_WAIT_MS = 3_000;
+
+type Opened = Extract<TailItem, { kind: 'opened' }>;
+
+/**
+ * Captures one node: reads its log, rolls segments, ships them and the bases that are wanted.
+ *
+ * The tail loop does not wait for the store as long as at most two segments wait; then it pauses,
+ * and the pins keep what the server writes meanwhile.
+ */
+export class NodeCapture {
+  readonly #options: CaptureOptions;
+  readonly #stop = new AbortController();
+  readonly #dataKeys: DataKeys;
+  readonly #shipping: ShipperOptions;
+  readonly #shipper: SegmentShipper;
+  readonly #ships: ShipLine;
+  readonly #events: EventLine;
+  readonly #desk: BaseDesk;
+  #tail: AofTail | null = null;
+  #writer: TimelineWriter | null = null;
+  #failure: Error | null = null;
+  #releasedSeq = -1;
+  #state: CaptureStatus['state'] = 'starting';
+  #linkError: string | null = null;
+  #storeError: string | null = null;
+  #sampledMs = 0;
+  #sampled: { readonly seq: number; readonly position: number } | null = null;
+  #segments = 0;
+  #snapshots = 0;
+
+  constructor(options: CaptureOptions) {
+    this.#options = options;
+    const { log, clock, logger, limits } = options;
+    this.#dataKeys = new DataKeys(options);
+    this.#events = new EventLine(log, clock, limits.heartbeatMs);
+    this.#shipping = {
+      ...options,
+      dataKeys: this.#dataKeys,
+      append: (event, body) => this.#events.append(event, body),
+      signal: this.#stop.signal,
+      onRetry: (error) => {
+        if (this.#storeError === null) logger.warn('store', { code: error.code });
+        this.#storeError = error.message;
+      },
+    };
+    this.#shipper = new SegmentShipper(this.#shipping);
+    this.#ships = new ShipLine({
+      shipper: this.#shipper,
+      onShipped: async ({ header, cursor }) => {
+        this.#segments += 1;
+        this.#storeError = null;
+        this.#writer?.settle(header.end);
+        await this.#releaseBefore(cursor?.seq ?? 0);
+      },
+      onFailed: (cause) => this.#fail(cause),
+    });
+    this.#desk = new BaseDesk({
+      startOf: (seq) => this.#writer?.fileStart(seq) ?? null,
+      currentSeq: () => this.#writer?.place.seq ?? -1,
+      last: () => openTimelineOf(log.state)?.snapshot ?? null,
+      nowMs: () => clock.nowMs(),
+      ship: (wanted) => this.#shipBase(wanted),
+      release: async (base) => await this.#tail?.releaseBase(base.name),
+    });
+  }
+
+  /**
+   * Captures until the signal is aborted; then ships the open segment and releases the log.
+   * @throws CatalogError `TM_LOG_OWNER` or `TM_LOG_CONFLICT` when another owner took the log.
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const { log, clock, logger, aofDir, limits } = this.#options;
+    const reading = AbortSignal.any([signal, this.#stop.signal]);
+    try {
+      const recovered = await this.#shipper.recover((event) => followsLog(event, log.state));
+      if (recovered > 0) logger.info('recovered', { objects: recovered });
+      const { manifestName } = await probeAofDir(aofDir);
+      this.#tail = await openAofTail({
+        dir: aofDir,
+        manifestName,
+        resume: resumableTimeline(log.state)?.cursor ?? null,
+        clock,
+        signal: reading,
+        pinBytesMax: limits.pinBytesMax,
+        pinAgeMaxMs: limits.pinAgeMaxMs,
+      });
+      const background = [this.#sample(this.#tail, reading), this.#tick(reading)];
+      try {
+        for (;;) await this.#take(await this.#tail.next());
+      } catch (error) {
+        if (!reading.aborted) throw error;
+      }
+      await Promise.all(background);
+      this.#rethrow();
+      await this.#drain();
+    } finally {
+      this.#stop.abort();
+      await this.#desk.settled();
+      await this.#ships.settled();
+      await this.#tail?.[Symbol.asyncDispose]();
+      this.#dataKeys.close();
+      this.#state = 'stopped';
+    }
+  }
+
+  /** Ships what is there now; afterwards the log proves as much as the samples can. */
+  async roll(): Promise<{ readonly provenTo: number | null }> {
+    const { log, clock } = this.#options;
+    const asked = clock.nowMs();
+    const deadline = clock.monotonicMs() + ROLL_WAIT_MS;
+    while (!(this.#sampledMs > asked && this.#passedSample()) && clock.monotonicMs() < deadline) {
+      await clock.sleep(20, this.#stop.signal);
+    }
+    this.#rollNow();
+    await this.#ships.settled();
+    this.#rethrow();
+    await this.#events.heartbeat((durable) => this.#provenTo(durable), true);
+    return { provenTo: log.state.timeline?.provenTo ?? null };
+  }
+
+  /**
+   * Makes a backup: asks the node for a rewrite and ships its base.
+   * @throws TidemarkError `TM_BUSY` while one is being made.
+   */
+  async backup(): Promise<SnapshotStored> {
+    if (this.#desk.requested) {
+      throw new TidemarkError('TM_BUSY', 'a backup of this instance is being made', {
+        hint: 'wait until it stands in: tidemark backup list ID',
+      });
+    }
+    const { address, clock } = this.#options;
+    const stored = this.#desk.request();
+    requestRewrite(address, clock, this.#stop.signal).catch((cause: unknown) => {
+      this.#desk.refuse(cause);
+    });
+    return await stored;
+  }
+
+  /** What there is to say now. */
+  status(): CaptureStatus {
+    const { instance, writer, log, clock } = this.#options;
+    const timeline = openTimelineOf(log.state);
+    const provenTo = timeline?.provenTo ?? null;
+    const unshipped = Number((this.#writer?.end ?? 0n) - (timeline?.end ?? 0n));
+    const nowSecond = Math.floor(clock.nowMs() / 1000);
+    return {
+      instance,
+      writer,
+      state: this.#state,
+      pinClass: this.#tail?.pinClass ?? null,
+      timeline: timeline?.timeline ?? null,
+      durableOffset: (timeline?.end ?? 0n).toString(),
+      provenTo,
+      lagBytes: this.#sampled === null ? null : Math.max(0, unshipped) + this.#unreadBytes(),
+      lagSeconds: provenTo === null ? null : Math.max(0, nowSecond - provenTo - 1),
+      linkError: this.#linkError,
+      storeError: this.#storeError,
+      segments: this.#segments,
+      snapshots: this.#snapshots,
+    };
+  }
+
+  async #take(item: TailItem): Promise<void> {
+    this.#rethrow();
+    switch (item.kind) {
+      case 'opened':
+        await this.#opened(item);
+        return;
+      case 'bytes':
+        this.#writer?.push(item.data, item.position);
+        this.#maybeRoll();
+        while (this.#ships.waiting >= SHIPS_MAX) {
+          await this.#options.clock.sleep(5, this.#stop.signal);
+        }
+        return;
+      case 'base':
+        await this.#desk.offer(item.base);
+        return;
+      case 'ended':
+        return;
+      case 'idle':
+        this.#caughtUp();
+        return;
+      case 'broken':
+        await this.#close(item.reason, item.detail);
+        return;
+    }
+  }
+
+  async #opened(item: Opened): Promise<void> {
+    const { log, clock } = this.#options;
+    const resumable = resumableTimeline(log.state);
+    if (item.continuity === 'proven' && this.#writer !== null) {
+      this.#writer.openFile(item.file, 0);
+    } else if (item.continuity === 'resumed' && this.#writer === null && resumable !== null) {
+      this.#writer = resumeWriter(resumable, item, clock, this.#segmentLimits());
+      this.#options.logger.info('resumed', {
+        timeline: resumable.timeline,
+        offset: resumable.end.toString(),
+      });
+    } else {
+      await this.#close(item.reason ?? 'capture-down', 'the log could not be followed on');
+      await this.#open(item);
+    }
+    if (item.base !== null) await this.#desk.offer(item.base);
+    else await this.#desk.look();
+  }
+
+  async #open(item: Opened): Promise<void> {
+    const { log, clock, random, logger, address } = this.#options;
+    const previous = log.state.timeline;
+    const timeline = makeId(clock.nowMs(), random);
+    const reason = previous === null ? 'attach' : (previous.closed?.reason ?? 'capture-down');
+    await this.#events.append({
+      type: 'TimelineOpened',
+      timeline,
+      source: 'aof',
+      reason,
+      previous: previous?.timeline ?? null,
+      atMs: clock.nowMs(),
+      node: await nodeOf(address),
+    });
+    this.#writer = freshWriter(timeline, item.file, clock, this.#segmentLimits());
+    logger.info('timeline', { timeline, reason, file: item.file.name });
+  }
+
+  async #close(reason: HoleReason, detail: string): Promise<void> {
+    const { log, clock, logger } = this.#options;
+    this.#rollNow();
+    await this.#ships.settled();
+    this.#rethrow();
+    const open = openTimelineOf(log.state);
+    const provenTo = open === null ? null : this.#provenTo(open.end);
+    this.#writer = null;
+    if (open === null) return;
+    await this.#events.append({
+      type: 'TimelineClosed',
+      timeline: open.timeline,
+      offset: open.end,
+      reason,
+      provenTo,
+      detail,
+      atMs: clock.nowMs(),
+    });
+    logger.warn('hole', { timeline: open.timeline, reason, detail });
+  }
+
+  async #sample(tail: AofTail, signal: AbortSignal): Promise<void> {
+    const { address, clock, logger } = this.#options;
+    await runSampler({
+      address,
+      clock,
+      signal,
+      begin: () => tail.beginSample(),
+      onSample: (sample, stamp) => this.#onSample(tail, sample, stamp),
+      onLink: (error) => {
+        this.#linkError = error?.message ?? null;
+        if (error !== null) logger.warn('link', { code: error.code, error: error.message });
+      },
+    }).catch((cause: unknown) => this.#fail(cause));
+  }
+
+  #onSample(tail: AofTail, sample: NodeSample, stamp: ReturnType<AofTail['beginSample']>): void {
+    tail.noteAofEnabled(sample.aofEnabled);
+    if (!sample.aofEnabled || sample.loading) return;
+    const place = tail.position(
+      {
+        aofCurrentSize: sample.aofCurrentSize,
+        aofBaseSize: sample.aofBaseSize,
+        aofBufferLength: sample.aofBufferLength,
+        rewriteInProgress: sample.aofRewriteInProgress,
+        rewrites: sample.aofRewrites,
+        runId: sample.runId,
+      },
+      stamp,
+    );
+    if (place === null) return;
+    this.#sampledMs = this.#options.clock.nowMs();
+    this.#sampled = place;
+    this.#writer?.addSample({ ...place, timeUs: sample.timeUs });
+  }
+
+  async #tick(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    try {
+      while (!signal.aborted) {
+        await clock.sleep(TICK_MS, signal);
+        this.#maybeRoll();
+        await this.#events.heartbeat((durable) => this.#provenTo(durable), false);
+      }
+    } catch (cause) {
+      if (!signal.aborted) this.#fail(cause);
+    }
+  }
+
+  #caughtUp(): void {
+    if (this.#state === 'caught-up') return;
+    this.#state = 'caught-up';
+    const { writer } = this.#options;
+    this.#options.logger.info('caught-up', {
+      writer,
+      offset: (this.#writer?.end ?? 0n).toString(),
+      pins: this.#tail?.pinClass ?? 'none',
+    });
+  }
+
+  #maybeRoll(): void {
+    const { rollMaxAgeMs, rollMaxBytes } = this.#options.limits;
+    const writer = this.#writer;
+    if (writer === null || writer.rawBytes === 0) return;
+    const free = this.#ships.waiting === 0;
+    const old = free && writer.ageMs >= rollMaxAgeMs;
+    if (old || writer.rawBytes >= (free ? rollMaxBytes : BEHIND_BYTES_MAX)) this.#rollNow();
+  }
+
+  #rollNow(): void {
+    const rolled = this.#writer?.roll() ?? null;
+    if (rolled !== null) this.#ships.add(rolled, this.#provenTo(rolled.header.end));
+  }
+
+  async #releaseBefore(seq: number): Promise<void> {
+    if (seq - 1 <= this.#releasedSeq) return;
+    this.#releasedSeq = seq - 1;
+    this.#writer?.forgetFilesBefore(seq);
+    await this.#tail?.release(seq - 1);
+  }
+
+  async #shipBase(wanted: WantedBase): Promise<SnapshotStored> {
+    const { logger } = this.#options;
+    try {
+      const stored = await shipBase(wanted, () => this.#writer, this.#shipping, this.#shipper);
+      this.#snapshots += 1;
+      const { backup, offset, summary } = stored;
+      logger.info('snapshot', { backup, offset: offset.toString(), keys: summary.keys });
+      return stored;
+    } catch (cause) {
+      const code = cause instanceof TidemarkError ? cause.code : 'TM_INTERNAL';
+      const error = cause instanceof Error ? cause.message : String(cause);
+      if (!this.#stop.signal.aborted) logger.error('snapshot', { code, error });
+      if (code === 'TM_LOG_OWNER' || code === 'TM_LOG_CONFLICT') this.#fail(cause);
+      throw cause;
+    }
+  }
+
+  /** Never less than the log says already. */
+  #provenTo(durable: bigint): number | null {
+    const logged = openTimelineOf(this.#options.log.state)?.provenTo ?? null;
+    const seen = this.#writer?.provenTo(durable) ?? null;
+    return seen === null || (logged !== null && logged > seen) ? logged : seen;
+  }
+
+  async #drain(): Promise<void> {
+    const { log, clock } = this.#options;
+    this.#rollNow();
+    await this.#ships.settled();
+    this.#rethrow();
+    await this.#events.heartbeat((durable) => this.#provenTo(durable), true);
+    const generation = log.state.owner?.generation ?? 0;
+    await this.#events.append({ type: 'Released', generation, atMs: clock.nowMs() });
+  }
+
+  #segmentLimits(): { readonly bytesMax: number } {
+    return { bytesMax: 2 * BEHIND_BYTES_MAX };
+  }
+
+  #unreadBytes(): number {
+    const place = this.#writer?.place;
+    if (this.#sampled === null || place === undefined) return 0;
+    if (place.seq !== this.#sampled.seq) return 0;
+    return Math.max(0, this.#sampled.position - place.position);
+  }
+
+  #passedSample(): boolean {
+    const place = this.#writer?.place;
+    if (this.#sampled === null || place === undefined) return false;
+    const { seq, position } = this.#sampled;
+    return place.seq > seq || (place.seq === seq && place.position >= position);
+  }
+
+  #fail(cause: unknown): void {
+    this.#failure ??= cause instanceof Error ? cause : new Error(String(cause));
+    this.#stop.abort();
+  }
+
+  #rethrow(): void {
+    if (this.#failure !== null) throw this.#failure;
+  }
+}
+
+/** Whether an event found in the spool goes on exactly where the log ends. */
+function followsLog(event: WriterEvent, state: WriterState): boolean {
+  const open = openTimelineOf(state);
+  if (open === null) return false;
+  if (event.type === 'SegmentStored') {
+    return event.segment.timeline === open.timeline && event.segment.start === open.end;
+  }
+  const newest = open.snapshot?.offset ?? -1n;
+  return (
+    event.type === 'SnapshotStored' && event.timeline === open.timeline && event.offset > newest
+  );
+}

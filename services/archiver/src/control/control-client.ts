@@ -1,0 +1,58 @@
+import { createConnection } from 'node:net';
+import { ERROR_CODES, TidemarkError, type ErrorCode } from '@tidemark/core';
+import { CONTROL_LINE_MAX, type ControlReply, type ControlRequest } from './protocol.ts';
+
+/** How to reach the archiver and how long to wait for its answer. */
+export interface CallOptions {
+  readonly socketPath: string;
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Asks the running archiver.
+ * @returns The result of its answer.
+ * @throws TidemarkError `TM_ARCHIVER_DOWN` when none listens, or the code it answered with.
+ */
+export async function callArchiver(
+  options: CallOptions,
+  method: ControlRequest['method'],
+  instance: string | null,
+): Promise<unknown> {
+  const line = await exchange(options, JSON.stringify({ id: 1, method, instance }));
+  const reply = JSON.parse(line) as ControlReply;
+  if (reply.ok) return reply.result;
+  const { code, message, hint } = reply.error;
+  const known: ErrorCode = code in ERROR_CODES ? (code as ErrorCode) : 'TM_ARCHIVER_REPLY';
+  throw new TidemarkError(known, message, hint === undefined ? {} : { hint });
+}
+
+async function exchange(options: CallOptions, line: string): Promise<string> {
+  return await new Promise<string>((resolve, reject) => {
+    const socket = createConnection(options.socketPath);
+    let text = '';
+    const fail = (error: unknown): void => {
+      socket.destroy();
+      reject(error instanceof Error ? error : new Error(String(error)));
+    };
+    const down = (cause?: unknown): TidemarkError =>
+      new TidemarkError('TM_ARCHIVER_DOWN', 'no archiver answers on the control socket', {
+        cause,
+        hint: 'start it with: tidemark -c FILE serve archiver',
+      });
+    socket.setTimeout(options.timeoutMs, () => fail(down()));
+    options.signal?.addEventListener('abort', () => fail(options.signal?.reason), { once: true });
+    socket.setEncoding('utf8');
+    socket.on('error', (cause) => fail(down(cause)));
+    socket.on('close', () => fail(down()));
+    socket.on('connect', () => socket.write(`${line}\n`));
+    socket.on('data', (chunk: string) => {
+      text += chunk;
+      if (text.length > CONTROL_LINE_MAX) fail(down());
+      const end = text.indexOf('\n');
+      if (end < 0) return;
+      resolve(text.slice(0, end));
+      socket.destroy();
+    });
+  });
+}

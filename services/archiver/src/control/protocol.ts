@@ -1,0 +1,42 @@
+/** Longest line on the control socket, in bytes. */
+export const CONTROL_LINE_MAX: number = 1024 * 1024;
+
+/** What may be asked of a running archiver. */
+export interface ControlRequest {
+  readonly id: number;
+  readonly method: 'status' | 'backup' | 'roll' | 'attach' | 'detach';
+  readonly instance: string | null;
+}
+
+/** One answer, on one line of JSON. */
+export type ControlReply =
+  | { readonly id: number; readonly ok: true; readonly result: unknown }
+  | {
+      readonly id: number;
+      readonly ok: false;
+      readonly error: { readonly code: string; readonly message: string; readonly hint?: string };
+    };
+
+/** Reads one request line; null when it is not one. */
+export function parseRequest(line: string): ControlRequest | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return null;
+  }
+  if (typeof value !== 'object' || value === null) return null;
+  const { id, method, instance } = value as Record<string, unknown>;
+  if (typeof id !== 'number') return null;
+  if (instance !== null && typeof instance !== 'string') return null;
+  switch (method) {
+    case 'status':
+    case 'backup':
+    case 'roll':
+    case 'attach':
+    case 'detach':
+      return { id, method, instance };
+    default:
+      return null;
+  }
+}

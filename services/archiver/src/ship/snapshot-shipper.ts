@@ -1,0 +1,104 @@
+import { open } from 'node:fs/promises';
+import { objectIdentity, packSnapshot, snapshotKey } from '@tidemark/archive';
+import { encodeWriterEvent, type RdbSummaryJson, type SnapshotStored } from '@tidemark/catalog';
+import { TidemarkError, type ByteSource } from '@tidemark/core';
+import { COMPRESSION, OBJECT_KIND, Sealer, sealStream } from '@tidemark/crypto';
+import { passRdb, type RdbSummary } from '@tidemark/rdb';
+import type { SegmentShipper, ShipperOptions } from './segment-shipper.ts';
+
+const READ_BYTES = 1024 * 1024;
+const CHUNK_LOG2 = 20;
+
+/** A pinned base file that becomes a snapshot. */
+export interface SnapshotJob {
+  readonly backup: string;
+  readonly path: string;
+  readonly timeline: string;
+  readonly offset: bigint;
+  readonly mode: SnapshotStored['mode'];
+  /** Told when the RDB has been read; answers the first second the snapshot serves. */
+  readonly from: (summary: RdbSummary) => Promise<number>;
+}
+
+/**
+ * Scans a base RDB from its first byte to its checksum, compresses and seals it in one pass, and
+ * commits it.
+ * @throws FormatError or IntegrityError of \@tidemark/rdb when the base is damaged: it never
+ *   becomes a snapshot.
+ */
+export async function shipSnapshot(
+  job: SnapshotJob,
+  options: ShipperOptions,
+  shipper: SegmentShipper,
+): Promise<SnapshotStored> {
+  const { instance, shard, writer, dataKeys, spool, clock, random } = options;
+  const startedMs = clock.nowMs();
+  const key = snapshotKey(instance, shard, writer, job.backup);
+  const kind = OBJECT_KIND.snapshot;
+  const dataKey = await dataKeys.forSnapshot();
+  const sealer = new Sealer({
+    dataKey,
+    kind,
+    compression: COMPRESSION.zstd,
+    chunkLog2: CHUNK_LOG2,
+    identity: objectIdentity({
+      iid: instance,
+      writer,
+      timeline: job.timeline,
+      start: job.offset,
+      kind,
+      key,
+    }),
+    random,
+  });
+  const { timeline, offset } = job;
+  let seen: RdbSummary | null = null;
+  const found = (): RdbSummary => {
+    if (seen === null) throw new TidemarkError('TM_INTERNAL', 'a base without a summary');
+    return seen;
+  };
+  const rdb = passRdb(readFileChunks(job.path, options.signal), (summary) => {
+    seen = summary;
+  });
+  const name = `snapshot-${job.backup}`;
+  try {
+    await spool.write(
+      name,
+      sealStream(packSnapshot(rdb, { timeline, offset, summary: found }), sealer),
+    );
+  } finally {
+    dataKey.key.fill(0);
+  }
+  const summary = found();
+  const event: SnapshotStored = {
+    type: 'SnapshotStored',
+    backup: job.backup,
+    timeline,
+    offset,
+    from: await job.from(summary),
+    mode: job.mode,
+    startedMs,
+    endedMs: clock.nowMs(),
+    summary: summary satisfies RdbSummaryJson,
+    rdbBytes: summary.bytes,
+    object: { key, size: sealer.size, digest: sealer.digest(), dekId: dataKey.id, kind },
+  };
+  await spool.note(name, encodeWriterEvent(event).toString('utf8'));
+  await shipper.commit(name, event);
+  return event;
+}
+
+async function* readFileChunks(path: string, signal: AbortSignal): ByteSource {
+  const file = await open(path, 'r');
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const buffer = Buffer.allocUnsafe(READ_BYTES);
+      const { bytesRead } = await file.read(buffer, 0, READ_BYTES);
+      if (bytesRead === 0) return;
+      yield buffer.subarray(0, bytesRead);
+    }
+  } finally {
+    await file.close();
+  }
+}

@@ -1,0 +1,154 @@
+import { mkdir, open, readFile, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
+import { join } from 'node:path';
+import { TidemarkError, type ByteSource } from '@tidemark/core';
+
+/** Room left on the spool's disk below which nothing more is spooled. */
+const FREE_BYTES_MIN = 64 * 1024 * 1024;
+const READ_BYTES = 1024 * 1024;
+
+/** A sealed object that waits in the spool, with the JSON that says how to log it. */
+export interface SpooledObject {
+  readonly name: string;
+  readonly note: string;
+  readonly size: number;
+}
+
+/**
+ * Sealed bytes on the archiver's own disk, from before the first PUT until they are logged (I3).
+ *
+ * An object is two files: `NAME.sealed` with the final bytes, and `NAME.json` with the event that
+ * names it. The second is written last, by rename, so an object without it was never finished and
+ * is swept away. Nothing unsealed is ever written here (I6).
+ */
+export class Spool {
+  readonly #dir: string;
+  readonly #bytesMax: number;
+  #bytes = 0;
+
+  private constructor(dir: string, bytesMax: number) {
+    this.#dir = dir;
+    this.#bytesMax = bytesMax;
+  }
+
+  /** Opens the folder (made with 0700) and sweeps what was never finished. */
+  static async open(dir: string, bytesMax: number): Promise<Spool> {
+    await mkdir(dir, { recursive: true, mode: 0o700 });
+    const spool = new Spool(dir, bytesMax);
+    const names = new Set(await readdir(dir));
+    for (const name of names) {
+      const stem = name.replace(/\.(sealed|json|tmp)$/, '');
+      if (stem === name) continue;
+      const whole = names.has(`${stem}.json`) && names.has(`${stem}.sealed`);
+      if (!whole || name.endsWith('.tmp')) await rm(join(dir, name), { force: true });
+      else spool.#bytes += (await stat(join(dir, name))).size;
+    }
+    return spool;
+  }
+
+  /** Bytes that wait here now. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+  get bytesMax(): number {
+    return this.#bytesMax;
+  }
+
+  /**
+   * Writes sealed bytes durably, without a note yet.
+   * @throws TidemarkError `TM_SPOOL` when the limit is reached or the disk is nearly full.
+   */
+  async write(name: string, sealed: ByteSource | readonly Uint8Array[]): Promise<number> {
+    const path = join(this.#dir, `${name}.sealed`);
+    const file = await open(path, 'w', 0o600);
+    let size = 0;
+    try {
+      for await (const part of sealed) {
+        this.#checkRoom(part.length);
+        await file.write(part);
+        size += part.length;
+        this.#bytes += part.length;
+      }
+      await file.datasync();
+    } catch (cause) {
+      this.#bytes -= size;
+      await rm(path, { force: true });
+      if (cause instanceof TidemarkError) throw cause;
+      throw new TidemarkError('TM_SPOOL', 'cannot write the spool', { cause });
+    } finally {
+      await file.close();
+    }
+    return size;
+  }
+
+  /** Adds the note: from now on the object survives a crash and is shipped again. */
+  async note(name: string, note: string): Promise<void> {
+    const path = join(this.#dir, `${name}.json`);
+    const file = await open(`${path}.tmp`, 'w', 0o600);
+    try {
+      await file.writeFile(note);
+      await file.datasync();
+    } finally {
+      await file.close();
+    }
+    await rename(`${path}.tmp`, path);
+    const folder = await open(this.#dir, 'r');
+    try {
+      await folder.sync();
+    } finally {
+      await folder.close();
+    }
+  }
+
+  /** The bytes of an object, as a stream. */
+  async *read(name: string): ByteSource {
+    const file = await open(join(this.#dir, `${name}.sealed`), 'r');
+    try {
+      for (;;) {
+        const buffer = Buffer.allocUnsafe(READ_BYTES);
+        const { bytesRead } = await file.read(buffer, 0, READ_BYTES);
+        if (bytesRead === 0) return;
+        yield buffer.subarray(0, bytesRead);
+      }
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** Finished objects left by an earlier run, oldest name first. */
+  async pending(): Promise<readonly SpooledObject[]> {
+    const names = (await readdir(this.#dir)).filter((name) => name.endsWith('.json')).sort();
+    const out: SpooledObject[] = [];
+    for (const file of names) {
+      const name = file.slice(0, -'.json'.length);
+      const { size } = await stat(join(this.#dir, `${name}.sealed`));
+      out.push({ name, note: await readFile(join(this.#dir, file), 'utf8'), size });
+    }
+    return out;
+  }
+
+  /** Takes an object out, once its event is logged or will never be. */
+  async remove(name: string): Promise<void> {
+    const path = join(this.#dir, `${name}.sealed`);
+    await rm(join(this.#dir, `${name}.json`), { force: true });
+    const size = await stat(path).then(
+      (found) => found.size,
+      () => 0,
+    );
+    await rm(path, { force: true });
+    this.#bytes = Math.max(0, this.#bytes - size);
+  }
+
+  /** Whether the disk has room for the next object. */
+  async hasRoom(): Promise<boolean> {
+    const { bavail, bsize } = await statfs(this.#dir);
+    return this.#bytes < this.#bytesMax && bavail * bsize > FREE_BYTES_MIN;
+  }
+
+  #checkRoom(more: number): void {
+    if (this.#bytes + more <= this.#bytesMax) return;
+    throw new TidemarkError('TM_SPOOL', 'the spool has reached its limit', {
+      context: { bytes: this.#bytes, bytesMax: this.#bytesMax },
+      hint: 'the store may be down; raise state.spool_max or mend the store',
+    });
+  }
+}
