@@ -172,6 +172,49 @@ describe('openFeed()', () => {
     go();
   });
 
+  it('takes over from an earlier feed where the server stands', async () => {
+    const applied = encodeCommand(['SELECT', '0']).length;
+    const feed = await start({ resume: true });
+    const replica = await attach(feed, ID, String(BASE + BigInt(applied) + 1n));
+    const text = await replica.until((seen) => seen.endsWith(GETACK));
+    expect(text).toBe(`+CONTINUE ${ID}\r\n${COMMANDS.subarray(applied).toString()}${GETACK}`);
+    replica.ack(END);
+    expect(await feed.finished()).toMatchObject({ offset: END, rdbBytes: 0, restarts: 0 });
+  });
+
+  it('takes over from an earlier feed that had sent everything and GETACK', async () => {
+    const feed = await start({ resume: true });
+    const replica = await attach(feed, ID, String(END + 37n + 1n));
+    await replica.until((seen) => seen === `+CONTINUE ${ID}\r\n${GETACK}`);
+    expect(await feed.finished()).toMatchObject({ offset: END + 37n });
+  });
+
+  it('sends the snapshot after all when the server has not loaded that of the earlier feed', async () => {
+    const feed = await start({ resume: true });
+    await snapshotOf(await attach(feed));
+  });
+
+  it('puts nothing of its own among the commands when it is to be resumable', async () => {
+    const half = encodeCommand(['SELECT', '0']).length;
+    async function* stalling(): ByteSource {
+      yield COMMANDS.subarray(0, half);
+      await systemClock.sleep(150);
+      yield COMMANDS.subarray(half);
+    }
+    const feed = await start({
+      commands: stalling,
+      resumable: true,
+      timeouts: { keepaliveMs: 10 },
+    });
+    const replica = await attach(feed);
+    await snapshotOf(replica);
+    replica.ack(BASE);
+    await replica.until((seen) => seen.length === half);
+    replica.ack(BASE + BigInt(half));
+    const text = await replica.until((seen) => seen.endsWith(GETACK));
+    expect(text).toBe(COMMANDS.toString() + GETACK);
+  });
+
   it('lets the server that opened a new link take over from a link that still seems alive', async () => {
     const feed = await start();
     const first = await attach(feed);

@@ -4,6 +4,7 @@ import { encodeCommand, encodeError } from '@tidemark/resp';
 import { LinkLost, feedError } from './errors.ts';
 import { StreamLedger } from './ledger.ts';
 import type { FeedOptions, FeedPhase, FeedProgress, FeedResult, FeedTimeouts } from './options.ts';
+import { pumpSource } from './pump-source.ts';
 import type { ReplicaLink } from './replica-link.ts';
 
 const RESTARTS_MAX = 2;
@@ -52,6 +53,9 @@ export class FeedRun {
   #loss: Loss | null = null;
   #fullSyncs = 0;
   #loaded = false;
+  /** An earlier feed sent the snapshot; where the server stands is known when it asks. */
+  #adopting: boolean;
+  readonly #resumableByOthers: boolean;
   #snapshotWhole = false;
   #rdbBytes = 0;
   #commandsTotal: bigint | null = null;
@@ -67,6 +71,8 @@ export class FeedRun {
     this.#timeouts = timeouts;
     this.#explain = explain;
     this.#ledger = new StreamLedger(options.baseOffset);
+    this.#adopting = options.resume === true;
+    this.#resumableByOthers = options.resumable === true || options.resume === true;
   }
 
   /** A server that authenticated asks for the data. */
@@ -138,8 +144,9 @@ export class FeedRun {
 
   #resumable(link: ReplicaLink): boolean {
     const { replicationId, offset } = link.request;
-    if (!this.#loaded || replicationId !== this.#options.replicationId) return false;
-    return offset !== null && this.#ledger.covers(offset);
+    if (replicationId !== this.#options.replicationId || offset === null) return false;
+    if (this.#adopting) return offset >= this.#options.baseOffset;
+    return this.#loaded && this.#ledger.covers(offset);
   }
 
   #throwFailure(): void {
@@ -189,6 +196,9 @@ export class FeedRun {
     }
     this.#resumedAt = offset;
     this.#resumes++;
+    if (this.#adopting) this.#ledger = StreamLedger.at(this.#options.baseOffset, offset);
+    this.#adopting = false;
+    this.#loaded = true;
     this.#ledger.rewind(offset);
     link.assumeAcked(offset);
     const id = link.request.psync2 ? ` ${this.#options.replicationId}` : '';
@@ -225,6 +235,7 @@ export class FeedRun {
     }
     this.#fullSyncs++;
     this.#ledger = new StreamLedger(baseOffset);
+    this.#adopting = false;
     this.#loaded = false;
     this.#snapshotWhole = false;
     this.#rdbBytes = 0;
@@ -289,36 +300,22 @@ export class FeedRun {
       rdbBytes: this.#rdbBytes,
       commandBytes: this.#ledger.commandBytes,
       offset,
-      restarts: this.#fullSyncs - 1,
+      restarts: Math.max(0, this.#fullSyncs - 1),
       resumes: this.#resumes,
     });
   }
 
-  /** Pulls a source to its end, one chunk at a time, at the speed of the link. */
   async #pump(
     link: ReplicaLink,
     source: ByteSource,
     take: (chunk: Uint8Array) => Promise<void> | undefined,
   ): Promise<void> {
-    const iterator = source[Symbol.asyncIterator]();
-    let ended = false;
-    try {
-      for (;;) {
-        const next = await link.wait(iterator.next());
-        if (next.done === true) {
-          ended = true;
-          return;
-        }
-        if (next.value.length === 0) continue;
-        const full = take(next.value);
-        this.#sentMs = this.#options.clock.monotonicMs();
-        if (full !== undefined) await link.wait(full);
-        if (this.#sentMs - this.#toldMs >= PROGRESS_MS) this.#tell();
-      }
-    } finally {
-      // Not awaited: a source that hangs must not hang the next link.
-      if (!ended) iterator.return?.().catch(() => undefined);
-    }
+    await pumpSource(link, source, (chunk) => {
+      const full = take(chunk);
+      this.#sentMs = this.#options.clock.monotonicMs();
+      if (this.#sentMs - this.#toldMs >= PROGRESS_MS) this.#tell();
+      return full;
+    });
   }
 
   #insert(link: ReplicaLink, bytes: Buffer): void {
@@ -377,7 +374,7 @@ export class FeedRun {
       this.#sentMs = this.#options.clock.monotonicMs();
       void link.put(NEWLINE);
       link.flush();
-    } else if (this.#mode === 'streaming' || this.#mode === 'idle') {
+    } else if (this.#mode === 'idle' || (this.#mode === 'streaming' && !this.#resumableByOthers)) {
       if (link.acked === this.#ledger.sent) this.#insert(link, PING);
     }
   }

@@ -52,6 +52,16 @@ export class StreamLedger {
     if (this.#insertions.length > INSERTIONS_MAX) this.#settleOldest();
   }
 
+  /**
+   * Starts at an offset that an earlier feed reached, which put nothing of its own among the
+   * commands: what is beyond the base is command stream (or, after all of it, GETACK).
+   */
+  static at(base: bigint, offset: bigint): StreamLedger {
+    const ledger = new StreamLedger(base);
+    ledger.#commands = offset - base;
+    return ledger;
+  }
+
   /** Whether the stream can go on after this offset. */
   covers(offset: bigint): boolean {
     return offset >= this.#floor && offset <= this.sent;

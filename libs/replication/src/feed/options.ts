@@ -74,6 +74,14 @@ export interface FeedOptions {
   readonly signal: AbortSignal;
   readonly onProgress?: (progress: FeedProgress) => void;
   readonly timeouts?: FeedTimeouts;
+  /**
+   * Another feed, of the same id and base offset, may have to take over from this one, maybe in
+   * another process: nothing of our own is then sent among the commands, so that an offset says by
+   * itself where to go on. The server needs a `repl-timeout` above the longest stall of the source.
+   */
+  readonly resumable?: boolean;
+  /** Takes over from such a feed: the server has loaded the snapshot already. */
+  readonly resume?: boolean;
 }
 
 /** A listening feed. Disposing closes the link and the listener. */
