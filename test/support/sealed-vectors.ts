@@ -41,7 +41,9 @@ function goodVectors(): SealedVector[] {
     good('good: other data key', 40, { dekId: VECTOR_KEYS[1].id, dek: VECTOR_KEYS[1].key }),
     withIdentity('good: no identity', []),
     withIdentity('good: empty value', [['key', '']]),
-    withIdentity('good: text of several bytes a letter', [['key', 'Grüße-北京-🌊\u0000\ufeff']]),
+    withIdentity('good: text of several bytes a letter', [
+      ['key', '\ufeffGrüße-北京-🌊\u0000\ufeff'],
+    ]),
     withIdentity('good: longest name', [['n'.repeat(64), 'v']]),
     withIdentity('good: identity of 4096 bytes', [...many, ['k3', 'v'.repeat(rest)]]),
     withIdentity('good: upper case sorts before lower case', [

@@ -31,7 +31,11 @@ describe('readPrivateFile()', () => {
     const path = join(temp.path, 'link');
     await writeFile(real, 'x', { mode: 0o600 });
     await symlink(real, path);
-    const refused = { code: 'TM_KEY_RING', context: { path } };
+    const refused = {
+      code: 'TM_KEY_RING',
+      context: { path },
+      hint: expect.stringContaining('real path') as string,
+    };
     await expect(readPrivateFile(path, { bytesMax: 9 })).rejects.toMatchObject(refused);
     const dir = join(temp.path, 'dir');
     const dirLink = join(temp.path, 'dir-link');
