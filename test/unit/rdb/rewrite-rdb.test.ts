@@ -212,6 +212,16 @@ describe('newExpiry', () => {
     expect((await rewrite(bytes)).written.fieldTtl).toBe(true);
   });
 
+  it('writes times long ago and far away', async () => {
+    const times = [-1_700_000_000_123, -2, 0, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1];
+    const source = new RdbBuilder();
+    for (const [at] of times.entries()) source.entry({ key: String(at), expiryMs: 1 });
+    const { bytes } = await rewrite(source.build(), {
+      newExpiry: (_, __, key) => times[Number(key.toString())] ?? null,
+    });
+    expect(scanChunks([bytes]).entries.map(({ expiryMs }) => expiryMs)).toEqual(times);
+  });
+
   it('refuses an answer that is no whole number', async () => {
     const bytes = mixed().build();
     const failing = rewrite(bytes, { newExpiry: () => 1.5 });

@@ -22,9 +22,11 @@ export function encodeSelectDb(db: number): Buffer {
   return Buffer.concat([Buffer.of(OPCODE.selectDb), encodeLength(db)]);
 }
 
-/** The block that gives a key an expiry in milliseconds. */
+/** The block that gives a key an expiry in milliseconds (a safe integer). */
 export function encodeExpiry(expiryMs: number): Buffer {
-  const bytes = Buffer.alloc(9, OPCODE.expiryMs);
-  bytes.writeBigInt64LE(BigInt(expiryMs), 1);
+  const bytes = Buffer.allocUnsafe(9);
+  bytes[0] = OPCODE.expiryMs;
+  bytes.writeInt32LE(expiryMs | 0, 1);
+  bytes.writeInt32LE(Math.floor(expiryMs / 4_294_967_296), 5);
   return bytes;
 }

@@ -13,38 +13,39 @@ const HELD_BYTES_MAX = KEY_BYTES_MAX + KEY_META_BYTES_MAX;
 
 /** One row of a batch, seen as an element. */
 class RowFacts implements ElementFacts {
-  batch: RdbBatch | null = null;
   row = 0;
+  readonly #batch: RdbBatch;
 
-  #at(column: Float64Array | Uint8Array | Int32Array | undefined): number {
-    return column?.[this.row] ?? 0;
+  constructor(batch: RdbBatch) {
+    this.#batch = batch;
   }
+
   get type(): number {
-    return this.#at(this.batch?.type);
+    return this.#batch.type[this.row] as number;
   }
   get flags(): number {
-    return this.#at(this.batch?.flags);
+    return this.#batch.flags[this.row] as number;
   }
   get db(): number {
-    return this.#at(this.batch?.db);
+    return this.#batch.db[this.row] as number;
   }
   get expiryMs(): number {
-    return this.#at(this.batch?.expiryMs);
+    return this.#batch.expiryMs[this.row] as number;
   }
   get expiryAt(): number {
-    return this.#at(this.batch?.expiryAt);
+    return this.#batch.expiryAt[this.row] as number;
   }
   get metaStart(): number {
-    return this.#at(this.batch?.metaStart);
+    return this.#batch.metaStart[this.row] as number;
   }
   get metaEnd(): number {
-    return this.#at(this.batch?.metaEnd);
+    return this.#batch.metaEnd[this.row] as number;
   }
   get start(): number {
-    return this.#at(this.batch?.start);
+    return this.#batch.start[this.row] as number;
   }
   keyView(): Buffer {
-    return this.batch?.keyOf(this.row) ?? Buffer.alloc(0);
+    return this.#batch.keyOf(this.row);
   }
 }
 
@@ -60,7 +61,6 @@ export class RdbRewriter {
   readonly #options: RewriteRdbOptions;
   readonly #scanner: RdbScanner;
   readonly #written = new SummaryBuilder();
-  readonly #rowFacts = new RowFacts();
   #rules: RewriteRules | null = null;
   #chunk: Uint8Array = new Uint8Array(0);
   /** Stream offset of the chunk. */
@@ -122,8 +122,7 @@ export class RdbRewriter {
 
   #takeBatch(batch: RdbBatch): void {
     const rules = this.#begin();
-    const facts = this.#rowFacts;
-    facts.batch = batch;
+    const facts = new RowFacts(batch);
     for (let row = 0; row < batch.count; row += 1) {
       facts.row = row;
       const end = batch.end[row] as number;
