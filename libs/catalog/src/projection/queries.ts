@@ -68,13 +68,13 @@ export class Queries {
     return this.#db
       .rows(
         `${FROM_SEGMENTS}
-         WHERE t.timeline = ?1 AND s.end_offset > ?2 AND s.start_offset < ?3
+         WHERE t.timeline = ? AND s.end_offset > ? AND s.start_offset < ?
            AND s.start_offset >= coalesce((
              SELECT max(f.start_offset) FROM segments f
-             WHERE f.timeline_id = t.id AND f.start_offset <= ?2), 0)
+             WHERE f.timeline_id = t.id AND f.start_offset <= ?), 0)
          ORDER BY s.start_offset`,
       )
-      .all(timeline, fromOffset, toOffset)
+      .all(timeline, fromOffset, toOffset, fromOffset)
       .map(segmentOf);
   }
 
