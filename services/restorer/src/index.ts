@@ -1,1 +1,17 @@
-export {};
+export type { WantedPoint } from './plan/make-plan.ts';
+export type { TtlMode } from './plan/ttl-rule.ts';
+export type {
+  RestoreEnvironment,
+  RestoreProgress,
+  RestoreRequest,
+  RestoreTarget,
+} from './run/environment.ts';
+export { abortRestore, resumeRestore, type ReadPassword } from './run/go-on.ts';
+export { dryRun, restore } from './run/restore.ts';
+export type { RestoreReport } from './run/restore-report.ts';
+export {
+  verifyRepo,
+  type RepoFault,
+  type RepoVerification,
+  type VerifyRepoOptions,
+} from './verify/verify-repo.ts';

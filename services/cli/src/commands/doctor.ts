@@ -1,0 +1,98 @@
+import { statSync } from 'node:fs';
+import { probeAofDir } from '@tidemark/aof';
+import { connectNode, readNodeFacts, takeSample } from '@tidemark/client';
+import { bytesOf, makeId, TidemarkError } from '@tidemark/core';
+import { systemClock, systemRandom } from '@tidemark/system';
+import { instanceTarget } from '../config/load.ts';
+import type { InstanceEntry } from '../config/schema.ts';
+import { Workspace, type Invocation } from '../context.ts';
+
+/** Largest difference between the clocks of host and node that is not remarked on. */
+const CLOCK_SKEW_MS_MAX = 1_000;
+
+interface Finding {
+  readonly check: string;
+  readonly ok: boolean;
+  readonly detail: string;
+}
+
+/** Checks configuration, keys, store, archiver, nodes and clocks; says what is wrong with each. */
+export async function diagnose(invocation: Invocation): Promise<void> {
+  using workspace = await Workspace.open(invocation);
+  const { config } = workspace;
+  const { signal } = invocation;
+  const findings: Finding[] = [
+    { check: 'configuration', ok: true, detail: config.path },
+    { check: 'key ring', ok: true, detail: config.ringDir },
+    await attempt('store', () => tryStore(workspace)),
+    await attempt('devices', async () => {
+      const same = statSync(config.ringDir).dev === statSync(config.storeRoot).dev;
+      return await Promise.resolve(
+        same ? 'key ring and store share a device: keep a copy of the ring elsewhere' : 'apart',
+      );
+    }),
+    await attempt('archiver', async () => {
+      const answer = await workspace.askArchiver('status', null, { timeoutMs: 5_000, signal });
+      if (answer === null) {
+        throw new TidemarkError('TM_ARCHIVER_DOWN', 'not running: nothing is captured');
+      }
+      return 'running';
+    }),
+  ];
+  for (const entry of config.instances) {
+    findings.push(await attempt(`node ${entry.id}`, () => tryNode(entry, config.path, signal)));
+  }
+  const healthy = findings.every(({ ok }) => ok);
+  invocation.printer.result({ healthy, findings }, () =>
+    findings.map(({ check, ok, detail }) => `${ok ? 'ok  ' : 'FAIL'}  ${check}: ${detail}`),
+  );
+  if (!healthy) process.exitCode = 1;
+}
+
+async function attempt(check: string, work: () => Promise<string>): Promise<Finding> {
+  try {
+    return { check, ok: true, detail: await work() };
+  } catch (cause) {
+    if (!(cause instanceof TidemarkError)) throw cause;
+    const hint = cause.hint === undefined ? '' : ` (${cause.hint})`;
+    return { check, ok: false, detail: `${cause.message}${hint}` };
+  }
+}
+
+/** Puts a probe twice: the second time must be refused, or two archivers could both win. */
+async function tryStore(workspace: Workspace): Promise<string> {
+  const { store } = workspace;
+  const key = `v1/lease/doctor-${makeId(systemClock.nowMs(), systemRandom)}`;
+  const body = Buffer.from('probe');
+  const first = await store.putIfAbsent(key, bytesOf(body));
+  const second = await store.putIfAbsent(key, bytesOf(body));
+  await store.delete(key);
+  if (first !== 'created' || second !== 'exists') {
+    throw new TidemarkError('TM_STORE_IO', 'the store does not create conditionally');
+  }
+  return `${store.url}: conditional create holds`;
+}
+
+async function tryNode(
+  entry: InstanceEntry,
+  configPath: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const target = await instanceTarget(entry, configPath);
+  await using client = await connectNode(target.address, { signal });
+  const facts = await readNodeFacts(client);
+  const before = systemClock.nowMs();
+  const sample = await takeSample(client);
+  const halfTripMs = (systemClock.nowMs() - before) / 2;
+  const skewMs = Math.abs(sample.timeUs / 1000 - (before + halfTripMs));
+  if (!sample.aofEnabled) {
+    throw new TidemarkError('TM_AOF_OFF', 'the append-only file is off', {
+      hint: 'redis-cli CONFIG SET appendonly yes',
+    });
+  }
+  const probe = await probeAofDir(target.aofDir);
+  const stamps = facts.config?.['aof-timestamp-enabled'] === 'yes' ? 'on' : 'OFF';
+  const skew =
+    skewMs > CLOCK_SKEW_MS_MAX ? `; its clock is ${Math.round(skewMs).toString()} ms off ours` : '';
+  return `${facts.product} ${facts.version}, pins ${probe.pinClass}, time stamps ${stamps}${skew}`;
+}

@@ -1,0 +1,70 @@
+import { existsSync, statSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join, relative, resolve } from 'node:path';
+import { UsageError } from '@tidemark/core';
+import { createKeyRing, openKeyRing } from '@tidemark/crypto';
+import { openFileStore } from '@tidemark/store';
+import { systemClock, systemRandom } from '@tidemark/system';
+import { newConfigText } from '../config/edit.ts';
+import { loadConfig } from '../config/load.ts';
+import { Workspace, type Invocation } from '../context.ts';
+
+/** Options of `tidemark init`. */
+export interface InitOptions {
+  readonly dir: string;
+  readonly adopt?: string;
+  readonly keyring?: string;
+}
+
+/** Makes a configuration with a store, a state folder and a key ring, or takes a store over. */
+export async function init(options: InitOptions, invocation: Invocation): Promise<void> {
+  const dir = resolve(options.dir);
+  const configPath = join(dir, 'tidemark.toml');
+  if (existsSync(configPath)) {
+    throw new UsageError('TM_EXISTS', `${configPath} exists`, {
+      hint: 'remove it first, or choose another --dir',
+    });
+  }
+  if ((options.adopt === undefined) !== (options.keyring === undefined)) {
+    throw new UsageError('TM_USAGE', '--adopt and --keyring go together', {
+      hint: 'tidemark init --dir DIR --adopt file:///path/to/store --keyring /path/to/ring',
+    });
+  }
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  const ring = options.keyring === undefined ? join(dir, 'ring') : resolve(options.keyring);
+  const [clock, random] = [systemClock, systemRandom];
+  if (options.keyring === undefined) await createKeyRing({ dir: ring, random, clock });
+  else await openKeyRing({ dir: ring, random, clock });
+  const storeUrl = options.adopt ?? `file://${join(dir, 'store')}`;
+  const text = newConfigText({ storeUrl, stateDir: join(dir, 'state'), ring });
+  await writeFile(configPath, text, { mode: 0o600, flag: 'wx' });
+  const { storeRoot, stateDir } = await loadConfig(configPath);
+  if (options.adopt !== undefined && !existsSync(storeRoot)) {
+    throw new UsageError('TM_STORE_URL', `there is no store at ${storeUrl}`);
+  }
+  await openFileStore({ root: storeRoot, random });
+  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  if (statSync(ring).dev === statSync(storeRoot).dev) {
+    invocation.printer.warn(
+      'the key ring lies on the same device as the store: who gets one gets both, and one dead disk loses both',
+    );
+  }
+  const instances = options.adopt === undefined ? [] : await adopt(configPath, invocation);
+  const short = relative(process.cwd(), configPath) || configPath;
+  invocation.printer.result({ config: configPath, store: storeUrl, ring, instances }, () => [
+    `configuration  ${configPath}`,
+    `store          ${storeUrl}`,
+    `key ring       ${ring}   (copy it to a safe place: without it nothing can be restored)`,
+    ...instances.map((id) => `instance       ${id}`),
+    '',
+    options.adopt === undefined
+      ? `next: tidemark -c ${short} instance add ID -u redis://HOST:PORT --aof-dir PATH --yes`
+      : `next: tidemark -c ${short} windows ${instances[0] ?? 'ID'}`,
+  ]);
+}
+
+async function adopt(configPath: string, invocation: Invocation): Promise<readonly string[]> {
+  using workspace = await Workspace.open({ ...invocation, configPath });
+  await workspace.sync(invocation.signal);
+  return workspace.catalog.instances().map(({ iid }) => iid ?? '');
+}

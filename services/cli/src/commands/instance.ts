@@ -1,0 +1,209 @@
+import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join, resolve } from 'node:path';
+import { probeAofDir } from '@tidemark/aof';
+import { createInstance, listInstanceIds } from '@tidemark/catalog';
+import { checkRights, connectNode, readNodeFacts, type NodeClient } from '@tidemark/client';
+import { isSafeName, NodeError, TidemarkError, UsageError } from '@tidemark/core';
+import { systemClock, systemRandom } from '@tidemark/system';
+import { addInstance, removeInstance } from '../config/edit.ts';
+import { instanceTarget, loadConfig } from '../config/load.ts';
+import type { InstanceEntry } from '../config/schema.ts';
+import { Workspace, type Invocation } from '../context.ts';
+import { table } from '../output/table.ts';
+
+const TIMESTAMPS = 'aof-timestamp-enabled';
+const OLDEST_VERSION = 70_000;
+
+/** Options of `tidemark instance add`. */
+export interface AddOptions {
+  readonly url: string;
+  readonly passFile?: string;
+  readonly aofDir: string;
+  readonly yes: boolean;
+}
+
+/** Checks a node and its AOF folder, and takes it into the configuration. */
+export async function addNode(
+  id: string,
+  options: AddOptions,
+  invocation: Invocation,
+): Promise<void> {
+  if (!isSafeName(id)) {
+    throw new UsageError('TM_USAGE', `${JSON.stringify(id)} cannot be an instance id`, {
+      hint: 'lower-case letters, digits and hyphens, at most 63',
+    });
+  }
+  using workspace = await Workspace.open(invocation);
+  const { config } = workspace;
+  if (config.instances.some((known) => known.id === id)) {
+    throw new UsageError('TM_EXISTS', `instance ${id} is configured already`);
+  }
+  const entry: InstanceEntry = {
+    id,
+    url: options.url,
+    ...(options.passFile === undefined ? {} : { password_file: resolve(options.passFile) }),
+    source: 'aof',
+    aof_dir: resolve(options.aofDir),
+  };
+  const target = await instanceTarget(entry, config.path);
+  await using client = await connectNode(target.address, { signal: invocation.signal });
+  const facts = await checkNode(client);
+  const probe = await probeAofDir(target.aofDir);
+  const timestamps = await consentToTimestamps(client, options.yes, invocation);
+  if (timestamps === 'switched-on') await rememberSwitch(config.stateDir, id);
+  await createRecord(workspace, id);
+  await addInstance(config.path, entry);
+  const options_ = { timeoutMs: 10_000, signal: invocation.signal };
+  const attached = (await workspace.askArchiver('attach', id, options_)) !== null;
+  const { version, product } = facts;
+  invocation.printer.result(
+    { instance: id, product, version, pinClass: probe.pinClass, timestamps, attached },
+    () => [
+      `${id}: ${product} ${version}, AOF in ${target.aofDir}`,
+      `pins: ${probe.pinClass}; time stamps in the AOF: ${timestamps}`,
+      attached
+        ? 'the running archiver has taken it up'
+        : `next: tidemark -c ${invocation.configPath} serve archiver`,
+    ],
+  );
+}
+
+/** Stops protecting an instance; what is stored stays and can be restored. */
+export async function removeNode(id: string, invocation: Invocation): Promise<void> {
+  using workspace = await Workspace.open(invocation);
+  const { config } = workspace;
+  const entry = config.instances.find((known) => known.id === id);
+  await removeInstance(config.path, id);
+  await workspace.askArchiver('detach', id, { timeoutMs: 30_000, signal: invocation.signal });
+  const putBack = entry !== undefined && (await wasSwitched(config.stateDir, id));
+  if (putBack) {
+    try {
+      const target = await instanceTarget(entry, config.path);
+      await using client = await connectNode(target.address, { signal: invocation.signal });
+      await client.configSet(TIMESTAMPS, 'no');
+      await rm(switchNote(config.stateDir, id), { force: true });
+    } catch (cause) {
+      if (!(cause instanceof TidemarkError)) throw cause;
+      invocation.printer.warn(`could not put ${TIMESTAMPS} back to no: ${cause.message}`);
+    }
+  }
+  invocation.printer.result({ instance: id, removed: true, historyKept: true }, () => [
+    `${id} is no longer captured; its history stays in the store and can be restored`,
+  ]);
+}
+
+/** Lists configured instances and those that only the store knows. */
+export async function listInstances(invocation: Invocation): Promise<void> {
+  using workspace = await Workspace.open(invocation);
+  await workspace.sync(invocation.signal);
+  const stored = workspace.catalog.instances().map(({ iid }) => iid ?? '');
+  const configured = workspace.config.instances;
+  const rows = [
+    ...configured.map(({ id, url, aof_dir }) => ({ id, url, aofDir: aof_dir, configured: true })),
+    ...stored
+      .filter((iid) => !configured.some(({ id }) => id === iid))
+      .map((id) => ({ id, url: null, aofDir: null, configured: false })),
+  ];
+  invocation.printer.result({ instances: rows }, () =>
+    rows.length === 0
+      ? ['no instances; add one with: tidemark instance add ID -u redis://HOST:PORT --aof-dir PATH']
+      : table(
+          ['INSTANCE', 'NODE', 'AOF FOLDER'],
+          rows.map(({ id, url, aofDir }) => [id, url ?? '(history only)', aofDir ?? '-']),
+        ),
+  );
+}
+
+/** Shows one instance: configuration and the facts of its node. */
+export async function showInstance(id: string, invocation: Invocation): Promise<void> {
+  const config = await loadConfig(invocation.configPath);
+  const entry = config.instances.find((known) => known.id === id);
+  if (entry === undefined) {
+    throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`, {
+      hint: 'tidemark instance list',
+    });
+  }
+  const target = await instanceTarget(entry, config.path);
+  await using client = await connectNode(target.address, { signal: invocation.signal });
+  const facts = await readNodeFacts(client);
+  const probe = await probeAofDir(target.aofDir);
+  const { product, version, role, databases } = facts;
+  const timestamps = facts.config?.[TIMESTAMPS] ?? 'unknown';
+  const document = {
+    instance: id,
+    url: entry.url,
+    aofDir: target.aofDir,
+    source: 'aof',
+    node: { product, version, role, databases },
+    pinClass: probe.pinClass,
+    timestamps,
+  };
+  invocation.printer.result(document, () => [
+    `${id}  ${entry.url}  ${product} ${version} (${role})`,
+    `AOF folder ${target.aofDir}; pins: ${probe.pinClass}; time stamps: ${timestamps}`,
+  ]);
+}
+
+async function checkNode(client: NodeClient): Promise<Awaited<ReturnType<typeof readNodeFacts>>> {
+  const facts = await readNodeFacts(client);
+  if (facts.versionNumber < OLDEST_VERSION) {
+    throw new NodeError('TM_NODE_VERSION', `${facts.product} ${facts.version} is too old`, {
+      hint: 'capture of the append-only file needs Redis 7.0 or newer, or Valkey',
+    });
+  }
+  const missing = await checkRights(client, [['INFO'], ['CONFIG', 'GET', 'appendonly'], ['TIME']]);
+  if (missing.length > 0) {
+    throw new NodeError('TM_NODE_RIGHTS', `the user may not run ${missing.join(', ')}`, {
+      hint: 'ACL SETUSER tidemark on >PASSWORD +ping +info +time +multi +exec +config|get +config|set +bgrewriteaof',
+    });
+  }
+  if (facts.config?.['appendonly'] !== 'yes') {
+    throw new NodeError('TM_AOF_OFF', 'the append-only file of this node is off', {
+      hint: 'switch it on: redis-cli CONFIG SET appendonly yes (and CONFIG REWRITE to keep it so)',
+    });
+  }
+  return facts;
+}
+
+async function consentToTimestamps(
+  client: NodeClient,
+  yes: boolean,
+  invocation: Invocation,
+): Promise<'on' | 'switched-on' | 'off'> {
+  const config = await client.configGet(TIMESTAMPS);
+  if (config[TIMESTAMPS] === 'yes') return 'on';
+  if (yes) {
+    await client.configSet(TIMESTAMPS, 'yes');
+    return 'switched-on';
+  }
+  invocation.printer.warn(
+    `${TIMESTAMPS} is off: seconds are then known only as closely as samples are taken (200 ms). ` +
+      'Add the instance with --yes to switch it on; servers older than 7.0 cannot load such a log',
+  );
+  return 'off';
+}
+
+async function createRecord(workspace: Workspace, iid: string): Promise<void> {
+  const { store, keys } = workspace;
+  const logKey = await keys.logKey(iid);
+  const [clock, random] = [systemClock, systemRandom];
+  const known = (await listInstanceIds(store)).includes(iid);
+  if (known) return; // its history goes on
+  const createdMs = clock.nowMs();
+  await createInstance({ store, iid, logKey, clock, random, name: iid, createdMs });
+}
+
+function switchNote(stateDir: string, id: string): string {
+  return join(stateDir, 'instances', `${id}.json`);
+}
+
+async function rememberSwitch(stateDir: string, id: string): Promise<void> {
+  await mkdir(join(stateDir, 'instances'), { recursive: true, mode: 0o700 });
+  const note = JSON.stringify({ [TIMESTAMPS]: 'no' });
+  await writeFile(switchNote(stateDir, id), note, { mode: 0o600 });
+}
+
+async function wasSwitched(stateDir: string, id: string): Promise<boolean> {
+  const note = await readFile(switchNote(stateDir, id), 'utf8').catch(() => '{}');
+  return TIMESTAMPS in (JSON.parse(note) as Record<string, unknown>);
+}

@@ -1,0 +1,168 @@
+import { resolve } from 'node:path';
+import { parseNodeUrl } from '@tidemark/client';
+import { UsageError } from '@tidemark/core';
+import {
+  abortRestore,
+  dryRun,
+  restore,
+  resumeRestore,
+  type RestoreEnvironment,
+  type RestoreReport,
+  type RestoreRequest,
+  type RestoreTarget,
+  type TtlMode,
+  type WantedPoint,
+} from '@tidemark/restorer';
+import { systemClock, systemRandom } from '@tidemark/system';
+import { readPassword } from '../config/load.ts';
+import { freshen, Workspace, type Invocation } from '../context.ts';
+import { formatBytes } from '../output/table.ts';
+import { parseTime } from '../time.ts';
+
+/** Flags of `tidemark restore` as commander gives them. */
+export interface RestoreFlags {
+  readonly at?: string;
+  readonly offset?: string;
+  readonly backup?: string;
+  readonly to?: string;
+  readonly passFile?: string;
+  readonly port?: string;
+  readonly dir?: string;
+  readonly ttl: TtlMode;
+  readonly promote: boolean;
+  readonly dryRun?: boolean;
+  readonly verify?: 'stream' | 'full';
+  readonly yes?: boolean;
+  readonly feedListen?: string;
+  readonly feedAdvertise?: string;
+  readonly resume?: string;
+  readonly abort?: string;
+}
+
+/** Restores, plans, resumes or calls off, as the flags say. */
+export async function restoreCommand(
+  id: string,
+  flags: RestoreFlags,
+  invocation: Invocation,
+): Promise<void> {
+  const { printer, signal } = invocation;
+  const over = flags.resume ?? flags.abort;
+  const request = over === undefined ? await requestOf(id, flags) : null;
+  using workspace = await Workspace.open(invocation);
+  await freshen(workspace, id, signal);
+  const { store, keys, catalog, config } = workspace;
+  const environment: RestoreEnvironment = {
+    store,
+    keys,
+    catalog,
+    clock: systemClock,
+    random: systemRandom,
+    stateDir: config.stateDir,
+    signal,
+    onProgress: ({ phase, bytes, bytesTotal }) => {
+      const percent = bytesTotal > 0 ? Math.min(100, Math.floor((bytes / bytesTotal) * 100)) : 0;
+      printer.progress(`${phase}: ${formatBytes(bytes)} (${percent.toString()} %)`);
+    },
+  };
+  let report: RestoreReport;
+  if (request !== null) {
+    report = await (flags.dryRun === true ? dryRun : restore)(request, environment);
+  } else if (flags.resume !== undefined) {
+    report = await resumeRestore(id, flags.resume, readPassword, environment);
+  } else {
+    report = await abortRestore(id, flags.abort ?? '', readPassword, environment);
+  }
+  for (const warning of report.warnings) printer.warn(warning);
+  printer.result(report, () => reportText(id, report, invocation.configPath));
+}
+
+async function requestOf(id: string, flags: RestoreFlags): Promise<RestoreRequest> {
+  const target = await targetOf(flags);
+  return {
+    instance: id,
+    point: pointOf(flags),
+    ttl: flags.ttl,
+    target,
+    promote: flags.promote,
+    // Reading all of a store on this host costs little, and damage is then found before the target
+    // is touched; a target that will be emptied must not be for nothing.
+    verify: flags.verify ?? 'full',
+    allowFlush: flags.yes === true,
+    feedListen: flags.feedListen ?? null,
+    feedAdvertise: flags.feedAdvertise ?? null,
+  };
+}
+
+function pointOf(flags: RestoreFlags): WantedPoint {
+  const { at, offset, backup } = flags;
+  if (at !== undefined) {
+    const wanted = parseTime(at, systemClock.nowMs());
+    return wanted === 'latest' ? { kind: 'latest' } : { kind: 'second', second: wanted.second };
+  }
+  if (backup !== undefined) return { kind: 'backup', backup };
+  if (offset === undefined) {
+    throw new UsageError('TM_USAGE', 'say what to go back to: --at TIME, --offset N or --backup BK', {
+      hint: 'see what there is: tidemark windows ID, tidemark backup list ID',
+    });
+  }
+  if (!/^\d{1,19}$/.test(offset)) {
+    throw new UsageError('TM_USAGE', `${JSON.stringify(offset)} is not an offset`);
+  }
+  return { kind: 'offset', offset: BigInt(offset), timeline: null };
+}
+
+async function targetOf(flags: RestoreFlags): Promise<RestoreTarget> {
+  const { to, passFile, port, dir } = flags;
+  if (to === undefined) {
+    throw new UsageError('TM_USAGE', 'say where to: --to redis://HOST:PORT or --to new');
+  }
+  if (to === 'new') {
+    const number = Number(port ?? 0);
+    if (!Number.isInteger(number) || number < 0 || number > 65_535) {
+      throw new UsageError('TM_USAGE', `${JSON.stringify(port)} is not a port`);
+    }
+    return { kind: 'new', port: number, dir: dir === undefined ? null : resolve(dir) };
+  }
+  if (port !== undefined || dir !== undefined) {
+    throw new UsageError('TM_USAGE', '--port and --dir belong to --to new');
+  }
+  const address = parseNodeUrl(to);
+  const passwordFile = passFile === undefined ? null : resolve(passFile);
+  return {
+    kind: 'server',
+    url: to,
+    passwordFile,
+    address:
+      passwordFile === null ? address : { ...address, password: await readPassword(passwordFile) },
+  };
+}
+
+function reportText(id: string, report: RestoreReport, configPath: string): string[] {
+  const { cut, at, target, keys, vanishing, commands, bytes, elapsedSeconds } = report;
+  const where = at ?? `offset ${cut.offset}`;
+  const again = `tidemark -c ${configPath} restore ${id}`;
+  switch (report.state) {
+    case 'planned':
+      return [
+        `plan: ${id} at ${where}, timeline ${cut.timeline}, offset ${cut.offset}`,
+        `to read and feed: ${formatBytes(bytes)}, up to ${commands.toString()} commands, ${keys.toString()} keys in the snapshot`,
+        'everything needed is there and whole; nothing was written',
+      ];
+    case 'aborted':
+      return [`restore ${report.id} was called off; the target is empty and not promoted`];
+    default:
+      return [
+        `${id} at ${where} is in ${target}: ${keys.toString()} keys, ${commands.toString()} commands replayed, ` +
+          `${formatBytes(bytes)} in ${elapsedSeconds.toFixed(1)} s`,
+        ...(vanishing > 0
+          ? [
+              `${vanishing.toString()} keys have an expiry that has passed and ${report.state === 'replayed' ? 'go at the promotion' : 'go now'}` +
+                ` (${report.vanishingSample.slice(0, 3).join(', ')}${vanishing > 3 ? ', …' : ''}); keep such keys with --ttl remaining`,
+            ]
+          : []),
+        ...(report.state === 'replayed'
+          ? [`not promoted. Promote: ${again} --resume ${report.id}   Call off: ${again} --abort ${report.id}`]
+          : []),
+      ];
+  }
+}

@@ -1,0 +1,65 @@
+import { UsageError } from '@tidemark/core';
+import { freshen, Workspace, type Invocation } from '../context.ts';
+import { table } from '../output/table.ts';
+import { formatSecond } from '../time.ts';
+
+/** Shows which seconds can be restored, and why others cannot. */
+export async function showWindows(id: string, invocation: Invocation): Promise<void> {
+  using workspace = await Workspace.open(invocation);
+  const { archiver } = await freshen(workspace, id, invocation.signal);
+  if (!workspace.catalog.instances().some(({ iid }) => iid === id)) {
+    throw new UsageError('TM_NOT_FOUND', `no instance ${id} is in the store`, {
+      hint: 'tidemark instance list',
+    });
+  }
+  const windows = workspace.catalog.windows(id);
+  const ranges = windows.ranges.map(({ from, to }) => ({
+    from: formatSecond(from),
+    to: formatSecond(to),
+  }));
+  const holes = windows.holes.map(({ from, to, reason }) => ({
+    from: formatSecond(from),
+    to: formatSecond(to),
+    reason,
+  }));
+  const edge = (second: number | null): string | null =>
+    second === null ? null : formatSecond(second);
+  const document = {
+    instance: id,
+    earliest: edge(windows.earliest),
+    latest: edge(windows.latest),
+    provenTo: edge(windows.latest),
+    shards: [{ shard: '0', ranges, holes }],
+  };
+  invocation.printer.result(document, () => {
+    if (ranges.length === 0) return ['nothing can be restored yet: no snapshot is stored'];
+    const rows = [
+      ...windows.ranges.map(({ from, to }) => ({ from, to, note: '' })),
+      ...windows.holes.map(({ from, to, reason }) => ({ from, to, note: `HOLE: ${reason}` })),
+    ].sort((a, b) => a.from - b.from);
+    return [
+      ...table(
+        ['SHARD', 'FROM (UTC)', 'TO (UTC)', 'LENGTH', 'NOTE'],
+        rows.map(({ from, to, note }) => [
+          '0',
+          formatSecond(from),
+          formatSecond(to),
+          formatLength(to - from + 1),
+          note,
+        ]),
+      ),
+      ...(archiver ? [] : ['the archiver does not run: the windows end at what is proven']),
+    ];
+  });
+}
+
+function formatLength(seconds: number): string {
+  const days = Math.floor(seconds / 86_400);
+  const hours = Math.floor((seconds % 86_400) / 3_600);
+  const minutes = Math.floor((seconds % 3_600) / 60);
+  if (days > 0) return `${days.toString()}d ${hours.toString()}h`;
+  if (hours > 0) return `${hours.toString()}h ${minutes.toString()}m`;
+  return minutes > 0
+    ? `${minutes.toString()}m ${(seconds % 60).toString()}s`
+    : `${seconds.toString()}s`;
+}

@@ -1,0 +1,65 @@
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { UsageError } from '@tidemark/core';
+import { parseConfig } from './load.ts';
+import type { InstanceEntry } from './schema.ts';
+
+/** The text of a new tidemark.toml. Paths may be relative to its folder. */
+export function newConfigText(options: {
+  readonly storeUrl: string;
+  readonly stateDir: string;
+  readonly ring: string;
+}): string {
+  return `version = 1
+
+[store]                    # where sealed objects go
+url = ${quote(options.storeUrl)}
+
+[state]                    # catalog, spool, control socket: may be lost
+dir = ${quote(options.stateDir)}
+spool_max = "20GiB"
+
+[keys]                     # without this folder nothing can be opened: keep a copy elsewhere
+provider = "ring"
+ring = ${quote(options.ring)}
+
+[archiver]
+roll_max_age = "1s"        # how much may be lost with the host
+roll_max_bytes = "8MiB"
+`;
+}
+
+/** Adds an instance at the end of the file; the rest of the text stays as it is. */
+export async function addInstance(path: string, entry: InstanceEntry): Promise<void> {
+  const text = await readFile(path, 'utf8');
+  const lines = Object.entries(entry).map(([name, value]) => `${name} = ${quote(value)}`);
+  await replace(path, `${text.trimEnd()}\n\n[[instance]]\n${lines.join('\n')}\n`);
+}
+
+/**
+ * Takes an instance out of the file; other text stays as it is.
+ * @throws UsageError `TM_NOT_FOUND`.
+ */
+export async function removeInstance(path: string, id: string): Promise<void> {
+  const text = await readFile(path, 'utf8');
+  const parts = text.split(/^(?=\s*\[)/m);
+  const kept = parts.filter((part) => !isInstance(part, id));
+  if (kept.length === parts.length) {
+    throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`);
+  }
+  await replace(path, kept.join(''));
+}
+
+function isInstance(part: string, id: string): boolean {
+  if (!/^\s*\[\[instance\]\]/.test(part)) return false;
+  return new RegExp(`^\\s*id\\s*=\\s*["']${id}["']\\s*(#.*)?$`, 'm').test(part);
+}
+
+async function replace(path: string, text: string): Promise<void> {
+  parseConfig(text, path); // never leave a file behind that cannot be read
+  await writeFile(`${path}.tmp`, text, { mode: 0o600 });
+  await rename(`${path}.tmp`, path);
+}
+
+function quote(value: string): string {
+  return JSON.stringify(value);
+}

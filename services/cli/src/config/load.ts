@@ -1,0 +1,130 @@
+import { readFile } from 'node:fs/promises';
+import { dirname, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { parse } from 'smol-toml';
+import { Compile } from 'typebox/compile';
+import type { CaptureLimits, InstanceTarget } from '@tidemark/archiver';
+import { parseNodeUrl } from '@tidemark/client';
+import { UsageError } from '@tidemark/core';
+import { ConfigSchema, type ConfigFile, type InstanceEntry } from './schema.ts';
+import { parseDuration, parseSize } from './units.ts';
+
+const validator = Compile(ConfigSchema);
+
+/** The configuration with defaults filled in and paths made absolute. */
+export interface Config {
+  readonly path: string;
+  readonly storeRoot: string;
+  readonly stateDir: string;
+  readonly spoolBytesMax: number;
+  readonly ringDir: string;
+  readonly limits: CaptureLimits;
+  readonly instances: readonly InstanceEntry[];
+}
+
+/**
+ * Reads tidemark.toml.
+ * @throws UsageError `TM_CONFIG` that names the setting.
+ */
+export async function loadConfig(path: string): Promise<Config> {
+  const file = parseConfig(await readText(path), path);
+  const base = dirname(resolve(path));
+  const archiver = file.archiver ?? {};
+  return {
+    path: resolve(path),
+    storeRoot: storeRoot(file.store.url, base),
+    stateDir: resolve(base, file.state.dir),
+    // 20 GiB: a day of 250 KiB/s while the store is down.
+    spoolBytesMax: parseSize(file.state.spool_max ?? '20GiB', 'state.spool_max'),
+    ringDir: resolve(base, file.keys.ring),
+    limits: {
+      rollMaxAgeMs: parseDuration(archiver.roll_max_age ?? '1s', 'archiver.roll_max_age'),
+      rollMaxBytes: parseSize(archiver.roll_max_bytes ?? '8MiB', 'archiver.roll_max_bytes'),
+      heartbeatMs: parseDuration(archiver.heartbeat ?? '20s', 'archiver.heartbeat'),
+      pinBytesMax: parseSize(archiver.pin_max ?? '20GiB', 'archiver.pin_max'),
+      pinAgeMaxMs: parseDuration(archiver.pin_max_age ?? '24h', 'archiver.pin_max_age'),
+    },
+    instances: file.instance ?? [],
+  };
+}
+
+/** Checks the text of a configuration file. */
+export function parseConfig(text: string, path: string): ConfigFile {
+  let value: unknown;
+  try {
+    value = parse(text);
+  } catch (cause) {
+    const message = cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : '';
+    throw new UsageError('TM_CONFIG', `${path} is not TOML: ${message}`, { cause });
+  }
+  if (validator.Check(value)) return checkUnique(value, path);
+  const [first] = validator.Errors(value);
+  const where = first?.instancePath.replace(/^\//, '').replaceAll('/', '.') ?? '';
+  const what = first?.message ?? 'is wrong';
+  const extra = JSON.stringify(first?.params ?? {});
+  throw new UsageError(
+    'TM_CONFIG',
+    `${path}: ${where === '' ? 'the file' : where} ${what} ${extra}`,
+    {
+      hint: 'see the example in README.md',
+    },
+  );
+}
+
+/** The node of a configured instance, with its password read from its file. */
+export async function instanceTarget(
+  entry: InstanceEntry,
+  configPath: string,
+): Promise<InstanceTarget> {
+  const base = dirname(resolve(configPath));
+  const address = parseNodeUrl(entry.url);
+  const password =
+    entry.password_file === undefined
+      ? undefined
+      : await readPassword(resolve(base, entry.password_file));
+  return {
+    id: entry.id,
+    aofDir: resolve(base, entry.aof_dir),
+    address: {
+      ...address,
+      ...(entry.user === undefined ? {} : { username: entry.user }),
+      ...(password === undefined ? {} : { password }),
+    },
+  };
+}
+
+/** The first line of a password file. */
+export async function readPassword(path: string): Promise<string> {
+  const text = await readText(path);
+  return text.split(/\r?\n/, 1)[0] ?? '';
+}
+
+function storeRoot(url: string, base: string): string {
+  if (url.startsWith('file://')) return fileURLToPath(url);
+  if (!url.includes('://')) return resolve(base, url);
+  throw new UsageError(
+    'TM_STORE_URL',
+    `store.url ${JSON.stringify(url)} is not a file:// address`,
+    {
+      hint: 'this version stores on a file system: file:///var/lib/tidemark/store',
+    },
+  );
+}
+
+function checkUnique(config: ConfigFile, path: string): ConfigFile {
+  const ids = (config.instance ?? []).map(({ id }) => id);
+  const twice = ids.find((id, index) => ids.indexOf(id) !== index);
+  if (twice === undefined) return config;
+  throw new UsageError('TM_CONFIG', `${path}: instance ${twice} is configured twice`);
+}
+
+async function readText(path: string): Promise<string> {
+  try {
+    return await readFile(path, 'utf8');
+  } catch (cause) {
+    throw new UsageError('TM_CONFIG', `cannot read ${path}`, {
+      cause,
+      hint: 'make a configuration with: tidemark init --dir DIR, and name it with -c DIR/tidemark.toml',
+    });
+  }
+}

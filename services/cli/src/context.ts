@@ -1,0 +1,94 @@
+import { join } from 'node:path';
+import { listInstanceIds, openCatalog, type Catalog } from '@tidemark/catalog';
+import { TidemarkError } from '@tidemark/core';
+import { openKeyRing, type KeyProvider } from '@tidemark/crypto';
+import { openFileStore, type ObjectStore } from '@tidemark/store';
+import { systemClock, systemRandom } from '@tidemark/system';
+import { callArchiver, controlSocketPath } from '@tidemark/archiver';
+import { loadConfig, type Config } from './config/load.ts';
+import type { Printer } from './output/printer.ts';
+
+/** What every command is given. */
+export interface Invocation {
+  readonly configPath: string;
+  readonly printer: Printer;
+  /** Aborted by Ctrl-C and SIGTERM. */
+  readonly signal: AbortSignal;
+}
+
+/** Configuration, store, keys and catalog, opened for one command. */
+export class Workspace implements Disposable {
+  readonly config: Config;
+  readonly store: ObjectStore;
+  readonly keys: KeyProvider;
+  readonly catalog: Catalog;
+
+  private constructor(config: Config, store: ObjectStore, keys: KeyProvider, catalog: Catalog) {
+    this.config = config;
+    this.store = store;
+    this.keys = keys;
+    this.catalog = catalog;
+  }
+
+  /** Opens everything. The keys come first: without them nothing else means anything. */
+  static async open(invocation: Invocation): Promise<Workspace> {
+    const config = await loadConfig(invocation.configPath);
+    const [clock, random] = [systemClock, systemRandom];
+    const keys = await openKeyRing({ dir: config.ringDir, random, clock });
+    const store = await openFileStore({ root: config.storeRoot, random });
+    const catalog = openCatalog({ path: join(config.stateDir, 'catalog.db') });
+    return new Workspace(config, store, keys, catalog);
+  }
+
+  /** Brings the catalog up to what the store holds. */
+  async sync(signal: AbortSignal): Promise<number> {
+    const { entries } = await this.catalog.sync({
+      store: this.store,
+      instances: await listInstanceIds(this.store, signal),
+      logKey: (iid) => this.keys.logKey(iid),
+      signal,
+    });
+    return entries;
+  }
+
+  /**
+   * Asks the running archiver.
+   * @returns Its answer; null when none is running.
+   */
+  async askArchiver(
+    method: 'status' | 'roll' | 'attach' | 'detach' | 'backup',
+    instance: string | null,
+    options: { readonly timeoutMs: number; readonly signal: AbortSignal },
+  ): Promise<unknown> {
+    try {
+      const socketPath = controlSocketPath(this.config.stateDir);
+      return await callArchiver({ socketPath, ...options }, method, instance);
+    } catch (cause) {
+      if (cause instanceof TidemarkError && cause.code === 'TM_ARCHIVER_DOWN') return null;
+      throw cause;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.catalog.close();
+  }
+}
+
+/** Asks for what is not yet shipped and reads the log: afterwards the catalog is up to now. */
+export async function freshen(
+  workspace: Workspace,
+  instance: string,
+  signal: AbortSignal,
+): Promise<{ readonly archiver: boolean }> {
+  let archiver: boolean;
+  try {
+    const answer = await workspace.askArchiver('roll', instance, { timeoutMs: 15_000, signal });
+    archiver = answer !== null;
+  } catch (cause) {
+    // It does not capture this instance, or cannot ship now: what is stored can still be used.
+    if (!(cause instanceof TidemarkError) || signal.aborted) throw cause;
+    archiver = false;
+  }
+  await workspace.sync(signal);
+  return { archiver };
+}

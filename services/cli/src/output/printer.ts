@@ -1,0 +1,68 @@
+import type { TidemarkError } from '@tidemark/core';
+
+/** How results are printed. */
+export type OutputFormat = 'text' | 'json';
+
+/** Prints results to standard output; progress, warnings and errors to standard error. */
+export class Printer {
+  readonly format: OutputFormat;
+  readonly #progressWidth: number;
+  #progressShown = false;
+
+  constructor(format: OutputFormat) {
+    this.format = format;
+    this.#progressWidth = process.stderr.isTTY && format === 'text' ? process.stderr.columns : 0;
+  }
+
+  /** The one result of a command: a JSON document, or lines of text. */
+  result(document: unknown, text: () => readonly string[]): void {
+    this.#clearProgress();
+    const lines = this.format === 'json' ? [JSON.stringify(document)] : text();
+    if (lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`);
+  }
+
+  /** Something the user should know; the work goes on. */
+  warn(message: string): void {
+    this.#clearProgress();
+    process.stderr.write(`warning: ${message}\n`);
+  }
+
+  /** One line of progress: replaced in place on a terminal, silent elsewhere. */
+  progress(line: string): void {
+    if (this.#progressWidth === 0) return;
+    process.stderr.write(`\r\u001b[2K${line.slice(0, this.#progressWidth - 1)}`);
+    this.#progressShown = true;
+  }
+
+  /** A step that is done; on a terminal only. */
+  step(line: string): void {
+    if (this.#progressWidth === 0) return;
+    this.#clearProgress();
+    process.stderr.write(`${line}\n`);
+  }
+
+  /** An error with its code, its hint and, in JSON, its context. */
+  error(error: TidemarkError): void {
+    this.#clearProgress();
+    if (this.format === 'json') {
+      const { code, message, hint, exitCode } = error;
+      const context = Object.fromEntries(
+        Object.entries(error.context).map(([name, value]) => [
+          name,
+          typeof value === 'bigint' ? value.toString() : value,
+        ]),
+      );
+      process.stderr.write(
+        `${JSON.stringify({ error: { code, exitCode, message, hint: hint ?? null, context } })}\n`,
+      );
+      return;
+    }
+    process.stderr.write(`error[${error.exitCode.toString()}]: ${error.message} (${error.code})\n`);
+    if (error.hint !== undefined) process.stderr.write(`hint: ${error.hint}\n`);
+  }
+
+  #clearProgress(): void {
+    if (this.#progressShown) process.stderr.write('\r\u001b[2K');
+    this.#progressShown = false;
+  }
+}

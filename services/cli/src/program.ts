@@ -1,0 +1,248 @@
+import { Command, CommanderError, Option } from 'commander';
+import { TidemarkError } from '@tidemark/core';
+import { createBackup, listBackups } from './commands/backup.ts';
+import { diagnose } from './commands/doctor.ts';
+import { init } from './commands/init.ts';
+import { addNode, listInstances, removeNode, showInstance } from './commands/instance.ts';
+import { rebuildCatalog, verifyRepo } from './commands/repo.ts';
+import { restoreCommand, type RestoreFlags } from './commands/restore.ts';
+import { serve } from './commands/serve.ts';
+import { showStatus } from './commands/status.ts';
+import { showWindows } from './commands/windows.ts';
+import type { Invocation } from './context.ts';
+import { Printer, type OutputFormat } from './output/printer.ts';
+
+const EXIT_CODES = `
+Exit codes: 0 done; 1 failed; 2 usage or configuration; 10 not found; 11 locked, busy or owned by
+another archiver; 12 wrong or missing keys; 13 time not restorable; 14 damage; 15 target not empty;
+16 remote unavailable, try again; 130 cancelled.`;
+
+/** A command's work: it prints its result through the invocation's printer. */
+type Work = (invocation: Invocation) => Promise<void>;
+
+/**
+ * Runs the command line.
+ * @param argv - Arguments after the name of the program.
+ * @returns The exit code.
+ */
+export async function runCli(argv: readonly string[]): Promise<number> {
+  const cancel = new AbortController();
+  let interrupts = 0;
+  const onSignal = (): void => {
+    interrupts += 1;
+    if (interrupts > 1) process.exit(130); // twice means now
+    cancel.abort(new TidemarkError('TM_CANCELLED', 'cancelled'));
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  const run = { failure: null as unknown, printer: new Printer(wantedFormat(argv)) };
+  const program = buildProgram(async (command, work) => {
+    run.printer = new Printer(optionOf(command, 'output') === 'json' ? 'json' : 'text');
+    const configPath = optionOf(command, 'config');
+    await work({ configPath, printer: run.printer, signal: cancel.signal });
+  });
+  try {
+    await program.parseAsync(argv, { from: 'user' });
+    return typeof process.exitCode === 'number' ? process.exitCode : 0;
+  } catch (error) {
+    return report(error, run.printer);
+  } finally {
+    process.off('SIGINT', onSignal);
+    process.off('SIGTERM', onSignal);
+  }
+}
+
+function report(error: unknown, printer: Printer): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : 2;
+  if (error instanceof TidemarkError) {
+    printer.error(error);
+    return error.exitCode;
+  }
+  const message = error instanceof Error ? error.message : String(error);
+  printer.error(
+    new TidemarkError('TM_INTERNAL', message, {
+      cause: error,
+      hint: 'this is a fault of Tidemark; please report it with the steps that led here',
+    }),
+  );
+  if (process.env['TIDEMARK_TRACE'] === '1' && error instanceof Error) {
+    process.stderr.write(`${error.stack ?? ''}\n`);
+  }
+  return 1;
+}
+
+function buildProgram(perform: (command: Command, work: Work) => Promise<void>): Command {
+  const program = withGlobals(new Command('tidemark'))
+    .description('Continuous backup and flashback to any second for Redis and Valkey.')
+    .version('0.1.0')
+    .addHelpText(
+      'after',
+      `
+TIME is RFC 3339 with an offset (2026-11-19T11:02:10Z, 2026-11-19T19:02:10+08:00), @UNIX, -15m
+(before now) or latest. It means the end of that second: all that ran in it is in, nothing later.
+
+  tidemark init --dir /etc/tidemark
+  tidemark -c /etc/tidemark/tidemark.toml instance add orders -u redis://127.0.0.1:6379 --aof-dir /var/lib/redis/appendonlydir --yes
+  tidemark -c /etc/tidemark/tidemark.toml serve archiver
+  tidemark -c /etc/tidemark/tidemark.toml windows orders
+  tidemark -c /etc/tidemark/tidemark.toml restore orders --at 2026-11-19T11:02:10Z --to new
+${EXIT_CODES}`,
+    )
+    .exitOverride()
+    .configureOutput({
+      outputError: (text, write) => write(text.replace(/^error: /, 'error[2]: ')),
+    });
+  const leaf = (parent: Command, usage: string, description: string): Command =>
+    withGlobals(parent.command(usage).description(description)).exitOverride();
+  addInit(program, leaf, perform);
+  addInstance(program, leaf, perform);
+  const serving = program.command('serve').description('Run a service in the foreground.');
+  leaf(serving, 'archiver', 'Capture every configured instance and ship what it writes.')
+    .option('--take-over', 'own the logs at once, though another archiver wrote to them lately')
+    .action(async (options: { takeOver?: boolean }, command: Command) =>
+      perform(command, (invocation) => serve({ takeOver: options.takeOver === true }, invocation)),
+    );
+  const backup = program.command('backup').description('Make and list backups (full snapshots).');
+  leaf(backup, 'create <id>', 'Make a backup now: the node rewrites its log, the base is shipped.')
+    .option('--wait', 'return when the backup is stored')
+    .action(async (id: string, options: { wait?: boolean }, command: Command) =>
+      perform(command, (invocation) =>
+        createBackup(id, { wait: options.wait === true }, invocation),
+      ),
+    );
+  leaf(backup, 'list <id>', 'List the backups of an instance.').action(
+    async (id: string, _: unknown, command: Command) =>
+      perform(command, (invocation) => listBackups(id, invocation)),
+  );
+  leaf(
+    program,
+    'windows <id>',
+    'Show which seconds can be restored, and why others cannot.',
+  ).action(async (id: string, _: unknown, command: Command) =>
+    perform(command, (invocation) => showWindows(id, invocation)),
+  );
+  addRestore(program, leaf, perform);
+  leaf(program, 'status', 'Show what is captured and how far behind it is.').action(
+    async (_: unknown, command: Command) => perform(command, showStatus),
+  );
+  leaf(program, 'doctor', 'Check configuration, keys, store, nodes and clocks.').action(
+    async (_: unknown, command: Command) => perform(command, diagnose),
+  );
+  const repo = program.command('repo').description('Look after the store.');
+  leaf(repo, 'rebuild-catalog', 'Delete the catalog and read it anew from the store.').action(
+    async (_: unknown, command: Command) => perform(command, rebuildCatalog),
+  );
+  leaf(repo, 'verify', 'Read and authenticate every object of the store.').action(
+    async (_: unknown, command: Command) => perform(command, verifyRepo),
+  );
+  return program;
+}
+
+type Leaf = (parent: Command, usage: string, description: string) => Command;
+type Perform = (command: Command, work: Work) => Promise<void>;
+
+function addInit(program: Command, leaf: Leaf, perform: Perform): void {
+  leaf(program, 'init', 'Make a configuration, a store and a key ring; or take over a store.')
+    .option('--dir <dir>', 'folder for tidemark.toml and what it names', '.')
+    .option('--adopt <url>', 'an existing store (file:///…) to take over on this machine')
+    .option('--keyring <path>', 'the key ring that belongs to it')
+    .action(async (options: { dir: string; adopt?: string; keyring?: string }, command: Command) =>
+      perform(command, (invocation) => init(options, invocation)),
+    );
+}
+
+function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
+  const instance = program.command('instance').description('The deployments under protection.');
+  leaf(instance, 'add <id>', 'Check a node and its AOF folder and take it into the configuration.')
+    .requiredOption('-u, --url <url>', 'redis://[USER@]HOST:PORT')
+    .option('--pass-file <file>', 'file whose first line is the password')
+    .requiredOption('--aof-dir <path>', 'folder that holds <appendfilename>.manifest, as seen here')
+    .option('-y, --yes', 'consent to aof-timestamp-enabled yes on the node')
+    .action(
+      async (
+        id: string,
+        options: { url: string; passFile?: string; aofDir: string; yes?: boolean },
+        command: Command,
+      ) =>
+        perform(command, (invocation) =>
+          addNode(id, { ...options, yes: options.yes === true }, invocation),
+        ),
+    );
+  leaf(instance, 'list', 'List instances.').action(async (_: unknown, command: Command) =>
+    perform(command, listInstances),
+  );
+  leaf(instance, 'show <id>', 'Show an instance and its node.').action(
+    async (id: string, _: unknown, command: Command) =>
+      perform(command, (invocation) => showInstance(id, invocation)),
+  );
+  leaf(instance, 'remove <id>', 'Stop capturing an instance; its history stays.').action(
+    async (id: string, _: unknown, command: Command) =>
+      perform(command, (invocation) => removeNode(id, invocation)),
+  );
+}
+
+function addRestore(program: Command, leaf: Leaf, perform: Perform): void {
+  leaf(program, 'restore <id>', 'Rebuild an instance as it was, in an empty server or a new one.')
+    .addOption(
+      new Option('--at <time>', 'the second to go back to').conflicts(['offset', 'backup']),
+    )
+    .addOption(new Option('--offset <n>', 'stop before this offset').conflicts('backup'))
+    .option('--backup <backup>', 'exactly what a backup holds')
+    .option('--to <target>', 'redis://[USER@]HOST:PORT, or new = a server started here')
+    .option('--pass-file <file>', 'password of the target, first line of a file')
+    .option('--port <n>', 'port of the new server (default: a free one)')
+    .option('--dir <dir>', 'folder of the new server')
+    .addOption(
+      new Option('--ttl <mode>', 'expiry times as they were, with their remaining life, or dropped')
+        .choices(['absolute', 'remaining', 'persist'])
+        .default('absolute'),
+    )
+    .option('--no-promote', 'stop before the target becomes a master')
+    .option('--dry-run', 'plan and verify; write nothing')
+    .addOption(
+      new Option('--verify <depth>', 'what is verified before the target is touched').choices([
+        'stream',
+        'full',
+      ]),
+    )
+    .option('-y, --yes', 'flush a target that holds data')
+    .option(
+      '--feed-listen <host>',
+      'address to listen on for the target (default: as it reaches us)',
+    )
+    .option('--feed-advertise <host>', 'address the target is told to connect to')
+    .addOption(new Option('--resume <rid>', 'go on with an interrupted restore').conflicts('abort'))
+    .option('--abort <rid>', 'call an interrupted restore off: the target is emptied')
+    .action(async (id: string, flags: RestoreFlags, command: Command) =>
+      perform(command, (invocation) => restoreCommand(id, flags, invocation)),
+    );
+}
+
+/** A global option may stand before or after the sub-command; the nearest one that is given counts. */
+function optionOf(command: Command, name: string): string {
+  for (let at: Command | null = command; at !== null; at = at.parent) {
+    const source = at.getOptionValueSource(name);
+    if (source === 'cli' || source === 'env') return String(at.getOptionValue(name));
+  }
+  return String(command.getOptionValue(name));
+}
+
+function withGlobals(command: Command): Command {
+  return command
+    .addOption(
+      new Option('-c, --config <file>', 'configuration file')
+        .env('TIDEMARK_CONFIG')
+        .default('tidemark.toml'),
+    )
+    .addOption(
+      new Option('-o, --output <format>', 'how the result is printed')
+        .choices(['text', 'json'])
+        .default('text'),
+    );
+}
+
+/** The format for errors that come before the arguments are parsed. */
+function wantedFormat(argv: readonly string[]): OutputFormat {
+  const joined = argv.join(' ');
+  return /(^| )(-o|--output)[ =]?json( |$)/.test(joined) ? 'json' : 'text';
+}

@@ -1,0 +1,61 @@
+import { visitExpiries, type CommandBatch } from '@tidemark/aof';
+import type { ByteSource } from '@tidemark/core';
+import { isEntry, RdbScanner, ROW, type RdbBatch } from '@tidemark/rdb';
+
+/** Candidates that are kept; the exact count comes from the target. */
+const KEPT_MAX = 2_000;
+
+/**
+ * Notes keys that were given an expiry which has passed by now, so that the report can name some of
+ * those that will vanish. They are candidates: the target is asked which of them it holds.
+ */
+export class DyingKeys {
+  readonly #nowMs: number;
+  readonly #byDb = new Map<number, Map<string, Buffer>>();
+  #kept = 0;
+
+  /** @param nowMs - Unix milliseconds; what expires later is not noted. */
+  constructor(nowMs: number) {
+    this.#nowMs = nowMs;
+  }
+
+  /** Candidates of each database. */
+  get candidates(): ReadonlyMap<number, readonly Buffer[]> {
+    return new Map([...this.#byDb].map(([db, keys]) => [db, [...keys.values()]]));
+  }
+
+  /** Passes an RDB through and notes its keys. */
+  async *tapRdb(source: ByteSource): ByteSource {
+    const scanner = new RdbScanner((batch) => this.#noteEntries(batch));
+    for await (const part of source) {
+      scanner.push(part);
+      yield part;
+    }
+    scanner.end();
+  }
+
+  /** Notes the keys of a batch of commands. */
+  noteCommands(batch: CommandBatch): void {
+    visitExpiries(batch, (db, start, end, expiryMs) => {
+      if (expiryMs <= this.#nowMs) this.#note(db, batch.data.subarray(start, end));
+    });
+  }
+
+  #noteEntries(batch: RdbBatch): void {
+    for (let row = 0; row < batch.count; row++) {
+      if (((batch.flags[row] as number) & ROW.hasExpiry) === 0) continue;
+      if ((batch.expiryMs[row] as number) > this.#nowMs || !isEntry(batch.type[row] as number)) continue;
+      this.#note(batch.db[row] as number, batch.keyOf(row));
+    }
+  }
+
+  #note(db: number, key: Buffer): void {
+    if (this.#kept >= KEPT_MAX || key.length > 1024) return;
+    let keys = this.#byDb.get(db);
+    if (keys === undefined) this.#byDb.set(db, (keys = new Map()));
+    const name = key.toString('latin1');
+    if (keys.has(name)) return;
+    keys.set(name, Buffer.from(key));
+    this.#kept += 1;
+  }
+}

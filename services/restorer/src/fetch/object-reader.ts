@@ -1,0 +1,133 @@
+import { objectIdentity } from '@tidemark/archive';
+import { decodeLogEntry } from '@tidemark/catalog';
+import { bytesOf, collectBytes, IntegrityError, type ByteSource } from '@tidemark/core';
+import {
+  Opener,
+  type DataKey,
+  type Identity,
+  type LogKey,
+  type ObjectKind,
+} from '@tidemark/crypto';
+import type { ObjectStore } from '@tidemark/store';
+import type { PlannedObject } from '../plan/restore-plan.ts';
+
+/** A log entry with an inline body stays below this. */
+const ENTRY_BYTES_MAX = 2 * 1024 * 1024;
+
+/** Where objects are read from, and for whom. */
+export interface ObjectReaderOptions {
+  readonly instance: string;
+  readonly shard: string;
+  readonly writer: string;
+  readonly store: ObjectStore;
+  readonly logKey: LogKey;
+  readonly keyOf: (dekId: string) => DataKey;
+  readonly signal: AbortSignal;
+}
+
+/** Reads the objects of one writer: sealed as they lie there, or opened and checked. */
+export class ObjectReader {
+  readonly #options: ObjectReaderOptions;
+
+  constructor(options: ObjectReaderOptions) {
+    this.#options = options;
+  }
+
+  /** The name of an object for messages: its key, or that of its log entry. */
+  nameOf(object: PlannedObject): string {
+    return object.ref.readKey;
+  }
+
+  /** The identity an object must have. */
+  identityOf(object: PlannedObject): Identity {
+    const { instance, writer } = this.#options;
+    return objectIdentity({
+      iid: instance,
+      writer,
+      timeline: object.timeline,
+      start: object.start,
+      kind: object.ref.kind as ObjectKind,
+      key: object.ref.key,
+    });
+  }
+
+  /**
+   * The sealed bytes.
+   * @throws StoreError `TM_STORE_MISSING`, `TM_STORE_RANGE`; IntegrityError `TM_LOG_…` when the log
+   *   entry around an inline object was changed.
+   */
+  async *sealed(object: PlannedObject, end?: number): ByteSource {
+    const { store, signal } = this.#options;
+    const { key, size, readKey } = object.ref;
+    if (key !== null) {
+      yield* store.get(readKey, { start: 0, end: end ?? size, signal });
+      return;
+    }
+    const body = await this.#inlineBody(object);
+    yield* bytesOf(end === undefined ? body : body.subarray(0, end));
+  }
+
+  /** Bytes `[start, end)` of the sealed container. */
+  sealedRange(object: PlannedObject, start: number, end: number): ByteSource {
+    const { store, signal } = this.#options;
+    const { readKey, readStart } = object.ref;
+    return store.get(readKey, { start: readStart + start, end: readStart + end, signal });
+  }
+
+  /**
+   * The plain content, each chunk authenticated before it is yielded; the digest of the whole is
+   * compared with the log's at the end.
+   */
+  async *opened(object: PlannedObject): ByteSource {
+    const opener = this.openerFor(object);
+    for await (const part of this.sealed(object)) {
+      for (const plain of opener.push(part)) yield plain;
+    }
+    for (const plain of opener.end()) yield plain;
+    this.checkDigest(object, opener.digest());
+  }
+
+  /** An opener that accepts exactly this object. */
+  openerFor(object: PlannedObject): Opener {
+    return new Opener({
+      keyOf: this.#options.keyOf,
+      kind: object.ref.kind as ObjectKind,
+      identity: this.identityOf(object),
+    });
+  }
+
+  /** @throws IntegrityError `TM_SEAL_DIGEST` when it is not the one in the log. */
+  checkDigest(object: PlannedObject, digest: string): void {
+    if (digest === object.ref.digest) return;
+    throw new IntegrityError('TM_SEAL_DIGEST', 'an object is not the one the log names', {
+      context: { object: this.nameOf(object) },
+    });
+  }
+
+  /** Reads the whole log entry, so that what surrounds the object is authenticated too. */
+  async #inlineBody(object: PlannedObject): Promise<Buffer> {
+    const { store, instance, shard, writer, logKey, signal } = this.#options;
+    const { readKey, seq, size } = object.ref;
+    const bytes = await collectBytes(
+      store.get(readKey, { signal }),
+      ENTRY_BYTES_MAX,
+      (length) =>
+        new IntegrityError('TM_LOG_FORMAT', 'a log entry is too long', {
+          context: { object: readKey, length },
+        }),
+    );
+    const entry = decodeLogEntry(bytes, {
+      log: { iid: instance, shard, writer },
+      seq,
+      predecessor: null,
+      logKey,
+      keyProven: true,
+      whole: true,
+    });
+    const body = bytes.subarray(entry.bodyOffset, entry.bodyOffset + entry.bodySize);
+    if (body.length === size) return body;
+    throw new IntegrityError('TM_LOG_FORMAT', 'a log entry does not hold the object', {
+      context: { object: readKey, bytes: body.length, size },
+    });
+  }
+}

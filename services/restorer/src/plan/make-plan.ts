@@ -1,0 +1,141 @@
+import { planReads } from '@tidemark/archive';
+import type { Catalog, CatalogSegment, CatalogSnapshot } from '@tidemark/catalog';
+import { PlanError, UsageError, type Clock } from '@tidemark/core';
+import type { FooterReaderOptions } from './resolve-cut.ts';
+import { durableEnd, notRestorable, objectOfSegment, resolveCut } from './resolve-cut.ts';
+import { snapToBoundary } from './snap-to-boundary.ts';
+import type { PlannedCut, RestorePlan } from './restore-plan.ts';
+import type { TtlMode } from './ttl-rule.ts';
+
+/** What the user asked for: exactly one point. */
+export type WantedPoint =
+  | { readonly kind: 'second'; readonly second: number }
+  | { readonly kind: 'latest' }
+  | { readonly kind: 'offset'; readonly offset: bigint; readonly timeline: string | null }
+  | { readonly kind: 'backup'; readonly backup: string };
+
+/** A request for a plan. */
+export interface PlanRequest {
+  readonly instance: string;
+  readonly point: WantedPoint;
+  readonly ttl: TtlMode;
+}
+
+/**
+ * Makes the plan of a restore from the catalog. Reads at most one segment footer.
+ * @throws PlanError `TM_TIME_NOT_RESTORABLE`, `TM_OFFSET_NOT_RESTORABLE`; UsageError `TM_NOT_FOUND`.
+ */
+export async function makePlan(
+  request: PlanRequest,
+  catalog: Catalog,
+  footers: FooterReaderOptions,
+  clock: Clock,
+): Promise<RestorePlan> {
+  const { instance } = request;
+  const snapshots = catalog.snapshots(instance);
+  const wanted = await resolvePoint(request, snapshots, catalog, footers);
+  const { at } = wanted;
+  const { timeline } = wanted.cut;
+  const segments = catalog.segments(timeline, { toOffset: wanted.cut.offset });
+  const first = planReads({ snapshots, segments, timeline, cutOffset: wanted.cut.offset });
+  const cut = await onBoundary(wanted.cut, first, footers);
+  const { snapshot, reads } = planReads({ snapshots, segments, timeline, cutOffset: cut.offset });
+  const plannedReads = reads.map(({ segment, from, to }) => ({
+    object: objectOfSegment(segment),
+    header: segment.header,
+    from,
+    to,
+  }));
+  const { shard, writer } = snapshot.object;
+  const mostDb = Math.max(
+    snapshot.summary.maxDb,
+    ...reads.map(({ segment }) => segment.header.db),
+  );
+  return {
+    instance,
+    shard,
+    writer,
+    at,
+    cut,
+    ttl: { mode: request.ttl, atMs: instantOf(at, cut, snapshot), nowMs: clock.nowMs() },
+    snapshot,
+    snapshotObject: { ref: snapshot.object, timeline, start: snapshot.offset },
+    reads: plannedReads,
+    databases: mostDb + 1,
+    sealedBytes: sum([snapshot.object.size, ...plannedReads.map(({ object }) => object.ref.size)]),
+    feedBytes: sum([snapshot.rdbBytes, ...plannedReads.map(({ from, to }) => Number(to - from))]),
+  };
+}
+
+/** A cut that no mark gives may lie anywhere: it goes back to a boundary outside transactions. */
+async function onBoundary(
+  cut: PlannedCut,
+  plan: { readonly snapshot: CatalogSnapshot; readonly segments: readonly CatalogSegment[] },
+  footers: FooterReaderOptions,
+): Promise<PlannedCut> {
+  if (cut.notBeforeMs !== null || cut.offset === plan.snapshot.offset) return cut;
+  const { segments, snapshot } = plan;
+  const offset = await snapToBoundary(cut.offset, snapshot.offset, segments, footers);
+  return { ...cut, offset };
+}
+
+async function resolvePoint(
+  request: PlanRequest,
+  snapshots: readonly CatalogSnapshot[],
+  catalog: Catalog,
+  footers: FooterReaderOptions,
+): Promise<{ readonly at: number | null; readonly cut: PlannedCut }> {
+  const { instance, point } = request;
+  switch (point.kind) {
+    case 'second':
+      return { at: point.second, cut: await resolveCut(catalog, instance, point.second, footers) };
+    case 'latest': {
+      const { latest } = catalog.windows(instance);
+      if (latest === null) throw notRestorable(catalog, instance, 0);
+      return { at: latest, cut: await resolveCut(catalog, instance, latest, footers) };
+    }
+    case 'offset': {
+      const timeline = point.timeline ?? catalog.timelines(instance).at(-1)?.timeline ?? null;
+      if (timeline === null) throw notRestorable(catalog, instance, 0);
+      const end = durableEnd(catalog, instance, timeline);
+      if (point.offset < 0n || point.offset > end) {
+        throw new PlanError(
+          'TM_OFFSET_NOT_RESTORABLE',
+          `offset ${point.offset.toString()} is not restorable`,
+          {
+            context: { offset: point.offset, end },
+            hint: `timeline ${timeline} reaches from 0 to ${end.toString()}`,
+          },
+        );
+      }
+      return {
+        at: null,
+        cut: { timeline, offset: point.offset, notBeforeMs: null, notAfterMs: null },
+      };
+    }
+    case 'backup': {
+      const found = snapshots.find(({ backup }) => backup === point.backup);
+      if (found === undefined) {
+        throw new UsageError('TM_NOT_FOUND', `there is no backup ${point.backup}`, {
+          hint: `tidemark backup list ${instance}`,
+        });
+      }
+      const { timeline, offset } = found;
+      return { at: null, cut: { timeline, offset, notBeforeMs: null, notAfterMs: null } };
+    }
+  }
+}
+
+/** The instant that TTL rules count from: the wanted second, else what is known of the cut. */
+function instantOf(
+  at: number | null,
+  cut: PlannedCut,
+  snapshot: { readonly from: number },
+): number {
+  if (at !== null) return at * 1000;
+  return cut.notAfterMs ?? snapshot.from * 1000;
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
+}

@@ -1,0 +1,130 @@
+import {
+  findCut,
+  nearestRestorable,
+  readSegmentFooter,
+  windowAt,
+  type Mark,
+} from '@tidemark/archive';
+import type { Catalog, CatalogSegment } from '@tidemark/catalog';
+import { collectBytes, IntegrityError, PlanError, TidemarkError } from '@tidemark/core';
+import {
+  openRange,
+  parseSealedHeader,
+  plainSizeOf,
+  verifySealedHeader,
+  type DataKey,
+  type ObjectKind,
+} from '@tidemark/crypto';
+import type { ObjectReader } from '../fetch/object-reader.ts';
+import type { PlannedCut, PlannedObject } from './restore-plan.ts';
+
+const HEAD_BYTES = 4_196;
+const RANGE_BYTES_MAX = 512 * 1024 * 1024;
+
+/** How the footer of a segment is read. */
+export interface FooterReaderOptions {
+  readonly reader: ObjectReader;
+  readonly keyOf: (dekId: string) => Promise<DataKey>;
+}
+
+/** A segment of the catalog as an object to be read. */
+export function objectOfSegment(segment: CatalogSegment): PlannedObject {
+  const { object, timeline, start } = segment;
+  return { ref: object, timeline, start };
+}
+
+/**
+ * The cut of a second on a timeline: the first mark that is later than it. Reads the footer of one
+ * segment.
+ * @throws PlanError `TM_TIME_NOT_RESTORABLE` with the nearest restorable seconds.
+ */
+export async function resolveCut(
+  catalog: Catalog,
+  instance: string,
+  second: number,
+  options: FooterReaderOptions,
+): Promise<PlannedCut> {
+  const range = windowAt(catalog.windows(instance), second);
+  if (range === null) throw notRestorable(catalog, instance, second);
+  const { timeline } = range;
+  const row = catalog.segmentForCut(timeline, second);
+  if (row === null) {
+    // Nothing was written after it: the cut is the end of what there is.
+    const end = durableEnd(catalog, instance, timeline);
+    return { timeline, offset: end, notBeforeMs: null, notAfterMs: null };
+  }
+  const marks = await readMarks(row, options);
+  const cut = findCut(marks, second);
+  if (cut === null) {
+    throw new IntegrityError('TM_SEGMENT_FORMAT', 'a segment lacks the mark its header names', {
+      context: { object: options.reader.nameOf(objectOfSegment(row)), second },
+    });
+  }
+  return { timeline, ...cut };
+}
+
+/** Offset up to which a timeline is stored. */
+export function durableEnd(catalog: Catalog, instance: string, timeline: string): bigint {
+  return catalog.timelines(instance).find((known) => known.timeline === timeline)?.end ?? 0n;
+}
+
+/** The refusal of a second, with the nearest restorable ones. */
+export function notRestorable(catalog: Catalog, instance: string, second: number): PlanError {
+  const windows = catalog.windows(instance);
+  const { before, after } = nearestRestorable(windows, second);
+  const hole = windows.holes.find(({ from, to }) => from <= second && second <= to);
+  const iso = (at: number): string => new Date(at * 1000).toISOString().replace('.000Z', 'Z');
+  const nearest = [before, after].filter((at) => at !== null).map(iso);
+  const why = hole === undefined ? 'it lies outside the windows' : `hole: ${hole.reason}`;
+  return new PlanError('TM_TIME_NOT_RESTORABLE', `${iso(second)} is not restorable (${why})`, {
+    context: { second, nearestBefore: before, nearestAfter: after },
+    hint:
+      nearest.length === 0
+        ? 'nothing can be restored yet: no snapshot is stored'
+        : `nearest restorable: ${nearest.join(' or ')}`,
+  });
+}
+
+async function readMarks(
+  row: CatalogSegment,
+  options: FooterReaderOptions,
+): Promise<readonly Mark[]> {
+  const object = objectOfSegment(row);
+  const { reader, keyOf } = options;
+  const size = object.ref.size;
+  const headBytes = await collect(reader.sealed(object, Math.min(size, HEAD_BYTES)));
+  const header = parseSealedHeader(headBytes);
+  if (typeof header === 'number') {
+    throw new IntegrityError('TM_SEAL_TRUNCATED', 'an object ends within its header', {
+      context: { object: reader.nameOf(object), size },
+    });
+  }
+  const dataKey = await keyOf(object.ref.dekId);
+  verifySealedHeader({
+    header,
+    kind: object.ref.kind as ObjectKind,
+    identity: reader.identityOf(object),
+    dataKey,
+  });
+  const read = (start: number, end: number): Promise<Buffer> =>
+    collect(
+      openRange({
+        read: (from, to) => reader.sealedRange(object, from, to),
+        header,
+        dataKey,
+        sealedSize: size,
+        start,
+        end,
+      }),
+    );
+  const footer = await readSegmentFooter(read, plainSizeOf(size, header));
+  return await footer.marks();
+}
+
+async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  return await collectBytes(
+    source,
+    RANGE_BYTES_MAX,
+    (bytes) => new TidemarkError('TM_LIMIT', 'a range is too long', { context: { bytes } }),
+  );
+}

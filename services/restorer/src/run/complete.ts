@@ -1,0 +1,155 @@
+import {
+  checkReplay,
+  countKeys,
+  findVanishing,
+  finishTarget,
+  parseTargetRecord,
+  promoteTarget,
+  type DatabaseCount,
+  type Promotion,
+} from '../target/index.ts';
+import type { RestorePlan } from '../plan/restore-plan.ts';
+import type { RestoreEnvironment } from './environment.ts';
+import { switchLogOn, type OpenTarget } from './open-target.ts';
+import type { PhaseTimer } from './phase-timer.ts';
+import type { PreparedPlan } from './prepared-plan.ts';
+import type { Replay } from './replay.ts';
+import { RestoreRecords, type RestoreRecord } from './restore-record.ts';
+import { planWarnings, reportCut, reportSecond, type RestoreReport } from './restore-report.ts';
+
+/** Names of vanishing keys that a report holds at most. */
+const SAMPLE_MAX = 20;
+
+/** Waits for the replay to end, then counts, promotes and persists the target. */
+export async function complete(
+  record: RestoreRecord,
+  prepared: PreparedPlan,
+  replay: Replay,
+  target: OpenTarget,
+  timer: PhaseTimer,
+  environment: RestoreEnvironment,
+): Promise<RestoreReport> {
+  const { client } = target;
+  const { feed, dying, commands } = replay;
+  const { fed, databases } = await finishTarget(client, {
+    feed,
+    record: parseTargetRecord(record.settings),
+    replicationId: record.feed.replicationId,
+    promote: false,
+    clock: environment.clock,
+  });
+  timer.end('replay');
+  const vanishingSample = await sample(client, databases, dying.candidates);
+  const counted = {
+    commands: commands(),
+    bytes: fed.rdbBytes + Number(fed.commandBytes),
+    vanishingSample,
+    databases,
+  };
+  const replayed = { ...record, state: 'replayed', replayedOffset: fed.offset.toString() } as const;
+  await new RestoreRecords(environment.stateDir).write(replayed);
+  const promotion = record.promote ? await promote(replayed, target, environment) : null;
+  timer.end('promote');
+  return reportOf(replayed, prepared.plan, counted, promotion, target, timer);
+}
+
+/** Promotes a target that an earlier call left replayed. */
+export async function promoteReplayed(
+  record: RestoreRecord,
+  plan: RestorePlan,
+  candidates: ReadonlyMap<number, readonly Buffer[]>,
+  target: OpenTarget,
+  timer: PhaseTimer,
+  environment: RestoreEnvironment,
+): Promise<RestoreReport> {
+  const { client } = target;
+  await checkReplay(client, {
+    record: parseTargetRecord(record.settings),
+    replicationId: record.feed.replicationId,
+    offset: BigInt(record.replayedOffset ?? '0'),
+  });
+  const databases = await countKeys(client);
+  const vanishingSample = await sample(client, databases, candidates);
+  const promotion = await promote(record, target, environment);
+  timer.end('promote');
+  const commands = plan.reads.reduce((sum, { header }) => sum + header.commands, 0);
+  const counted = { commands, bytes: plan.feedBytes, vanishingSample, databases };
+  return reportOf(record, plan, counted, promotion, target, timer);
+}
+
+async function promote(
+  record: RestoreRecord,
+  target: OpenTarget,
+  environment: RestoreEnvironment,
+): Promise<Promotion> {
+  const promotion = await promoteTarget(target.client, {
+    record: parseTargetRecord(record.settings),
+    clock: environment.clock,
+  });
+  if (record.target.newDir !== null) await switchLogOn(target.client, environment);
+  await new RestoreRecords(environment.stateDir).remove(record.id);
+  return promotion;
+}
+
+function reportOf(
+  record: RestoreRecord,
+  plan: RestorePlan,
+  counted: {
+    readonly commands: number;
+    readonly bytes: number;
+    readonly vanishingSample: readonly string[];
+    readonly databases: readonly DatabaseCount[];
+  },
+  promotion: Promotion | null,
+  target: OpenTarget,
+  timer: PhaseTimer,
+): RestoreReport {
+  const { databases, commands, bytes, vanishingSample } = counted;
+  return {
+    id: record.id,
+    state: promotion === null ? 'replayed' : 'succeeded',
+    at: reportSecond(record.at),
+    cut: reportCut(plan),
+    ttl: record.ttl.mode,
+    keys: databases.reduce((sum, { keys }) => sum + keys, 0),
+    vanishing: databases.reduce((sum, { vanishing }) => sum + (vanishing ?? 0), 0),
+    vanishingSample,
+    commands,
+    bytes,
+    elapsedSeconds: timer.elapsedSeconds,
+    target: target.url,
+    phases: timer.phases,
+    warnings: [
+      ...planWarnings(plan),
+      ...(promotion?.warnings ?? []),
+      ...(promotion?.foreignSettings ?? []).map(
+        (name) => `the setting ${name} of the target was changed by somebody else; it was left so`,
+      ),
+    ],
+  };
+}
+
+/** Asks the target which of the candidates it holds although their expiry has passed. */
+async function sample(
+  client: OpenTarget['client'],
+  databases: readonly DatabaseCount[],
+  candidates: ReadonlyMap<number, readonly Buffer[]>,
+): Promise<readonly string[]> {
+  const names: string[] = [];
+  for (const { db, vanishing } of databases) {
+    if (vanishing === 0 || names.length >= SAMPLE_MAX) continue;
+    const found = await findVanishing(client, db, candidates.get(db) ?? []);
+    for (const key of found.slice(0, SAMPLE_MAX - names.length)) names.push(printable(key));
+  }
+  return names;
+}
+
+/** A key as text: bytes that are not printable ASCII as `\xNN`. */
+function printable(key: Buffer): string {
+  let text = '';
+  for (const byte of key) {
+    const plain = byte >= 0x20 && byte < 0x7f && byte !== 0x5c;
+    text += plain ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`;
+  }
+  return text;
+}

@@ -1,0 +1,54 @@
+import type { Catalog } from '@tidemark/catalog';
+import type { NodeAddress } from '@tidemark/client';
+import type { Clock, Random } from '@tidemark/core';
+import type { KeyProvider } from '@tidemark/crypto';
+import type { ObjectStore } from '@tidemark/store';
+import type { WantedPoint } from '../plan/make-plan.ts';
+import type { TtlMode } from '../plan/ttl-rule.ts';
+
+/** What a restore runs on; adapters come from the process that calls it. */
+export interface RestoreEnvironment {
+  readonly store: ObjectStore;
+  readonly keys: KeyProvider;
+  /** Up to date: the caller has synced it. */
+  readonly catalog: Catalog;
+  readonly clock: Clock;
+  readonly random: Random;
+  /** Records of restores are kept here. */
+  readonly stateDir: string;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: RestoreProgress) => void;
+}
+
+/** How far a restore is. */
+export interface RestoreProgress {
+  readonly phase: string;
+  readonly bytes: number;
+  readonly bytesTotal: number;
+}
+
+/** Where the data goes: a running server, or one that is started here. */
+export type RestoreTarget =
+  | {
+      readonly kind: 'server';
+      /** Shown in reports: no password in it. */
+      readonly url: string;
+      readonly address: NodeAddress;
+      /** So that another process can go on: the password itself is not kept. */
+      readonly passwordFile: string | null;
+    }
+  | { readonly kind: 'new'; readonly port: number; readonly dir: string | null };
+
+/** What a restore is asked to do. */
+export interface RestoreRequest {
+  readonly instance: string;
+  readonly point: WantedPoint;
+  readonly ttl: TtlMode;
+  readonly target: RestoreTarget;
+  readonly promote: boolean;
+  readonly verify: 'stream' | 'full';
+  /** A target that holds data may be emptied. */
+  readonly allowFlush: boolean;
+  readonly feedListen: string | null;
+  readonly feedAdvertise: string | null;
+}

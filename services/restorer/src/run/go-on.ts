@@ -1,0 +1,128 @@
+import { connectNode, parseNodeUrl } from '@tidemark/client';
+import { UsageError } from '@tidemark/core';
+import type { RestorePlan } from '../plan/restore-plan.ts';
+import { readRole } from '../target/role.ts';
+import { callOff } from './call-off.ts';
+import { complete, promoteReplayed } from './complete.ts';
+import type { RestoreEnvironment } from './environment.ts';
+import type { OpenTarget } from './open-target.ts';
+import { PhaseTimer } from './phase-timer.ts';
+import { preparePlan, verifyPlan, type PreparedPlan } from './prepared-plan.ts';
+import { openReplay } from './replay.ts';
+import { RestoreRecords, type RestoreRecord } from './restore-record.ts';
+import { reportSecond, type RestoreReport } from './restore-report.ts';
+
+/** Reads the password of a target from its file. */
+export type ReadPassword = (file: string) => Promise<string>;
+
+/** Goes on with an interrupted restore, or promotes one that was left replayed. */
+export async function resumeRestore(
+  instance: string,
+  id: string,
+  readPassword: ReadPassword,
+  environment: RestoreEnvironment,
+): Promise<RestoreReport> {
+  const records = new RestoreRecords(environment.stateDir);
+  const record = await recordOf(records, instance, id);
+  const timer = new PhaseTimer(environment.clock);
+  using prepared = await planAgain(record, environment);
+  timer.end('plan');
+  await using target = await reopenTarget(record, readPassword, environment);
+  if (record.state === 'replayed') {
+    return await promoteReplayed(record, prepared.plan, new Map(), target, timer, environment);
+  }
+  await verifyPlan(prepared, 'stream', environment);
+  timer.end('verify');
+  const { clock, signal, onProgress } = environment;
+  const role = await readRole(target.client);
+  await using replay = await openReplay(prepared, {
+    listenHost: record.feed.listenHost,
+    allowFrom: target.client.remoteAddress,
+    feed: record.feed,
+    rdbVersion: record.rdbVersion,
+    resume: role.replicationId === record.feed.replicationId,
+    clock,
+    signal,
+    onProgress: ({ phase, rdbBytes, commandBytes }) =>
+      onProgress({
+        phase,
+        bytes: rdbBytes + Number(commandBytes),
+        bytesTotal: prepared.plan.feedBytes,
+      }),
+  });
+  return await complete({ ...record, promote: true }, prepared, replay, target, timer, environment);
+}
+
+/** Calls an interrupted or not yet promoted restore off. */
+export async function abortRestore(
+  instance: string,
+  id: string,
+  readPassword: ReadPassword,
+  environment: RestoreEnvironment,
+): Promise<RestoreReport> {
+  const records = new RestoreRecords(environment.stateDir);
+  const record = await recordOf(records, instance, id);
+  const timer = new PhaseTimer(environment.clock);
+  await using target = await reopenTarget(record, readPassword, environment);
+  await callOff(record, target, environment);
+  timer.end('abort');
+  return {
+    id,
+    state: 'aborted',
+    at: reportSecond(record.at),
+    cut: { timeline: record.timeline, offset: record.offset, notBefore: null, notAfter: null },
+    ttl: record.ttl.mode,
+    keys: 0,
+    vanishing: 0,
+    vanishingSample: [],
+    commands: 0,
+    bytes: 0,
+    elapsedSeconds: timer.elapsedSeconds,
+    target: record.target.url,
+    phases: timer.phases,
+    warnings: [],
+  };
+}
+
+/** The same plan as before: same cut, same instants. */
+async function planAgain(
+  record: RestoreRecord,
+  environment: RestoreEnvironment,
+): Promise<PreparedPlan> {
+  const { timeline, offset, ttl, instance, at } = record;
+  const point = { kind: 'offset', offset: BigInt(offset), timeline } as const;
+  const prepared = await preparePlan({ instance, point, ttl: ttl.mode }, environment);
+  const plan: RestorePlan = { ...prepared.plan, at, ttl };
+  return { ...prepared, plan, [Symbol.dispose]: () => prepared[Symbol.dispose]() };
+}
+
+async function recordOf(
+  records: RestoreRecords,
+  instance: string,
+  id: string,
+): Promise<RestoreRecord> {
+  const record = await records.read(id);
+  if (record.instance === instance) return record;
+  throw new UsageError('TM_USAGE', `restore ${id} is one of instance ${record.instance}`);
+}
+
+async function reopenTarget(
+  record: RestoreRecord,
+  readPassword: ReadPassword,
+  environment: RestoreEnvironment,
+): Promise<OpenTarget> {
+  const { url, passwordFile, newDir } = record.target;
+  const address = parseNodeUrl(url);
+  const client = await connectNode(
+    passwordFile === null ? address : { ...address, password: await readPassword(passwordFile) },
+    { signal: environment.signal, name: 'tidemark-restorer', replyTimeoutMs: 0 },
+  );
+  return {
+    client,
+    url,
+    dir: newDir,
+    server: null,
+    [Symbol.asyncDispose]: () => client.close(),
+  };
+}
+

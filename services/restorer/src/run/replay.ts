@@ -1,0 +1,69 @@
+import type { Clock } from '@tidemark/core';
+import { openFeed, type Feed, type FeedProgress } from '@tidemark/replication';
+import { commandSource, skipBytes } from '../feed/command-source.ts';
+import { DyingKeys } from '../feed/dying-keys.ts';
+import { snapshotSource } from '../feed/snapshot-source.ts';
+import type { PreparedPlan } from './prepared-plan.ts';
+import type { RestoreRecord } from './restore-record.ts';
+
+/** A feed of a plan, with what is counted while it runs. */
+export interface Replay extends AsyncDisposable {
+  readonly feed: Feed;
+  readonly dying: DyingKeys;
+  /** Commands fed so far; SELECT, MULTI and EXEC count. */
+  readonly commands: () => number;
+}
+
+/** How a replay is opened. */
+export interface ReplayOptions {
+  readonly listenHost: string;
+  readonly allowFrom: string;
+  readonly feed: RestoreRecord['feed'];
+  readonly rdbVersion: number | null;
+  /** Takes over from a feed of an earlier process. */
+  readonly resume: boolean;
+  readonly clock: Clock;
+  readonly signal: AbortSignal;
+  readonly onProgress: (progress: FeedProgress) => void;
+}
+
+/** Opens the feed of a plan: the same plan and record give the same bytes in any process. */
+export async function openReplay(prepared: PreparedPlan, options: ReplayOptions): Promise<Replay> {
+  const { plan, reader } = prepared;
+  const { port, user, password, replicationId, baseOffset } = options.feed;
+  const dying = new DyingKeys(plan.ttl.nowMs);
+  const plainTtl = plan.ttl.mode === 'absolute';
+  let commands = 0;
+  const feed = await openFeed({
+    listenHost: options.listenHost,
+    listenPort: port,
+    user,
+    password,
+    allowFrom: options.allowFrom,
+    replicationId,
+    baseOffset: BigInt(baseOffset),
+    snapshot: () => {
+      const rdb = snapshotSource(plan, reader, options.rdbVersion);
+      return plainTtl ? dying.tapRdb(rdb) : rdb;
+    },
+    commands: (from) => {
+      commands = 0;
+      const source = commandSource(plan, reader, (batch) => {
+        commands += batch.count;
+        if (plainTtl) dying.noteCommands(batch);
+      });
+      return skipBytes(source, from);
+    },
+    clock: options.clock,
+    signal: options.signal,
+    onProgress: options.onProgress,
+    resumable: true,
+    resume: options.resume,
+  });
+  return {
+    feed,
+    dying,
+    commands: () => commands,
+    [Symbol.asyncDispose]: () => feed[Symbol.asyncDispose](),
+  };
+}

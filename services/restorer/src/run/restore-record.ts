@@ -1,0 +1,86 @@
+import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isSafeName, UsageError } from '@tidemark/core';
+import type { TtlRule } from '../plan/ttl-rule.ts';
+
+/** What another process needs to go on with a restore or to call it off. Plain JSON, mode 0600. */
+export interface RestoreRecord {
+  readonly version: 1;
+  readonly id: string;
+  readonly instance: string;
+  /** `replayed`: whole, but not promoted. A restore that is over has no record. */
+  readonly state: 'running' | 'replayed';
+  readonly startedMs: number;
+  readonly at: number | null;
+  /** The cut, so that a later plan stops at the same byte. */
+  readonly timeline: string;
+  readonly offset: string;
+  readonly ttl: TtlRule;
+  readonly promote: boolean;
+  readonly rdbVersion: number | null;
+  readonly target: {
+    readonly url: string;
+    readonly passwordFile: string | null;
+    /** Folder of a server that was started for this restore. */
+    readonly newDir: string | null;
+  };
+  readonly feed: {
+    readonly listenHost: string;
+    readonly host: string;
+    readonly port: number;
+    readonly user: string;
+    readonly password: string;
+    readonly replicationId: string;
+    readonly baseOffset: string;
+  };
+  /** Replication offset of the last command; null before all was replayed. */
+  readonly replayedOffset: string | null;
+  /** Settings of the target to be put back (`TargetRecord`). */
+  readonly settings: unknown;
+}
+
+/** Keeps the records of restores in the state folder. */
+export class RestoreRecords {
+  readonly #dir: string;
+
+  constructor(stateDir: string) {
+    this.#dir = join(stateDir, 'restores');
+  }
+
+  /** Writes a record durably: it must be there before the target is touched. */
+  async write(record: RestoreRecord): Promise<void> {
+    await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+    const path = this.#path(record.id);
+    const file = await open(`${path}.tmp`, 'w', 0o600);
+    try {
+      await file.writeFile(JSON.stringify(record));
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await rename(`${path}.tmp`, path);
+  }
+
+  /** @throws UsageError `TM_NOT_FOUND` when there is no such restore. */
+  async read(id: string): Promise<RestoreRecord> {
+    const path = this.#path(id);
+    try {
+      return JSON.parse(await readFile(path, 'utf8')) as RestoreRecord;
+    } catch (cause) {
+      throw new UsageError('TM_NOT_FOUND', `there is no restore ${id} to go on with`, {
+        cause,
+        hint: 'a restore that was promoted or called off is over',
+      });
+    }
+  }
+
+  /** Forgets a restore that is over: its one-time password need not lie around. */
+  async remove(id: string): Promise<void> {
+    await rm(this.#path(id), { force: true });
+  }
+
+  #path(id: string): string {
+    if (isSafeName(id)) return join(this.#dir, `${id}.json`);
+    throw new UsageError('TM_USAGE', `${JSON.stringify(id)} is not a restore id`);
+  }
+}

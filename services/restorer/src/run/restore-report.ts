@@ -1,0 +1,60 @@
+import type { RestorePlan } from '../plan/restore-plan.ts';
+
+/** What `restore` ends with. Times RFC 3339 UTC whole seconds, offsets decimal strings. */
+export interface RestoreReport {
+  readonly id: string;
+  readonly state: 'succeeded' | 'planned' | 'replayed' | 'aborted';
+  readonly at: string | null;
+  readonly cut: {
+    readonly timeline: string;
+    readonly offset: string;
+    readonly notBefore: string | null;
+    readonly notAfter: string | null;
+  };
+  readonly ttl: string;
+  readonly keys: number;
+  /** Keys whose expiry has passed: they go within a second of the promotion. */
+  readonly vanishing: number;
+  /** Names of some of them. */
+  readonly vanishingSample: readonly string[];
+  readonly commands: number;
+  readonly bytes: number;
+  readonly elapsedSeconds: number;
+  readonly target: string;
+  /** Seconds that each phase took. */
+  readonly phases: Readonly<Record<string, number>>;
+  readonly warnings: readonly string[];
+}
+
+/** The cut of a plan as it is reported. */
+export function reportCut(plan: RestorePlan): RestoreReport['cut'] {
+  const { timeline, offset, notBeforeMs, notAfterMs } = plan.cut;
+  return {
+    timeline,
+    offset: offset.toString(),
+    notBefore: isoSecond(notBeforeMs),
+    notAfter: isoSecond(notAfterMs),
+  };
+}
+
+/** Whole seconds, rounded down; null stays null. */
+export function isoSecond(ms: number | null): string | null {
+  if (ms === null) return null;
+  return new Date(Math.floor(ms / 1000) * 1000).toISOString().replace('.000Z', 'Z');
+}
+
+/** Warnings that a plan itself gives rise to. */
+export function planWarnings(plan: RestorePlan): string[] {
+  const { at, cut } = plan;
+  if (at === null || cut.notAfterMs === null || cut.notAfterMs < (at + 1) * 1000) return [];
+  return [
+    `the cut is not exact to the second: it may hold commands that started up to ${
+      isoSecond(cut.notAfterMs) ?? '?'
+    } (no time stamps in this part of the log)`,
+  ];
+}
+
+/** A whole second as it is reported. */
+export function reportSecond(second: number | null): string | null {
+  return second === null ? null : isoSecond(second * 1000);
+}

@@ -1,0 +1,194 @@
+import { makeId } from '@tidemark/core';
+import {
+  applySettings,
+  attachTarget,
+  canLoadRdb,
+  makeTargetRecord,
+  preflightTarget,
+  type TargetFacts,
+  type TargetNeeds,
+} from '../target/index.ts';
+import type { RestorePlan } from '../plan/restore-plan.ts';
+import { giveUp } from './call-off.ts';
+import { complete } from './complete.ts';
+import type { RestoreEnvironment, RestoreRequest } from './environment.ts';
+import { openTarget, type OpenTarget } from './open-target.ts';
+import { PhaseTimer } from './phase-timer.ts';
+import { preparePlan, verifyPlan, type PreparedPlan } from './prepared-plan.ts';
+import { openReplay } from './replay.ts';
+import { RestoreRecords, type RestoreRecord } from './restore-record.ts';
+import { planWarnings, reportCut, reportSecond, type RestoreReport } from './restore-report.ts';
+
+/** Any offset does; the first command byte has the next one. */
+const BASE_OFFSET = 1n;
+
+/**
+ * Restores an instance into a target: plan, verify, preflight, replay, count, promote, persist.
+ *
+ * When something fails after the target was touched, it ends emptied and not promoted.
+ * @throws TidemarkError whose exit code tells what to do (README.md, "Exit codes").
+ */
+export async function restore(
+  request: RestoreRequest,
+  environment: RestoreEnvironment,
+): Promise<RestoreReport> {
+  const { clock, random } = environment;
+  const id = `rs-${makeId(clock.nowMs(), random)}`;
+  const timer = new PhaseTimer(clock);
+  using prepared = await preparePlan(request, environment);
+  timer.end('plan');
+  await verifyPlan(prepared, request.verify, environment);
+  timer.end('verify');
+  const { plan } = prepared;
+  await using target = await openTarget(request.target, id, plan.databases, environment);
+  let record: RestoreRecord;
+  let facts: TargetFacts;
+  try {
+    facts = await preflightTarget(target.client, needsOf(plan, request.allowFlush));
+    record = await makeRecord(id, request, prepared, target, facts, environment);
+  } catch (cause) {
+    await target.server?.kill();
+    throw cause;
+  }
+  timer.end('preflight');
+  return await replayInto(record, request, prepared, target, timer, environment);
+}
+
+/** Plans and verifies a restore without touching anything. */
+export async function dryRun(
+  request: RestoreRequest,
+  environment: RestoreEnvironment,
+): Promise<RestoreReport> {
+  const timer = new PhaseTimer(environment.clock);
+  using prepared = await preparePlan(request, environment);
+  timer.end('plan');
+  await verifyPlan(prepared, request.verify, environment);
+  timer.end('verify');
+  const { plan } = prepared;
+  if (request.target.kind === 'server') {
+    await using target = await openTarget(request.target, 'dry-run', plan.databases, environment);
+    await preflightTarget(target.client, needsOf(plan, request.allowFlush));
+    timer.end('preflight');
+  }
+  const { target } = request;
+  return {
+    id: '',
+    state: 'planned',
+    at: reportSecond(plan.at),
+    cut: reportCut(plan),
+    ttl: plan.ttl.mode,
+    keys: plan.snapshot.summary.keys,
+    vanishing: 0,
+    vanishingSample: [],
+    commands: plan.reads.reduce((sum, { header }) => sum + header.commands, 0),
+    bytes: plan.feedBytes,
+    elapsedSeconds: timer.elapsedSeconds,
+    target: target.kind === 'server' ? target.url : 'new',
+    phases: timer.phases,
+    warnings: planWarnings(plan),
+  };
+}
+
+async function replayInto(
+  record: RestoreRecord,
+  request: RestoreRequest,
+  prepared: PreparedPlan,
+  target: OpenTarget,
+  timer: PhaseTimer,
+  environment: RestoreEnvironment,
+): Promise<RestoreReport> {
+  const { plan } = prepared;
+  const { clock, signal, onProgress, stateDir } = environment;
+  const records = new RestoreRecords(stateDir);
+  const replay = await openReplay(prepared, {
+    listenHost: record.feed.listenHost,
+    allowFrom: target.client.remoteAddress,
+    feed: record.feed,
+    rdbVersion: record.rdbVersion,
+    resume: false,
+    clock,
+    signal,
+    onProgress: ({ phase, rdbBytes, commandBytes }) =>
+      onProgress({ phase, bytes: rdbBytes + Number(commandBytes), bytesTotal: plan.feedBytes }),
+  });
+  const known = { ...record, feed: { ...record.feed, port: replay.feed.port } };
+  try {
+    await records.write(known);
+    const settings = known.settings as Awaited<ReturnType<typeof makeTargetRecord>>;
+    await applySettings(target.client, settings);
+    await attachTarget(target.client, {
+      record: settings,
+      host: known.feed.host,
+      port: replay.feed.port,
+      allowFlush: request.allowFlush,
+    });
+    timer.end('attach');
+    return await complete(known, prepared, replay, target, timer, environment);
+  } catch (cause) {
+    await replay[Symbol.asyncDispose]();
+    await giveUp(known, target, environment);
+    throw cause;
+  } finally {
+    await replay[Symbol.asyncDispose]();
+  }
+}
+
+async function makeRecord(
+  id: string,
+  request: RestoreRequest,
+  { plan }: PreparedPlan,
+  target: OpenTarget,
+  facts: TargetFacts,
+  environment: RestoreEnvironment,
+): Promise<RestoreRecord> {
+  const { clock, random } = environment;
+  const credentials = {
+    user: `tidemark-${random.bytes(4).toString('hex')}`,
+    password: random.bytes(24).toString('hex'),
+  };
+  const { localAddress } = target.client;
+  const listenHost = request.feedListen ?? localAddress;
+  const wildcard = listenHost === '0.0.0.0' || listenHost === '::';
+  const { summary } = plan.snapshot;
+  return {
+    version: 1,
+    id,
+    instance: plan.instance,
+    state: 'running',
+    startedMs: clock.nowMs(),
+    at: plan.at,
+    timeline: plan.cut.timeline,
+    offset: plan.cut.offset.toString(),
+    ttl: plan.ttl,
+    promote: request.promote,
+    rdbVersion: canLoadRdb(facts, summary) ? null : summary.minVersion,
+    target: {
+      url: target.url,
+      passwordFile: request.target.kind === 'server' ? request.target.passwordFile : null,
+      newDir: target.dir,
+    },
+    feed: {
+      listenHost,
+      host: request.feedAdvertise ?? (wildcard ? localAddress : listenHost),
+      port: 0,
+      ...credentials,
+      replicationId: random.bytes(20).toString('hex'),
+      baseOffset: BASE_OFFSET.toString(),
+    },
+    replayedOffset: null,
+    settings: await makeTargetRecord(target.client, facts, credentials),
+  };
+}
+
+function needsOf(plan: RestorePlan, allowFlush: boolean): TargetNeeds {
+  const { summary } = plan.snapshot;
+  return {
+    databases: plan.databases,
+    minRdbVersion: summary.minVersion,
+    product: summary.product,
+    modules: summary.modules,
+    dataBytes: Number(summary.aux['used-mem'] ?? 0),
+    functions: summary.functions,
+    allowFlush,
+  };
+}
