@@ -1,0 +1,489 @@
+import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { connectNode, type NodeClient } from '@tidemark/client';
+import type { ByteSource } from '@tidemark/core';
+import { openFeed, type Feed, type FeedOptions } from '@tidemark/replication';
+import { encodeCommand } from '@tidemark/resp';
+import { systemClock } from '@tidemark/system';
+import type { Redis } from 'ioredis';
+import { describe, expect, it } from 'vitest';
+import {
+  abandonTarget,
+  applySettings,
+  attachTarget,
+  finishTarget,
+  findVanishing,
+  makeTargetRecord,
+  parseTargetRecord,
+  preflightTarget,
+  promoteTarget,
+  restoreSettings,
+  type TargetNeeds,
+  type TargetRecord,
+} from '../../services/restorer/src/target/index.ts';
+import { readAofSource, rewriteAof } from '../support/aof-source.ts';
+import { diffOracle, readOracle } from '../support/oracle.ts';
+import { inChunks } from '../support/pattern.ts';
+import { startRedis } from '../support/redis-server.ts';
+import { startSentinel } from '../support/sentinel.ts';
+
+const BASE = 0n;
+const NEEDS: TargetNeeds = {
+  databases: 16,
+  minRdbVersion: 10,
+  product: 'redis',
+  modules: [],
+  dataBytes: 50e6,
+  functions: 1,
+  allowFlush: false,
+};
+
+interface Captured {
+  readonly rdb: Buffer;
+  readonly log: Buffer;
+}
+
+/** A source with some data in three databases, a log after its snapshot, and a function. */
+async function capture(fill: (s: Redis) => Promise<void> = () => Promise.resolve()) {
+  const server = await startRedis({
+    config: { 'aof-timestamp-enabled': 'no', 'auto-aof-rewrite-percentage': '0' },
+  });
+  const client = await server.connect();
+  await client.call(
+    'FUNCTION',
+    'LOAD',
+    '#!lua name=lib\nredis.register_function("f", function() return 1 end)',
+  );
+  for (const db of [0, 5, 15]) {
+    await client.select(db);
+    const pipeline = client.pipeline();
+    for (let i = 0; i < 3000; i++) pipeline.set(`key:${i}`, 'x'.repeat(i % 200));
+    await pipeline.exec();
+  }
+  await fill(client);
+  await rewriteAof(client);
+  await client.select(5);
+  const pipeline = client.pipeline();
+  for (let i = 0; i < 3000; i++) pipeline.append(`key:${i}`, 'y').incr(`counter:${i % 10}`);
+  await pipeline.exec();
+  const aof = await readAofSource(server, client);
+  const captured: Captured = {
+    rdb: await readFile(aof.basePath),
+    log: await readFile(aof.logPath),
+  };
+  return {
+    server,
+    client,
+    ...captured,
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
+}
+
+async function startTarget(config: Record<string, string> = {}, aof = false) {
+  const server = await startRedis({ aof, config: { 'aof-timestamp-enabled': 'no', ...config } });
+  const node = await connectNode({ host: '127.0.0.1', port: server.port });
+  return {
+    server,
+    node,
+    redis: await server.connect(),
+    async [Symbol.asyncDispose](): Promise<void> {
+      await node.close();
+      await server[Symbol.asyncDispose]();
+    },
+  };
+}
+
+interface Attached {
+  readonly feed: Feed;
+  readonly record: TargetRecord;
+  readonly id: string;
+  readonly credentials: { user: string; password: string };
+}
+
+/** The way of a restore up to the running replay; the record goes through JSON, as in real life. */
+async function replayInto(
+  node: NodeClient,
+  data: Captured,
+  changes: Partial<FeedOptions> & { allowFlush?: boolean } = {},
+): Promise<Attached> {
+  const { allowFlush = false, ...feedChanges } = changes;
+  const id = randomBytes(20).toString('hex');
+  const credentials = { user: 'tidemark-restore', password: randomBytes(20).toString('hex') };
+  const facts = await preflightTarget(node, { ...NEEDS, allowFlush });
+  const made = await makeTargetRecord(node, facts, credentials);
+  const record = parseTargetRecord(JSON.parse(JSON.stringify(made)));
+  await applySettings(node, record);
+  const feed = await openFeed({
+    listenHost: node.localAddress,
+    allowFrom: node.remoteAddress,
+    ...credentials,
+    replicationId: id,
+    baseOffset: BASE,
+    snapshot: () => inChunks(data.rdb, 65_536),
+    commands: (from) => inChunks(data.log.subarray(Number(from)), 65_536),
+    clock: systemClock,
+    signal: new AbortController().signal,
+    ...feedChanges,
+  });
+  await attachTarget(node, { record, host: feed.host, port: feed.port, allowFlush });
+  return { feed, record, id, credentials };
+}
+
+const finish = (node: NodeClient, at: Attached, promote = true) =>
+  finishTarget(node, {
+    feed: at.feed,
+    record: at.record,
+    replicationId: at.id,
+    promote,
+    clock: systemClock,
+  });
+
+const abandon = (node: NodeClient, at: Attached) =>
+  abandonTarget(node, {
+    record: at.record,
+    replicationId: at.id,
+    host: at.feed.host,
+    port: at.feed.port,
+    clock: systemClock,
+  });
+
+async function untilTrue(test: () => Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 400; i++) {
+    if (await test()) return;
+    await systemClock.sleep(25);
+  }
+  throw new Error('did not come true');
+}
+
+/** Everything CONFIG tells, less what the server changes by itself. */
+async function settingsOf(node: NodeClient): Promise<Record<string, string>> {
+  const { ...settings } = await node.configGet('*');
+  delete settings.replicaof;
+  delete settings.slaveof;
+  return settings;
+}
+
+const role = async (node: NodeClient): Promise<string | undefined> =>
+  (await node.info('replication')).get('role');
+
+describe('the target of a restore', () => {
+  it.each<[string, boolean, string]>([
+    ['aof', true, ''],
+    ['rdb', false, '3600 1'],
+    ['none', false, ''],
+  ])('gets the data, its settings back, and writes T to its disk: %s', async (kind, aof, save) => {
+    await using source = await capture();
+    await using target = await startTarget(
+      { save, masterauth: 'its own', 'repl-timeout': '77' },
+      aof,
+    );
+    const before = await settingsOf(target.node);
+    const at = await replayInto(target.node, source);
+    await using feed = at.feed;
+    const outcome = await finish(target.node, at);
+    expect(outcome.promotion).toEqual({ persisted: kind, foreignSettings: [], warnings: [] });
+    expect(outcome.fed.commandBytes).toBe(BigInt(source.log.length));
+    expect(outcome.databases).toEqual([
+      { db: 0, keys: 3000, expires: 0, vanishing: 0 },
+      { db: 5, keys: 3010, expires: 0, vanishing: 0 },
+      { db: 15, keys: 3000, expires: 0, vanishing: 0 },
+    ]);
+    expect(await settingsOf(target.node)).toEqual(before);
+    expect(await role(target.node)).toBe('master');
+    const wanted = await readOracle(source.client);
+    expect(diffOracle(wanted, await readOracle(target.redis))).toEqual([]);
+    await feed[Symbol.asyncDispose]();
+    if (kind === 'none') return;
+    await target.server.kill();
+    await target.server.restart();
+    expect(diffOracle(wanted, await readOracle(await target.server.connect()))).toEqual([]);
+  });
+
+  it('counts and names the keys that go with the promotion', async () => {
+    await using source = await capture(async (s) => {
+      const pipeline = s.pipeline();
+      for (let i = 0; i < 500; i++) pipeline.select(i % 2).set(`short:${i}`, i, 'PX', 2500);
+      for (let i = 0; i < 500; i++) pipeline.set(`long:${i}`, i, 'PX', 3_600_000);
+      await pipeline.exec();
+    });
+    await using target = await startTarget();
+    await systemClock.sleep(2600);
+    const at = await replayInto(target.node, source);
+    await using feed = at.feed;
+    const { databases, promotion } = await finish(target.node, at, false);
+    expect(promotion).toBeNull();
+    expect(databases.filter(({ expires }) => expires > 0)).toEqual([
+      { db: 0, keys: 3250, expires: 250, vanishing: 250 },
+      { db: 1, keys: 750, expires: 750, vanishing: 250 },
+    ]);
+    const names = ['short:1', 'short:0', 'long:1', 'short:499', 'nothing'].map((name) =>
+      Buffer.from(name),
+    );
+    const found = await findVanishing(target.node, 1, names);
+    expect(found.map(String)).toEqual(['short:1', 'short:499']);
+    await promoteTarget(target.node, { record: at.record, clock: systemClock });
+    await untilTrue(async () => (await target.redis.dbsize()) === 3000);
+    await feed[Symbol.asyncDispose]();
+  });
+
+  it('is not promoted when it refused a command, and is emptied', async () => {
+    await using source = await capture();
+    await using target = await startTarget({ save: '3600 1' }, true);
+    const before = await settingsOf(target.node);
+    const log = Buffer.concat([
+      source.log,
+      encodeCommand(['LPUSH', 'key:1', 'x']),
+      encodeCommand(['NOSUCHCOMMAND']),
+    ]);
+    const at = await replayInto(target.node, { rdb: source.rdb, log });
+    await using feed = at.feed;
+    await expect(finish(target.node, at)).rejects.toMatchObject({
+      code: 'TM_TARGET_REPLAY',
+      context: { refused: 2 },
+    });
+    expect(await role(target.node)).toBe('slave');
+    await feed[Symbol.asyncDispose]();
+    expect(await abandon(target.node, at)).toEqual({ emptied: true, foreignSettings: [] });
+    expect(await role(target.node)).toBe('master');
+    expect(await settingsOf(target.node)).toEqual(before);
+    const empty = await readOracle(target.redis);
+    expect([empty.databases.size, empty.functions.size]).toEqual([0, 0]);
+    await target.server.kill();
+    await target.server.restart();
+    expect((await readOracle(await target.server.connect())).databases.size).toBe(0);
+  });
+
+  it('shows nothing to readers between damage and its end, and ends empty', async () => {
+    await using source = await capture();
+    await using target = await startTarget({}, true);
+    const damage = new Error('a chunk was changed');
+    async function* damaged(): ByteSource {
+      yield* inChunks(source.log.subarray(0, source.log.length / 2), 10_000);
+      await systemClock.sleep(100);
+      throw damage;
+    }
+    const at = await replayInto(target.node, source, { commands: damaged });
+    await using feed = at.feed;
+    const state = { watching: true, linkDown: false };
+    const seen = new Set<string>();
+    const watch = (async () => {
+      const reader = await target.server.connect();
+      while (state.watching) {
+        const down = state.linkDown;
+        const reply = await reader.get('key:2999').catch((error: unknown) => String(error));
+        if (down) seen.add(reply === null ? 'nothing' : reply.replace(/.*(MASTERDOWN).*/, '$1'));
+      }
+    })();
+    await expect(finish(target.node, at)).rejects.toBe(damage);
+    await feed[Symbol.asyncDispose]();
+    await untilTrue(
+      async () => (await target.node.info('replication')).get('master_link_status') === 'down',
+    );
+    state.linkDown = true;
+    await systemClock.sleep(100);
+    await abandon(target.node, at);
+    await systemClock.sleep(100);
+    state.watching = false;
+    await watch;
+    expect([...seen].sort()).toEqual(['MASTERDOWN', 'nothing']);
+    expect((await readOracle(target.redis)).databases.size).toBe(0);
+    expect(await role(target.node)).toBe('master');
+  });
+
+  it('is emptied from another process, also when the feed broke within the snapshot', async () => {
+    await using source = await capture();
+    await using target = await startTarget();
+    const before = await settingsOf(target.node);
+    async function* halting(): ByteSource {
+      yield* inChunks(source.rdb.subarray(0, source.rdb.length / 2), 10_000);
+      await new Promise<never>(() => undefined);
+    }
+    const at = await replayInto(target.node, source, { snapshot: halting });
+    await systemClock.sleep(300);
+    await at.feed[Symbol.asyncDispose]();
+    await target.node.close();
+    await using other = await connectNode({ host: '127.0.0.1', port: target.server.port });
+    expect(await abandon(other, at)).toMatchObject({ emptied: true });
+    expect(await settingsOf(other)).toEqual(before);
+    expect(await target.redis.dbsize()).toBe(0);
+  });
+
+  it('goes on with another feed after the first process is gone', async () => {
+    await using source = await capture();
+    await using target = await startTarget();
+    async function* halting(): ByteSource {
+      yield* inChunks(source.log.subarray(0, 50_001), 7000);
+      await new Promise<never>(() => undefined);
+    }
+    const at = await replayInto(target.node, source, { commands: halting, resumable: true });
+    await untilTrue(
+      async () => (await target.node.info('replication')).number('slave_repl_offset', 0) > 40_000,
+    );
+    const { port } = at.feed;
+    await at.feed[Symbol.asyncDispose]();
+    await target.node.close();
+    await using other = await connectNode({ host: '127.0.0.1', port: target.server.port });
+    await using feed = await openFeed({
+      listenHost: '127.0.0.1',
+      listenPort: port,
+      ...at.credentials,
+      replicationId: at.id,
+      baseOffset: BASE,
+      snapshot: () => inChunks(source.rdb, 65_536),
+      commands: (from) => inChunks(source.log.subarray(Number(from)), 65_536),
+      clock: systemClock,
+      signal: new AbortController().signal,
+      resume: true,
+    });
+    const { fed } = await finish(other, { ...at, feed });
+    expect(fed).toMatchObject({ rdbBytes: 0, resumes: 1, restarts: 0 });
+    expect(diffOracle(await readOracle(source.client), await readOracle(target.redis))).toEqual([]);
+  });
+
+  it('can be left frozen, looked at, and promoted by another process', async () => {
+    await using source = await capture();
+    await using target = await startTarget({ save: '3600 1' });
+    const before = await settingsOf(target.node);
+    const at = await replayInto(target.node, source);
+    await finish(target.node, at, false);
+    await at.feed[Symbol.asyncDispose]();
+    await target.node.close();
+    expect(await target.redis.get('key:10')).toBe('x'.repeat(10));
+    await expect(target.redis.set('a', 1)).rejects.toThrow(/READONLY/);
+    await using other = await connectNode({ host: '127.0.0.1', port: target.server.port });
+    await promoteTarget(other, { record: at.record, clock: systemClock });
+    expect(await settingsOf(other)).toEqual(before);
+    expect(diffOracle(await readOracle(source.client), await readOracle(target.redis))).toEqual([]);
+    expect(await abandon(other, at)).toEqual({ emptied: false, foreignSettings: [] });
+    expect(await target.redis.dbsize()).toBe(3000);
+  });
+
+  it('is found lost at once when its process dies', async () => {
+    await using source = await capture();
+    await using target = await startTarget();
+    async function* endless(): ByteSource {
+      for (;;) {
+        yield encodeCommand(['INCR', 'n']);
+        await systemClock.sleep(1);
+      }
+    }
+    const at = await replayInto(target.node, source, { commands: endless });
+    await using feed = at.feed;
+    const work = expect(finish(target.node, at)).rejects.toMatchObject({ code: 'TM_TARGET_LOST' });
+    await systemClock.sleep(300);
+    const startMs = performance.now();
+    await target.server.kill();
+    await work;
+    expect(performance.now() - startMs).toBeLessThan(2000);
+    await feed[Symbol.asyncDispose]();
+  });
+
+  it('is refused when it holds data, and emptied first when that is allowed', async () => {
+    await using source = await capture();
+    await using target = await startTarget();
+    await target.redis.select(9);
+    await target.redis.set('old', 1);
+    await expect(replayInto(target.node, source)).rejects.toMatchObject({
+      code: 'TM_TARGET_NOT_EMPTY',
+      exitCode: 15,
+      context: { keys: 1, functions: 0 },
+    });
+    expect(await target.redis.get('old')).toBe('1');
+    const at = await replayInto(target.node, source, { allowFlush: true });
+    await using feed = at.feed;
+    await finish(target.node, at);
+    expect(diffOracle(await readOracle(source.client), await readOracle(target.redis))).toEqual([]);
+    expect(await target.server.log()).toMatch(
+      /receiving streamed RDB from master with EOF to parser/,
+    );
+    await feed[Symbol.asyncDispose]();
+  });
+
+  it('is refused when somebody wrote to it after the preflight', async () => {
+    await using target = await startTarget();
+    const facts = await preflightTarget(target.node, NEEDS);
+    const record = await makeTargetRecord(target.node, facts, { user: 'u', password: 'p' });
+    await applySettings(target.node, record);
+    await target.redis.set('late', 1);
+    const attach = attachTarget(target.node, {
+      record,
+      host: '127.0.0.1',
+      port: 1,
+      allowFlush: false,
+    });
+    await expect(attach).rejects.toMatchObject({ code: 'TM_TARGET_NOT_EMPTY' });
+    await restoreSettings(target.node, record);
+    await target.redis.set('later', 2); // writes go on
+    expect(await role(target.node)).toBe('master');
+  });
+
+  it('is refused with replicas, as a replica, under Sentinel and in cluster mode', async () => {
+    await using target = await startTarget();
+    await using other = await startTarget();
+    await other.node.call('REPLICAOF', '127.0.0.1', target.server.port);
+    await untilTrue(
+      async () => (await target.node.info('replication')).number('connected_slaves') > 0,
+    );
+    for (const { node } of [target, other]) {
+      await expect(preflightTarget(node, NEEDS)).rejects.toMatchObject({
+        code: 'TM_TARGET_REPLICAS',
+      });
+    }
+    await other.node.call('REPLICAOF', 'NO', 'ONE');
+    await untilTrue(
+      async () => (await target.node.info('replication')).number('connected_slaves') === 0,
+    );
+    await using sentinel = await startSentinel(target.server.port);
+    expect(sentinel).toBeDefined();
+    await untilTrue(async () => {
+      const refusal: unknown = await preflightTarget(target.node, NEEDS).catch(
+        (error: unknown) => error,
+      );
+      return (refusal as { code?: string }).code === 'TM_TARGET_REPLICAS';
+    });
+    await using cluster = await startTarget({ 'cluster-enabled': 'yes' });
+    await expect(preflightTarget(cluster.node, { ...NEEDS, databases: 1 })).rejects.toMatchObject({
+      code: 'TM_TARGET_CLUSTER',
+    });
+  });
+
+  it('is refused when rights are missing, and they are named', async () => {
+    await using target = await startTarget({ save: '3600 1' });
+    await target.redis.call(
+      'ACL',
+      'SETUSER',
+      'ops',
+      'on',
+      '>secret',
+      '~*',
+      '+@all',
+      '-config|set',
+      '-bgsave',
+      '-flushall',
+    );
+    await using node = await connectNode({
+      host: '127.0.0.1',
+      port: target.server.port,
+      username: 'ops',
+      password: 'secret',
+    });
+    await expect(preflightTarget(node, NEEDS)).rejects.toMatchObject({
+      code: 'TM_NODE_RIGHTS',
+      context: { commands: 'CONFIG SET,FLUSHALL,BGSAVE' },
+    });
+  });
+
+  it.each<[string, Record<string, string>, Partial<TargetNeeds>, string]>([
+    ['databases', { databases: '4' }, {}, 'TM_TARGET_DATABASES'],
+    ['the RDB version', {}, { minRdbVersion: 12 }, 'TM_TARGET_RDB_VERSION'],
+    ['a module', {}, { modules: ['ReJSON-RL'] }, 'TM_TARGET_MODULES'],
+    ['maxmemory', { maxmemory: '40mb', 'maxmemory-policy': 'allkeys-lru' }, {}, 'TM_TARGET_MEMORY'],
+  ])('is refused for %s before anything is changed', async (_name, config, needs, code) => {
+    await using target = await startTarget(config);
+    const before = await settingsOf(target.node);
+    await expect(preflightTarget(target.node, { ...NEEDS, ...needs })).rejects.toMatchObject({
+      code,
+    });
+    expect(await settingsOf(target.node)).toEqual(before);
+  });
+});
