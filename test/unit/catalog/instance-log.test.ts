@@ -175,7 +175,11 @@ describe('InstanceLog.append()', () => {
     let count = 0;
     const handle = store.through(({ op }) =>
       op === 'put'
-        ? { before: async () => void (await rival.append(() => lease(`ls_${count++}`))) }
+        ? {
+            before: async () => {
+              await rival.append(() => lease(`ls_${count++}`));
+            },
+          }
         : undefined,
     );
     const log = await openInstanceLog(options(handle, 'b'));

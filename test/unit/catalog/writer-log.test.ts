@@ -283,7 +283,11 @@ describe('WriterLog.claim()', () => {
       // Twice the owner is faster for the place the claim wants.
       if (op !== 'put' || key.includes('checkpoint') || beats >= 2) return undefined;
       beats += 1;
-      return { before: async () => void (await owner.append(beat(beats))) };
+      return {
+        before: async () => {
+          await owner.append(beat(beats));
+        },
+      };
     });
     const log = await openTestLog(handle);
     await log.claim({ ownerId: 'spool-b', takeOver: true });
@@ -298,7 +302,11 @@ describe('WriterLog.claim()', () => {
     const handle = store.through(({ op }) => {
       beats += 1;
       return op === 'put'
-        ? { before: async () => void (await owner.append(beat(beats))) }
+        ? {
+            before: async () => {
+              await owner.append(beat(beats));
+            },
+          }
         : undefined;
     });
     const log = await openTestLog(handle);

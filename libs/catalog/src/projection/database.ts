@@ -1,6 +1,8 @@
 import { closeSync, openSync, renameSync, rmSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { CatalogError, TidemarkError } from '@tidemark/core';
+import { parseCanonicalJson, WireFault } from '../model/wire/canonical-json.ts';
+import type { Shape } from '../model/wire/shape.ts';
 import { APPLICATION_ID, SCHEMA, SCHEMA_VERSION, TABLES } from './schema.ts';
 
 /** How long a process waits for another one that writes. */
@@ -36,9 +38,24 @@ export function replaceDatabase(path: string, damaged: Connection): Connection {
   });
 }
 
-/** Whether SQLite says that the file is damaged. */
+/**
+ * Reads a fold back from a row.
+ *
+ * @throws CatalogError `TM_CATALOG_DB` when the row does not hold one: the file is damaged.
+ */
+export function readFold<T>(text: string, shape: Shape<T>): T {
+  try {
+    return shape.decode(parseCanonicalJson(Buffer.from(text, 'utf8')), '$');
+  } catch (cause) {
+    if (!(cause instanceof WireFault)) throw cause;
+    throw new CatalogError('TM_CATALOG_DB', 'a row of the catalog is damaged', { cause });
+  }
+}
+
+/** Whether the file is damaged, by SQLite's word or by what a row holds. */
 export function isDamage(error: unknown): boolean {
   if (error instanceof TidemarkError) return isDamage(error.cause);
+  if (error instanceof WireFault) return true;
   if (!(error instanceof Database.SqliteError)) return false;
   return error.code.startsWith('SQLITE_CORRUPT') || error.code === 'SQLITE_NOTADB';
 }
@@ -49,9 +66,9 @@ export function guarded<T>(path: string, work: () => T): T {
     return work();
   } catch (cause) {
     if (cause instanceof TidemarkError) throw cause;
-    if (!(cause instanceof Database.SqliteError)) throw cause;
+    if (!(cause instanceof Database.SqliteError) && !isSystemError(cause)) throw cause;
     throw new CatalogError('TM_CATALOG_DB', `the catalog database failed: ${cause.message}`, {
-      context: { path, sqlite: cause.code },
+      context: { path, reason: cause.code ?? '' },
       hint: 'it is a cache: stop what uses it, delete the file, and it is built again',
       cause,
     });
@@ -67,6 +84,10 @@ export async function guardedAsync<T>(path: string, work: () => Promise<T>): Pro
       throw error;
     });
   }
+}
+
+function isSystemError(error: unknown): error is NodeJS.ErrnoException {
+  return error instanceof Error && 'syscall' in error;
 }
 
 function openOnce(path: string): Connection {

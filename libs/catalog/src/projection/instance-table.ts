@@ -5,8 +5,9 @@ import {
   EMPTY_INSTANCE_STATE,
   type InstanceState,
 } from '../model/instance-state.ts';
-import { canonicalJson, parseCanonicalJson } from '../model/wire/canonical-json.ts';
+import { canonicalJson } from '../model/wire/canonical-json.ts';
 import { instanceStateShape } from '../model/wire/state-shape.ts';
+import { readFold } from './database.ts';
 import type { Statements } from './statements.ts';
 
 /** Writes the entries of instance logs into their table. `apply` runs within a transaction. */
@@ -32,8 +33,7 @@ export class InstanceTable {
       .prepare<{ state: string }>('SELECT state FROM instances WHERE iid = ?')
       .get(iid);
     if (row === undefined) return EMPTY_INSTANCE_STATE;
-    const json = parseCanonicalJson(Buffer.from(row.state, 'utf8'));
-    return instanceStateShape.decode(json, '$');
+    return readFold(row.state, instanceStateShape);
   }
 
   /**

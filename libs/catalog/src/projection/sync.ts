@@ -2,6 +2,7 @@ import { CatalogError, type TidemarkError } from '@tidemark/core';
 import type { LogKey } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { LogEntry } from '../log/entry-codec.ts';
+import type { InstanceLogEntry } from '../log/instance-codec.ts';
 import {
   instanceDigestAt,
   readInstanceLog,
@@ -57,14 +58,39 @@ export async function syncInstance(
   const { store, signal } = options;
   const logKey = await options.logKey(iid);
   const source: InstanceLogSource = { store, iid, logKey, ...(signal && { signal }) };
-  let applied = await syncInstanceLog(tables, source);
-  for (const { shard, writer } of tables.instances.state(iid).writers) {
-    applied += await syncWriterLog(tables, { ...source, keyProven: true, shard, writer });
+  const progress: Progress = { applied: 0 };
+  for (let attempt = 1; attempt <= RESTARTS_MAX; attempt++) {
+    if (await syncOnce(tables, source, progress)) return progress.applied;
   }
-  return applied;
+  throw new CatalogError('TM_BUSY', 'the catalog was rebuilt while it was brought up to date', {
+    context: { iid, attempts: RESTARTS_MAX },
+    hint: 'try again',
+  });
 }
 
-async function syncInstanceLog(tables: SyncTables, source: InstanceLogSource): Promise<number> {
+interface Progress {
+  applied: number;
+}
+
+/** False when another process has emptied the tables meanwhile: everything is to be read again. */
+async function syncOnce(
+  tables: SyncTables,
+  source: InstanceLogSource,
+  progress: Progress,
+): Promise<boolean> {
+  if (!(await syncInstanceLog(tables, source, progress))) return false;
+  for (const { shard, writer } of tables.instances.state(source.iid).writers) {
+    const log: WriterLogSource = { ...source, keyProven: true, shard, writer };
+    if (!(await syncWriterLog(tables, log, progress))) return false;
+  }
+  return true;
+}
+
+async function syncInstanceLog(
+  tables: SyncTables,
+  source: InstanceLogSource,
+  progress: Progress,
+): Promise<boolean> {
   const { iid } = source;
   const known = tables.instances.state(iid);
   // The record is the first thing that a key ring must open.
@@ -73,23 +99,24 @@ async function syncInstanceLog(tables: SyncTables, source: InstanceLogSource): P
     const digest = await instanceDigestAt(source, known.seq);
     if (digest !== known.digest) throw replacedInstance(iid, known, digest);
   }
-  const log = { ...source, keyProven: true };
   const endCheck = known.seq < 0 ? 'list' : 'probe';
-  const read = (): AsyncIterable<readonly InstanceLogItem[]> =>
-    readInstanceLog(log, { after: tables.instances.state(iid), endCheck });
-  return applyAll(tables, read, (entries) => tables.instances.apply(iid, entries));
+  const batches = readInstanceLog({ ...source, keyProven: true }, { after: known, endCheck });
+  return applyAll(batches, progress, (entries: readonly InstanceLogEntry[]) =>
+    tables.statements.exclusively(() => tables.instances.apply(iid, entries)),
+  );
 }
 
-type InstanceLogItem = Parameters<InstanceTable['apply']>[1][number];
-
-async function syncWriterLog(tables: SyncTables, source: WriterLogSource): Promise<number> {
-  const before = await anchor(tables, source);
-  const endCheck = before === null ? 'list' : 'probe';
-  const read = (): AsyncIterable<readonly LogEntry[]> => {
-    const known = tables.writers.find(source)?.state;
-    return readWriterLog(source, { ...(known && { after: known }), endCheck });
-  };
-  return applyAll(tables, read, (entries) => tables.writers.apply(source, entries));
+async function syncWriterLog(
+  tables: SyncTables,
+  source: WriterLogSource,
+  progress: Progress,
+): Promise<boolean> {
+  const known = await anchor(tables, source);
+  const after = known ?? tables.writers.stateOf(source);
+  const batches = readWriterLog(source, { after, endCheck: known === null ? 'list' : 'probe' });
+  return applyAll(batches, progress, (entries: readonly LogEntry[]) =>
+    tables.statements.exclusively(() => tables.writers.apply(source, entries)),
+  );
 }
 
 /**
@@ -117,44 +144,24 @@ async function anchor(tables: SyncTables, source: WriterLogSource): Promise<Writ
   return null;
 }
 
+/** Gathers entries into transactions; false when a batch could not be applied. */
 async function applyAll<E>(
-  tables: SyncTables,
-  read: () => AsyncIterable<readonly E[]>,
-  apply: (entries: readonly E[]) => number | null,
-): Promise<number> {
-  let applied = 0;
-  for (let attempt = 1; attempt <= RESTARTS_MAX; attempt++) {
-    const counts = applyBatches(read(), (entries) =>
-      tables.statements.exclusively(() => apply(entries)),
-    );
-    let behind = false;
-    for await (const count of counts) {
-      if (count === null) behind = true;
-      else applied += count;
-    }
-    if (!behind) return applied;
-  }
-  throw new CatalogError('TM_BUSY', 'the catalog was rebuilt while it was brought up to date', {
-    context: { attempts: RESTARTS_MAX },
-    hint: 'try again',
-  });
-}
-
-/** Gathers entries into transactions; ends after one that could not be applied (`null`). */
-async function* applyBatches<E>(
   batches: AsyncIterable<readonly E[]>,
+  progress: Progress,
   apply: (entries: readonly E[]) => number | null,
-): AsyncGenerator<number | null, void, undefined> {
+): Promise<boolean> {
   let waiting: E[] = [];
+  const flush = (): boolean => {
+    const count = waiting.length === 0 ? 0 : apply(waiting);
+    waiting = [];
+    progress.applied += count ?? 0;
+    return count !== null;
+  };
   for await (const batch of batches) {
     waiting.push(...batch);
-    if (waiting.length < TRANSACTION_ENTRIES) continue;
-    const count = apply(waiting);
-    yield count;
-    if (count === null) return;
-    waiting = [];
+    if (waiting.length >= TRANSACTION_ENTRIES && !flush()) return false;
   }
-  if (waiting.length > 0) yield apply(waiting);
+  return flush();
 }
 
 /** Runs work for each instance; the first error is thrown once all had their turn. */

@@ -2,9 +2,10 @@ import { CatalogError, IntegrityError } from '@tidemark/core';
 import type { LogEntry, WriterLogId } from '../log/entry-codec.ts';
 import { evolveEntry } from '../log/writer-log.ts';
 import type { ObjectRef, SegmentStored, SnapshotStored } from '../model/events.ts';
-import { canonicalJson, parseCanonicalJson } from '../model/wire/canonical-json.ts';
+import { canonicalJson } from '../model/wire/canonical-json.ts';
 import { writerStateShape } from '../model/wire/state-shape.ts';
 import { EMPTY_WRITER_STATE, type TimelineState, type WriterState } from '../model/writer-state.ts';
+import { readFold } from './database.ts';
 import type { Statements } from './statements.ts';
 
 /** A writer's row with its fold. */
@@ -33,7 +34,7 @@ export class WriterTable {
         'SELECT id, state FROM writers WHERE iid = ? AND shard = ? AND writer = ?',
       )
       .get(log.iid, log.shard, log.writer);
-    return row === undefined ? null : { id: row.id, state: decodeState(row.state) };
+    return row === undefined ? null : { id: row.id, state: readFold(row.state, writerStateShape) };
   }
 
   /** The fold of a writer's log as far as it was read; the empty one when it was not. */
@@ -270,10 +271,6 @@ export function replacedWriter(
 
 function encodeState(state: WriterState): string {
   return canonicalJson(writerStateShape.encode(state, '$'));
-}
-
-function decodeState(text: string): WriterState {
-  return writerStateShape.decode(parseCanonicalJson(Buffer.from(text, 'utf8')), '$');
 }
 
 function highest(a: number | null, b: number | null): number | null {
