@@ -25,6 +25,13 @@ export class ChunkWriter {
     }
   }
 
+  /** Adds ASCII text of at most 64 characters. */
+  writeText(text: string): void {
+    if (this.filled + text.length > BUFFER_BYTES) this.seal();
+    this.buffer ??= Buffer.allocUnsafeSlow(BUFFER_BYTES);
+    this.filled += this.buffer.write(text, this.filled, 'latin1');
+  }
+
   /** Takes the chunks that are ready; what is still being gathered stays. */
   take(): readonly Buffer[] {
     const ready = this.chunks;

@@ -90,6 +90,14 @@ export class ExpiryRewriter {
       if (kind === EXPIRY_KIND.set && argc === 3) continue;
       const at = batch.argAt[row] as number;
       if (!this.concerns(batch, at, argc, spec)) continue;
+      const digits = this.digitsOnly(batch, at);
+      if (digits !== null) {
+        const timeRow = at + this.site.timeArg;
+        this.writer.write(chunk, cursor, batch.argStart[timeRow]);
+        this.writer.writeText(digits);
+        cursor = batch.argEnd[timeRow] as number;
+        continue;
+      }
       for (const edit of this.plan(commandInChunk(batch, row))) {
         this.writer.write(chunk, cursor, edit.from);
         this.writer.write(edit.bytes);
@@ -97,6 +105,18 @@ export class ExpiryRewriter {
       }
     }
     return cursor;
+  }
+
+  /** The new time, when it takes the place of the old one digit by digit: the common case. */
+  private digitsOnly(batch: CommandBatch, at: number): string | null {
+    const { site } = this;
+    if (site.kind === EXPIRY_KIND.fieldPersist || site.seconds) return null;
+    const timeMs = this.settings.rule.apply(site.timeMs);
+    if (timeMs === null || timeMs === site.timeMs) return null;
+    const row = at + site.timeArg;
+    const digits = String(timeMs);
+    const width = (batch.argEnd[row] as number) - (batch.argStart[row] as number);
+    return digits.length === width ? digits : null;
   }
 
   private endSpanning(batch: CommandBatch, positions: RawPositions): void {
