@@ -25,12 +25,19 @@ export async function rewriteAof(client: Redis): Promise<void> {
   }
 }
 
+/** The server puts off a write while an fsync is under way (`appendfsync everysec`). */
+async function untilWritten(client: Redis): Promise<void> {
+  while (!/aof_buffer_length:0\r/.test(await client.info('persistence'))) {
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
 /**
  * Base and log of a source that does not write at present. The log must be without annotations
  * (`aof-timestamp-enabled no`), for it is taken as the command stream.
  */
 export async function readAofSource(server: RedisServer, client: Redis): Promise<AofSource> {
-  await client.call('WAITAOF', 1, 0, 0).catch(() => undefined); // 7.2; before that, writes are in the file
+  await untilWritten(client);
   const manifest = await readFile(join(server.aofDir, 'appendonly.aof.manifest'), 'utf8');
   const nameOf = (type: string): string => {
     const line = manifest.split('\n').find((text) => text.endsWith(` type ${type}`));
