@@ -17,6 +17,7 @@ export {
   type SegmentPlace,
   type WriterPlace,
 } from './layout.ts';
+export { objectIdentity, type ObjectIdentity } from './identity.ts';
 export { findCut, provenSecond, type Cut, type Mark } from './marks/mark.ts';
 export { MarkBook } from './marks/mark-book.ts';
 export {

@@ -159,7 +159,9 @@ export function parseTable(
       packedLength: bytes.readUInt32BE(at + 4),
       rawLength: bytes.readUInt32BE(at + 16),
     };
-    const known = entry.codec === SECTION_CODEC.raw || entry.codec === SECTION_CODEC.zstd;
+    const known =
+      (entry.codec === SECTION_CODEC.raw || entry.codec === SECTION_CODEC.zstd) &&
+      bytes.readUInt8(at + 3) === 0;
     const follows = next === -1 ? entry.offset >= FRAMES_END.length : entry.offset === next;
     const rises = entry.type > (entries.at(-1)?.type ?? 0);
     if (!known || !follows || !rises || entry.offset > trailer.tablePosition) {

@@ -26,6 +26,7 @@ export function encodeKeyIndex(
   writer.u8(withFrames ? FLAG_FRAMES : 0);
   writer.varint(table.count);
   const { arena } = table;
+  const frames: number[] = [];
   let before = 0;
   let beforeLength = 0;
   for (const row of sortedRows(table)) {
@@ -38,7 +39,10 @@ export function encodeKeyIndex(
     writer.varint(shared);
     writer.varint(length - shared);
     writer.bytes(arena, at + shared, at + length);
-    if (withFrames) writeFrames(writer, table.framesOf(row));
+    if (withFrames) {
+      table.framesOf(row, frames);
+      writeFrames(writer, frames);
+    }
     before = at;
     beforeLength = length;
   }

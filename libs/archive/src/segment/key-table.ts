@@ -69,19 +69,23 @@ export class KeyTable {
     return this.#rows[row * STRIDE + HASH] as number;
   }
 
-  /** The frames of a row in rising order. */
-  framesOf(row: number): number[] {
-    const frames: number[] = [];
+  /**
+   * Gathers the frames of a row in rising order.
+   * @param target - Cleared first; used again, because there is a call for every row.
+   */
+  framesOf(row: number, target: number[]): void {
+    target.length = 0;
     let posting = this.#rows[row * STRIDE + HEAD] as number;
     while (posting > 0) {
-      frames.push(this.#postings[posting * 2 - 2] as number);
+      target.push(this.#postings[posting * 2 - 2] as number);
       posting = this.#postings[posting * 2 - 1] as number;
     }
-    return frames.reverse();
+    if (target.length > 1) target.reverse();
   }
 
   /**
-   * Notes that a key occurs in a frame; frames must not fall from call to call.
+   * Notes that a key occurs in a frame. Frames come in rising order; one that is not above the
+   * key's last one counts as noted: a command that names a key twice and spans frames repeats them.
    * @param end - Exclusive; the key is `data[start..end)`, at most `INDEXED_KEY_MAX` bytes.
    * @returns False when a limit is reached; the table is then as it was before.
    */
@@ -144,7 +148,7 @@ export class KeyTable {
 
   #note(row: number, frame: number): boolean {
     const head = this.#rows[row * STRIDE + HEAD] as number;
-    if (head > 0 && this.#postings[head * 2 - 2] === frame) return true;
+    if (head > 0 && (this.#postings[head * 2 - 2] as number) >= frame) return true;
     if (this.#postingCount >= this.#limits.postingsMax) return false;
     const posting = ++this.#postingCount;
     if (this.#postings.length < posting * 2) this.#postings = grown(this.#postings, 0);

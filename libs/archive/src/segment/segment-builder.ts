@@ -1,4 +1,4 @@
-import { KEY_EFFECT, SPEC_EXEC, visitKeys, COMMANDS, type CommandBatch } from '@tidemark/aof';
+import { KEY_EFFECT, SPEC_EXEC, visitKeys, type CommandBatch } from '@tidemark/aof';
 import { TidemarkError, UsageError } from '@tidemark/core';
 import { type Mark } from '../marks/mark.ts';
 import { FRAME_RAW_MAX, packerOf, type FramePacker } from '../frames/zstd.ts';
@@ -11,7 +11,6 @@ import { StatsCounter } from './stats.ts';
 
 const RAW_FIRST_BYTES = 65_536;
 const OVERRUN_BYTES_MAX = 64 * 1_048_576;
-const SPEC_DISCARD = COMMANDS.findIndex((spec) => spec.name === 'discard');
 
 /** What a segment starts from; the state is that of the command stream at `start`. */
 export interface SegmentBuilderOptions {
@@ -126,9 +125,8 @@ export class SegmentBuilder {
       const effect = visitKeys(batch, row, this.#visitKey);
       if (effect > KEY_EFFECT.single) this.#flow.add(batch, row, start, effect);
       this.#stats.add(batch, row);
-      const spec = batch.spec[row] as number;
       this.#db = batch.db[row] as number;
-      this.#inMulti = batch.inMulti[row] === 1 && spec !== SPEC_EXEC && spec !== SPEC_DISCARD;
+      this.#inMulti = batch.inMulti[row] === 1 && batch.spec[row] !== SPEC_EXEC;
       this.#commandEnd = end;
     }
     this.#commands += batch.count;
