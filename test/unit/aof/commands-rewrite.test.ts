@@ -57,6 +57,12 @@ describe('rewriteCommandExpiry() moves', () => {
     expect(await lines(line, { newExpiry: later(7) })).toEqual([expected]);
   });
 
+  it('seconds to milliseconds even when both have as many digits', async () => {
+    expect(await lines('EXPIREAT k 4000000000', { newExpiry: () => 1_234_567_890 })).toEqual([
+      'PEXPIREAT k 1234567890',
+    ]);
+  });
+
   it('a time that would fall below 1 to 1, as 0 means none and less is refused', async () => {
     expect(await lines('PEXPIREAT k 5', { newExpiry: later(-100) })).toEqual(['PEXPIREAT k 1']);
   });

@@ -197,6 +197,7 @@ describe('CommandDecoder.push() refuses', () => {
     ['a count of 21 digits', '*000000000000000000001\r\n$1\r\na\r\n', 'TM_AOF_LIMIT', 0],
     ['an argument without $', '*1\r\n:1\r\naaaaaaaaa', 'TM_AOF_PROTOCOL', 4],
     ['no length', '*1\r\n$\r\na\r\naaaaaaa', 'TM_AOF_PROTOCOL', 5],
+    ['no length before an empty content', '*1\r\n$\r\n\r\n', 'TM_AOF_PROTOCOL', 5],
     ['a negative length', '*1\r\n$-1\r\na\r\naaa', 'TM_AOF_PROTOCOL', 5],
     ['a length over the limit', '*1\r\n$536870913\r\na\r\n', 'TM_AOF_LIMIT', 4],
     ['a length of 21 digits', '*1\r\n$000000000000000000001\r\na\r\n', 'TM_AOF_LIMIT', 4],
