@@ -181,7 +181,8 @@ async function readFunctions(client: Redis): Promise<Map<string, string>> {
   return new Map(found.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-function printable(bytes: Buffer): string {
+/** A key in printable form, as the oracle names it: bytes outside ASCII escaped. */
+export function printable(bytes: Buffer): string {
   return bytes
     .toString('latin1')
     .replace(
