@@ -62,9 +62,9 @@ describe('key table and sort', () => {
     expect(table.add(0, key, 0, 1, 1)).toBe(true);
     expect(table.add(0, key, 0, 1, 2)).toBe(false);
     expect(table.count).toBe(2);
-    const frames: number[] = [];
-    table.framesOf(0, frames);
-    expect(frames).toEqual([0, 1]);
+    const frames = new Int32Array(3);
+    expect(table.framesOf(0, frames)).toBe(2);
+    expect([...frames]).toEqual([1, 0, 0]);
     expect(new KeyTable(1, { ...LIMITS, bytesMax: 6 }).add(0, key, 0, 3, 0)).toBe(false);
   });
 });

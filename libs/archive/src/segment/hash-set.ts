@@ -4,7 +4,7 @@
  */
 export class HashPairSet {
   readonly #countMax: number;
-  #pairs: Uint32Array;
+  #pairs: Int32Array;
   #used: Uint8Array;
   #count = 0;
 
@@ -12,7 +12,7 @@ export class HashPairSet {
   constructor(countMax: number, countExpected: number) {
     this.#countMax = countMax;
     const slots = 2 ** Math.ceil(Math.log2(Math.max(256, countExpected * 2)));
-    this.#pairs = new Uint32Array(slots * 2);
+    this.#pairs = new Int32Array(slots * 2);
     this.#used = new Uint8Array(slots);
   }
 
@@ -44,7 +44,7 @@ export class HashPairSet {
     }
   }
 
-  #find(used: Uint8Array, pairs: Uint32Array, first: number, second: number): number {
+  #find(used: Uint8Array, pairs: Int32Array, first: number, second: number): number {
     const mask = used.length - 1;
     let slot = (first ^ (second << 7)) & mask;
     while (used[slot] === 1 && (pairs[slot * 2] !== first || pairs[slot * 2 + 1] !== second)) {
@@ -55,7 +55,7 @@ export class HashPairSet {
 
   #grow(): void {
     const used = new Uint8Array(this.#used.length * 2);
-    const pairs = new Uint32Array(this.#pairs.length * 2);
+    const pairs = new Int32Array(this.#pairs.length * 2);
     this.forEach((first, second) => {
       const slot = this.#find(used, pairs, first, second);
       used[slot] = 1;

@@ -26,8 +26,8 @@ export function encodeKeyFilter(hashes: HashPairSet, seeds: readonly [number, nu
     }
   });
   const writer = new ByteWriter(KEY_FILTER_BYTES_MAX, bits.length + 32);
-  writer.u32(seeds[0]);
-  writer.u32(seeds[1]);
+  writer.u32(seeds[0] >>> 0);
+  writer.u32(seeds[1] >>> 0);
   writer.u8(PROBES);
   writer.varint(hashes.count);
   writer.varint(bitCount);

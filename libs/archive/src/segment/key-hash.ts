@@ -6,7 +6,7 @@ const FINAL_SECOND = 0x846c_a68b;
  * The keyed 32-bit hash of a key in a database, as docs/formats/segment.md defines it. Part of the
  * format: filters hold it.
  * @param end - Exclusive.
- * @returns An unsigned 32-bit number.
+ * @returns 32 bits as a signed number: those the engine keeps without a heap object.
  */
 export function keyHash(
   seed: number,
@@ -32,7 +32,7 @@ export function keyHash(
   }
   hash = Math.imul(hash ^ (hash >>> 16), FINAL_FIRST);
   hash = Math.imul(hash ^ (hash >>> 15), FINAL_SECOND);
-  return (hash ^ (hash >>> 16)) >>> 0;
+  return hash ^ (hash >>> 16);
 }
 
 /** The two seeds of a segment's hashes. They follow from what names the segment: no randomness. */

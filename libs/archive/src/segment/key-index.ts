@@ -26,7 +26,7 @@ export function encodeKeyIndex(
   writer.u8(withFrames ? FLAG_FRAMES : 0);
   writer.varint(table.count);
   const { arena } = table;
-  const frames: number[] = [];
+  const frames = new Int32Array(frameCount);
   let before = 0;
   let beforeLength = 0;
   for (const row of sortedRows(table)) {
@@ -40,8 +40,7 @@ export function encodeKeyIndex(
     writer.varint(length - shared);
     writer.bytes(arena, at + shared, at + length);
     if (withFrames) {
-      table.framesOf(row, frames);
-      writeFrames(writer, frames);
+      writeFrames(writer, frames, table.framesOf(row, frames));
     }
     before = at;
     beforeLength = length;
@@ -49,17 +48,22 @@ export function encodeKeyIndex(
   return writer.overflowed ? null : writer.take();
 }
 
-/** One frame f: `2f`. More: `2 * count + 1`, the first, then the gaps less one. */
-function writeFrames(writer: ByteWriter, frames: readonly number[]): void {
-  const first = frames[0] ?? 0;
-  if (frames.length === 1) {
-    writer.varint(first * 2);
+/**
+ * One frame f: `2f`. More: `2 * count + 1`, the first, then the gaps less one.
+ * @param frames - In falling order, `count` of them.
+ */
+function writeFrames(writer: ByteWriter, frames: Int32Array, count: number): void {
+  let last = frames[count - 1] as number;
+  if (count === 1) {
+    writer.varint(last * 2);
     return;
   }
-  writer.varint(frames.length * 2 + 1);
-  writer.varint(first);
-  for (let i = 1; i < frames.length; i++) {
-    writer.varint((frames[i] ?? 0) - (frames[i - 1] ?? 0) - 1);
+  writer.varint(count * 2 + 1);
+  writer.varint(last);
+  for (let i = count - 2; i >= 0; i--) {
+    const frame = frames[i] as number;
+    writer.varint(frame - last - 1);
+    last = frame;
   }
 }
 

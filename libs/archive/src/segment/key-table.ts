@@ -33,9 +33,9 @@ export class KeyTable {
   readonly #limits: KeyTableLimits;
   readonly #seed: number;
   #slots: Int32Array = new Int32Array(256).fill(-1);
-  #rows: Uint32Array = new Uint32Array(128 * STRIDE);
+  #rows: Int32Array = new Int32Array(128 * STRIDE);
   #arena: Uint8Array = new Uint8Array(4096);
-  #postings: Uint32Array = new Uint32Array(256);
+  #postings: Int32Array = new Int32Array(256);
   #count = 0;
   #arenaEnd = 0;
   #postingCount = 0;
@@ -70,17 +70,19 @@ export class KeyTable {
   }
 
   /**
-   * Gathers the frames of a row in rising order.
-   * @param target - Cleared first; used again, because there is a call for every row.
+   * Gathers the frames of a row.
+   * @param target - Takes them in falling order; room for every frame of the segment.
+   * @returns How many there are, at least 1.
    */
-  framesOf(row: number, target: number[]): void {
-    target.length = 0;
+  framesOf(row: number, target: Int32Array): number {
+    const postings = this.#postings;
     let posting = this.#rows[row * STRIDE + HEAD] as number;
-    while (posting > 0) {
-      target.push(this.#postings[posting * 2 - 2] as number);
-      posting = this.#postings[posting * 2 - 1] as number;
+    let count = 0;
+    for (; posting > 0; count++) {
+      target[count] = postings[posting * 2 - 2] as number;
+      posting = postings[posting * 2 - 1] as number;
     }
-    if (target.length > 1) target.reverse();
+    return count;
   }
 
   /**
@@ -170,9 +172,9 @@ export class KeyTable {
   }
 }
 
-function grown<T extends Uint8Array | Uint32Array>(array: T, needed: number): T {
+function grown<T extends Uint8Array | Int32Array>(array: T, needed: number): T {
   const length = Math.max(array.length * 2, needed);
-  const larger = array instanceof Uint8Array ? new Uint8Array(length) : new Uint32Array(length);
+  const larger = array instanceof Uint8Array ? new Uint8Array(length) : new Int32Array(length);
   larger.set(array);
   return larger as T;
 }
