@@ -123,12 +123,7 @@ export class MemoryStore implements ObjectStore {
     options.signal?.throwIfAborted();
     const fault = this.#faultOf('put', key);
     await fault.before?.();
-    const parts: Uint8Array[] = [];
-    for await (const part of body) {
-      options.signal?.throwIfAborted();
-      parts.push(part);
-    }
-    const bytes = Buffer.concat(parts);
+    const bytes = await gather(body, options.signal);
     if (fault.appliesLater !== undefined) {
       void fault.appliesLater().then(() => this.#create(key, bytes));
       throw storeDown(key);
@@ -173,6 +168,8 @@ export class MemoryStore implements ObjectStore {
     prefix: string,
     options: ListOptions = {},
   ): AsyncGenerator<readonly ObjectInfo[], void, undefined> {
+    if (prefix !== '') assertObjectKey(prefix.endsWith('/') ? `${prefix}x` : prefix);
+    options.signal?.throwIfAborted();
     const fault = this.#faultOf('list', prefix);
     await fault.before?.();
     const after = options.after ?? '';
@@ -206,5 +203,31 @@ export class MemoryStore implements ObjectStore {
     const call = { op, key, index: this.calls.length };
     this.calls.push(call);
     return this.#hook?.(call) ?? {};
+  }
+}
+
+/** Reads a body to its end; an abort is heard also while the body is silent. */
+async function gather(body: ByteSource, signal: AbortSignal | undefined): Promise<Buffer> {
+  const parts: Uint8Array[] = [];
+  const iterator = body[Symbol.asyncIterator]();
+  let abort: () => void = () => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => {
+      reject(signal?.reason as Error);
+    };
+    signal?.addEventListener('abort', abort, { once: true });
+  });
+  aborted.catch(() => undefined);
+  try {
+    for (;;) {
+      const next = await Promise.race([iterator.next(), aborted]);
+      if (next.done === true) return Buffer.concat(parts);
+      parts.push(next.value);
+    }
+  } catch (error) {
+    iterator.return?.().catch(() => undefined);
+    throw error;
+  } finally {
+    signal?.removeEventListener('abort', abort);
   }
 }
