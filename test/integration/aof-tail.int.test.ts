@@ -465,12 +465,12 @@ describe('AofTail.position()', () => {
     writer.start();
     const places = new Map<string, { ino: string; position: number }>();
     let dropped = 0;
-    let rewriting = true;
+    const loop = { running: true };
     const rewriteLoop = (async () => {
       for (let i = 0; i < 12; i++) await rewrite(control);
-      rewriting = false;
+      loop.running = false;
     })();
-    for (let i = 0; rewriting || i < 150; i++) {
+    for (let i = 0; loop.running || i < 150; i++) {
       const stamp = run.tail.beginSample();
       const reply = await client.multi().info('persistence').set(`mark:${i}`, 'x').exec();
       const place = run.tail.position(sampleOf(String(reply?.[0]?.[1])), stamp);
@@ -569,6 +569,10 @@ describe('probeAofDir()', () => {
     });
     await expect(probeAofDir(server.dir)).rejects.toMatchObject({ code: 'TM_AOF_DIR' });
     await expect(probeAofDir(`${server.dir}/none`)).rejects.toMatchObject({ code: 'TM_AOF_DIR' });
+    expect(existsSync(pinRoot(server))).toBe(false);
+    await using run = await AofRun.open({ dir: server.aofDir });
+    expect(pins(server)).toHaveLength(2);
+    await run.stop();
     await removeAofPins({ dir: server.aofDir });
     expect(existsSync(pinRoot(server))).toBe(false);
   });

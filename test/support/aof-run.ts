@@ -48,7 +48,7 @@ export class AofRun implements AsyncDisposable {
   readonly stretches: Stretch[] = [];
   readonly #abort: AbortController;
   #pump: Promise<void> = Promise.resolve();
-  #failure: unknown = null;
+  #failure: Error | null = null;
   #latest: TailItem['kind'] | null = null;
 
   private constructor(tail: AofTail, abort: AbortController) {
@@ -83,7 +83,8 @@ export class AofRun implements AsyncDisposable {
     try {
       for (;;) this.#keep(await this.tail.next());
     } catch (error) {
-      if (!this.#abort.signal.aborted) this.#failure = error;
+      const failure = error instanceof Error ? error : new Error(String(error));
+      if (!this.#abort.signal.aborted) this.#failure = failure;
     }
   }
 

@@ -45,7 +45,7 @@ interface TailParts {
 export class AofTail implements AsyncDisposable {
   readonly #parts: TailParts;
   readonly #growth = new GrowthWatch();
-  #busy = false;
+  #taking: Promise<TailItem> | null = null;
   #closed = false;
 
   constructor(parts: TailParts) {
@@ -63,22 +63,15 @@ export class AofTail implements AsyncDisposable {
    *   `TM_AOF_DIR` while the folder cannot be read (a later call may succeed).
    */
   async next(): Promise<TailItem> {
-    if (this.#busy) throw new UsageError('TM_USAGE', 'next is already being waited for');
-    this.#busy = true;
-    const { walk, pins, options } = this.#parts;
+    if (this.#taking !== null) throw new UsageError('TM_USAGE', 'next is already being waited for');
+    const taking = this.#take();
+    this.#taking = taking;
     try {
-      for (;;) {
-        options.signal.throwIfAborted();
-        if (this.#closed) throw new UsageError('TM_USAGE', 'the tail is closed');
-        pins.throwIfDead();
-        const item = await walk.step();
-        if (item !== null) return item;
-        await this.#wait();
-      }
+      return await taking;
     } catch (error) {
-      throw deniedOr(error, options.dir);
+      throw deniedOr(error, this.#parts.options.dir);
     } finally {
-      this.#busy = false;
+      this.#taking = null;
     }
   }
 
@@ -156,11 +149,24 @@ export class AofTail implements AsyncDisposable {
     if (this.#closed) return;
     this.#closed = true;
     const { waker, walk, pins } = this.#parts;
-    this.#growth.close();
     waker.close();
     waker.wake();
+    await this.#taking?.catch(() => null); // a read under way uses the descriptor
+    this.#growth.close();
     await walk.leave();
     await pins.close();
+  }
+
+  async #take(): Promise<TailItem> {
+    const { walk, pins, options } = this.#parts;
+    for (;;) {
+      options.signal.throwIfAborted();
+      if (this.#closed) throw new UsageError('TM_USAGE', 'the tail is closed');
+      pins.throwIfDead();
+      const item = await walk.step();
+      if (item !== null) return item;
+      await this.#wait();
+    }
   }
 
   #view(): DiskView | null {
@@ -171,6 +177,7 @@ export class AofTail implements AsyncDisposable {
   async #wait(): Promise<void> {
     const { walk, waker } = this.#parts;
     const { reader } = walk;
+    if (this.#closed) return;
     let delayMs = WATCHED_POLL_MS;
     if (reader !== null) {
       const watched = this.#growth.arm(reader.file.path, () => waker.wake());

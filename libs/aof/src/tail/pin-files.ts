@@ -1,4 +1,5 @@
 import {
+  chmodSync,
   closeSync,
   constants,
   fstatSync,
@@ -60,17 +61,24 @@ export function findFile(path: string, seq: number): FoundFile | null {
   return { identity: identityOf(seq, stat), size: Number(stat.size) };
 }
 
-/** Makes the pin folders (0700). A link, or a folder of somebody else, in their place is refused. */
+/**
+ * Makes the pin folders (0700), or makes sure of those that are there: real folders, of this user
+ * or of root, closed to others. Something else in their place is refused.
+ */
 export function makePinFolders(root: string, dir: string): void {
   for (const path of [root, dir]) {
     try {
       mkdirSync(path, { mode: 0o700 });
     } catch (error) {
       if (errorCode(error) !== 'EEXIST') throw error;
-      if (!lstatSync(path).isDirectory()) throw error;
+      const stat = lstatSync(path);
+      if (!stat.isDirectory() || !OWNERS.includes(stat.uid)) throw error;
+      if ((stat.mode & 0o077) !== 0) chmodSync(path, 0o700);
     }
   }
 }
+
+const OWNERS: readonly number[] = [0, process.geteuid?.() ?? 0];
 
 /** The outcome of one attempt to link. */
 export type LinkOutcome = 'linked' | 'gone' | 'replaced' | 'refused';
@@ -82,29 +90,17 @@ export type LinkOutcome = 'linked' | 'gone' | 'replaced' | 'refused';
  */
 export function linkPin(path: string, pinRoot: string, pinDir: string, pin: PinName): LinkOutcome {
   const target = join(pinDir, formatPinName(pin));
-  for (let attempt = 0; attempt < 2; attempt++) {
-    try {
-      linkSync(path, target);
-    } catch (error) {
-      const code = errorCode(error);
-      if (isMissing(error) && attempt === 0) {
-        if (statOrNull(path) === null) return 'gone';
-        try {
-          makePinFolders(pinRoot, pinDir);
-        } catch {
-          return 'refused';
-        }
-        continue;
-      }
-      if (isMissing(error)) return 'gone';
-      if (code !== 'EEXIST') return 'refused';
-    }
-    const stat = statOrNull(target);
-    if (stat?.ino.toString() === pin.ino && stat.dev.toString() === pin.dev) return 'linked';
-    if (stat !== null) unlinkSync(target);
-    return 'replaced';
+  try {
+    makePinFolders(pinRoot, pinDir);
+    linkSync(path, target);
+  } catch (error) {
+    if (isMissing(error)) return 'gone';
+    if (errorCode(error) !== 'EEXIST' || statOrNull(target) === null) return 'refused';
   }
-  return 'gone';
+  const stat = statOrNull(target);
+  if (stat?.ino.toString() === pin.ino && stat.dev.toString() === pin.dev) return 'linked';
+  if (stat !== null) unlinkSync(target);
+  return 'replaced';
 }
 
 /** Opens a file for reading without following a link, if it is still the one that was looked at. */

@@ -1,5 +1,5 @@
-import { open, readdir, rm, rmdir } from 'node:fs/promises';
-import { constants, linkSync, lstatSync, unlinkSync } from 'node:fs';
+import { open, readdir, rm } from 'node:fs/promises';
+import { constants, linkSync, lstatSync, rmdirSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { UsageError } from '@tidemark/core';
 import {
@@ -129,6 +129,16 @@ function tryLink(dir: string, manifestName: string, sample: string): PinClass {
     return 'held';
   } finally {
     removeIfThere(trial);
+    removeIfEmpty(place.dir);
+    removeIfEmpty(place.root);
+  }
+}
+
+function removeIfEmpty(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch {
+    // there are pins in it, or there was none
   }
 }
 
@@ -211,10 +221,5 @@ export async function removeAofPins(options: {
   const { manifestName = 'appendonly.aof.manifest', pinOwner = null } = options;
   const place = pinPlace(await realFolder(options.dir), manifestName, pinOwner);
   await rm(place.dir, { recursive: true, force: true });
-  try {
-    await rmdir(place.root);
-  } catch (error) {
-    const code = errorCode(error);
-    if (!isMissing(error) && code !== 'ENOTEMPTY' && code !== 'EEXIST') throw error;
-  }
+  removeIfEmpty(place.root);
 }
