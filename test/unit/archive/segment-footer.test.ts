@@ -70,9 +70,7 @@ describe('readSegmentFooter()', () => {
     for (let length = 0; length < payload.length; length++) {
       await expect(readAll(payload.subarray(0, length))).rejects.toThrow(format());
     }
-    await expect(readAll(Buffer.concat([payload, Buffer.of(0)]))).rejects.toThrow(
-      format(),
-    );
+    await expect(readAll(Buffer.concat([payload, Buffer.of(0)]))).rejects.toThrow(format());
   });
 
   it('finds one changed byte anywhere in table or trailer', async () => {
@@ -136,9 +134,7 @@ describe('readSegmentFooter()', () => {
   });
 
   it('refuses a snapshot', async () => {
-    await expect(readSegmentFooter(rangesOf(Buffer.alloc(31)), 31)).rejects.toThrow(
-      format(),
-    );
+    await expect(readSegmentFooter(rangesOf(Buffer.alloc(31)), 31)).rejects.toThrow(format());
   });
 });
 
@@ -159,9 +155,7 @@ describe('marks section', () => {
     expect(() => decodeMarks(Buffer.of(0, 3, 0), 0n)).toThrow(format());
     expect(() => decodeMarks(Buffer.of(0, 0, 1), 0n)).toThrow(format());
     expect(() => decodeMarks(Buffer.of(0, 4, 0, 0, 2, 0), 0n)).toThrow(format());
-    expect(() => decodeMarks(encoded.subarray(0, encoded.length - 1), 0n)).toThrow(
-      format(),
-    );
+    expect(() => decodeMarks(encoded.subarray(0, encoded.length - 1), 0n)).toThrow(format());
     expect(await (await footerOf(payload)).marks()).toEqual(marks);
   });
 });

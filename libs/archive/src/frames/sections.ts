@@ -3,7 +3,7 @@ import { parseFrameHead } from './frame-stream.ts';
 import { FRAME_HEAD_BYTES, FRAME_RAW_MAX, FrameUnpacker, type FramePacker } from './zstd.ts';
 
 /** How a section's content is stored: as it is, or as zstd frames. */
-export const SECTION_CODEC = { raw: 0, zstd: 1 } as const;
+const SECTION_CODEC = { raw: 0, zstd: 1 } as const;
 
 /** One line of the section table. Positions and lengths in bytes of the plain content. */
 export interface SectionEntry {

@@ -14,7 +14,7 @@ export const FRAME_PACKED_MAX = 1_052_672;
 export const FRAME_HEAD_BYTES = 8;
 
 /** The zstd level used when none is named. */
-export const LEVEL_DEFAULT = 1;
+const LEVEL_DEFAULT = 1;
 
 const LEVEL_MAX = 19;
 

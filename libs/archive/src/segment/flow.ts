@@ -7,7 +7,7 @@ export const FLOW_KEYS_MAX = 262_144;
 /** Longest key in a flow section; a command with a longer one may reach everything. */
 export const FLOW_KEY_MAX = 65_536;
 
-export const FLOW_NAME_MAX = 64;
+const FLOW_NAME_MAX = 64;
 
 /** Most command names that are numbered; further ones are written out each time. */
 export const FLOW_NAMES_MAX = 256;

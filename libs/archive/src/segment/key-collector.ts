@@ -18,7 +18,7 @@ export interface KeyIndexLimits extends KeyTableLimits {
 }
 
 /** The maxima in use: about 130 MB at the worst. */
-export const KEY_INDEX_LIMITS: KeyIndexLimits = { ...LISTED_MAX, filterKeysMax: FILTER_KEYS_MAX };
+const KEY_INDEX_LIMITS: KeyIndexLimits = { ...LISTED_MAX, filterKeysMax: FILTER_KEYS_MAX };
 
 /** What was collected: all keys, or only hashes of them, or nothing, because they were too many. */
 export type CollectedKeys =

@@ -9,7 +9,7 @@ const LOW = LITTLE_ENDIAN ? 0 : 1;
 const HIGH = LITTLE_ENDIAN ? 1 : 0;
 
 /** Most rows that can be sorted. */
-export const SORTED_ROWS_MAX: number = 2 ** ROW_BITS;
+const SORTED_ROWS_MAX: number = 2 ** ROW_BITS;
 
 /**
  * Row numbers of a table in byte order of (db, key).

@@ -45,7 +45,7 @@ export function encodeSnapshotHead(head: SnapshotHead): Buffer {
 }
 
 /** @throws FormatError `TM_SNAPSHOT_FORMAT`. */
-export function decodeSnapshotHead(bytes: Buffer): SnapshotHead {
+function decodeSnapshotHead(bytes: Buffer): SnapshotHead {
   const reader = new ByteReader(bytes, 'snapshot', 'head');
   const timeline = reader.text(TIMELINE_BYTES_MAX);
   const offset = reader.u64();
