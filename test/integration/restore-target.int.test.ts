@@ -394,7 +394,7 @@ describe('the target of a restore', () => {
     await finish(target.node, at);
     expect(diffOracle(await readOracle(source.client), await readOracle(target.redis))).toEqual([]);
     expect(await target.server.log()).toMatch(
-      /receiving streamed RDB from master with EOF to parser/,
+      /receiving streamed RDB from (master|PRIMARY) with EOF to parser/i,
     );
     await feed[Symbol.asyncDispose]();
   });
@@ -475,7 +475,7 @@ describe('the target of a restore', () => {
 
   it.each<[string, Record<string, string>, Partial<TargetNeeds>, string]>([
     ['databases', { databases: '4' }, {}, 'TM_TARGET_DATABASES'],
-    ['the RDB version', {}, { minRdbVersion: 12 }, 'TM_TARGET_RDB_VERSION'],
+    ['the RDB version', {}, { minRdbVersion: 60 }, 'TM_TARGET_RDB_VERSION'],
     ['a module', {}, { modules: ['ReJSON-RL'] }, 'TM_TARGET_MODULES'],
     ['maxmemory', { maxmemory: '40mb', 'maxmemory-policy': 'allkeys-lru' }, {}, 'TM_TARGET_MEMORY'],
   ])('is refused for %s before anything is changed', async (_name, config, needs, code) => {

@@ -40,7 +40,7 @@ export async function readAofSource(server: RedisServer, client: Redis): Promise
   await untilWritten(client);
   const manifest = await readFile(join(server.aofDir, 'appendonly.aof.manifest'), 'utf8');
   const nameOf = (type: string): string => {
-    const line = manifest.split('\n').find((text) => text.endsWith(` type ${type}`));
+    const line = manifest.split('\n').findLast((text) => text.includes(` type ${type}`));
     const name = line?.split(' ')[1];
     if (name === undefined) throw new Error(`no file of type ${type} in ${manifest}`);
     return join(server.aofDir, name);

@@ -380,6 +380,7 @@ describe('openFeed()', () => {
     ['an id in upper case', { replicationId: ID.toUpperCase() }],
     ['a short password', { password: 'short' }],
     ['a negative offset', { baseOffset: -1n }],
+    ['a name instead of an address', { allowFrom: 'localhost' }],
   ])('refuses %s', async (_name, changes) => {
     expect(await errorOf(start(changes))).toMatchObject({ code: 'TM_USAGE' });
   });

@@ -1,3 +1,4 @@
+import { isIP } from 'node:net';
 import { UsageError } from '@tidemark/core';
 import { FeedRun } from './feed-run.ts';
 import { Gate } from './gate.ts';
@@ -11,6 +12,9 @@ function checkOptions(options: FeedOptions): void {
   if (options.baseOffset < 0n) throw wrong('the base offset must not be negative');
   if (options.user === '' || options.password.length < 16) {
     throw wrong('a user and a password of at least 16 characters are needed');
+  }
+  if (options.allowFrom !== undefined && isIP(options.allowFrom) === 0) {
+    throw wrong('the address that may connect must be an IP address');
   }
 }
 
