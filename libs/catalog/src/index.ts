@@ -69,9 +69,11 @@ export type { InstanceLogEntry, InstanceRecord } from './log/instance-codec.ts';
 export type { EndCheck } from './log/forward-reader.ts';
 export type { RetryLimits } from './log/retry.ts';
 export {
+  findLogStart,
   listCheckpoints,
   readCheckpoint,
   readWriterLog,
+  type LogStart,
   type WriterLogSource,
 } from './log/writer-log-reader.ts';
 export {

@@ -168,8 +168,10 @@ describe('the rules of a writer log', () => {
     );
   });
 
-  it('heartbeats and closings state the durable end', () => {
-    expect(refusal(states.open, heartbeat(101n))).toMatch(/101 is not the durable end 100/);
+  it('a closing states the durable end, a heartbeat nothing beyond it', () => {
+    expect(refusal(states.open, heartbeat(101n))).toMatch(/101 is beyond the durable end 100/);
+    expect(refusal(states.open, heartbeat(99n))).toBeNull();
+    expect(refusal(states.open, closed(101n))).toMatch(/101 is not the durable end 100/);
     expect(refusal(states.open, closed(99n))).toMatch(/99 is not the durable end 100/);
     expect(refusal(states.claimed, heartbeat(0n, { timeline: null }))).toBeNull();
     expect(refusal(states.claimed, heartbeat(1n, { timeline: null }))).toMatch(

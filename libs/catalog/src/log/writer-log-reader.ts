@@ -170,7 +170,7 @@ async function firstUsable(source: WriterLogSource, seqs: readonly number[]): Pr
  *
  * @throws IntegrityError `TM_LOG_GAP` when entries are missing and no checkpoint stands for them.
  */
-export async function oldestStart(source: WriterLogSource): Promise<LogStart> {
+export async function findLogStart(source: WriterLogSource): Promise<LogStart> {
   const { iid, shard, writer } = source;
   const first = await firstEntry(source);
   if (first === null || first === 0) return { state: EMPTY_WRITER_STATE, damaged: [] };

@@ -115,7 +115,7 @@ export interface SnapshotStored {
   readonly object: ObjectRef;
 }
 
-/** A sign of life; `offset` is the durable end of the open timeline (0 if none is open). */
+/** A sign of life; `offset` is a durable offset of the open timeline (0 if none is open). */
 export interface Heartbeat {
   readonly type: 'Heartbeat';
   readonly timeline: string | null;

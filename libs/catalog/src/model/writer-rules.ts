@@ -111,8 +111,9 @@ function refuseHeartbeat(timeline: TimelineState | null, event: Heartbeat): stri
   if (event.timeline !== timeline.timeline) {
     return `timeline is ${timeline.timeline}, not ${String(event.timeline)}`;
   }
-  if (event.offset === timeline.end) return null;
-  return `offset ${event.offset} is not the durable end ${timeline.end}`;
+  // A sign of life may have waited for its turn behind a segment.
+  if (event.offset <= timeline.end) return null;
+  return `offset ${event.offset} is beyond the durable end ${timeline.end}`;
 }
 
 function refuseClosed(timeline: TimelineState | null, event: TimelineClosed): string | null {

@@ -11,7 +11,7 @@ import {
 } from '../log/instance-log.ts';
 import {
   entryDigestAt,
-  oldestStart,
+  findLogStart,
   readWriterLog,
   type WriterLogSource,
 } from '../log/writer-log-reader.ts';
@@ -132,7 +132,7 @@ async function anchor(tables: SyncTables, source: WriterLogSource): Promise<Writ
     if (digest === known.digest) return known;
     if (digest !== null) throw replacedWriter(source, known, digest);
   }
-  const start = await oldestStart(source);
+  const start = await findLogStart(source);
   // Retention may have removed what this catalog knew last; what it kept must lie ahead.
   if (known !== undefined && known.seq >= 0 && start.state.seq < known.seq) {
     throw replacedWriter(source, known, null);
