@@ -16,15 +16,23 @@ const READ_AHEAD = { items: 4, bytes: 32 * 1024 * 1024 };
  * It begins with a SELECT of the database that is selected at the snapshot, so that the target
  * does not depend on what it had selected.
  * @param onBatch - Sees every command that is fed.
+ * @param guardFieldPersist - Redis 7.4 and newer ignores HPERSIST on a field whose time has passed,
+ *   also as a replica; a far expiry is then sent before each of them.
  */
 export async function* commandSource(
   plan: RestorePlan,
   reader: ObjectReader,
   onBatch: (batch: CommandBatch) => void,
+  guardFieldPersist: boolean,
 ): ByteSource {
   const raw = tapCommands(rawCommands(plan, reader), onBatch);
-  if (plan.ttl.mode === 'absolute') yield* raw;
-  else yield* rewriteCommandExpiry(raw, { newExpiry: (expiryMs) => newExpiry(plan.ttl, expiryMs) });
+  if (plan.ttl.mode === 'absolute' && !guardFieldPersist) yield* raw;
+  else {
+    yield* rewriteCommandExpiry(raw, {
+      newExpiry: (expiryMs) => newExpiry(plan.ttl, expiryMs),
+      guardFieldPersist,
+    });
+  }
 }
 
 async function* rawCommands(plan: RestorePlan, reader: ObjectReader): ByteSource {

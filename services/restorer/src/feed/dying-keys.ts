@@ -1,5 +1,9 @@
 import { visitExpiries, type CommandBatch } from '@tidemark/aof';
 import type { ByteSource } from '@tidemark/core';
+import type { ObjectReader } from '../fetch/object-reader.ts';
+import type { RestorePlan } from '../plan/restore-plan.ts';
+import { commandSource } from './command-source.ts';
+import { snapshotSource } from './snapshot-source.ts';
 import { isEntry, RdbScanner, ROW, type RdbBatch } from '@tidemark/rdb';
 
 /** Candidates that are kept; the exact count comes from the target. */
@@ -24,6 +28,17 @@ export class DyingKeys {
     return new Map([...this.#byDb].map(([db, keys]) => [db, [...keys.values()]]));
   }
 
+  /** Reads a whole plan for its candidates alone. */
+  async collect(prepared: {
+    readonly plan: RestorePlan;
+    readonly reader: ObjectReader;
+  }): Promise<void> {
+    const { plan, reader } = prepared;
+    for await (const _ of this.tapRdb(snapshotSource(plan, reader, null))) void _;
+    const commands = commandSource(plan, reader, (batch) => this.noteCommands(batch), false);
+    for await (const _ of commands) void _;
+  }
+
   /** Passes an RDB through and notes its keys. */
   async *tapRdb(source: ByteSource): ByteSource {
     const scanner = new RdbScanner((batch) => this.#noteEntries(batch));
@@ -44,7 +59,8 @@ export class DyingKeys {
   #noteEntries(batch: RdbBatch): void {
     for (let row = 0; row < batch.count; row++) {
       if (((batch.flags[row] as number) & ROW.hasExpiry) === 0) continue;
-      if ((batch.expiryMs[row] as number) > this.#nowMs || !isEntry(batch.type[row] as number)) continue;
+      if ((batch.expiryMs[row] as number) > this.#nowMs || !isEntry(batch.type[row] as number))
+        continue;
       this.#note(batch.db[row] as number, batch.keyOf(row));
     }
   }

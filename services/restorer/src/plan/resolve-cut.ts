@@ -3,6 +3,7 @@ import {
   nearestRestorable,
   readSegmentFooter,
   windowAt,
+  type Cut,
   type Mark,
 } from '@tidemark/archive';
 import type { Catalog, CatalogSegment } from '@tidemark/catalog';
@@ -60,7 +61,29 @@ export async function resolveCut(
       context: { object: options.reader.nameOf(objectOfSegment(row)), second },
     });
   }
-  return { timeline, ...cut };
+  return { timeline, ...cut, notAfterMs: await tightest(cut, row, catalog, options) };
+}
+
+/**
+ * The tightest upper bound of a cut. Marks at its very offset speak of the same commands; when it is
+ * the first byte of its segment, earlier ones of them lie in the segment before.
+ */
+async function tightest(
+  cut: Cut,
+  row: CatalogSegment,
+  catalog: Catalog,
+  options: FooterReaderOptions,
+): Promise<number | null> {
+  if (cut.offset !== row.start || cut.offset === 0n) return cut.notAfterMs;
+  const range = { fromOffset: cut.offset - 1n, toOffset: cut.offset };
+  const before = catalog.segments(row.timeline, range).at(-1);
+  if (before === undefined) return cut.notAfterMs;
+  let bound = cut.notAfterMs;
+  for (const { offset, notAfterMs } of await readMarks(before, options)) {
+    if (offset < cut.offset || notAfterMs === null) continue;
+    bound = bound === null ? notAfterMs : Math.min(bound, notAfterMs);
+  }
+  return bound;
 }
 
 /** Offset up to which a timeline is stored. */

@@ -9,6 +9,7 @@ import {
   type Promotion,
 } from '../target/index.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
+import { DyingKeys } from '../feed/dying-keys.ts';
 import type { RestoreEnvironment } from './environment.ts';
 import { switchLogOn, type OpenTarget } from './open-target.ts';
 import type { PhaseTimer } from './phase-timer.ts';
@@ -56,20 +57,24 @@ export async function complete(
 /** Promotes a target that an earlier call left replayed. */
 export async function promoteReplayed(
   record: RestoreRecord,
-  plan: RestorePlan,
-  candidates: ReadonlyMap<number, readonly Buffer[]>,
+  prepared: PreparedPlan,
   target: OpenTarget,
   timer: PhaseTimer,
   environment: RestoreEnvironment,
 ): Promise<RestoreReport> {
   const { client } = target;
+  const { plan } = prepared;
   await checkReplay(client, {
     record: parseTargetRecord(record.settings),
     replicationId: record.feed.replicationId,
     offset: BigInt(record.replayedOffset ?? '0'),
   });
   const databases = await countKeys(client);
-  const vanishingSample = await sample(client, databases, candidates);
+  // Names of keys are not kept between processes: they are data. They are looked up again.
+  const any = databases.some(({ vanishing }) => vanishing !== null && vanishing > 0);
+  const dying = new DyingKeys(environment.clock.nowMs());
+  if (any) await dying.collect(prepared);
+  const vanishingSample = await sample(client, databases, dying.candidates);
   const promotion = await promote(record, target, environment);
   timer.end('promote');
   const commands = plan.reads.reduce((sum, { header }) => sum + header.commands, 0);

@@ -29,7 +29,7 @@ export async function resumeRestore(
   timer.end('plan');
   await using target = await reopenTarget(record, readPassword, environment);
   if (record.state === 'replayed') {
-    return await promoteReplayed(record, prepared.plan, new Map(), target, timer, environment);
+    return await promoteReplayed(record, prepared, target, timer, environment);
   }
   await verifyPlan(prepared, 'stream', environment);
   timer.end('verify');
@@ -40,6 +40,7 @@ export async function resumeRestore(
     allowFrom: target.client.remoteAddress,
     feed: record.feed,
     rdbVersion: record.rdbVersion,
+    guardFieldPersist: record.guardFieldPersist,
     resume: role.replicationId === record.feed.replicationId,
     clock,
     signal,
@@ -125,4 +126,3 @@ async function reopenTarget(
     [Symbol.asyncDispose]: () => client.close(),
   };
 }
-

@@ -27,7 +27,11 @@ export async function openTarget(
 ): Promise<OpenTarget> {
   const { stateDir, signal } = environment;
   if (target.kind === 'server') {
-    const client = await connectNode(target.address, { signal, name: 'tidemark-restorer', replyTimeoutMs: 0 });
+    const client = await connectNode(target.address, {
+      signal,
+      name: 'tidemark-restorer',
+      replyTimeoutMs: 0,
+    });
     return {
       client,
       url: target.url,
@@ -51,7 +55,11 @@ export async function openTarget(
   });
   try {
     const address = { host: server.host, port: server.port };
-    const client = await connectNode(address, { signal, name: 'tidemark-restorer', replyTimeoutMs: 0 });
+    const client = await connectNode(address, {
+      signal,
+      name: 'tidemark-restorer',
+      replyTimeoutMs: 0,
+    });
     return {
       client,
       url: `redis://${server.host}:${server.port.toString()}`,
@@ -66,7 +74,10 @@ export async function openTarget(
 }
 
 /** Switches the log of a server on that was started for a restore, and keeps it so. */
-export async function switchLogOn(client: NodeClient, environment: RestoreEnvironment): Promise<void> {
+export async function switchLogOn(
+  client: NodeClient,
+  environment: RestoreEnvironment,
+): Promise<void> {
   await client.configSet('appendonly', 'yes');
   for (;;) {
     const info = await client.info('persistence');

@@ -6,6 +6,9 @@ import { snapshotSource } from '../feed/snapshot-source.ts';
 import type { PreparedPlan } from './prepared-plan.ts';
 import type { RestoreRecord } from './restore-record.ts';
 
+/** The replay takes time: what expires meanwhile vanishes too. */
+const DYING_SOON_MS = 600_000;
+
 /** A feed of a plan, with what is counted while it runs. */
 export interface Replay extends AsyncDisposable {
   readonly feed: Feed;
@@ -20,6 +23,7 @@ export interface ReplayOptions {
   readonly allowFrom: string;
   readonly feed: RestoreRecord['feed'];
   readonly rdbVersion: number | null;
+  readonly guardFieldPersist: boolean;
   /** Takes over from a feed of an earlier process. */
   readonly resume: boolean;
   readonly clock: Clock;
@@ -31,7 +35,7 @@ export interface ReplayOptions {
 export async function openReplay(prepared: PreparedPlan, options: ReplayOptions): Promise<Replay> {
   const { plan, reader } = prepared;
   const { port, user, password, replicationId, baseOffset } = options.feed;
-  const dying = new DyingKeys(plan.ttl.nowMs);
+  const dying = new DyingKeys(plan.ttl.nowMs + DYING_SOON_MS);
   const plainTtl = plan.ttl.mode === 'absolute';
   let commands = 0;
   const feed = await openFeed({
@@ -48,10 +52,15 @@ export async function openReplay(prepared: PreparedPlan, options: ReplayOptions)
     },
     commands: (from) => {
       commands = 0;
-      const source = commandSource(plan, reader, (batch) => {
-        commands += batch.count;
-        if (plainTtl) dying.noteCommands(batch);
-      });
+      const source = commandSource(
+        plan,
+        reader,
+        (batch) => {
+          commands += batch.count;
+          if (plainTtl) dying.noteCommands(batch);
+        },
+        options.guardFieldPersist,
+      );
       return skipBytes(source, from);
     },
     clock: options.clock,

@@ -18,6 +18,7 @@ export interface RestoreRecord {
   readonly ttl: TtlRule;
   readonly promote: boolean;
   readonly rdbVersion: number | null;
+  readonly guardFieldPersist: boolean;
   readonly target: {
     readonly url: string;
     readonly passwordFile: string | null;

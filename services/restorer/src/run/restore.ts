@@ -21,6 +21,8 @@ import { planWarnings, reportCut, reportSecond, type RestoreReport } from './res
 
 /** Any offset does; the first command byte has the next one. */
 const BASE_OFFSET = 1n;
+/** Redis 7.4: expiry of hash fields. */
+const FIELD_TTL_FROM = 7_04_00;
 
 /**
  * Restores an instance into a target: plan, verify, preflight, replay, count, promote, persist.
@@ -105,6 +107,7 @@ async function replayInto(
     allowFrom: target.client.remoteAddress,
     feed: record.feed,
     rdbVersion: record.rdbVersion,
+    guardFieldPersist: record.guardFieldPersist,
     resume: false,
     clock,
     signal,
@@ -162,6 +165,7 @@ async function makeRecord(
     ttl: plan.ttl,
     promote: request.promote,
     rdbVersion: canLoadRdb(facts, summary) ? null : summary.minVersion,
+    guardFieldPersist: facts.product === 'redis' && facts.versionNumber >= FIELD_TTL_FROM,
     target: {
       url: target.url,
       passwordFile: request.target.kind === 'server' ? request.target.passwordFile : null,
