@@ -111,13 +111,30 @@ export async function diffRestored(
     }
     databases.set(db, { dbSize, keys: all });
   }
-  return diffOracle(wanted, { ...found, databases });
+  const counted = { ...found, databases };
+  return diffOracle(withoutGroupCounters(wanted), withoutGroupCounters(counted));
+}
+
+/**
+ * Leaves out how many entries a group has read, and the lag that follows from it: Redis 7.0 does
+ * not log a normal read of them, so its own load of its log loses them too (docs/promises.md).
+ */
+function withoutGroupCounters(oracle: Oracle): Oracle {
+  const databases = [...oracle.databases].map(([db, { dbSize, keys }]) => {
+    const without = [...keys].map(([key, facts]) => {
+      if (facts.stream === null) return [key, facts] as const;
+      const stream = facts.stream.replace(/"(entries-read|lag)":(null|-?\d+),/g, '');
+      return [key, { ...facts, stream }] as const;
+    });
+    return [db, { dbSize, keys: new Map(without) }] as const;
+  });
+  return { ...oracle, databases: new Map(databases) };
 }
 
 /** Expiry of every key that is physically there, by `<db> <key>`; -1 = none. */
 async function readExpiries(target: RedisServer, client: Redis): Promise<Map<string, number>> {
   await client.call('SAVE');
-  const [, name] = (await client.config('GET', 'dbfilename'));
+  const [, name] = await client.config('GET', 'dbfilename');
   const expiries = new Map<string, number>();
   for await (const entries of scanRdbEntries(createReadStream(join(target.dir, name ?? '')))) {
     for (const { db, key, expiryMs } of entries) {
