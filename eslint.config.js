@@ -53,6 +53,10 @@ export default tseslint.config(
         { selector: 'ExportAllDeclaration', message: 'Name what is exported (rule R7).' },
       ],
       'max-params': ['error', 5],
+      '@typescript-eslint/no-unused-vars': [
+        'error',
+        { argsIgnorePattern: '^_', varsIgnorePattern: '^_', caughtErrorsIgnorePattern: '^_' },
+      ],
     },
   },
   {

@@ -70,7 +70,7 @@ export class Shop {
     const pipeline = this.#redis.pipeline();
     for (let basket = 1; basket <= 25; basket++) {
       pipeline.hset(`basket:${basket}`, { item: basket, amount: 2 });
-      pipeline.pexpire(`basket:${basket}`, 7_000);
+      pipeline.pexpire(`basket:${basket}`, 3_500);
     }
     await pipeline.exec();
   }

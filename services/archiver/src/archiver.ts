@@ -184,7 +184,7 @@ export class Archiver {
         hint: 'add it with: tidemark instance add',
       });
     }
-    if (request.method === 'roll') return await running.capture.roll();
+    if (request.method === 'roll') return running.capture.roll();
     const stored = await running.capture.backup();
     return { backup: stored.backup, offset: stored.offset.toString(), from: stored.from };
   }

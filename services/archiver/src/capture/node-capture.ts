@@ -1,4 +1,10 @@
-import { openAofTail, probeAofDir, type AofTail, type TailItem } from '@tidemark/aof';
+import {
+  openAofTail,
+  probeAofDir,
+  type AofTail,
+  type TailCursor,
+  type TailItem,
+} from '@tidemark/aof';
 import type { NodeSample } from '@tidemark/client';
 import type { HoleReason } from '@tidemark/archive';
 import type { SnapshotStored, WriterEvent, WriterState } from '@tidemark/catalog';
@@ -50,7 +56,6 @@ export class NodeCapture {
   #tail: AofTail | null = null;
   #writer: TimelineWriter | null = null;
   #failure: Error | null = null;
-  #releasedSeq = -1;
   #state: CaptureStatus['state'] = 'starting';
   #linkError: string | null = null;
   #storeError: string | null = null;
@@ -81,7 +86,7 @@ export class NodeCapture {
         this.#segments += 1;
         this.#storeError = null;
         this.#writer?.settle(header.end);
-        await this.#releaseBefore(cursor?.seq ?? 0);
+        if (cursor !== null) await this.#release(cursor);
       },
       onFailed: (cause) => this.#fail(cause),
     });
@@ -91,7 +96,7 @@ export class NodeCapture {
       last: () => openTimelineOf(log.state)?.snapshot ?? null,
       nowMs: () => clock.nowMs(),
       ship: (wanted) => this.#shipBase(wanted),
-      release: async (base) => await this.#tail?.releaseBase(base.name),
+      release: async (base) => this.#tail?.releaseBase(base.name),
     });
   }
 
@@ -164,7 +169,7 @@ export class NodeCapture {
     requestRewrite(address, clock, this.#stop.signal).catch((cause: unknown) => {
       this.#desk.refuse(cause);
     });
-    return await stored;
+    return stored;
   }
 
   /** What there is to say now. */
@@ -292,7 +297,7 @@ export class NodeCapture {
   }
 
   #onSample(tail: AofTail, sample: NodeSample, stamp: ReturnType<AofTail['beginSample']>): void {
-    tail.noteAofEnabled(sample.aofEnabled);
+    tail.noteAofEnabled(sample.aofEnabled, sample.runId);
     if (!sample.aofEnabled || sample.loading) return;
     const place = tail.position(
       {
@@ -349,11 +354,10 @@ export class NodeCapture {
     if (rolled !== null) this.#ships.add(rolled, this.#provenTo(rolled.header.end));
   }
 
-  async #releaseBefore(seq: number): Promise<void> {
-    if (seq - 1 <= this.#releasedSeq) return;
-    this.#releasedSeq = seq - 1;
-    this.#writer?.forgetFilesBefore(seq);
-    await this.#tail?.release(seq - 1);
+  /** The files before a durable cursor need no pins any more. */
+  async #release(cursor: TailCursor): Promise<void> {
+    this.#writer?.forgetFilesBefore(cursor.seq);
+    await this.#tail?.releaseBefore(cursor);
   }
 
   async #shipBase(wanted: WantedBase): Promise<SnapshotStored> {

@@ -60,7 +60,8 @@ async function sampleLoop<Stamp>(
   options: SamplerOptions<Stamp>,
 ): Promise<void> {
   const { clock, signal } = options;
-  while (!signal.aborted) {
+  for (;;) {
+    signal.throwIfAborted();
     const stamp = options.begin();
     const askedMs = clock.monotonicMs();
     const sample = await takeSample(client);

@@ -28,7 +28,7 @@ export async function shipBase(
       wanted.secondBefore ??
       (await firstSecond(wanted.offset, Number(summary.aux['ctime']), writerNow, clock, signal)),
   };
-  return await shipSnapshot(job, options, shipper);
+  return shipSnapshot(job, options, shipper);
 }
 
 /** First second that the snapshot at the start of a timeline serves. */

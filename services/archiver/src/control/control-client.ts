@@ -28,7 +28,7 @@ export async function callArchiver(
 }
 
 async function exchange(options: CallOptions, line: string): Promise<string> {
-  return await new Promise<string>((resolve, reject) => {
+  return new Promise<string>((resolve, reject) => {
     const socket = createConnection(options.socketPath);
     let text = '';
     const fail = (error: unknown): void => {

@@ -59,7 +59,7 @@ export class DataKeys {
 
   /** A key for one snapshot. The caller zero-fills it when the snapshot is sealed. */
   async forSnapshot(): Promise<DataKey> {
-    return await this.#generate('snapshot');
+    return this.#generate('snapshot');
   }
 
   /** Zero-fills the key of the epoch. */

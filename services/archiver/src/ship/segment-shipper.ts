@@ -65,7 +65,7 @@ export class SegmentShipper {
       atMs: clock.nowMs(),
     };
     const name = `${segment.header.start.toString().padStart(20, '0')}-${makeId(clock.nowMs(), random).slice(-8)}`;
-    await this.#retrying(async () => void (await spool.write(name, sealed.parts)));
+    await this.#retrying(() => spool.write(name, sealed.parts));
     await spool.note(name, encodeWriterEvent(event).toString('utf8'));
     await this.commit(name, event);
     return event;
@@ -85,9 +85,7 @@ export class SegmentShipper {
       );
       await this.#retrying(() => append(event, body));
     } else {
-      await this.#retrying(
-        async () => void (await store.putIfAbsent(key, spool.read(name), { signal })),
-      );
+      await this.#retrying(() => store.putIfAbsent(key, spool.read(name), { signal }));
       await this.#retrying(() => append(event));
     }
     await spool.remove(name);

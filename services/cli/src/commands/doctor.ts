@@ -27,7 +27,7 @@ export async function diagnose(invocation: Invocation): Promise<void> {
     await attempt('store', () => tryStore(workspace)),
     await attempt('devices', async () => {
       const same = statSync(config.ringDir).dev === statSync(config.storeRoot).dev;
-      return await Promise.resolve(
+      return Promise.resolve(
         same ? 'key ring and store share a device: keep a copy of the ring elsewhere' : 'apart',
       );
     }),

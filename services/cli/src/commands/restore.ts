@@ -101,9 +101,13 @@ function pointOf(flags: RestoreFlags): WantedPoint {
   }
   if (backup !== undefined) return { kind: 'backup', backup };
   if (offset === undefined) {
-    throw new UsageError('TM_USAGE', 'say what to go back to: --at TIME, --offset N or --backup BK', {
-      hint: 'see what there is: tidemark windows ID, tidemark backup list ID',
-    });
+    throw new UsageError(
+      'TM_USAGE',
+      'say what to go back to: --at TIME, --offset N or --backup BK',
+      {
+        hint: 'see what there is: tidemark windows ID, tidemark backup list ID',
+      },
+    );
   }
   if (!/^\d{1,19}$/.test(offset)) {
     throw new UsageError('TM_USAGE', `${JSON.stringify(offset)} is not an offset`);
@@ -161,7 +165,9 @@ function reportText(id: string, report: RestoreReport, configPath: string): stri
             ]
           : []),
         ...(report.state === 'replayed'
-          ? [`not promoted. Promote: ${again} --resume ${report.id}   Call off: ${again} --abort ${report.id}`]
+          ? [
+              `not promoted. Promote: ${again} --resume ${report.id}   Call off: ${again} --abort ${report.id}`,
+            ]
           : []),
       ];
   }

@@ -24,7 +24,7 @@ export async function serve(
       findInstance: async (id) => {
         const now = await loadConfig(invocation.configPath);
         const entry = now.instances.find((known) => known.id === id);
-        return entry === undefined ? null : await instanceTarget(entry, now.path);
+        return entry === undefined ? null : instanceTarget(entry, now.path);
       },
     },
     invocation.signal,

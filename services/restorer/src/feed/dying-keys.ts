@@ -34,9 +34,9 @@ export class DyingKeys {
     readonly reader: ObjectReader;
   }): Promise<void> {
     const { plan, reader } = prepared;
-    for await (const _ of this.tapRdb(snapshotSource(plan, reader, null))) void _;
+    await drain(this.tapRdb(snapshotSource(plan, reader, null)));
     const commands = commandSource(plan, reader, (batch) => this.noteCommands(batch), false);
-    for await (const _ of commands) void _;
+    await drain(commands);
   }
 
   /** Passes an RDB through and notes its keys. */
@@ -67,11 +67,16 @@ export class DyingKeys {
 
   #note(db: number, key: Buffer): void {
     if (this.#kept >= KEPT_MAX || key.length > 1024) return;
-    let keys = this.#byDb.get(db);
-    if (keys === undefined) this.#byDb.set(db, (keys = new Map()));
+    const keys = this.#byDb.get(db) ?? new Map<string, Buffer>();
+    this.#byDb.set(db, keys);
     const name = key.toString('latin1');
     if (keys.has(name)) return;
     keys.set(name, Buffer.from(key));
     this.#kept += 1;
   }
+}
+
+async function drain(source: ByteSource): Promise<void> {
+  const iterator = source[Symbol.asyncIterator]();
+  while ((await iterator.next()).done !== true);
 }

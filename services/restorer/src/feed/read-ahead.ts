@@ -27,11 +27,12 @@ export async function* readAhead(
   let ended = false;
   const fill = (): void => {
     while (!ended && queue.length < limits.items && (ahead < limits.bytes || queue.length === 0)) {
-      const { value, done } = iterator.next();
-      if (done === true) {
+      const next = iterator.next();
+      if (next.done === true) {
         ended = true;
         return;
       }
+      const { value } = next;
       ahead += value.bytes;
       const whole = value.bytes <= limits.bytes;
       const source = whole ? readWhole(value.read()) : value.read();

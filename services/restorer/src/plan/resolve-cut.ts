@@ -141,11 +141,11 @@ async function readMarks(
       }),
     );
   const footer = await readSegmentFooter(read, plainSizeOf(size, header));
-  return await footer.marks();
+  return footer.marks();
 }
 
 async function collect(source: AsyncIterable<Uint8Array>): Promise<Buffer> {
-  return await collectBytes(
+  return collectBytes(
     source,
     RANGE_BYTES_MAX,
     (bytes) => new TidemarkError('TM_LIMIT', 'a range is too long', { context: { bytes } }),

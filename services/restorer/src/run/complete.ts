@@ -21,15 +21,21 @@ import { planWarnings, reportCut, reportSecond, type RestoreReport } from './res
 /** Names of vanishing keys that a report holds at most. */
 const SAMPLE_MAX = 20;
 
+/** Where a restore goes, and the clock that measures it. */
+export interface RestorePlace {
+  readonly target: OpenTarget;
+  readonly timer: PhaseTimer;
+}
+
 /** Waits for the replay to end, then counts, promotes and persists the target. */
 export async function complete(
   record: RestoreRecord,
   prepared: PreparedPlan,
   replay: Replay,
-  target: OpenTarget,
-  timer: PhaseTimer,
+  place: RestorePlace,
   environment: RestoreEnvironment,
 ): Promise<RestoreReport> {
+  const { target, timer } = place;
   const { client } = target;
   const { feed, dying, commands } = replay;
   const { fed, databases } = await finishTarget(client, {
@@ -51,7 +57,7 @@ export async function complete(
   await new RestoreRecords(environment.stateDir).write(replayed);
   const promotion = record.promote ? await promote(replayed, target, environment) : null;
   timer.end('promote');
-  return reportOf(replayed, prepared.plan, counted, promotion, target, timer);
+  return reportOf(replayed, prepared.plan, counted, promotion, place);
 }
 
 /** Promotes a target that an earlier call left replayed. */
@@ -79,7 +85,7 @@ export async function promoteReplayed(
   timer.end('promote');
   const commands = plan.reads.reduce((sum, { header }) => sum + header.commands, 0);
   const counted = { commands, bytes: plan.feedBytes, vanishingSample, databases };
-  return reportOf(record, plan, counted, promotion, target, timer);
+  return reportOf(record, plan, counted, promotion, { target, timer });
 }
 
 async function promote(
@@ -106,8 +112,7 @@ function reportOf(
     readonly databases: readonly DatabaseCount[];
   },
   promotion: Promotion | null,
-  target: OpenTarget,
-  timer: PhaseTimer,
+  { target, timer }: RestorePlace,
 ): RestoreReport {
   const { databases, commands, bytes, vanishingSample } = counted;
   return {

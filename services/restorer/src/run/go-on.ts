@@ -51,7 +51,8 @@ export async function resumeRestore(
         bytesTotal: prepared.plan.feedBytes,
       }),
   });
-  return await complete({ ...record, promote: true }, prepared, replay, target, timer, environment);
+  const going = { ...record, promote: true };
+  return await complete(going, prepared, replay, { target, timer }, environment);
 }
 
 /** Calls an interrupted or not yet promoted restore off. */

@@ -75,7 +75,7 @@ export async function verifyPlan(
 ): Promise<number> {
   const { plan, reader, keys } = prepared;
   const { store, signal, onProgress } = environment;
-  return await verifyObjects(objectsOf(plan), depth, {
+  return verifyObjects(objectsOf(plan), depth, {
     store,
     reader,
     keyOf: keys.of,

@@ -10,7 +10,7 @@ import {
 } from '../target/index.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { giveUp } from './call-off.ts';
-import { complete } from './complete.ts';
+import { complete, type RestorePlace } from './complete.ts';
 import type { RestoreEnvironment, RestoreRequest } from './environment.ts';
 import { openTarget, type OpenTarget } from './open-target.ts';
 import { PhaseTimer } from './phase-timer.ts';
@@ -47,13 +47,13 @@ export async function restore(
   let facts: TargetFacts;
   try {
     facts = await preflightTarget(target.client, needsOf(plan, request.allowFlush));
-    record = await makeRecord(id, request, prepared, target, facts, environment);
+    record = await makeRecord(id, request, plan, { target, facts }, environment);
   } catch (cause) {
     await target.server?.kill();
     throw cause;
   }
   timer.end('preflight');
-  return await replayInto(record, request, prepared, target, timer, environment);
+  return await replayInto(record, request, prepared, { target, timer }, environment);
 }
 
 /** Plans and verifies a restore without touching anything. */
@@ -95,10 +95,10 @@ async function replayInto(
   record: RestoreRecord,
   request: RestoreRequest,
   prepared: PreparedPlan,
-  target: OpenTarget,
-  timer: PhaseTimer,
+  place: RestorePlace,
   environment: RestoreEnvironment,
 ): Promise<RestoreReport> {
+  const { target, timer } = place;
   const { plan } = prepared;
   const { clock, signal, onProgress, stateDir } = environment;
   const records = new RestoreRecords(stateDir);
@@ -126,7 +126,7 @@ async function replayInto(
       allowFlush: request.allowFlush,
     });
     timer.end('attach');
-    return await complete(known, prepared, replay, target, timer, environment);
+    return await complete(known, prepared, replay, place, environment);
   } catch (cause) {
     await replay[Symbol.asyncDispose]();
     await giveUp(known, target, environment);
@@ -139,9 +139,8 @@ async function replayInto(
 async function makeRecord(
   id: string,
   request: RestoreRequest,
-  { plan }: PreparedPlan,
-  target: OpenTarget,
-  facts: TargetFacts,
+  plan: RestorePlan,
+  { target, facts }: { readonly target: OpenTarget; readonly facts: TargetFacts },
   environment: RestoreEnvironment,
 ): Promise<RestoreRecord> {
   const { clock, random } = environment;

@@ -90,7 +90,9 @@ class RepoRun {
     this.#instances += 1;
     const logKey = await keys.logKey(iid);
     const source = { store, iid, logKey, signal };
-    await this.#guard(iid, async () => void (await readInstanceRecord(source)));
+    await this.#guard(iid, async () => {
+      await readInstanceRecord(source);
+    });
     const writers: WriterLogId[] = [];
     await this.#guard(iid, async () => {
       for await (const batch of readInstanceLog(source, { endCheck: 'list' })) {
