@@ -4,6 +4,7 @@ import {
   encodeCheckpoint,
   evolve,
   type WriterEvent,
+  type WriterLogId,
   type WriterState,
 } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
@@ -42,7 +43,8 @@ const state = events.reduce<WriterState>(
   EMPTY_WRITER_STATE,
 );
 const bytes = encodeCheckpoint(LOG, state, LOG_KEY);
-const expected = { log: LOG, seq: 4, logKey: LOG_KEY, keyProven: true };
+const log: WriterLogId = LOG;
+const expected = { log, seq: 4, logKey: LOG_KEY, keyProven: true };
 
 function refusal(data: Uint8Array, over: Partial<typeof expected> = {}): TidemarkError {
   try {

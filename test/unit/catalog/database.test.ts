@@ -2,8 +2,8 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openCatalog, type WriterLog } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
-import Database from 'better-sqlite3';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { openDatabase } from '../../../libs/catalog/src/projection/database.ts';
 import { dumpCatalog, openTestInstance, syncTest } from '../../support/catalog-harness.ts';
 import { heartbeat, LOG, opened, snapshot, START_MS, stored } from '../../support/log-events.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
@@ -41,8 +41,11 @@ describe('the catalog file', () => {
 
   it('waits for the disk, keeps foreign keys and trusts no schema', async () => {
     await synced();
-    const db = new Database(path);
+    const db = openDatabase(path);
     expect(db.pragma('journal_mode', { simple: true })).toBe('wal');
+    expect(db.pragma('synchronous', { simple: true })).toBe(2);
+    expect(db.pragma('foreign_keys', { simple: true })).toBe(1);
+    expect(db.pragma('trusted_schema', { simple: true })).toBe(0);
     expect(db.pragma('user_version', { simple: true })).toBe(1);
     db.close();
   });
@@ -74,7 +77,7 @@ describe('the catalog file', () => {
 
   it('with a damaged fold in a row is built anew by the next sync', async () => {
     const before = await synced();
-    const db = new Database(path);
+    const db = openDatabase(path);
     db.exec(`UPDATE writers SET state = replace(state, '"seq":', '"sek":')`);
     db.close();
     expect(await synced()).toEqual(before);
@@ -87,7 +90,7 @@ describe('the catalog file', () => {
 
   it('of another version is emptied and built anew', async () => {
     const before = await synced();
-    const db = new Database(path);
+    const db = openDatabase(path);
     db.pragma('user_version = 99');
     db.exec('ALTER TABLE instances ADD COLUMN novelty TEXT');
     db.close();
@@ -95,8 +98,9 @@ describe('the catalog file', () => {
   });
 
   it('is left alone when it is another program’s database', () => {
-    const db = new Database(path);
+    const db = openDatabase(path);
     db.exec('CREATE TABLE invoices (total INTEGER)');
+    db.pragma('application_id = 7');
     db.close();
     let caught: unknown;
     try {
@@ -106,9 +110,8 @@ describe('the catalog file', () => {
     }
     expect(caught).toBeInstanceOf(TidemarkError);
     expect(caught).toMatchObject({ code: 'TM_CATALOG_DB', context: { path } });
-    const again = new Database(path);
-    expect(again.prepare('SELECT count(*) AS n FROM invoices').get()).toEqual({ n: 0 });
-    again.close();
+    expect(readFileSync(path).includes('invoices')).toBe(true);
+    expect(existsSync(`${path}.damaged`)).toBe(false);
   });
 
   it('in a folder that is not there is refused', () => {

@@ -1,4 +1,4 @@
-import { writerCheckpointKey, writerLogKey } from '@tidemark/archive';
+import { writerLogKey } from '@tidemark/archive';
 import { encodeLogEntry, EMPTY_WRITER_STATE, type WriterLog } from '@tidemark/catalog';
 import type { ObjectStore } from '@tidemark/store';
 import { describe, expect, it } from 'vitest';
@@ -339,68 +339,5 @@ describe('WriterLog.claim()', () => {
     await log.claim(claim);
     expect(log.generation).toBe(2);
     expect(await log.append(beat(1))).toBe(2);
-  });
-});
-
-describe('checkpoints', () => {
-  const checkpointKey = (seq: number): string => writerCheckpointKey(iid, shard, writer, seq);
-
-  async function writeEntries(log: WriterLog, count: number): Promise<void> {
-    for (let i = 0; i < count; i++) await log.append(beat(i));
-  }
-
-  it('stand at every 1,024th entry and spare the reading of what lies before', async () => {
-    const store = new MemoryStore();
-    const log = await openOwned(store);
-    await writeEntries(log, 2050);
-    expect(store.keys().filter((key) => key.includes('/checkpoint/'))).toEqual([
-      checkpointKey(1024),
-      checkpointKey(2048),
-    ]);
-    const reader = store.through();
-    const again = await openTestLog(reader);
-    expect(again.state).toEqual(log.state);
-    const gets = reader.calls.filter(({ op }) => op === 'get');
-    expect(gets.some(({ key }) => key === keyOf(2048))).toBe(false);
-    expect(gets.length).toBeLessThanOrEqual(8);
-    expect(reader.calls.filter(({ op }) => op === 'list')).toHaveLength(1);
-  });
-
-  it('that are damaged are passed over and named', async () => {
-    const store = new MemoryStore();
-    const log = await openOwned(store);
-    await writeEntries(log, 2050);
-    const bytes = Buffer.from(store.objects.get(checkpointKey(2048)) ?? []);
-    bytes[80] = (bytes[80] ?? 0) ^ 1;
-    store.tamper(checkpointKey(2048), bytes);
-    const again = await openTestLog(store);
-    expect(again.state).toEqual(log.state);
-    expect(again.damagedCheckpoints).toEqual([checkpointKey(2048)]);
-  });
-
-  it('that cannot be put do not fail an append; the next one tries again', async () => {
-    const store = new MemoryStore();
-    let down = true;
-    const handle = store.through(({ op, key }) =>
-      op === 'put' && key.includes('/checkpoint/') && down ? failsBefore(key) : undefined,
-    );
-    const log = await openOwned(handle);
-    await writeEntries(log, 1026);
-    expect(store.objects.has(checkpointKey(1024))).toBe(false);
-    down = false;
-    await writeEntries(log, 1);
-    expect(store.objects.has(checkpointKey(1024))).toBe(true);
-    const again = await openTestLog(store);
-    expect(again.state).toEqual(log.state);
-  });
-
-  it('that a killed owner did not write are written by the next', async () => {
-    const store = new MemoryStore();
-    const log = await openOwned(store);
-    await writeEntries(log, 1030);
-    const whole = store.objects.get(checkpointKey(1024));
-    store.tamper(checkpointKey(1024), null);
-    await openOwned(store);
-    expect(store.objects.get(checkpointKey(1024))).toEqual(whole);
   });
 });
