@@ -17,7 +17,7 @@ export async function openTestLog(
 ): Promise<WriterLog> {
   const { clock = standingClock(START_MS), retry, seed = 'log' } = options;
   const random = seededRandom(seed);
-  return await openWriterLog({
+  return openWriterLog({
     ...LOG,
     store,
     logKey: LOG_KEY,
