@@ -63,6 +63,7 @@ export const anyWriterEvent: fc.Arbitrary<WriterEvent> = fc.oneof(
       start: offset,
       end: offset,
       db: fc.nat({ max: 15 }),
+      maxDb: fc.nat({ max: 15 }),
       inMulti: fc.boolean(),
       partialBytes: count,
       commands: count,

@@ -94,6 +94,7 @@ export const stored = (
     start,
     end,
     db: 0,
+    maxDb: 0,
     inMulti: false,
     partialBytes: 0,
     commands: 3,

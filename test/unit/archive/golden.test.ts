@@ -31,6 +31,7 @@ describe('golden objects of format version 1 stay readable', () => {
       start,
       end: GOLDEN_START + BigInt(GOLDEN_TO),
       db: 3,
+      maxDb: 300,
       inMulti: false,
       partialBytes: 10,
       commands: 11,

@@ -30,6 +30,7 @@ describe('SegmentBuilder', () => {
       start: 0n,
       end: BigInt(raw.length),
       db: 0,
+      maxDb: 2,
       inMulti: false,
       partialBytes: 0,
       commands: 3,

@@ -10,6 +10,8 @@ export interface SegmentHeader {
   readonly end: bigint;
   /** Database selected at `start`. */
   readonly db: number;
+  /** Highest database that a command of it reads, writes or selects; at least `db`. */
+  readonly maxDb: number;
   /** Whether `start` lies between MULTI and EXEC. */
   readonly inMulti: boolean;
   /** Bytes of the command that `start` lies in which stand before `start`; 0 = none. */
@@ -39,6 +41,7 @@ export function encodeHead(header: SegmentHeader): Buffer {
   writer.u64(header.start);
   writer.u64(header.end);
   writer.signed(header.db);
+  writer.signed(header.maxDb);
   writer.u8(header.inMulti ? 1 : 0);
   writer.varint(header.partialBytes);
   writer.varint(header.commands);
@@ -59,6 +62,7 @@ export function decodeHead(bytes: Buffer): SegmentHeader {
     reader.fail(`the end ${end.toString()} does not fit the start ${start.toString()}`);
   }
   const db = reader.signed();
+  const maxDb = reader.signed();
   const inMulti = reader.count(1, 'inMulti') === 1;
   const partialBytes = reader.varint();
   const commands = reader.varint();
@@ -72,6 +76,7 @@ export function decodeHead(bytes: Buffer): SegmentHeader {
     start,
     end,
     db,
+    maxDb,
     inMulti,
     partialBytes,
     commands,

@@ -1,4 +1,4 @@
-import { KEY_EFFECT, SPEC_EXEC, visitKeys, type CommandBatch } from '@tidemark/aof';
+import { KEY_EFFECT, SPEC_EXEC, swappedDatabases, visitKeys, type CommandBatch } from '@tidemark/aof';
 import { TidemarkError, UsageError } from '@tidemark/core';
 import { type Mark } from '../marks/mark.ts';
 import { FRAME_RAW_MAX, packerOf, type FramePacker } from '../frames/zstd.ts';
@@ -64,6 +64,7 @@ export class SegmentBuilder {
   #rawBytes = 0;
   #commands = 0;
   #db: number;
+  #maxDb: number;
   #inMulti: boolean;
   #commandEnd: number;
   #data: Buffer = Buffer.alloc(0);
@@ -79,6 +80,7 @@ export class SegmentBuilder {
     this.#packer = packerOf(options.level);
     this.#keys = new KeyCollector(options.timeline, options.start);
     this.#db = options.db;
+    this.#maxDb = options.db;
     this.#inMulti = options.inMulti;
     this.#commandEnd = -options.partialBytes;
   }
@@ -126,6 +128,8 @@ export class SegmentBuilder {
       if (effect > KEY_EFFECT.single) this.#flow.add(batch, row, start, effect);
       this.#stats.add(batch, row);
       this.#db = batch.db[row] as number;
+      if (this.#db > this.#maxDb) this.#maxDb = this.#db;
+      if (effect === KEY_EFFECT.swapDb) this.#noteSwap(batch, row);
       this.#inMulti = batch.inMulti[row] === 1 && batch.spec[row] !== SPEC_EXEC;
       this.#commandEnd = end;
     }
@@ -171,6 +175,7 @@ export class SegmentBuilder {
         start,
         end,
         db,
+        maxDb: this.#maxDb,
         inMulti,
         partialBytes,
         commands: this.#commands,
@@ -188,8 +193,14 @@ export class SegmentBuilder {
   }
 
   readonly #visitKey = (db: number, start: number, end: number): void => {
+    if (db > this.#maxDb) this.#maxDb = db;
     this.#keys.add(db, this.#data, start, end, this.#commandFrames);
   };
+
+  #noteSwap(batch: CommandBatch, row: number): void {
+    const { first, second } = swappedDatabases(batch, row) ?? { first: 0, second: 0 };
+    this.#maxDb = Math.max(this.#maxDb, first, second);
+  }
 
   /** Notes the state at every frame that begins within the command at `start`, before `end`. */
   #noteFrames(start: number, end: number): void {

@@ -69,6 +69,7 @@ export function segmentOf(row: Row): CatalogSegment {
     start: big(row, 'start_offset'),
     end: big(row, 'end_offset'),
     db: num(row, 'db'),
+    maxDb: num(row, 'max_db'),
     inMulti: num(row, 'in_multi') === 1,
     partialBytes: num(row, 'partial_bytes'),
     commands: num(row, 'commands'),

@@ -59,6 +59,7 @@ CREATE TABLE segments (
   seq INTEGER NOT NULL,
   max_second INTEGER,
   db INTEGER NOT NULL,
+  max_db INTEGER NOT NULL,
   in_multi INTEGER NOT NULL,
   partial_bytes INTEGER NOT NULL,
   commands INTEGER NOT NULL,

@@ -171,11 +171,11 @@ export class WriterTable {
     const maxSecond = highest(before?.max_second ?? null, segment.lastSecond);
     this.#db
       .prepare(
-        `INSERT INTO segments (timeline_id, start_offset, end_offset, seq, max_second, db, in_multi,
+        `INSERT INTO segments (timeline_id, start_offset, end_offset, seq, max_second, db, max_db, in_multi,
            partial_bytes, commands, raw_bytes, first_second, last_second, frames, index_kind,
            object_key, object_size, object_digest, object_dek, object_kind, body_offset, proven_to,
            at_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       )
       .run(
         timelineId,
@@ -184,6 +184,7 @@ export class WriterTable {
         entry.seq,
         maxSecond,
         segment.db,
+        segment.maxDb,
         segment.inMulti ? 1 : 0,
         segment.partialBytes,
         segment.commands,

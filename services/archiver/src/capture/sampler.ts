@@ -33,8 +33,9 @@ export interface SamplerOptions<Stamp> {
  */
 export async function runSampler<Stamp>(options: SamplerOptions<Stamp>): Promise<void> {
   const { clock, signal } = options;
+  const stopped = (): boolean => signal.aborted;
   let failures = 0;
-  while (!signal.aborted) {
+  while (!stopped()) {
     try {
       await using client = await connectNode(options.address, {
         timeoutMs: 5_000,
@@ -45,7 +46,7 @@ export async function runSampler<Stamp>(options: SamplerOptions<Stamp>): Promise
       failures = 0;
       await sampleLoop(client, options);
     } catch (error) {
-      if (signal.aborted) return;
+      if (stopped()) return;
       if (!(error instanceof TidemarkError)) throw error;
       if (failures === 0) options.onLink(error);
       failures += 1;

@@ -6,8 +6,9 @@ import { commandSource } from './command-source.ts';
 import { snapshotSource } from './snapshot-source.ts';
 import { isEntry, RdbScanner, ROW, type RdbBatch } from '@tidemark/rdb';
 
-/** Candidates that are kept; the exact count comes from the target. */
+/** Candidates that are kept of each database; the exact count comes from the target. */
 const KEPT_MAX = 2_000;
+const KEY_BYTES_MAX = 1_024;
 
 /**
  * Notes keys that were given an expiry which has passed by now, so that the report can name some of
@@ -16,7 +17,6 @@ const KEPT_MAX = 2_000;
 export class DyingKeys {
   readonly #nowMs: number;
   readonly #byDb = new Map<number, Map<string, Buffer>>();
-  #kept = 0;
 
   /** @param nowMs - Unix milliseconds; what expires later is not noted. */
   constructor(nowMs: number) {
@@ -65,14 +65,17 @@ export class DyingKeys {
     }
   }
 
+  /** The latest ones are kept: those that expired long ago were deleted by the log itself. */
   #note(db: number, key: Buffer): void {
-    if (this.#kept >= KEPT_MAX || key.length > 1024) return;
+    if (key.length > KEY_BYTES_MAX) return;
     const keys = this.#byDb.get(db) ?? new Map<string, Buffer>();
     this.#byDb.set(db, keys);
     const name = key.toString('latin1');
-    if (keys.has(name)) return;
+    keys.delete(name);
     keys.set(name, Buffer.from(key));
-    this.#kept += 1;
+    if (keys.size <= KEPT_MAX) return;
+    const [oldest] = keys.keys();
+    if (oldest !== undefined) keys.delete(oldest);
   }
 }
 

@@ -47,7 +47,7 @@ export async function makePlan(
     to,
   }));
   const { shard, writer } = snapshot.object;
-  const mostDb = Math.max(snapshot.summary.maxDb, ...reads.map(({ segment }) => segment.header.db));
+  const mostDb = Math.max(snapshot.summary.maxDb, ...reads.map(({ segment }) => segment.header.maxDb));
   return {
     instance,
     shard,

@@ -71,6 +71,7 @@ const segmentHeader = fields<SegmentHeader>({
   start: offset,
   end: offset,
   db,
+  maxDb: db,
   inMulti: flag,
   partialBytes: whole(),
   commands: whole(),
