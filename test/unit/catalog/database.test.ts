@@ -4,6 +4,7 @@ import { openCatalog, type WriterLog } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openDatabase } from '../../../libs/catalog/src/projection/database.ts';
+import { SCHEMA_VERSION } from '../../../libs/catalog/src/projection/schema.ts';
 import { dumpCatalog, openTestInstance, syncTest } from '../../support/catalog-harness.ts';
 import { heartbeat, LOG, opened, snapshot, START_MS, stored } from '../../support/log-events.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
@@ -46,7 +47,7 @@ describe('the catalog file', () => {
     expect(db.pragma('synchronous', { simple: true })).toBe(2);
     expect(db.pragma('foreign_keys', { simple: true })).toBe(1);
     expect(db.pragma('trusted_schema', { simple: true })).toBe(0);
-    expect(db.pragma('user_version', { simple: true })).toBe(1);
+    expect(db.pragma('user_version', { simple: true })).toBe(SCHEMA_VERSION);
     db.close();
   });
 
