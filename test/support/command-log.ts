@@ -2,7 +2,7 @@ import { COMMANDS, CommandDecoder, type CommandDecoderOptions } from '@tidemark/
 
 /** One command as RESP. */
 export function command(...args: readonly (string | number | Buffer)[]): Buffer {
-  const parts = [Buffer.from(`*${args.length}\r\n`)];
+  const parts: Buffer[] = [Buffer.from(`*${args.length}\r\n`)];
   for (const arg of args) {
     const bytes = Buffer.isBuffer(arg) ? arg : Buffer.from(String(arg), 'latin1');
     parts.push(Buffer.from(`$${bytes.length}\r\n`), bytes, Buffer.from('\r\n'));

@@ -1,4 +1,10 @@
-import { KEY_EFFECT, SPEC_EXEC, swappedDatabases, visitKeys, type CommandBatch } from '@tidemark/aof';
+import {
+  KEY_EFFECT,
+  SPEC_EXEC,
+  swappedDatabases,
+  visitKeys,
+  type CommandBatch,
+} from '@tidemark/aof';
 import { TidemarkError, UsageError } from '@tidemark/core';
 import { type Mark } from '../marks/mark.ts';
 import { FRAME_RAW_MAX, packerOf, type FramePacker } from '../frames/zstd.ts';

@@ -5,9 +5,8 @@ import {
   type TailCursor,
   type TailItem,
 } from '@tidemark/aof';
-import type { NodeSample } from '@tidemark/client';
 import type { HoleReason } from '@tidemark/archive';
-import type { SnapshotStored, WriterEvent, WriterState } from '@tidemark/catalog';
+import type { SnapshotStored } from '@tidemark/catalog';
 import { makeId, TidemarkError } from '@tidemark/core';
 import { DataKeys } from '../ship/data-keys.ts';
 import { SegmentShipper, type ShipperOptions } from '../ship/segment-shipper.ts';
@@ -16,6 +15,7 @@ import { BaseDesk, type WantedBase } from './base-desk.ts';
 import type { CaptureOptions } from './capture-options.ts';
 import type { CaptureStatus } from './capture-status.ts';
 import { EventLine } from './event-line.ts';
+import { followsLog } from './follows-log.ts';
 import {
   freshWriter,
   nodeOf,
@@ -24,7 +24,7 @@ import {
   resumeWriter,
 } from './open-timeline.ts';
 import { requestRewrite } from './request-rewrite.ts';
-import { runSampler } from './sampler.ts';
+import { SampleDesk } from './sample-desk.ts';
 import { shipBase } from './ship-base.ts';
 import type { TimelineWriter } from './timeline-writer.ts';
 
@@ -53,14 +53,12 @@ export class NodeCapture {
   readonly #ships: ShipLine;
   readonly #events: EventLine;
   readonly #desk: BaseDesk;
+  readonly #samples: SampleDesk;
   #tail: AofTail | null = null;
   #writer: TimelineWriter | null = null;
   #failure: Error | null = null;
   #state: CaptureStatus['state'] = 'starting';
-  #linkError: string | null = null;
   #storeError: string | null = null;
-  #sampledMs = 0;
-  #sampled: { readonly seq: number; readonly position: number } | null = null;
   #segments = 0;
   #snapshots = 0;
 
@@ -89,6 +87,10 @@ export class NodeCapture {
         if (cursor !== null) await this.#release(cursor);
       },
       onFailed: (cause) => this.#fail(cause),
+    });
+    this.#samples = new SampleDesk({
+      ...options,
+      onPlaced: (place) => this.#writer?.addSample(place),
     });
     this.#desk = new BaseDesk({
       startOf: (seq) => this.#writer?.fileStart(seq) ?? null,
@@ -120,7 +122,7 @@ export class NodeCapture {
         pinBytesMax: limits.pinBytesMax,
         pinAgeMaxMs: limits.pinAgeMaxMs,
       });
-      const background = [this.#sample(this.#tail, reading), this.#tick(reading)];
+      const background = [this.#sampling(this.#tail, reading), this.#tick(reading)];
       try {
         for (;;) await this.#take(await this.#tail.next());
       } catch (error) {
@@ -144,7 +146,10 @@ export class NodeCapture {
     const { log, clock } = this.#options;
     const asked = clock.nowMs();
     const deadline = clock.monotonicMs() + ROLL_WAIT_MS;
-    while (!(this.#sampledMs > asked && this.#passedSample()) && clock.monotonicMs() < deadline) {
+    while (
+      !this.#samples.passedSince(asked, this.#writer?.place) &&
+      clock.monotonicMs() < deadline
+    ) {
       await clock.sleep(20, this.#stop.signal);
     }
     this.#rollNow();
@@ -187,9 +192,11 @@ export class NodeCapture {
       timeline: timeline?.timeline ?? null,
       durableOffset: (timeline?.end ?? 0n).toString(),
       provenTo,
-      lagBytes: this.#sampled === null ? null : Math.max(0, unshipped) + this.#unreadBytes(),
+      lagBytes: this.#samples.placed
+        ? Math.max(0, unshipped) + this.#samples.unreadBytes(this.#writer?.place)
+        : null,
       lagSeconds: provenTo === null ? null : Math.max(0, nowSecond - provenTo - 1),
-      linkError: this.#linkError,
+      linkError: this.#samples.linkError,
       storeError: this.#storeError,
       segments: this.#segments,
       snapshots: this.#snapshots,
@@ -281,39 +288,8 @@ export class NodeCapture {
     logger.warn('hole', { timeline: open.timeline, reason, detail });
   }
 
-  async #sample(tail: AofTail, signal: AbortSignal): Promise<void> {
-    const { address, clock, logger } = this.#options;
-    await runSampler({
-      address,
-      clock,
-      signal,
-      begin: () => tail.beginSample(),
-      onSample: (sample, stamp) => this.#onSample(tail, sample, stamp),
-      onLink: (error) => {
-        this.#linkError = error?.message ?? null;
-        if (error !== null) logger.warn('link', { code: error.code, error: error.message });
-      },
-    }).catch((cause: unknown) => this.#fail(cause));
-  }
-
-  #onSample(tail: AofTail, sample: NodeSample, stamp: ReturnType<AofTail['beginSample']>): void {
-    tail.noteAofEnabled(sample.aofEnabled, sample.runId);
-    if (!sample.aofEnabled || sample.loading) return;
-    const place = tail.position(
-      {
-        aofCurrentSize: sample.aofCurrentSize,
-        aofBaseSize: sample.aofBaseSize,
-        aofBufferLength: sample.aofBufferLength,
-        rewriteInProgress: sample.aofRewriteInProgress,
-        rewrites: sample.aofRewrites,
-        runId: sample.runId,
-      },
-      stamp,
-    );
-    if (place === null) return;
-    this.#sampledMs = this.#options.clock.nowMs();
-    this.#sampled = place;
-    this.#writer?.addSample({ ...place, timeUs: sample.timeUs });
+  async #sampling(tail: AofTail, signal: AbortSignal): Promise<void> {
+    await this.#samples.run(tail, signal).catch((cause: unknown) => this.#fail(cause));
   }
 
   async #tick(signal: AbortSignal): Promise<void> {
@@ -398,20 +374,6 @@ export class NodeCapture {
     return { bytesMax: 2 * BEHIND_BYTES_MAX };
   }
 
-  #unreadBytes(): number {
-    const place = this.#writer?.place;
-    if (this.#sampled === null || place === undefined) return 0;
-    if (place.seq !== this.#sampled.seq) return 0;
-    return Math.max(0, this.#sampled.position - place.position);
-  }
-
-  #passedSample(): boolean {
-    const place = this.#writer?.place;
-    if (this.#sampled === null || place === undefined) return false;
-    const { seq, position } = this.#sampled;
-    return place.seq > seq || (place.seq === seq && place.position >= position);
-  }
-
   #fail(cause: unknown): void {
     this.#failure ??= cause instanceof Error ? cause : new Error(String(cause));
     this.#stop.abort();
@@ -420,17 +382,4 @@ export class NodeCapture {
   #rethrow(): void {
     if (this.#failure !== null) throw this.#failure;
   }
-}
-
-/** Whether an event found in the spool goes on exactly where the log ends. */
-function followsLog(event: WriterEvent, state: WriterState): boolean {
-  const open = openTimelineOf(state);
-  if (open === null) return false;
-  if (event.type === 'SegmentStored') {
-    return event.segment.timeline === open.timeline && event.segment.start === open.end;
-  }
-  const newest = open.snapshot?.offset ?? -1n;
-  return (
-    event.type === 'SnapshotStored' && event.timeline === open.timeline && event.offset > newest
-  );
 }

@@ -47,7 +47,10 @@ export async function makePlan(
     to,
   }));
   const { shard, writer } = snapshot.object;
-  const mostDb = Math.max(snapshot.summary.maxDb, ...reads.map(({ segment }) => segment.header.maxDb));
+  const mostDb = Math.max(
+    snapshot.summary.maxDb,
+    ...reads.map(({ segment }) => segment.header.maxDb),
+  );
   return {
     instance,
     shard,

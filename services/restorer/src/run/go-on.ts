@@ -1,7 +1,7 @@
 import { connectNode, parseNodeUrl } from '@tidemark/client';
 import { UsageError } from '@tidemark/core';
 import type { RestorePlan } from '../plan/restore-plan.ts';
-import { readRole } from '../target/role.ts';
+import { readRole } from '../target/index.ts';
 import { callOff } from './call-off.ts';
 import { complete, promoteReplayed } from './complete.ts';
 import type { RestoreEnvironment } from './environment.ts';

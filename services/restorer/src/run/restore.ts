@@ -4,6 +4,7 @@ import {
   attachTarget,
   canLoadRdb,
   makeTargetRecord,
+  parseTargetRecord,
   preflightTarget,
   type TargetFacts,
   type TargetNeeds,
@@ -117,7 +118,7 @@ async function replayInto(
   const known = { ...record, feed: { ...record.feed, port: replay.feed.port } };
   try {
     await records.write(known);
-    const settings = known.settings as Awaited<ReturnType<typeof makeTargetRecord>>;
+    const settings = parseTargetRecord(known.settings);
     await applySettings(target.client, settings);
     await attachTarget(target.client, {
       record: settings,

@@ -1,23 +1,11 @@
-export { abandonTarget, type Abandoned, type AbandonOptions } from './abandon.ts';
-export { attachTarget, type AttachOptions } from './attach.ts';
+export { abandonTarget } from './abandon.ts';
+export { attachTarget } from './attach.ts';
 export { countKeys, findVanishing, type DatabaseCount } from './count-keys.ts';
-export {
-  checkReplay,
-  finishTarget,
-  promoteTarget,
-  type FinishOptions,
-  type Promotion,
-  type TargetOutcome,
-} from './finish.ts';
-export { persistTarget, type Persisted, type PersistOptions } from './persist.ts';
+export { checkReplay, finishTarget, promoteTarget, type Promotion } from './finish.ts';
 export { preflightTarget } from './preflight.ts';
-export { canLoadRdb, newestRdbVersion, type LoaderFacts } from './rdb-support.ts';
-export { findRefusals, type TargetNeeds } from './refusals.ts';
-export { applySettings, restoreSettings } from './settings.ts';
-export { readTargetFacts, type TargetFacts } from './target-facts.ts';
-export {
-  makeTargetRecord,
-  parseTargetRecord,
-  type ChangedSetting,
-  type TargetRecord,
-} from './target-record.ts';
+export { canLoadRdb } from './rdb-support.ts';
+export type { TargetNeeds } from './refusals.ts';
+export { readRole } from './role.ts';
+export { applySettings } from './settings.ts';
+export type { TargetFacts } from './target-facts.ts';
+export { makeTargetRecord, parseTargetRecord, type TargetRecord } from './target-record.ts';

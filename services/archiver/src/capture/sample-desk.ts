@@ -1,0 +1,90 @@
+import type { AofTail } from '@tidemark/aof';
+import type { NodeAddress, NodeSample } from '@tidemark/client';
+import type { Clock } from '@tidemark/core';
+import type { Logger } from '../logger.ts';
+import { runSampler } from './sampler.ts';
+import type { SamplePlace } from './timeline-writer.ts';
+
+/** What a sample desk works with. */
+export interface SampleDeskOptions {
+  readonly address: NodeAddress;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly onPlaced: (place: SamplePlace) => void;
+}
+
+/** Where the tail stands. */
+interface Place {
+  readonly seq: number;
+  readonly position: number;
+}
+
+/** Takes samples of a node, places them in its files, and remembers the latest one. */
+export class SampleDesk {
+  readonly #options: SampleDeskOptions;
+  #latest: (Place & { readonly atMs: number }) | null = null;
+  #linkError: string | null = null;
+
+  constructor(options: SampleDeskOptions) {
+    this.#options = options;
+  }
+
+  /** Why no samples come; null while they do. */
+  get linkError(): string | null {
+    return this.#linkError;
+  }
+  /** Whether any sample was placed yet. */
+  get placed(): boolean {
+    return this.#latest !== null;
+  }
+
+  /** Takes samples until the signal is aborted. */
+  async run(tail: AofTail, signal: AbortSignal): Promise<void> {
+    const { address, clock, logger } = this.#options;
+    await runSampler({
+      address,
+      clock,
+      signal,
+      begin: () => tail.beginSample(),
+      onSample: (sample, stamp) => this.#place(tail, sample, stamp),
+      onLink: (error) => {
+        this.#linkError = error?.message ?? null;
+        if (error !== null) logger.warn('link', { code: error.code, error: error.message });
+      },
+    });
+  }
+
+  /** Bytes the server had written at the latest sample beyond the tail's place. */
+  unreadBytes(tail: Place | undefined): number {
+    if (this.#latest === null || tail?.seq !== this.#latest.seq) return 0;
+    return Math.max(0, this.#latest.position - tail.position);
+  }
+
+  /** Whether the tail has passed a sample that was taken after `sinceMs`. */
+  passedSince(sinceMs: number, tail: Place | undefined): boolean {
+    if (this.#latest === null || tail === undefined || this.#latest.atMs <= sinceMs) return false;
+    const { seq, position } = this.#latest;
+    return tail.seq > seq || (tail.seq === seq && tail.position >= position);
+  }
+
+  #place(tail: AofTail, sample: NodeSample, stamp: ReturnType<AofTail['beginSample']>): void {
+    tail.noteAofEnabled(sample.aofEnabled, sample.runId);
+    tail.noteRewrite(sample.aofRewriteInProgress);
+    if (!sample.aofEnabled || sample.loading) return;
+    const place = tail.position(
+      {
+        aofCurrentSize: sample.aofCurrentSize,
+        aofBaseSize: sample.aofBaseSize,
+        aofBufferLength: sample.aofBufferLength,
+        rewriteInProgress: sample.aofRewriteInProgress,
+        rewrites: sample.aofRewrites,
+        runId: sample.runId,
+      },
+      stamp,
+    );
+    if (place === null) return;
+    const { seq, position } = place;
+    this.#latest = { seq, position, atMs: this.#options.clock.nowMs() };
+    this.#options.onPlaced({ seq, position, timeUs: sample.timeUs });
+  }
+}
