@@ -347,7 +347,9 @@ export class NodeCapture {
     } catch (cause) {
       const code = cause instanceof TidemarkError ? cause.code : 'TM_INTERNAL';
       const error = cause instanceof Error ? cause.message : String(cause);
-      if (!this.#stop.signal.aborted) logger.error('snapshot', { code, error });
+      const offset = cause instanceof TidemarkError ? (cause.context['offset'] ?? null) : null;
+      const at = offset === null ? null : offset.toString();
+      if (!this.#stop.signal.aborted) logger.error('snapshot', { code, error, at });
       if (code === 'TM_LOG_OWNER' || code === 'TM_LOG_CONFLICT') this.#fail(cause);
       throw cause;
     }
