@@ -1,170 +1,23 @@
-import { randomBytes } from 'node:crypto';
-import { readFile } from 'node:fs/promises';
-import { connectNode, type NodeClient } from '@tidemark/client';
+import { connectNode } from '@tidemark/client';
 import type { ByteSource } from '@tidemark/core';
-import { openFeed, type Feed, type FeedOptions } from '@tidemark/replication';
+import { openFeed } from '@tidemark/replication';
 import { encodeCommand } from '@tidemark/resp';
 import { systemClock } from '@tidemark/system';
-import type { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
-import {
-  abandonTarget,
-  applySettings,
-  attachTarget,
-  finishTarget,
-  findVanishing,
-  makeTargetRecord,
-  parseTargetRecord,
-  preflightTarget,
-  promoteTarget,
-  restoreSettings,
-  type TargetNeeds,
-  type TargetRecord,
-} from '../../services/restorer/src/target/index.ts';
-import { readAofSource, rewriteAof } from '../support/aof-source.ts';
+import { findVanishing, promoteTarget } from '../../services/restorer/src/target/index.ts';
 import { diffOracle, readOracle } from '../support/oracle.ts';
 import { inChunks } from '../support/pattern.ts';
-import { startRedis } from '../support/redis-server.ts';
-import { startSentinel } from '../support/sentinel.ts';
-
-const BASE = 0n;
-const NEEDS: TargetNeeds = {
-  databases: 16,
-  minRdbVersion: 10,
-  product: 'redis',
-  modules: [],
-  dataBytes: 50e6,
-  functions: 1,
-  allowFlush: false,
-};
-
-interface Captured {
-  readonly rdb: Buffer;
-  readonly log: Buffer;
-}
-
-/** A source with some data in three databases, a log after its snapshot, and a function. */
-async function capture(fill: (s: Redis) => Promise<void> = () => Promise.resolve()) {
-  const server = await startRedis({
-    config: { 'aof-timestamp-enabled': 'no', 'auto-aof-rewrite-percentage': '0' },
-  });
-  const client = await server.connect();
-  await client.call(
-    'FUNCTION',
-    'LOAD',
-    '#!lua name=lib\nredis.register_function("f", function() return 1 end)',
-  );
-  for (const db of [0, 5, 15]) {
-    await client.select(db);
-    const pipeline = client.pipeline();
-    for (let i = 0; i < 3000; i++) pipeline.set(`key:${i}`, 'x'.repeat(i % 200));
-    await pipeline.exec();
-  }
-  await fill(client);
-  await rewriteAof(client);
-  await client.select(5);
-  const pipeline = client.pipeline();
-  for (let i = 0; i < 3000; i++) pipeline.append(`key:${i}`, 'y').incr(`counter:${i % 10}`);
-  await pipeline.exec();
-  const aof = await readAofSource(server, client);
-  const captured: Captured = {
-    rdb: await readFile(aof.basePath),
-    log: await readFile(aof.logPath),
-  };
-  return {
-    server,
-    client,
-    ...captured,
-    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
-  };
-}
-
-async function startTarget(config: Record<string, string> = {}, aof = false) {
-  const server = await startRedis({ aof, config: { 'aof-timestamp-enabled': 'no', ...config } });
-  const node = await connectNode({ host: '127.0.0.1', port: server.port });
-  return {
-    server,
-    node,
-    redis: await server.connect(),
-    async [Symbol.asyncDispose](): Promise<void> {
-      await node.close();
-      await server[Symbol.asyncDispose]();
-    },
-  };
-}
-
-interface Attached {
-  readonly feed: Feed;
-  readonly record: TargetRecord;
-  readonly id: string;
-  readonly credentials: { user: string; password: string };
-}
-
-/** The way of a restore up to the running replay; the record goes through JSON, as in real life. */
-async function replayInto(
-  node: NodeClient,
-  data: Captured,
-  changes: Partial<FeedOptions> & { allowFlush?: boolean } = {},
-): Promise<Attached> {
-  const { allowFlush = false, ...feedChanges } = changes;
-  const id = randomBytes(20).toString('hex');
-  const credentials = { user: 'tidemark-restore', password: randomBytes(20).toString('hex') };
-  const facts = await preflightTarget(node, { ...NEEDS, allowFlush });
-  const made = await makeTargetRecord(node, facts, credentials);
-  const record = parseTargetRecord(JSON.parse(JSON.stringify(made)));
-  await applySettings(node, record);
-  const feed = await openFeed({
-    listenHost: node.localAddress,
-    allowFrom: node.remoteAddress,
-    ...credentials,
-    replicationId: id,
-    baseOffset: BASE,
-    snapshot: () => inChunks(data.rdb, 65_536),
-    commands: (from) => inChunks(data.log.subarray(Number(from)), 65_536),
-    clock: systemClock,
-    signal: new AbortController().signal,
-    ...feedChanges,
-  });
-  await attachTarget(node, { record, host: feed.host, port: feed.port, allowFlush });
-  return { feed, record, id, credentials };
-}
-
-const finish = (node: NodeClient, at: Attached, promote = true) =>
-  finishTarget(node, {
-    feed: at.feed,
-    record: at.record,
-    replicationId: at.id,
-    promote,
-    clock: systemClock,
-  });
-
-const abandon = (node: NodeClient, at: Attached) =>
-  abandonTarget(node, {
-    record: at.record,
-    replicationId: at.id,
-    host: at.feed.host,
-    port: at.feed.port,
-    clock: systemClock,
-  });
-
-async function untilTrue(test: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 400; i++) {
-    if (await test()) return;
-    await systemClock.sleep(25);
-  }
-  throw new Error('did not come true');
-}
-
-/** Everything CONFIG tells, less what the server changes by itself. */
-async function settingsOf(node: NodeClient): Promise<Record<string, string>> {
-  const { ...settings } = await node.configGet('*');
-  delete settings.replicaof;
-  delete settings.slaveof;
-  return settings;
-}
-
-const role = async (node: NodeClient): Promise<string | undefined> =>
-  (await node.info('replication')).get('role');
+import {
+  abandon,
+  BASE,
+  capture,
+  finish,
+  replayInto,
+  role,
+  settingsOf,
+  startTarget,
+  untilTrue,
+} from '../support/restore-target.ts';
 
 describe('the target of a restore', () => {
   it.each<[string, boolean, string]>([
@@ -376,114 +229,5 @@ describe('the target of a restore', () => {
     await work;
     expect(performance.now() - startMs).toBeLessThan(2000);
     await feed[Symbol.asyncDispose]();
-  });
-
-  it('is refused when it holds data, and emptied first when that is allowed', async () => {
-    await using source = await capture();
-    await using target = await startTarget();
-    await target.redis.select(9);
-    await target.redis.set('old', 1);
-    await expect(replayInto(target.node, source)).rejects.toMatchObject({
-      code: 'TM_TARGET_NOT_EMPTY',
-      exitCode: 15,
-      context: { keys: 1, functions: 0 },
-    });
-    expect(await target.redis.get('old')).toBe('1');
-    const at = await replayInto(target.node, source, { allowFlush: true });
-    await using feed = at.feed;
-    await finish(target.node, at);
-    expect(diffOracle(await readOracle(source.client), await readOracle(target.redis))).toEqual([]);
-    expect(await target.server.log()).toMatch(
-      /receiving streamed RDB from (master|PRIMARY) with EOF to parser/i,
-    );
-    await feed[Symbol.asyncDispose]();
-  });
-
-  it('is refused when somebody wrote to it after the preflight', async () => {
-    await using target = await startTarget();
-    const facts = await preflightTarget(target.node, NEEDS);
-    const record = await makeTargetRecord(target.node, facts, { user: 'u', password: 'p' });
-    await applySettings(target.node, record);
-    await target.redis.set('late', 1);
-    const attach = attachTarget(target.node, {
-      record,
-      host: '127.0.0.1',
-      port: 1,
-      allowFlush: false,
-    });
-    await expect(attach).rejects.toMatchObject({ code: 'TM_TARGET_NOT_EMPTY' });
-    await restoreSettings(target.node, record);
-    await target.redis.set('later', 2); // writes go on
-    expect(await role(target.node)).toBe('master');
-  });
-
-  it('is refused with replicas, as a replica, under Sentinel and in cluster mode', async () => {
-    await using target = await startTarget();
-    await using other = await startTarget();
-    await other.node.call('REPLICAOF', '127.0.0.1', target.server.port);
-    await untilTrue(
-      async () => (await target.node.info('replication')).number('connected_slaves') > 0,
-    );
-    for (const { node } of [target, other]) {
-      await expect(preflightTarget(node, NEEDS)).rejects.toMatchObject({
-        code: 'TM_TARGET_REPLICAS',
-      });
-    }
-    await other.node.call('REPLICAOF', 'NO', 'ONE');
-    await untilTrue(
-      async () => (await target.node.info('replication')).number('connected_slaves') === 0,
-    );
-    await using sentinel = await startSentinel(target.server.port);
-    expect(sentinel).toBeDefined();
-    await untilTrue(async () => {
-      const refusal: unknown = await preflightTarget(target.node, NEEDS).catch(
-        (error: unknown) => error,
-      );
-      return (refusal as { code?: string }).code === 'TM_TARGET_REPLICAS';
-    });
-    await using cluster = await startTarget({ 'cluster-enabled': 'yes' });
-    await expect(preflightTarget(cluster.node, { ...NEEDS, databases: 1 })).rejects.toMatchObject({
-      code: 'TM_TARGET_CLUSTER',
-    });
-  });
-
-  it('is refused when rights are missing, and they are named', async () => {
-    await using target = await startTarget({ save: '3600 1' });
-    await target.redis.call(
-      'ACL',
-      'SETUSER',
-      'ops',
-      'on',
-      '>secret',
-      '~*',
-      '+@all',
-      '-config|set',
-      '-bgsave',
-      '-flushall',
-    );
-    await using node = await connectNode({
-      host: '127.0.0.1',
-      port: target.server.port,
-      username: 'ops',
-      password: 'secret',
-    });
-    await expect(preflightTarget(node, NEEDS)).rejects.toMatchObject({
-      code: 'TM_NODE_RIGHTS',
-      context: { commands: 'CONFIG SET,FLUSHALL,BGSAVE' },
-    });
-  });
-
-  it.each<[string, Record<string, string>, Partial<TargetNeeds>, string]>([
-    ['databases', { databases: '4' }, {}, 'TM_TARGET_DATABASES'],
-    ['the RDB version', {}, { minRdbVersion: 60 }, 'TM_TARGET_RDB_VERSION'],
-    ['a module', {}, { modules: ['ReJSON-RL'] }, 'TM_TARGET_MODULES'],
-    ['maxmemory', { maxmemory: '40mb', 'maxmemory-policy': 'allkeys-lru' }, {}, 'TM_TARGET_MEMORY'],
-  ])('is refused for %s before anything is changed', async (_name, config, needs, code) => {
-    await using target = await startTarget(config);
-    const before = await settingsOf(target.node);
-    await expect(preflightTarget(target.node, { ...NEEDS, ...needs })).rejects.toMatchObject({
-      code,
-    });
-    expect(await settingsOf(target.node)).toEqual(before);
   });
 });
