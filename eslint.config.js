@@ -90,5 +90,5 @@ export default tseslint.config(
       '@typescript-eslint/restrict-template-expressions': 'off',
     },
   },
-  { files: ['**/*.js', '**/*.cjs'], ...tseslint.configs.disableTypeChecked },
+  { files: ['**/*.{js,cjs,mjs}', '*.config.ts'], ...tseslint.configs.disableTypeChecked },
 );

@@ -119,7 +119,7 @@ async function quietSecond(
   }
   // Keys may have expired while the second ended: what counts is its end.
   const after = String(await client.call('DEBUG', 'DIGEST'));
-  return after === digest ? { second, digest, keys } : await quietSecond(client);
+  return after === digest ? { second, digest, keys } : quietSecond(client);
 }
 
 async function untilProven(
@@ -142,7 +142,7 @@ async function serveArchiver(config: string): Promise<ChildProcess> {
   });
   let log = '';
   await new Promise<void>((resolve, reject) => {
-    child.stderr?.setEncoding('utf8').on('data', (text: string) => {
+    child.stderr.setEncoding('utf8').on('data', (text: string) => {
       log += text;
       if (log.includes('"caught-up"')) resolve();
     });
