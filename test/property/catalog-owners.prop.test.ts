@@ -209,7 +209,7 @@ describe('owners that race for one writer log', () => {
   });
 
   it('the same seed gives the same history', async () => {
-    const run = { seed: 4711, owners: 3, killRate: 0.02, faultRate: 0.08 };
+    const run = { seed: 15, owners: 3, killRate: 0.02, faultRate: 0.08 };
     const [one, two] = [await simulate(run), await simulate(run)];
     expect([...one.store.objects].map(([key, bytes]) => [key, bytes.toString('hex')])).toEqual(
       [...two.store.objects].map(([key, bytes]) => [key, bytes.toString('hex')]),

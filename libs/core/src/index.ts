@@ -12,6 +12,7 @@ export {
   type ErrorContext,
   type ErrorDetails,
 } from './errors/tidemark-error.ts';
+export { nameObject } from './errors/name-object.ts';
 export type { Clock } from './ports/clock.ts';
 export type { Random } from './ports/random.ts';
 export { bytesOf, collectBytes, type ByteSource } from './flow/bytes.ts';

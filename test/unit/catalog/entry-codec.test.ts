@@ -186,6 +186,15 @@ describe('decodeLogEntry()', () => {
     });
   });
 
+  it('refuses bytes after an entry without a body, also when it reads the head only', () => {
+    const { bytes } = encodeLogEntry(content({ event: heartbeat(9n) }));
+    const longer = Buffer.concat([bytes, Buffer.alloc(1)]);
+    expect(refusal(longer, { whole: false })).toMatchObject({
+      code: 'TM_LOG_FORMAT',
+      context: { offset: longer.length },
+    });
+  });
+
   it('tells a wrong key ring (exit 12) from damage (exit 14)', () => {
     const error = refusal(whole.bytes, { logKey: OTHER_LOG_KEY, keyProven: false });
     expect(error).toMatchObject({

@@ -115,7 +115,10 @@ describe('readWriterLog()', () => {
         for await (const batch of readWriterLog(source)) seqs.push(...batch.map(({ seq }) => seq));
       })(),
     );
-    expect(error).toMatchObject({ code: 'TM_LOG_AUTH', context: { seq: 30 } });
+    expect(error).toMatchObject({
+      code: 'TM_LOG_AUTH',
+      context: { seq: 30, object: keyOf(30) },
+    });
     expect(seqs.length).toBeLessThanOrEqual(30);
   });
 

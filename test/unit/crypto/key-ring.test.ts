@@ -233,6 +233,7 @@ describe('unwrapDataKey()', () => {
       context: { keyVersion: 2, newest: 1 },
     });
     await expect(unwrap({ wrapped: other.wrapped.wrapped })).rejects.toMatchObject(wrong);
+    await expect(unwrap({ createdMs: wrapped.createdMs + 1 })).rejects.toMatchObject(wrong);
     await expect(unwrap({ wrapped: 'AAAA' })).rejects.toMatchObject(wrong);
     await expect(unwrap({ wrapped: 'A'.repeat(16_000) })).rejects.toMatchObject(wrong);
     const bytes = Buffer.from(wrapped.wrapped, 'base64').length;

@@ -118,7 +118,7 @@ export interface EntryExpectation {
   readonly logKey: LogKey;
   /** See {@link EnvelopeExpectation}. */
   readonly keyProven: boolean;
-  /** Whether `bytes` is the whole object; else only its head up to the body length. */
+  /** Whether `bytes` is the whole object; else its head, up to the body length or further. */
   readonly whole: boolean;
 }
 
@@ -212,7 +212,7 @@ function readBodySize(
     bodySizeOf(event),
   );
   if (claimed !== BigInt(wanted)) throw fail(at, `body length ${claimed} is not ${wanted}`);
-  if (expected.whole && bytes.length !== bodyAt + wanted) {
+  if ((expected.whole || wanted === 0) && bytes.length !== bodyAt + wanted) {
     throw fail(bytes.length, `has ${bytes.length - bodyAt} bytes of body, not ${wanted}`);
   }
   return wanted;

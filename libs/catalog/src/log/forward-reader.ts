@@ -1,4 +1,4 @@
-import { IntegrityError, type ErrorContext } from '@tidemark/core';
+import { IntegrityError, nameObject, type ErrorContext } from '@tidemark/core';
 import type { ObjectStore } from '@tidemark/store';
 import type { LogPosition } from './entry-codec.ts';
 import type { EnvelopeFormat } from './envelope.ts';
@@ -101,11 +101,24 @@ function decodeBatch<E extends LogPosition>(
   const entries: E[] = [];
   let last = after;
   for (const head of heads) {
-    const entry = log.decode(head, last.seq + 1, last.digest);
+    const entry = decodeEntry(log, head, last);
     entries.push(entry);
     last = entry;
   }
   return entries;
+}
+
+function decodeEntry<E extends LogPosition>(
+  log: ForwardLog<E>,
+  head: Buffer,
+  last: LogPosition,
+): E {
+  const seq = last.seq + 1;
+  try {
+    return log.decode(head, seq, last.digest);
+  } catch (cause) {
+    throw nameObject(cause, log.keyOf(seq));
+  }
 }
 
 /**
@@ -121,8 +134,9 @@ async function isEnd<E extends LogPosition>(
     endCheck === 'list' ? await listLater(log, missing) : await probeLater(log, missing);
   if (later === null) return true;
   if ((await log.store.head(log.keyOf(missing))) !== null) return false;
-  throw new IntegrityError('TM_LOG_GAP', `log entry ${missing} is missing, ${later} is there`, {
-    context: { ...log.context, seq: missing, later },
+  const object = log.keyOf(missing);
+  throw new IntegrityError('TM_LOG_GAP', `${object} is missing, ${later} is there`, {
+    context: { ...log.context, seq: missing, later, object },
     hint: 'the store has lost an object; restore it from a copy of the store',
   });
 }

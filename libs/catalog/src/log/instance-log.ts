@@ -4,7 +4,15 @@ import {
   instanceRecordKey,
   parseObjectKey,
 } from '@tidemark/archive';
-import { CatalogError, type Clock, type Random } from '@tidemark/core';
+import {
+  CatalogError,
+  IntegrityError,
+  KeyError,
+  nameObject,
+  TidemarkError,
+  type Clock,
+  type Random,
+} from '@tidemark/core';
 import type { LogKey } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { InstanceEvent } from '../model/instance-events.ts';
@@ -85,11 +93,30 @@ export async function createInstance(
  */
 export async function readInstanceRecord(source: InstanceLogSource): Promise<InstanceRecord> {
   const { store, iid, logKey, signal } = source;
-  const bytes = await readWhole(store, instanceRecordKey(iid), signal);
+  const key = instanceRecordKey(iid);
+  const bytes = await readWhole(store, key, signal);
   if (bytes === null) {
     throw new CatalogError('TM_NOT_FOUND', 'the store has no such instance', { context: { iid } });
   }
-  return decodeInstanceRecord(bytes, { iid, logKey });
+  try {
+    return decodeInstanceRecord(bytes, { iid, logKey });
+  } catch (cause) {
+    if (!(cause instanceof KeyError) || !(await fitsLog(source))) throw nameObject(cause, key);
+    throw new IntegrityError('TM_LOG_AUTH', `${key} names another log key than its log`, {
+      context: { iid, object: key },
+      cause,
+    });
+  }
+}
+
+/** Whether the log begins with an entry that this key opens: then the key is the right one. */
+async function fitsLog(source: InstanceLogSource): Promise<boolean> {
+  try {
+    return (await instanceDigestAt(source, 0)) !== null;
+  } catch (cause) {
+    if (cause instanceof TidemarkError && !cause.retryable) return false;
+    throw cause;
+  }
 }
 
 /**
@@ -167,10 +194,15 @@ export async function instanceDigestAt(
 ): Promise<string | null> {
   const { store, iid, logKey, signal } = source;
   const wanted = { format: INSTANCE_ENTRY_FORMAT, extraBytes: 1, signal };
-  const bytes = await readHead(store, instanceLogKey(iid, seq), wanted);
+  const key = instanceLogKey(iid, seq);
+  const bytes = await readHead(store, key, wanted);
   if (bytes === null) return null;
   const expected = { iid, seq, predecessor: null, logKey, keyProven: true };
-  return decodeInstanceEntry(bytes, expected).digest;
+  try {
+    return decodeInstanceEntry(bytes, expected).digest;
+  } catch (cause) {
+    throw nameObject(cause, key);
+  }
 }
 
 /**

@@ -5,7 +5,7 @@ import {
   writerLogKey,
   writerLogPrefix,
 } from '@tidemark/archive';
-import { IntegrityError, KeyError, TidemarkError } from '@tidemark/core';
+import { IntegrityError, KeyError, nameObject, TidemarkError } from '@tidemark/core';
 import type { LogKey } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import { EMPTY_WRITER_STATE, type WriterState } from '../model/writer-state.ts';
@@ -68,7 +68,8 @@ export function readWriterLog(
     {
       store,
       format: ENTRY_FORMAT,
-      extraBytes: BODY_LENGTH_BYTES,
+      // One more, to see that nothing follows an entry without a body.
+      extraBytes: BODY_LENGTH_BYTES + 1,
       keyOf: (seq) => writerLogKey(iid, shard, writer, seq),
       decode: (bytes, seq, predecessor) =>
         decodeLogEntry(bytes, {
@@ -94,17 +95,17 @@ export function readWriterLog(
  */
 export async function entryDigestAt(source: WriterLogSource, seq: number): Promise<string | null> {
   const { store, logKey, signal, iid, shard, writer } = source;
-  const wanted = { format: ENTRY_FORMAT, extraBytes: BODY_LENGTH_BYTES, signal };
-  const bytes = await readHead(store, writerLogKey(iid, shard, writer, seq), wanted);
+  const wanted = { format: ENTRY_FORMAT, extraBytes: BODY_LENGTH_BYTES + 1, signal };
+  const key = writerLogKey(iid, shard, writer, seq);
+  const bytes = await readHead(store, key, wanted);
   if (bytes === null) return null;
-  return decodeLogEntry(bytes, {
-    log: { iid, shard, writer },
-    seq,
-    predecessor: null,
-    logKey,
-    keyProven: true,
-    whole: false,
-  }).digest;
+  const log = { iid, shard, writer };
+  const expected = { log, seq, predecessor: null, logKey, keyProven: true, whole: false };
+  try {
+    return decodeLogEntry(bytes, expected).digest;
+  } catch (cause) {
+    throw nameObject(cause, key);
+  }
 }
 
 /** Sequence numbers of the checkpoints in the store, ascending. One LIST per 1,000 of them. */
@@ -132,10 +133,15 @@ export async function readCheckpoint(
 ): Promise<WriterState | null> {
   const { store, logKey, signal, iid, shard, writer } = source;
   const wanted = { format: CHECKPOINT_FORMAT, extraBytes: 1, signal };
-  const bytes = await readHead(store, writerCheckpointKey(iid, shard, writer, seq), wanted);
+  const key = writerCheckpointKey(iid, shard, writer, seq);
+  const bytes = await readHead(store, key, wanted);
   if (bytes === null) return null;
   const keyProven = source.keyProven ?? false;
-  return decodeCheckpoint(bytes, { log: { iid, shard, writer }, seq, logKey, keyProven });
+  try {
+    return decodeCheckpoint(bytes, { log: { iid, shard, writer }, seq, logKey, keyProven });
+  } catch (cause) {
+    throw nameObject(cause, key);
+  }
 }
 
 /**
@@ -178,10 +184,14 @@ export async function findLogStart(source: WriterLogSource): Promise<LogStart> {
   const usable = seqs.filter((seq) => seq >= first - 1);
   const start = await firstUsable(source, usable.slice(0, CHECKPOINT_TRIES_MAX));
   if (start.state.seq >= 0) return start;
-  throw new IntegrityError('TM_LOG_GAP', `log entries 0 to ${first - 1} are missing`, {
-    context: { iid, shard, writer, seq: 0, later: writerLogKey(iid, shard, writer, first) },
-    hint: 'the store has lost objects; restore them from a copy of the store',
-  });
+  throw new IntegrityError(
+    'TM_LOG_GAP',
+    `${writerLogKey(iid, shard, writer, 0)} is missing: entries 0 to ${first - 1} are not there`,
+    {
+      context: { iid, shard, writer, seq: 0, later: writerLogKey(iid, shard, writer, first) },
+      hint: 'the store has lost objects; restore them from a copy of the store',
+    },
+  );
 }
 
 /** Sequence number of the oldest entry in the store; `null` for an empty log. */

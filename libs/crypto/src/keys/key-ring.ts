@@ -95,7 +95,7 @@ class LocalKeyRing implements KeyProvider, KeyRing {
     assertSameContext(wrapped.context, context);
     await this.#ensureVersion(wrapped);
     const kek = this.#kekOf(wrapped); // no await from here on: a reload wipes the keys before it
-    const identity = contextIdentity(context);
+    const identity = wrapIdentity(context, wrapped.createdMs);
     return { id: context.dekId, key: unwrapKey(wrapped.wrapped, { under: kek, identity }) };
   }
 
@@ -136,14 +136,16 @@ class LocalKeyRing implements KeyProvider, KeyRing {
     const { random, clock } = this.#options;
     const { version, kek } = newestKek(this.#state);
     const { instance, purpose, dekId } = context;
+    const createdMs = clock.nowMs();
+    const identity = wrapIdentity(context, createdMs);
     return {
       format: 1,
       provider: this.name,
       keyId: this.#state.file.ringId,
       keyVersion: version,
-      wrapped: wrapKey(dataKey.key, { under: kek, identity: contextIdentity(context), random }),
+      wrapped: wrapKey(dataKey.key, { under: kek, identity, random }),
       context: { instance, purpose, dekId },
-      createdMs: clock.nowMs(),
+      createdMs,
     };
   }
 
@@ -211,8 +213,9 @@ async function readState(options: KeyRingOptions): Promise<RingState> {
   }
 }
 
-function contextIdentity({ instance, purpose, dekId }: KeyContext): Identity {
-  return { instance, purpose, dekId };
+/** The time is bound too, so that every field of a stored key is authenticated. */
+function wrapIdentity({ instance, purpose, dekId }: KeyContext, createdMs: number): Identity {
+  return { instance, purpose, dekId, createdMs: createdMs.toString() };
 }
 
 function assertSameContext(stored: KeyContext, asked: KeyContext): void {
