@@ -117,6 +117,7 @@ function pointOf(flags: RestoreFlags): WantedPoint {
 
 async function targetOf(flags: RestoreFlags): Promise<RestoreTarget> {
   const { to, passFile, port, dir } = flags;
+  if (to === undefined && flags.dryRun === true) return { kind: 'new', port: 0, dir: null };
   if (to === undefined) {
     throw new UsageError('TM_USAGE', 'say where to: --to redis://HOST:PORT or --to new');
   }
