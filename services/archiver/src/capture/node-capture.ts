@@ -212,6 +212,8 @@ export class NodeCapture {
       case 'bytes':
         this.#writer?.push(item.data, item.position);
         this.#maybeRoll();
+        // A server that never pauses leaves the tail no idle moment.
+        if (this.#samples.passedSince(0, this.#writer?.place)) this.#caughtUp();
         while (this.#ships.waiting >= SHIPS_MAX) {
           await this.#options.clock.sleep(5, this.#stop.signal);
         }
