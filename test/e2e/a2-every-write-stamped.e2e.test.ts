@@ -3,7 +3,7 @@ import type { NodeClient } from '@tidemark/client';
 import type { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { INSTANCE, nodeOf, Scenario } from '../support/scenario.ts';
-import { iso, secondOf } from '../support/tidemark-cli.ts';
+import { iso, secondOf, type ArchiverProcess, type Tidemark } from '../support/tidemark-cli.ts';
 import { chooseSeed, Dice } from '../support/workload.ts';
 
 const WRITES_PER_SECOND = 5_000;
@@ -34,10 +34,12 @@ describe('(a2) 5,000 writes a second that carry the time of the server, without 
     const dice = new Dice(chooseSeed('every write stamped'));
     await using scenario = await Scenario.start({ workload: { seed: 0 } });
     const { tidemark, source, redis, target, targetRedis } = scenario;
-    await tidemark.serve();
+    const archiver = await tidemark.serve();
     await using writer = await nodeOf(source);
     const until = Date.now() + SECONDS * 1_000;
+    const restarting = restartAmidst(tidemark, archiver, dice);
     const sent = await writeUntil(until, writer, dice);
+    expect(await restarting, 'caught up though the writes never pause').toBeLessThan(until);
 
     const stamps = await readStamps(redis);
     const first = parseStamp(stamps[0]).second + 1;
@@ -61,6 +63,18 @@ describe('(a2) 5,000 writes a second that carry the time of the server, without 
     }
   });
 });
+
+/** Kills the archiver some seconds on and starts it again; when that one had caught up. */
+async function restartAmidst(
+  tidemark: Tidemark,
+  archiver: ArchiverProcess,
+  dice: Dice,
+): Promise<number> {
+  await delay(dice.between(5_000, 9_000));
+  await archiver.kill();
+  await tidemark.serve();
+  return Date.now();
+}
 
 /** Sends writes at a steady rate over one connection; how many there were. */
 async function writeUntil(untilMs: number, writer: NodeClient, dice: Dice): Promise<number> {
