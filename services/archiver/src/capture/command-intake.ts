@@ -1,8 +1,14 @@
-import { createHash } from 'node:crypto';
-import { CommandDecoder, type CommandBatch, type IncrFile, type TailCursor } from '@tidemark/aof';
+import {
+  CommandDecoder,
+  digestOf,
+  type CommandBatch,
+  type IncrFile,
+  type TailCursor,
+} from '@tidemark/aof';
 import { PhysicalMap } from './physical-map.ts';
 
 const DIGEST_BYTES = 4096;
+const LINE_FEED = 0x0a;
 /** An unfinished command up to this size is held back, so that a segment ends on a whole one. */
 const HOLD_BYTES_MAX = 1024 * 1024;
 
@@ -35,8 +41,11 @@ export class CommandIntake {
   #heldBytes = 0;
   #file: IncrFile | null = null;
   #position = 0;
+  /** The bytes of the file right before `#position`, as far as they were seen: at most 4 KiB. */
+  #block: Buffer = Buffer.alloc(0);
   #boundaryPosition = 0;
-  #boundaryTail: Buffer = Buffer.alloc(0);
+  /** What `cursor` proves the bytes before the boundary with. */
+  #proof: { readonly block: Buffer } | { readonly cursor: TailCursor } = { block: this.#block };
   #end: bigint;
 
   constructor(start: IntakeStart) {
@@ -68,12 +77,17 @@ export class CommandIntake {
     return this.#decoder.partialBytes - this.#heldBytes;
   }
 
-  /** Begins an INCR file at a physical position. */
-  open(file: IncrFile, position: number): void {
+  /**
+   * Begins an INCR file at a physical position.
+   * @param cursor - The durable cursor that led here: until a boundary is passed it stays the proof.
+   */
+  open(file: IncrFile, position: number, cursor: TailCursor | null = null): void {
     this.#file = file;
     this.#position = position;
+    this.#block = Buffer.alloc(0);
     this.#boundaryPosition = position - this.#decoder.partialBytes;
-    this.#boundaryTail = Buffer.alloc(0);
+    const same = cursor !== null && cursor.position === this.#boundaryPosition;
+    this.#proof = same ? { cursor } : { block: this.#block };
   }
 
   /** Takes bytes of the open file in; `position` is the physical position of the first. */
@@ -86,13 +100,8 @@ export class CommandIntake {
     const marks = batches.flatMap((batch) => batch.marks);
     this.#position = position + data.length;
     if (this.#file !== null) {
-      this.map.add({
-        seq: this.#file.seq,
-        position,
-        length: data.length,
-        offset: before,
-        annotations: annotationsOf(marks, data.length - Number(this.#decoder.offset - before)),
-      });
+      const { seq } = this.#file;
+      this.map.add({ seq, position, length: data.length, offset: before, pieces, data });
     }
     const ready = this.#ready(pieces);
     const out = batches.map((batch) =>
@@ -104,13 +113,12 @@ export class CommandIntake {
   /** The place from which a later run goes on: the last command boundary, with its digest. */
   cursor(): TailCursor | null {
     if (this.#file === null) return null;
-    return {
-      ...this.#file,
-      file: this.#file.name,
-      position: this.#boundaryPosition,
-      digest: createHash('sha256').update(this.#boundaryTail).digest('hex'),
-      digestBytes: this.#boundaryTail.length,
-    };
+    const { seq, dev, ino, name } = this.#file;
+    const proof =
+      'cursor' in this.#proof
+        ? { digest: this.#proof.cursor.digest, digestBytes: this.#proof.cursor.digestBytes }
+        : { digest: digestOf(this.#proof.block), digestBytes: this.#proof.block.length };
+    return { file: name, seq, dev, ino, position: this.#boundaryPosition, ...proof };
   }
 
   /** Physical position after the last byte taken in. */
@@ -119,20 +127,13 @@ export class CommandIntake {
   }
 
   #noteBoundary(data: Buffer, position: number): void {
-    const boundary = position + data.length - this.#decoder.partialBytes;
-    if (boundary <= position) return; // the whole push belongs to a command begun earlier
-    const inside = boundary - position;
-    const own = data.subarray(Math.max(0, inside - DIGEST_BYTES), inside);
-    const fromBefore = Math.min(
-      DIGEST_BYTES - own.length,
-      this.#boundaryPosition === position ? this.#boundaryTail.length : 0,
-    );
-    // Bytes before this push count only when the last boundary stood right at its start.
-    this.#boundaryTail = Buffer.concat([
-      this.#boundaryTail.subarray(this.#boundaryTail.length - fromBefore),
-      own,
-    ]);
-    this.#boundaryPosition = boundary;
+    const inside = data.length - (this.#decoder.partialBytes || unfinishedLine(data));
+    // Else the whole push belongs to a command or an annotation begun earlier.
+    if (inside > 0) {
+      this.#boundaryPosition = position + inside;
+      this.#proof = { block: blockBefore(this.#block, data.subarray(0, inside)) };
+    }
+    this.#block = blockBefore(this.#block, data);
   }
 
   /** Pieces that may go into a segment now; the rest is held. */
@@ -169,18 +170,17 @@ export class CommandIntake {
   }
 }
 
-function annotationsOf(
-  marks: readonly { readonly offset: bigint; readonly second: number }[],
-  annotationBytes: number,
-): { offset: bigint; bytes: number | null }[] {
-  // `#TS:<seconds>\r\n`; when the sum does not come out, other annotations stand in between.
-  const sized = marks.map((mark) => ({
-    offset: mark.offset,
-    bytes: 6 + String(mark.second).length,
-  }));
-  const sum = sized.reduce((total, mark) => total + mark.bytes, 0);
-  if (sum === annotationBytes) return sized;
-  if (sized.length === 1) return sized.map((mark) => ({ ...mark, bytes: annotationBytes }));
-  if (sized.length === 0) return [{ offset: 0n, bytes: null }];
-  return sized.map((mark) => ({ ...mark, bytes: null }));
+/**
+ * Bytes at the end that belong to an unfinished annotation, when no command is unfinished: whole
+ * commands and whole annotations end with a line feed, and an annotation holds no other.
+ */
+function unfinishedLine(data: Buffer): number {
+  return data.length - 1 - data.lastIndexOf(LINE_FEED);
+}
+
+/** The last bytes of `before` and `data` together, as a copy: a slice would pin its whole chunk. */
+function blockBefore(before: Buffer, data: Buffer): Buffer {
+  const own = data.subarray(Math.max(0, data.length - DIGEST_BYTES));
+  const rest = before.subarray(Math.max(0, before.length - (DIGEST_BYTES - own.length)));
+  return Buffer.concat([rest, own]);
 }

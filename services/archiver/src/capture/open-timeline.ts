@@ -38,7 +38,7 @@ export function resumeWriter(
     clock,
     limits,
   });
-  writer.openFile(at.file, at.position);
+  writer.openFile(at.file, at.position, open.cursor);
   return writer;
 }
 

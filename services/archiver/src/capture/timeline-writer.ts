@@ -95,10 +95,13 @@ export class TimelineWriter {
     }
   }
 
-  /** Goes on with an INCR file from a physical position. */
-  openFile(file: IncrFile, position: number): void {
+  /**
+   * Goes on with an INCR file from a physical position.
+   * @param cursor - The durable cursor that led there, if one did.
+   */
+  openFile(file: IncrFile, position: number, cursor: TailCursorJson | null = null): void {
     this.#seq = file.seq;
-    this.#intake.open(file, position);
+    this.#intake.open(file, position, cursor);
     if (position === 0) {
       this.#fileStarts.set(file.seq, {
         offset: this.#intake.taken,
