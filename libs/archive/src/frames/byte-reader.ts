@@ -18,7 +18,7 @@ export function formatError(
     message,
     {
       context: { offset, ...context },
-      hint: 'the object was written wrong or damaged before it was sealed; "tidemark verify" names every such object',
+      hint: 'the object was written wrong or damaged before it was sealed; "tidemark repo verify" names every such object',
     },
   );
 }

@@ -78,7 +78,7 @@ export class ChunkOpener {
       plain.fill(0);
       throw new IntegrityError('TM_SEAL_CHUNK', `chunk ${this.#chunk} of the object was changed`, {
         context: { offset: this.#offset, chunk: this.#chunk },
-        hint: 'the object is damaged or was tampered with; run "tidemark verify"',
+        hint: 'the object is damaged or was tampered with; see "tidemark repo verify"',
         cause,
       });
     }

@@ -128,7 +128,7 @@ export class SealedDigest {
 export function truncated(totalBytes: number): IntegrityError {
   return new IntegrityError('TM_SEAL_TRUNCATED', `the object ends too early, at ${totalBytes}`, {
     context: { offset: totalBytes },
-    hint: 'the object was cut or is still being written; run "tidemark verify"',
+    hint: 'the object was cut or is still being written; see "tidemark repo verify"',
   });
 }
 

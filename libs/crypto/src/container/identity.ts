@@ -73,7 +73,7 @@ export function assertSameIdentity(actual: Identity, expected: Identity): void {
     if (found === wanted) continue;
     throw new IntegrityError('TM_SEAL_IDENTITY', `the object has another ${name} than asked for`, {
       context: { field: name, expected: wanted, actual: found },
-      hint: 'the object was moved or replaced; run "tidemark verify"',
+      hint: 'the object was moved or replaced; see "tidemark repo verify"',
     });
   }
 }

@@ -93,7 +93,7 @@ export function assertHeaderIs(
   if (header.kind !== expected.kind) {
     throw new IntegrityError('TM_SEAL_IDENTITY', 'the object has another kind than asked for', {
       context: { field: 'kind', expected: expected.kind, actual: header.kind },
-      hint: 'the object was moved or replaced; run "tidemark verify"',
+      hint: 'the object was moved or replaced; see "tidemark repo verify"',
     });
   }
   assertSameIdentity(header.identity, expected.identity);

@@ -223,7 +223,7 @@ function assertSameContext(stored: KeyContext, asked: KeyContext): void {
     if (stored[field] === asked[field]) continue;
     throw new KeyError('TM_KEY_WRONG', `the wrapped key is for another ${field}`, {
       context: { field, expected: asked[field], actual: stored[field] },
-      hint: 'the stored key was moved or replaced; run "tidemark verify"',
+      hint: 'the stored key was moved or replaced; see "tidemark repo verify"',
     });
   }
 }

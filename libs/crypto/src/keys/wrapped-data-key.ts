@@ -126,7 +126,7 @@ function isBase64(value: unknown): boolean {
 function refused(message: string, field?: string, cause?: unknown): FormatError {
   return new FormatError('TM_KEY_FORMAT', `wrapped data key: ${message}`, {
     context: field === undefined ? {} : { field },
-    hint: 'take another generation of this key; run "tidemark verify"',
+    hint: 'take another generation of this key; see "tidemark repo verify"',
     cause,
   });
 }

@@ -1,10 +1,9 @@
 import { rewriteCommandExpiry, tapCommands, type CommandBatch } from '@tidemark/aof';
 import { segmentCommands } from '@tidemark/archive';
-import type { ByteSource } from '@tidemark/core';
+import { nameObject, type ByteSource } from '@tidemark/core';
 import type { ObjectReader } from '../fetch/object-reader.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { newExpiry } from '../plan/ttl-rule.ts';
-import { namedFault } from '../verify/verify-objects.ts';
 import { readAhead } from './read-ahead.ts';
 
 const READ_AHEAD = { items: 4, bytes: 32 * 1024 * 1024 };
@@ -54,7 +53,7 @@ async function* rawCommands(plan: RestorePlan, reader: ObjectReader): ByteSource
     try {
       yield* segmentCommands(payload, read.header, { from: read.from, to: read.to });
     } catch (cause) {
-      throw namedFault(cause, reader.nameOf(read.object));
+      throw nameObject(cause, reader.nameOf(read.object));
     }
   }
 }

@@ -1,10 +1,9 @@
 import { unpackSnapshot } from '@tidemark/archive';
-import type { ByteSource } from '@tidemark/core';
+import { nameObject, type ByteSource } from '@tidemark/core';
 import { rewriteRdb } from '@tidemark/rdb';
 import type { ObjectReader } from '../fetch/object-reader.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { newExpiry } from '../plan/ttl-rule.ts';
-import { namedFault } from '../verify/verify-objects.ts';
 
 /**
  * The snapshot of a plan as the RDB that is fed.
@@ -30,6 +29,6 @@ export async function* snapshotSource(
       ...(rdbVersion === null ? {} : { version: rdbVersion }),
     });
   } catch (cause) {
-    throw namedFault(cause, reader.nameOf(plan.snapshotObject));
+    throw nameObject(cause, reader.nameOf(plan.snapshotObject));
   }
 }

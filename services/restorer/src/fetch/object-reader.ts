@@ -3,10 +3,12 @@ import { decodeLogEntry } from '@tidemark/catalog';
 import { bytesOf, collectBytes, IntegrityError, type ByteSource } from '@tidemark/core';
 import {
   Opener,
+  verifySealedHeader,
   type DataKey,
   type Identity,
   type LogKey,
   type ObjectKind,
+  type SealedHeader,
 } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { PlannedObject } from '../plan/restore-plan.ts';
@@ -90,10 +92,35 @@ export class ObjectReader {
   /** An opener that accepts exactly this object. */
   openerFor(object: PlannedObject): Opener {
     return new Opener({
-      keyOf: this.#options.keyOf,
+      keyOf: (dekId) => {
+        this.#checkDataKey(object, dekId);
+        return this.#options.keyOf(dekId);
+      },
       kind: object.ref.kind as ObjectKind,
       identity: this.identityOf(object),
     });
+  }
+
+  /**
+   * Proves without a chunk that a header is that of this object.
+   * @throws IntegrityError `TM_SEAL_IDENTITY`, `TM_SEAL_COMMITMENT`.
+   */
+  proveHeader(object: PlannedObject, header: SealedHeader, dataKey: DataKey): void {
+    this.#checkDataKey(object, header.dekId);
+    const kind = object.ref.kind as ObjectKind;
+    verifySealedHeader({ header, kind, identity: this.identityOf(object), dataKey });
+  }
+
+  /** The log says which key sealed an object: another one in the object is damage, not a lack. */
+  #checkDataKey(object: PlannedObject, dekId: string): void {
+    if (dekId === object.ref.dekId) return;
+    throw new IntegrityError(
+      'TM_SEAL_COMMITMENT',
+      'the object names another data key than the log',
+      {
+        context: { object: this.nameOf(object), expected: object.ref.dekId, actual: dekId },
+      },
+    );
   }
 
   /** @throws IntegrityError `TM_SEAL_DIGEST` when it is not the one in the log. */

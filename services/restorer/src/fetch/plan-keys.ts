@@ -1,11 +1,13 @@
 import { wrappedKeyKey } from '@tidemark/archive';
-import { collectBytes, IntegrityError, KeyError, StoreError } from '@tidemark/core';
+import { collectBytes, IntegrityError, KeyError, nameObject, StoreError } from '@tidemark/core';
 import {
   parseWrappedDataKey,
   wipeDataKey,
   type DataKey,
+  type KeyContext,
   type KeyProvider,
   type KeyPurpose,
+  type WrappedDataKey,
 } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { PlannedObject, RestorePlan } from '../plan/restore-plan.ts';
@@ -66,11 +68,26 @@ export async function unwrapDataKey(
   keys: KeyProvider,
 ): Promise<DataKey> {
   const path = wrappedKeyKey(context.instance, context.dekId, 1);
-  const tooLong = (): Error =>
-    new KeyError('TM_KEY_WRONG', 'a wrapped key is too long', { context: { object: path } });
+  return unwrapStored(path, () => context, store, keys);
+}
+
+/**
+ * Fetches and unwraps what lies at a key.
+ * @param contextOf - The context to open it in, given what the object itself says.
+ * @throws IntegrityError, FormatError or StoreError that names the object: it is damaged or missing.
+ * @throws KeyError `TM_KEY_MISSING` when it names a key that the ring does not hold.
+ */
+export async function unwrapStored(
+  path: string,
+  contextOf: (wrapped: WrappedDataKey) => KeyContext,
+  store: ObjectStore,
+  keys: KeyProvider,
+): Promise<DataKey> {
+  const tooLong = (): Error => new KeyError('TM_KEY_WRONG', 'a wrapped key is too long');
   try {
     const bytes = await collectBytes(store.get(path), WRAPPED_BYTES_MAX, tooLong);
-    return await keys.unwrapDataKey(parseWrappedDataKey(bytes), context);
+    const wrapped = parseWrappedDataKey(bytes);
+    return await keys.unwrapDataKey(wrapped, contextOf(wrapped));
   } catch (cause) {
     if (cause instanceof KeyError && cause.code === 'TM_KEY_WRONG') {
       // The log was authenticated with this ring: it is the right one, so the object is damaged.
@@ -79,7 +96,9 @@ export async function unwrapDataKey(
         context: { object: path },
       });
     }
-    if (!(cause instanceof StoreError) || cause.code !== 'TM_STORE_MISSING') throw cause;
+    if (!(cause instanceof StoreError) || cause.code !== 'TM_STORE_MISSING') {
+      throw nameObject(cause, path);
+    }
     throw new StoreError('TM_STORE_MISSING', `the wrapped key ${path} is missing`, {
       cause,
       context: { object: path },

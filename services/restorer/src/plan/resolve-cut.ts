@@ -7,15 +7,8 @@ import {
   type Mark,
 } from '@tidemark/archive';
 import type { Catalog, CatalogSegment } from '@tidemark/catalog';
-import { collectBytes, IntegrityError, PlanError, TidemarkError } from '@tidemark/core';
-import {
-  openRange,
-  parseSealedHeader,
-  plainSizeOf,
-  verifySealedHeader,
-  type DataKey,
-  type ObjectKind,
-} from '@tidemark/crypto';
+import { collectBytes, IntegrityError, nameObject, PlanError, TidemarkError } from '@tidemark/core';
+import { openRange, parseSealedHeader, plainSizeOf, type DataKey } from '@tidemark/crypto';
 import type { ObjectReader } from '../fetch/object-reader.ts';
 import type { PlannedCut, PlannedObject } from './restore-plan.ts';
 
@@ -113,7 +106,17 @@ async function readMarks(
   options: FooterReaderOptions,
 ): Promise<readonly Mark[]> {
   const object = objectOfSegment(row);
-  const { reader, keyOf } = options;
+  try {
+    return await readFooterMarks(object, options);
+  } catch (cause) {
+    throw nameObject(cause, options.reader.nameOf(object));
+  }
+}
+
+async function readFooterMarks(
+  object: PlannedObject,
+  { reader, keyOf }: FooterReaderOptions,
+): Promise<readonly Mark[]> {
   const size = object.ref.size;
   const headBytes = await collect(reader.sealed(object, Math.min(size, HEAD_BYTES)));
   const header = parseSealedHeader(headBytes);
@@ -123,12 +126,7 @@ async function readMarks(
     });
   }
   const dataKey = await keyOf(object.ref.dekId);
-  verifySealedHeader({
-    header,
-    kind: object.ref.kind as ObjectKind,
-    identity: reader.identityOf(object),
-    dataKey,
-  });
+  reader.proveHeader(object, header, dataKey);
   const read = (start: number, end: number): Promise<Buffer> =>
     collect(
       openRange({

@@ -1,6 +1,6 @@
 import { CommandDecoder } from '@tidemark/aof';
 import { segmentCommands } from '@tidemark/archive';
-import { PlanError } from '@tidemark/core';
+import { nameObject, PlanError } from '@tidemark/core';
 import type { CatalogSegment } from '@tidemark/catalog';
 import { objectOfSegment, type FooterReaderOptions } from './resolve-cut.ts';
 
@@ -33,11 +33,16 @@ export async function snapToBoundary(
   }
   const decoder = new CommandDecoder({ offset: start.start, db: start.db, annotations: false });
   for (const segment of covering.slice(first)) {
-    await footers.keyOf(segment.object.dekId);
-    const payload = footers.reader.opened(objectOfSegment(segment));
+    const object = objectOfSegment(segment);
     const to = segment.end < offset ? segment.end : offset;
-    for await (const part of segmentCommands(payload, segment.header, { to })) {
-      decoder.push(Buffer.from(part.buffer, part.byteOffset, part.length));
+    await footers.keyOf(segment.object.dekId);
+    try {
+      const payload = footers.reader.opened(object);
+      for await (const part of segmentCommands(payload, segment.header, { to })) {
+        decoder.push(Buffer.from(part.buffer, part.byteOffset, part.length));
+      }
+    } catch (cause) {
+      throw nameObject(cause, footers.reader.nameOf(object));
     }
   }
   return decoder.boundary < floor ? floor : decoder.boundary;

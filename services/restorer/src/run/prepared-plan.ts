@@ -5,6 +5,7 @@ import { ObjectReader } from '../fetch/object-reader.ts';
 import { objectsOf, unwrapDataKey, unwrapPlanKeys, type PlanKeys } from '../fetch/plan-keys.ts';
 import { makePlan, type PlanRequest } from '../plan/make-plan.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
+import { refuseLostBeginning } from '../verify/lost-beginning.ts';
 import { verifyObjects } from '../verify/verify-objects.ts';
 import type { RestoreEnvironment } from './environment.ts';
 
@@ -17,7 +18,7 @@ export interface PreparedPlan extends Disposable {
 
 /**
  * Makes a plan and opens its data keys: a wrong ring is found here, before anything else happens.
- * @throws UsageError `TM_NOT_FOUND`; PlanError; KeyError.
+ * @throws UsageError `TM_NOT_FOUND`; PlanError; KeyError; IntegrityError or StoreError for damage.
  */
 export async function preparePlan(
   request: PlanRequest,
@@ -26,6 +27,7 @@ export async function preparePlan(
   const { catalog, store, keys, clock } = environment;
   const known = catalog.instances().some(({ iid }) => iid === request.instance);
   if (!known) {
+    await refuseLostBeginning(request.instance, environment);
     throw new UsageError('TM_NOT_FOUND', `no instance ${request.instance} is in the store`, {
       hint: 'tidemark instance list',
     });
@@ -36,6 +38,7 @@ export async function preparePlan(
     const writers = catalog.writers(request.instance);
     const [first] = writers;
     if (first === undefined) {
+      await refuseLostBeginning(request.instance, environment);
       throw new PlanError('TM_TIME_NOT_RESTORABLE', 'nothing of this instance was captured yet', {
         hint: 'start the archiver: tidemark serve archiver',
       });

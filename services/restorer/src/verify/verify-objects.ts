@@ -1,10 +1,5 @@
-import { IntegrityError, StoreError, TidemarkError } from '@tidemark/core';
-import {
-  parseSealedHeader,
-  verifySealedHeader,
-  type DataKey,
-  type ObjectKind,
-} from '@tidemark/crypto';
+import { IntegrityError, nameObject, StoreError } from '@tidemark/core';
+import { parseSealedHeader, type DataKey } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { ObjectReader } from '../fetch/object-reader.ts';
 import type { PlannedObject } from '../plan/restore-plan.ts';
@@ -74,12 +69,7 @@ async function verifyHead(object: PlannedObject, options: VerifyOptions): Promis
       context: { size, needed: header },
     });
   }
-  verifySealedHeader({
-    header,
-    kind: object.ref.kind as ObjectKind,
-    identity: options.reader.identityOf(object),
-    dataKey: options.keyOf(object.ref.dekId),
-  });
+  options.reader.proveHeader(object, header, options.keyOf(object.ref.dekId));
   return end;
 }
 
@@ -117,19 +107,6 @@ async function naming<T>(
   try {
     return await work();
   } catch (cause) {
-    throw namedFault(cause, options.reader.nameOf(object));
+    throw nameObject(cause, options.reader.nameOf(object));
   }
-}
-
-/** An error about an object with the object's name in message and context. */
-export function namedFault(cause: unknown, name: string): unknown {
-  if (!(cause instanceof TidemarkError) || cause.message.includes(name)) return cause;
-  const Kind = cause.constructor as new (
-    ...args: ConstructorParameters<typeof TidemarkError>
-  ) => TidemarkError;
-  return new Kind(cause.code, `${name}: ${cause.message}`, {
-    context: { ...cause.context, object: name },
-    ...(cause.hint === undefined ? {} : { hint: cause.hint }),
-    cause,
-  });
 }

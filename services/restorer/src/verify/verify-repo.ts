@@ -1,6 +1,6 @@
 import { writerLogKey } from '@tidemark/archive';
 import {
-  listInstanceIds,
+  readCheckpoint,
   readInstanceLog,
   readInstanceRecord,
   readWriterLog,
@@ -13,13 +13,17 @@ import {
   OBJECT_KIND,
   wipeDataKey,
   type DataKey,
+  type KeyContext,
   type KeyProvider,
   type LogKey,
+  type WrappedDataKey,
 } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import { ObjectReader } from '../fetch/object-reader.ts';
-import { unwrapDataKey } from '../fetch/plan-keys.ts';
+import { unwrapDataKey, unwrapStored } from '../fetch/plan-keys.ts';
 import type { PlannedObject } from '../plan/restore-plan.ts';
+import { lostRecord, lostWriters } from './lost-beginning.ts';
+import { takeInventory, type InstanceInventory } from './repo-inventory.ts';
 import { verifyObjects } from './verify-objects.ts';
 
 /** Faults that are listed; more are only counted. */
@@ -52,13 +56,24 @@ export interface VerifyRepoOptions {
 }
 
 /**
- * Reads every record, log entry and object of a store and authenticates each byte. A fault does not
- * end it: all of them are found in one run.
+ * Reads every record, log entry, checkpoint, key and object of a store and authenticates each byte.
+ * A fault does not end it: all of them are found in one run.
+ *
+ * Objects that a log names are looked for; that the end of a writer log is gone cannot be seen from
+ * the store alone (docs/promises.md).
  */
 export async function verifyRepo(options: VerifyRepoOptions): Promise<RepoVerification> {
+  const { store, signal } = options;
   const run = new RepoRun(options);
-  for (const iid of await listInstanceIds(options.store, options.signal)) await run.instance(iid);
+  for (const inventory of await takeInventory(store, { signal })) await run.instance(inventory);
   return run.result();
+}
+
+/** The data keys of one instance, as they are met. */
+interface MetKeys {
+  readonly opened: Map<string, DataKey>;
+  /** Keys that did not open: reported once, not for each object that they sealed. */
+  readonly refused: Set<string>;
 }
 
 class RepoRun {
@@ -85,17 +100,19 @@ class RepoRun {
     };
   }
 
-  async instance(iid: string): Promise<void> {
+  async instance(inventory: InstanceInventory): Promise<void> {
     const { store, keys, signal } = this.#options;
+    const { iid } = inventory;
     this.#instances += 1;
     const logKey = await keys.logKey(iid);
     const source = { store, iid, logKey, signal };
-    await this.#guard(iid, async () => {
-      await readInstanceRecord(source);
-    });
+    const lost = lostRecord(inventory);
+    if (lost !== null) this.#report(iid, lost);
+    const keyProven = lost === null && (await this.#guard(iid, () => readInstanceRecord(source)));
     const writers: WriterLogId[] = [];
-    await this.#guard(iid, async () => {
-      for await (const batch of readInstanceLog(source, { endCheck: 'list' })) {
+    const whole = await this.#guard(iid, async () => {
+      const log = readInstanceLog({ ...source, keyProven }, { endCheck: 'list' });
+      for await (const batch of log) {
         for (const { event } of batch) {
           this.#entries += 1;
           if (event.type === 'WriterRegistered') {
@@ -104,25 +121,33 @@ class RepoRun {
         }
       }
     });
-    for (const writer of writers) await this.#guard(iid, () => this.#writer(writer, logKey));
-  }
-
-  async #writer(log: WriterLogId, logKey: LogKey): Promise<void> {
-    const { store, signal } = this.#options;
-    const dataKeys = new Map<string, DataKey>();
+    if (whole) for (const fault of lostWriters(inventory, writers)) this.#report(iid, fault);
+    const met: MetKeys = { opened: new Map(), refused: new Set() };
     try {
-      const source = { ...log, store, logKey, signal };
-      for await (const batch of readWriterLog(source, { endCheck: 'list' })) {
-        for (const entry of batch) {
-          this.#entries += 1;
-          const object = objectOf(entry, log);
-          if (object !== null) {
-            await this.#guard(log.iid, () => this.#object(object, log, logKey, dataKeys));
-          }
+      for (const writer of writers) {
+        await this.#guard(iid, () => this.#writer(writer, logKey, met));
+        const seqs = inventory.checkpoints.get(`${writer.shard}/${writer.writer}`) ?? [];
+        for (const seq of seqs) {
+          const log = { ...source, ...writer, keyProven: true };
+          await this.#guard(iid, () => readCheckpoint(log, seq));
         }
       }
+      await this.#otherKeys(inventory, met);
     } finally {
-      for (const key of dataKeys.values()) wipeDataKey(key);
+      for (const key of met.opened.values()) wipeDataKey(key);
+    }
+  }
+
+  async #writer(log: WriterLogId, logKey: LogKey, met: MetKeys): Promise<void> {
+    const { store, signal } = this.#options;
+    const source = { ...log, store, logKey, signal, keyProven: true };
+    for await (const batch of readWriterLog(source, { endCheck: 'list' })) {
+      for (const entry of batch) {
+        this.#entries += 1;
+        const object = objectOf(entry, log);
+        if (object === null) continue;
+        await this.#guard(log.iid, () => this.#object(object, log, logKey, met));
+      }
     }
   }
 
@@ -130,18 +155,12 @@ class RepoRun {
     object: PlannedObject,
     log: WriterLogId,
     logKey: LogKey,
-    dataKeys: Map<string, DataKey>,
+    met: MetKeys,
   ): Promise<void> {
-    const { store, keys, signal, onProgress } = this.#options;
-    const { dekId, kind } = object.ref;
-    let dataKey = dataKeys.get(dekId);
-    if (dataKey === undefined) {
-      const purpose = kind === OBJECT_KIND.snapshot ? 'snapshot' : 'segments';
-      dataKey = await unwrapDataKey({ instance: log.iid, dekId, purpose }, store, keys);
-      dataKeys.set(dekId, dataKey);
-    }
-    const known = dataKey;
-    const keyOf = (): DataKey => known;
+    const { store, signal, onProgress } = this.#options;
+    const dataKey = await this.#dataKey(object, log, met);
+    if (dataKey === null) return;
+    const keyOf = (): DataKey => dataKey;
     const { iid: instance, shard, writer } = log;
     const reader = new ObjectReader({ instance, shard, writer, store, logKey, keyOf, signal });
     this.#objects += 1;
@@ -149,19 +168,53 @@ class RepoRun {
     onProgress(this.#objects, this.#bytes);
   }
 
-  async #guard(instance: string, work: () => Promise<void>): Promise<void> {
+  /** The key of an object; null when it was refused before. */
+  async #dataKey(object: PlannedObject, log: WriterLogId, met: MetKeys): Promise<DataKey | null> {
+    const { store, keys } = this.#options;
+    const { dekId, kind } = object.ref;
+    if (met.refused.has(dekId)) return null;
+    const known = met.opened.get(dekId);
+    if (known !== undefined) return known;
+    const purpose = kind === OBJECT_KIND.snapshot ? 'snapshot' : 'segments';
+    met.refused.add(dekId);
+    const dataKey = await unwrapDataKey({ instance: log.iid, dekId, purpose }, store, keys);
+    met.refused.delete(dekId);
+    met.opened.set(dekId, dataKey);
+    return dataKey;
+  }
+
+  /** Keys that no object is sealed with: their writer was killed before it was stored. */
+  async #otherKeys({ iid, dataKeys }: InstanceInventory, met: MetKeys): Promise<void> {
+    const { store, keys } = this.#options;
+    for (const [path, dekId] of dataKeys) {
+      if (met.opened.has(dekId) || met.refused.has(dekId)) continue;
+      await this.#guard(iid, async () => {
+        const asSaid = ({ context }: WrappedDataKey): KeyContext => ({
+          instance: iid,
+          dekId,
+          purpose: context.purpose,
+        });
+        wipeDataKey(await unwrapStored(path, asSaid, store, keys));
+      });
+    }
+  }
+
+  /** Runs work and reports the fault it ends in; whether it ended in none. */
+  async #guard(instance: string, work: () => Promise<unknown>): Promise<boolean> {
     try {
       await work();
+      return true;
     } catch (cause) {
       if (!(cause instanceof TidemarkError) || this.#options.signal.aborted) throw cause;
-      this.#faultCount += 1;
-      if (this.#faults.length >= FAULTS_LISTED_MAX) return;
-      const { code, exitCode, message } = cause;
-      const where = cause.context['object'] ?? cause.context['seq'];
-      const suffix =
-        where === undefined || message.includes(String(where)) ? '' : ` (${String(where)})`;
-      this.#faults.push({ instance, code, exitCode, message: `${message}${suffix}` });
+      this.#report(instance, cause);
+      return false;
     }
+  }
+
+  #report(instance: string, { code, exitCode, message }: TidemarkError): void {
+    this.#faultCount += 1;
+    if (this.#faults.length >= FAULTS_LISTED_MAX) return;
+    this.#faults.push({ instance, code, exitCode, message });
   }
 }
 

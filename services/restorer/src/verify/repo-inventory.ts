@@ -1,0 +1,75 @@
+import { instanceRecordKey, parseObjectKey } from '@tidemark/archive';
+import type { ObjectStore } from '@tidemark/store';
+
+const INSTANCES = 'v1/instance/';
+const KEYS = 'v1/keys/';
+
+/** What the names in a store say of one instance. */
+export interface InstanceInventory {
+  readonly iid: string;
+  hasRecord: boolean;
+  /** One object of each writer that has any, by `<shard>/<writer>`. */
+  readonly writers: Map<string, string>;
+  /** Sequence numbers of checkpoints, by `<shard>/<writer>`. */
+  readonly checkpoints: Map<string, number[]>;
+  /** Every wrapped data key: its object key, and the id of the data key. */
+  readonly dataKeys: Map<string, string>;
+}
+
+/**
+ * Lists the objects of all instances, or of one. What a log says is there can be looked for; that
+ * the beginning or end of a log is gone shows only by what is left of the rest.
+ *
+ * Memory grows with the number of writers, checkpoints and data keys.
+ */
+export async function takeInventory(
+  store: ObjectStore,
+  options: { readonly signal: AbortSignal; readonly iid?: string },
+): Promise<readonly InstanceInventory[]> {
+  const { signal, iid } = options;
+  const found = new Map<string, InstanceInventory>();
+  for (const top of [INSTANCES, KEYS]) {
+    const prefix = iid === undefined ? top : `${top}${iid}/`;
+    for await (const batch of store.list(prefix, { signal })) {
+      for (const { key } of batch) note(found, key);
+    }
+  }
+  return [...found.values()].sort((a, b) => (a.iid < b.iid ? -1 : 1));
+}
+
+function note(found: Map<string, InstanceInventory>, key: string): void {
+  const parts = parseObjectKey(key);
+  if (parts === null) return; // not ours
+  const { iid } = parts;
+  let inventory = found.get(iid);
+  if (inventory === undefined) {
+    inventory = {
+      iid,
+      hasRecord: false,
+      writers: new Map(),
+      checkpoints: new Map(),
+      dataKeys: new Map(),
+    };
+    found.set(iid, inventory);
+  }
+  switch (parts.kind) {
+    case 'record':
+      inventory.hasRecord = key === instanceRecordKey(iid);
+      return;
+    case 'instance-log':
+      return;
+    case 'wrapped-key':
+      inventory.dataKeys.set(key, parts.dekId);
+      return;
+    case 'checkpoint': {
+      const writer = `${parts.shard}/${parts.writer}`;
+      const seqs = inventory.checkpoints.get(writer) ?? [];
+      seqs.push(Number(parts.seq));
+      inventory.checkpoints.set(writer, seqs);
+      inventory.writers.set(writer, key);
+      return;
+    }
+    default:
+      inventory.writers.set(`${parts.shard}/${parts.writer}`, key);
+  }
+}
