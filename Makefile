@@ -12,7 +12,7 @@ BIN := node_modules/.bin
 STAMP := node_modules/.tidemark-installed
 PART := scripts/part.sh
 
-.PHONY: build test check bench soak demo clean install redis
+.PHONY: build runnable test check bench soak demo clean install redis
 
 install: $(STAMP)
 $(STAMP): package-lock.json package.json
@@ -23,8 +23,12 @@ $(STAMP): package-lock.json package.json
 redis:
 	@scripts/install-redis.sh
 
+# The product alone; tests, demo and bench are compiled by the targets that need them.
 build: install
-	@$(BIN)/tsc -b
+	@$(BIN)/tsc -b services/cli
+
+runnable: build
+	@$(BIN)/tsc -p test/tsconfig.run.json
 
 check: install
 	@$(PART) format $(BIN)/prettier --check --log-level warn .
@@ -46,10 +50,10 @@ test: install redis
 soak: build redis
 	@$(BIN)/vitest run --project soak
 
-demo: build redis
+demo: runnable redis
 	@node build/test/demo/demo.js
 
-bench: build redis
+bench: runnable redis
 	@node --expose-gc build/test/bench/main.js
 
 clean:
