@@ -68,9 +68,12 @@ export class SampleDesk {
   }
 
   #place(tail: AofTail, sample: NodeSample, stamp: ReturnType<AofTail['beginSample']>): void {
+    // While it loads its log a server says that the log is off (redis src/aof.c,
+    // loadSingleAppendOnlyFile), and its sizes are not those of its files yet.
+    if (sample.loading) return;
     tail.noteAofEnabled(sample.aofEnabled, sample.runId);
     tail.noteRewrite(sample.aofRewriteInProgress);
-    if (!sample.aofEnabled || sample.loading) return;
+    if (!sample.aofEnabled) return;
     const place = tail.position(
       {
         aofCurrentSize: sample.aofCurrentSize,
