@@ -4,7 +4,11 @@ import { openFeed } from '@tidemark/replication';
 import { encodeCommand } from '@tidemark/resp';
 import { systemClock } from '@tidemark/system';
 import { describe, expect, it } from 'vitest';
-import { findVanishing, promoteTarget } from '../../services/restorer/src/target/index.ts';
+import {
+  countKeys,
+  findVanishing,
+  promoteTarget,
+} from '../../services/restorer/src/target/index.ts';
 import { diffOracle, readOracle } from '../support/oracle.ts';
 import { inChunks } from '../support/pattern.ts';
 import {
@@ -74,6 +78,9 @@ describe('the target of a restore', () => {
     );
     const found = await findVanishing(target.node, 1, names);
     expect(found.map(String)).toEqual(['short:1', 'short:499']);
+    const all = Array.from({ length: 500 }, (_, i) => Buffer.from(`short:${i}`));
+    const known = new Map([0, 1].map((db) => [db, [...names, ...all.slice(2, 499)]]));
+    expect(await countKeys(target.node, known)).toEqual(databases);
     await promoteTarget(target.node, { record: at.record, clock: systemClock });
     await untilTrue(async () => (await target.redis.dbsize()) === 3000);
     await feed[Symbol.asyncDispose]();

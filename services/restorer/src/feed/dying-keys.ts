@@ -1,4 +1,5 @@
-import { visitExpiries, type CommandBatch } from '@tidemark/aof';
+import { COMMANDS, KEY_EFFECT, KEY_RULE, visitExpiries, visitKeys } from '@tidemark/aof';
+import type { CommandBatch, KeyRule } from '@tidemark/aof';
 import type { ByteSource } from '@tidemark/core';
 import type { ObjectReader } from '../fetch/object-reader.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
@@ -6,26 +7,56 @@ import { commandSource } from './command-source.ts';
 import { snapshotSource } from './snapshot-source.ts';
 import { isEntry, RdbScanner, ROW, type RdbBatch } from '@tidemark/rdb';
 
-/** Candidates that are kept of each database; the exact count comes from the target. */
-const KEPT_MAX = 2_000;
+/** Candidates that are kept of each database, and bytes of their names in all. */
+const KEPT_MAX = 20_000;
+const KEPT_BYTES_MAX = 8 * 1024 * 1024;
 const KEY_BYTES_MAX = 1_024;
 
+/** What a command can do to the expiry of a key that it does not name an expiry for. */
+const MOVE = { none: 0, toVisited: 1, anywhere: 2 } as const;
+const MOVING_RULES: readonly KeyRule[] = [
+  KEY_RULE.rename,
+  KEY_RULE.renameNx,
+  KEY_RULE.copy,
+  KEY_RULE.move,
+];
+const OPAQUE_RULES: readonly KeyRule[] = [KEY_RULE.opaque, KEY_RULE.script, KEY_RULE.swapDb];
+const MOVE_OF_SPEC = Uint8Array.from(COMMANDS, ({ keys }) => {
+  if (OPAQUE_RULES.includes(keys)) return MOVE.anywhere;
+  return MOVING_RULES.includes(keys) ? MOVE.toVisited : MOVE.none;
+});
+
 /**
- * Notes keys that were given an expiry which has passed by now, so that the report can name some of
- * those that will vanish. They are candidates: the target is asked which of them it holds.
+ * Notes keys that were given an expiry which has passed by now: those that will vanish are among
+ * them. They are candidates, the target is asked which of them it holds.
+ *
+ * Memory is bounded: of too many the latest are kept, and `all` then answers null.
  */
 export class DyingKeys {
-  readonly #nowMs: number;
-  readonly #byDb = new Map<number, Map<string, Buffer>>();
+  readonly #untilMs: number;
+  readonly #byDb = new Map<number, Set<string>>();
+  #bytes = 0;
+  #lost = false;
+  #snapshotSeen = false;
 
-  /** @param nowMs - Unix milliseconds; what expires later is not noted. */
-  constructor(nowMs: number) {
-    this.#nowMs = nowMs;
+  /** @param untilMs - Unix milliseconds; what expires later is not noted. */
+  constructor(untilMs: number) {
+    this.#untilMs = untilMs;
   }
 
-  /** Candidates of each database. */
+  /** Candidates of each database, the latest last. */
   get candidates(): ReadonlyMap<number, readonly Buffer[]> {
-    return new Map([...this.#byDb].map(([db, keys]) => [db, [...keys.values()]]));
+    return new Map(
+      [...this.#byDb].map(([db, keys]) => [db, [...keys].map((key) => Buffer.from(key, 'latin1'))]),
+    );
+  }
+
+  /**
+   * The candidates when every key that is expired at `nowMs` is among them for certain; else null:
+   * too many, a command that may have carried an expiry elsewhere, a part that was not seen.
+   */
+  all(nowMs: number): ReadonlyMap<number, readonly Buffer[]> | null {
+    return this.#lost || !this.#snapshotSeen || nowMs > this.#untilMs ? null : this.candidates;
   }
 
   /** Reads a whole plan for its candidates alone. */
@@ -47,19 +78,33 @@ export class DyingKeys {
       yield part;
     }
     scanner.end();
+    this.#snapshotSeen = true;
   }
 
   /** Notes the keys of a batch of commands. */
   noteCommands(batch: CommandBatch): void {
-    visitExpiries(batch, (db, start, end, expiryMs) => {
-      if (expiryMs <= this.#nowMs) this.#note(db, batch.data.subarray(start, end));
+    const untold = visitExpiries(batch, (db, start, end, expiryMs) => {
+      if (expiryMs <= this.#untilMs) this.#note(db, batch.data.subarray(start, end));
     });
+    if (untold > 0) this.#lost = true;
+    for (let row = 0; row < batch.count; row++) {
+      const move = MOVE_OF_SPEC[batch.spec[row] as number];
+      if (move !== MOVE.none) this.#noteMoved(batch, row, move === MOVE.anywhere);
+    }
+  }
+
+  /** An expiry goes along with its key: the key it goes to is a candidate, whatever its expiry. */
+  #noteMoved(batch: CommandBatch, row: number, anywhere: boolean): void {
+    const effect = visitKeys(batch, row, (db, start, end, write) => {
+      if (write) this.#note(db, batch.data.subarray(start, end));
+    });
+    if (anywhere || effect === KEY_EFFECT.unknown) this.#lost = true;
   }
 
   #noteEntries(batch: RdbBatch): void {
     for (let row = 0; row < batch.count; row++) {
       if (((batch.flags[row] as number) & ROW.hasExpiry) === 0) continue;
-      if ((batch.expiryMs[row] as number) > this.#nowMs || !isEntry(batch.type[row] as number))
+      if ((batch.expiryMs[row] as number) > this.#untilMs || !isEntry(batch.type[row] as number))
         continue;
       this.#note(batch.db[row] as number, batch.keyOf(row));
     }
@@ -67,15 +112,22 @@ export class DyingKeys {
 
   /** The latest ones are kept: those that expired long ago were deleted by the log itself. */
   #note(db: number, key: Buffer): void {
-    if (key.length > KEY_BYTES_MAX) return;
-    const keys = this.#byDb.get(db) ?? new Map<string, Buffer>();
+    if (key.length > KEY_BYTES_MAX) {
+      this.#lost = true;
+      return;
+    }
+    const keys = this.#byDb.get(db) ?? new Set<string>();
     this.#byDb.set(db, keys);
     const name = key.toString('latin1');
-    keys.delete(name);
-    keys.set(name, Buffer.from(key));
-    if (keys.size <= KEPT_MAX) return;
-    const [oldest] = keys.keys();
-    if (oldest !== undefined) keys.delete(oldest);
+    if (!keys.delete(name)) this.#bytes += name.length;
+    keys.add(name);
+    while (keys.size > KEPT_MAX || this.#bytes > KEPT_BYTES_MAX) {
+      const [oldest] = keys;
+      if (oldest === undefined) return; // what is left stands in other databases
+      keys.delete(oldest);
+      this.#bytes -= oldest.length;
+      this.#lost = true;
+    }
   }
 }
 

@@ -18,8 +18,11 @@ import type { Replay } from './replay.ts';
 import { RestoreRecords, type RestoreRecord } from './restore-record.ts';
 import { planWarnings, reportCut, reportSecond, type RestoreReport } from './restore-report.ts';
 
-/** Names of vanishing keys that a report holds at most. */
+/** Names of vanishing keys that a report holds at most, and keys that are asked for to find them. */
 const SAMPLE_MAX = 20;
+const ASKED_MAX = 2_000;
+/** The clock of the target decides what is expired; it may be so much ahead of ours. */
+const CLOCKS_APART_MS = 300_000;
 
 /** Where a restore goes, and the clock that measures it. */
 export interface RestorePlace {
@@ -44,6 +47,7 @@ export async function complete(
     replicationId: record.feed.replicationId,
     promote: false,
     clock: environment.clock,
+    candidates: () => dying.all(environment.clock.nowMs() + CLOCKS_APART_MS),
   });
   timer.end('replay');
   const vanishingSample = await sample(client, databases, dying.candidates);
@@ -55,8 +59,7 @@ export async function complete(
   };
   const replayed = { ...record, state: 'replayed', replayedOffset: fed.offset.toString() } as const;
   await new RestoreRecords(environment.stateDir).write(replayed);
-  const promotion = record.promote ? await promote(replayed, target, environment) : null;
-  timer.end('promote');
+  const promotion = record.promote ? await promote(replayed, place, environment) : null;
   return reportOf(replayed, prepared.plan, counted, promotion, place);
 }
 
@@ -81,8 +84,7 @@ export async function promoteReplayed(
   const dying = new DyingKeys(environment.clock.nowMs());
   if (any) await dying.collect(prepared);
   const vanishingSample = await sample(client, databases, dying.candidates);
-  const promotion = await promote(record, target, environment);
-  timer.end('promote');
+  const promotion = await promote(record, { target, timer }, environment);
   const commands = plan.reads.reduce((sum, { header }) => sum + header.commands, 0);
   const counted = { commands, bytes: plan.feedBytes, vanishingSample, databases };
   return reportOf(record, plan, counted, promotion, { target, timer });
@@ -90,14 +92,16 @@ export async function promoteReplayed(
 
 async function promote(
   record: RestoreRecord,
-  target: OpenTarget,
+  { target, timer }: RestorePlace,
   environment: RestoreEnvironment,
 ): Promise<Promotion> {
   const promotion = await promoteTarget(target.client, {
     record: parseTargetRecord(record.settings),
     clock: environment.clock,
+    onPromoted: () => timer.end('promote'),
   });
   if (record.target.newDir !== null) await switchLogOn(target.client, environment);
+  timer.end('persist');
   await new RestoreRecords(environment.stateDir).remove(record.id);
   return promotion;
 }
@@ -148,7 +152,7 @@ async function sample(
   const names: string[] = [];
   for (const { db, vanishing } of databases) {
     if (vanishing === 0 || names.length >= SAMPLE_MAX) continue;
-    const found = await findVanishing(client, db, candidates.get(db) ?? []);
+    const found = await findVanishing(client, db, (candidates.get(db) ?? []).slice(-ASKED_MAX));
     for (const key of found.slice(0, SAMPLE_MAX - names.length)) names.push(printable(key));
   }
   return names;

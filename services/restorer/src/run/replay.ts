@@ -7,7 +7,7 @@ import type { PreparedPlan } from './prepared-plan.ts';
 import type { RestoreRecord } from './restore-record.ts';
 
 /** The replay takes time: what expires meanwhile vanishes too. */
-const DYING_SOON_MS = 600_000;
+const DYING_SOON_MS = 900_000;
 
 /** A feed of a plan, with what is counted while it runs. */
 export interface Replay extends AsyncDisposable {

@@ -14,7 +14,7 @@ export interface DatabaseCount {
   readonly vanishing: number | null;
 }
 
-const SCAN_COUNT = 1000;
+const SCAN_COUNT = 5000;
 const SCANNED_KEYS_MAX = 20_000_000;
 const PROBE_BATCH = 500;
 
@@ -22,15 +22,24 @@ const PROBE_BATCH = 500;
  * Counts the keys of a replica that nobody writes to.
  *
  * A replica deletes nothing by itself: an expired key counts in DBSIZE and is left out by SCAN. The
- * difference is exact unless a table shrinks under the walk, which can only make it smaller.
+ * difference is exact unless a table shrinks under the walk, which can only make it smaller. The
+ * walk takes about as long as a fifth of the load; with candidates only those are asked for.
+ * @param candidates - Keys among which every expired one is, by database; null when not known.
  */
-export async function countKeys(client: NodeClient): Promise<readonly DatabaseCount[]> {
+export async function countKeys(
+  client: NodeClient,
+  candidates: ReadonlyMap<number, readonly Buffer[]> | null = null,
+): Promise<readonly DatabaseCount[]> {
   const info = await client.info('keyspace');
   const counts: DatabaseCount[] = [];
   for (const name of info.names(/^db\d+$/)) {
     const { keys = '0', expires = '0' } = info.fields(name);
     const found = { db: Number(name.slice(2)), keys: Number(keys), expires: Number(expires) };
-    counts.push({ ...found, vanishing: await countVanishing(client, found) });
+    const vanishing =
+      candidates === null
+        ? await countVanishing(client, found)
+        : (await findVanishing(client, found.db, candidates.get(found.db) ?? [])).length;
+    counts.push({ ...found, vanishing });
   }
   return counts;
 }
@@ -68,6 +77,7 @@ export async function findVanishing(
   db: number,
   candidates: readonly Buffer[],
 ): Promise<readonly Buffer[]> {
+  if (candidates.length === 0) return [];
   const vanishing: Buffer[] = [];
   await client.call('SELECT', db);
   try {

@@ -16,6 +16,10 @@ export interface FinishOptions {
   readonly promote: boolean;
   readonly clock: Clock;
   readonly persistTimeoutMs?: number;
+  /** Asked when all was replayed: see `countKeys`. */
+  readonly candidates?: () => ReadonlyMap<number, readonly Buffer[]> | null;
+  /** Called when the target is a master of its own, before it writes its data to its disk. */
+  readonly onPromoted?: () => void;
 }
 
 /** The target as it was handed over. */
@@ -53,7 +57,7 @@ export async function finishTarget(
   });
   const fed = await Promise.race([feed.finished(), lost]);
   await checkReplay(client, { record, replicationId, offset: fed.offset });
-  const databases = await countKeys(client);
+  const databases = await countKeys(client, options.candidates?.() ?? null);
   if (options.promote) {
     return { fed, databases, promotion: await promoteTarget(client, options) };
   }
@@ -99,7 +103,7 @@ export async function checkReplay(
 /** Makes the target a master of its own, puts its settings back and has it write its data. */
 export async function promoteTarget(
   client: NodeClient,
-  options: Pick<FinishOptions, 'record' | 'clock' | 'persistTimeoutMs'>,
+  options: Pick<FinishOptions, 'record' | 'clock' | 'persistTimeoutMs' | 'onPromoted'>,
 ): Promise<Promotion> {
   const { record, clock, persistTimeoutMs } = options;
   await client.call('REPLICAOF', 'NO', 'ONE');
@@ -115,6 +119,7 @@ export async function promoteTarget(
     }
   };
   const foreignSettings = await attempt(restoreSettings(client, record), []);
+  options.onPromoted?.();
   const persisted = await attempt<Persisted | 'failed'>(
     persistTarget(client, {
       clock,
