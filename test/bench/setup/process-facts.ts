@@ -1,0 +1,57 @@
+import { readFileSync } from 'node:fs';
+
+/** Ticks of utime and stime a second: USER_HZ, 100 on every Linux that Node runs on. */
+const TICKS_PER_SECOND = 100;
+const WATCH_MS = 40;
+
+/** CPU seconds (user and system) that all threads of a process used so far. */
+export function cpuSecondsOf(pid: number): number {
+  const text = readFileSync(`/proc/${pid}/stat`, 'latin1');
+  // After the name in brackets: field 14 is utime, 15 is stime (proc(5)).
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+}
+
+/** Bytes of memory a process held at its peak; null when it has gone. */
+export function peakBytesOf(pid: number): number | null {
+  try {
+    const text = readFileSync(`/proc/${pid}/status`, 'latin1');
+    const [, kib] = /^VmHWM:\s+(\d+) kB$/m.exec(text) ?? [];
+    return kib === undefined ? null : Number(kib) * 1024;
+  } catch {
+    return null;
+  }
+}
+
+/** Reads the peak of a process again and again until it ends: the last reading stays. */
+export class PeakWatch implements Disposable {
+  readonly #timer: NodeJS.Timeout;
+  readonly #pid: number;
+  #bytes = 0;
+
+  constructor(pid: number) {
+    this.#pid = pid;
+    this.#timer = setInterval(() => this.#look(), WATCH_MS);
+  }
+
+  get bytes(): number {
+    this.#look();
+    return this.#bytes;
+  }
+
+  #look(): void {
+    this.#bytes = Math.max(this.#bytes, peakBytesOf(this.#pid) ?? 0);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}
+
+/** The middle of some numbers. */
+export function median(values: readonly number[]): number {
+  const sorted = [...values].sort((a, b) => a - b);
+  const middle = sorted.length >> 1;
+  const upper = sorted[middle] ?? NaN;
+  return sorted.length % 2 === 1 ? upper : (upper + (sorted[middle - 1] ?? NaN)) / 2;
+}
