@@ -76,16 +76,19 @@ export class Archiver {
     await using _control = await openControlServer(controlSocketPath(stateDir), (request) =>
       this.#answer(request),
     );
-    for (const instance of instances) await this.#attach(instance);
-    if (instances.length === 0) logger.warn('no-instances');
-    await new Promise<void>((resolve) => {
-      this.#failed = resolve;
-      if (signal.aborted || this.#failure !== null) resolve();
-      signal.addEventListener('abort', () => resolve(), { once: true });
-    });
-    logger.info('stopping');
-    for (const { stop } of this.#running.values()) stop.abort();
-    await Promise.all([...this.#running.values()].map(({ done }) => done));
+    try {
+      for (const instance of instances) await this.#attach(instance);
+      if (instances.length === 0) logger.warn('no-instances');
+      await new Promise<void>((resolve) => {
+        this.#failed = resolve;
+        if (signal.aborted || this.#failure !== null) resolve();
+        signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+      logger.info('stopping');
+    } finally {
+      for (const { stop } of this.#running.values()) stop.abort();
+      await Promise.all([...this.#running.values()].map(({ done }) => done));
+    }
     if (this.#failure !== null) throw this.#failure;
     logger.info('stopped');
   }

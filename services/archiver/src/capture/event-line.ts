@@ -1,23 +1,30 @@
 import type { WriterEvent, WriterLog } from '@tidemark/catalog';
-import type { Clock } from '@tidemark/core';
+import { retrying, type RetryOptions } from '../ship/retry.ts';
 import { openTimelineOf } from './open-timeline.ts';
 
-/** Appends events one after the other, and signs of life when nothing else was appended. */
+/**
+ * Appends events one after the other, and signs of life when nothing else was appended.
+ *
+ * A store that is away is waited for: no event is given up, and none overtakes another.
+ */
 export class EventLine {
   readonly #log: WriterLog;
-  readonly #clock: Clock;
+  readonly #retry: RetryOptions;
   readonly #heartbeatMs: number;
   #tail: Promise<unknown> = Promise.resolve();
 
-  constructor(log: WriterLog, clock: Clock, heartbeatMs: number) {
+  constructor(log: WriterLog, heartbeatMs: number, retry: RetryOptions) {
     this.#log = log;
-    this.#clock = clock;
     this.#heartbeatMs = heartbeatMs;
+    this.#retry = retry;
   }
 
-  /** Appends when all earlier calls are done. */
+  /**
+   * Appends when all earlier calls are done.
+   * @throws CatalogError when the log is lost or refuses; the signal's reason when it ended a retry.
+   */
   async append(event: WriterEvent, body?: Uint8Array): Promise<void> {
-    const turn = this.#tail.then(() => this.#log.append(event, body));
+    const turn = this.#tail.then(() => retrying(this.#retry, () => this.#log.append(event, body)));
     this.#tail = turn.catch(() => undefined);
     await turn;
   }
@@ -31,14 +38,15 @@ export class EventLine {
     const timeline = openTimelineOf(this.#log.state);
     const provenTo = timeline === null ? null : proven(timeline.end);
     const provesMore = (provenTo ?? -1) > (timeline?.provenTo ?? -1);
-    const due = this.#clock.nowMs() - (lastEntryMs ?? 0) >= this.#heartbeatMs;
+    const { clock } = this.#retry;
+    const due = clock.nowMs() - (lastEntryMs ?? 0) >= this.#heartbeatMs;
     if (!due && !(atOnce && provesMore)) return;
     await this.append({
       type: 'Heartbeat',
       timeline: timeline?.timeline ?? null,
       offset: timeline?.end ?? 0n,
       provenTo,
-      atMs: this.#clock.nowMs(),
+      atMs: clock.nowMs(),
     });
   }
 }

@@ -11,7 +11,9 @@ import { makeId, TidemarkError } from '@tidemark/core';
 import { DataKeys } from '../ship/data-keys.ts';
 import { SegmentShipper, type ShipperOptions } from '../ship/segment-shipper.ts';
 import { ShipLine } from '../ship/ship-line.ts';
+import { StoreHealth } from '../ship/store-health.ts';
 import { BaseDesk, type WantedBase } from './base-desk.ts';
+import { boundEnd } from './bound-end.ts';
 import type { CaptureOptions } from './capture-options.ts';
 import type { CaptureStatus } from './capture-status.ts';
 import { EventLine } from './event-line.ts';
@@ -48,6 +50,7 @@ export class NodeCapture {
   readonly #options: CaptureOptions;
   readonly #stop = new AbortController();
   readonly #dataKeys: DataKeys;
+  readonly #health: StoreHealth;
   readonly #shipping: ShipperOptions;
   readonly #shipper: SegmentShipper;
   readonly #ships: ShipLine;
@@ -58,7 +61,6 @@ export class NodeCapture {
   #writer: TimelineWriter | null = null;
   #failure: Error | null = null;
   #state: CaptureStatus['state'] = 'starting';
-  #storeError: string | null = null;
   #segments = 0;
   #snapshots = 0;
 
@@ -66,23 +68,21 @@ export class NodeCapture {
     this.#options = options;
     const { log, clock, logger, limits } = options;
     this.#dataKeys = new DataKeys(options);
-    this.#events = new EventLine(log, clock, limits.heartbeatMs);
+    this.#health = new StoreHealth(logger);
+    const { onRetry, onRecovered } = this.#health;
+    const retry = { clock, signal: this.#stop.signal, onRetry, onRecovered };
+    this.#events = new EventLine(log, limits.heartbeatMs, retry);
     this.#shipping = {
       ...options,
+      ...retry,
       dataKeys: this.#dataKeys,
       append: (event, body) => this.#events.append(event, body),
-      signal: this.#stop.signal,
-      onRetry: (error) => {
-        if (this.#storeError === null) logger.warn('store', { code: error.code });
-        this.#storeError = error.message;
-      },
     };
     this.#shipper = new SegmentShipper(this.#shipping);
     this.#ships = new ShipLine({
       shipper: this.#shipper,
       onShipped: async ({ header, cursor }) => {
         this.#segments += 1;
-        this.#storeError = null;
         this.#writer?.settle(header.end);
         if (cursor !== null) await this.#release(cursor);
       },
@@ -104,11 +104,13 @@ export class NodeCapture {
 
   /**
    * Captures until the signal is aborted; then ships the open segment and releases the log.
-   * @throws CatalogError `TM_LOG_OWNER` or `TM_LOG_CONFLICT` when another owner took the log.
+   * @throws CatalogError `TM_LOG_OWNER` or `TM_LOG_CONFLICT` when another owner took the log;
+   *   StoreError `TM_STORE_IO` when the store does not answer at the end.
    */
   async run(signal: AbortSignal): Promise<void> {
     const { log, clock, logger, aofDir, limits } = this.#options;
     const reading = AbortSignal.any([signal, this.#stop.signal]);
+    boundEnd(signal, this.#stop, clock);
     try {
       const recovered = await this.#shipper.recover((event) => followsLog(event, log.state));
       if (recovered > 0) logger.info('recovered', { objects: recovered });
@@ -133,6 +135,9 @@ export class NodeCapture {
       await this.#drain();
     } finally {
       this.#stop.abort();
+      this.#desk.refuse(
+        new TidemarkError('TM_ARCHIVER_DOWN', 'the capture ended before the backup was made'),
+      );
       await this.#desk.settled();
       await this.#ships.settled();
       await this.#tail?.[Symbol.asyncDispose]();
@@ -197,7 +202,7 @@ export class NodeCapture {
         : null,
       lagSeconds: provenTo === null ? null : Math.max(0, nowSecond - provenTo - 1),
       linkError: this.#samples.linkError,
-      storeError: this.#storeError,
+      storeError: this.#health.error,
       segments: this.#segments,
       snapshots: this.#snapshots,
     };

@@ -6,23 +6,22 @@ import {
   type SegmentStored,
   type WriterEvent,
 } from '@tidemark/catalog';
-import { collectBytes, makeId, TidemarkError, type Clock, type Random } from '@tidemark/core';
-import { COMPRESSION, OBJECT_KIND, Sealer } from '@tidemark/crypto';
+import { collectBytes, makeId, TidemarkError, type Random } from '@tidemark/core';
+import { COMPRESSION, OBJECT_KIND, SealedDigest, Sealer } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { RolledSegment } from '../capture/timeline-writer.ts';
 import type { DataKeys } from './data-keys.ts';
+import { retrying, type RetryOptions } from './retry.ts';
 import type { Spool } from './spool.ts';
 
 /** Segments up to this sealed size are the body of their own log entry: one PUT commits both. */
 export const INLINE_BYTES_MAX: number = 256 * 1024;
 
-const RETRY_MS_MAX = 30_000;
-
-/** Appends one event, one at a time, in the order of the calls. */
+/** Appends one event, one at a time, in the order of the calls; waits for a store that is away. */
 export type AppendEvent = (event: WriterEvent, body?: Uint8Array) => Promise<void>;
 
 /** What a shipper works with. */
-export interface ShipperOptions {
+export interface ShipperOptions extends RetryOptions {
   readonly instance: string;
   readonly shard: string;
   readonly writer: string;
@@ -30,11 +29,7 @@ export interface ShipperOptions {
   readonly spool: Spool;
   readonly dataKeys: DataKeys;
   readonly append: AppendEvent;
-  readonly clock: Clock;
   readonly random: Random;
-  readonly signal: AbortSignal;
-  /** Called before each wait of a retry. */
-  readonly onRetry: (error: TidemarkError) => void;
 }
 
 /** Seals segments, spools them and commits them to store and log, one after the other. */
@@ -47,8 +42,8 @@ export class SegmentShipper {
 
   /**
    * Makes one segment durable: key, spool, object, event (I3).
-   * @throws CatalogError when another owner has taken the log; retryable faults are retried until
-   *   the signal is aborted.
+   * @throws CatalogError when another owner has taken the log; faults that pass (the store is away,
+   *   the spool is full) are retried until the signal is aborted.
    */
   async ship(segment: RolledSegment, provenTo: number | null): Promise<SegmentStored> {
     const { spool, clock, random } = this.#options;
@@ -65,8 +60,10 @@ export class SegmentShipper {
       atMs: clock.nowMs(),
     };
     const name = `${segment.header.start.toString().padStart(20, '0')}-${makeId(clock.nowMs(), random).slice(-8)}`;
-    await this.#retrying(() => spool.write(name, sealed.parts));
-    await spool.note(name, encodeWriterEvent(event).toString('utf8'));
+    await retrying(this.#options, async () => {
+      await spool.write(name, sealed.parts);
+      await spool.note(name, encodeWriterEvent(event).toString('utf8'));
+    });
     await this.commit(name, event);
     return event;
   }
@@ -81,25 +78,25 @@ export class SegmentShipper {
       const body = await collectBytes(
         spool.read(name),
         size,
-        () => new TidemarkError('TM_SPOOL', 'a spooled object is longer than its event says'),
+        () => new TidemarkError('TM_INTERNAL', 'a spooled object is longer than its event says'),
       );
-      await this.#retrying(() => append(event, body));
+      await append(event, body);
     } else {
-      await this.#retrying(() => store.putIfAbsent(key, spool.read(name), { signal }));
-      await this.#retrying(() => append(event));
+      await retrying(this.#options, () => store.putIfAbsent(key, spool.read(name), { signal }));
+      await append(event);
     }
     await spool.remove(name);
   }
 
   /**
-   * Ships what an earlier run left finished in the spool, when it still follows the log; what does
-   * not is dropped, since the tail delivers those bytes again.
+   * Ships what an earlier run left finished in the spool, when it still follows the log and is what
+   * its note says; else it is dropped, since the tail delivers those bytes again.
    */
   async recover(follows: (event: WriterEvent) => boolean): Promise<number> {
     let shipped = 0;
     for (const { name, note } of await this.#options.spool.pending()) {
-      const event = decodeWriterEvent(Buffer.from(note, 'utf8'));
-      if (follows(event)) {
+      const event = eventOf(note);
+      if (event !== null && follows(event) && (await this.#isWhole(name, event))) {
         await this.commit(name, event);
         shipped += 1;
       } else {
@@ -115,7 +112,7 @@ export class SegmentShipper {
     inline: boolean,
   ): Promise<{ parts: Buffer[]; object: ObjectRef }> {
     const { instance, shard, writer, dataKeys, random, clock } = this.#options;
-    const dataKey = await this.#retrying(() => dataKeys.forSegment(plainBytes));
+    const dataKey = await retrying(this.#options, () => dataKeys.forSegment(plainBytes));
     const { timeline, start } = segment.header;
     const key = inline
       ? null
@@ -141,16 +138,25 @@ export class SegmentShipper {
     };
   }
 
-  async #retrying<T>(work: () => Promise<T>): Promise<T> {
-    const { clock, signal, onRetry } = this.#options;
-    for (let attempt = 0; ; attempt++) {
-      try {
-        return await work();
-      } catch (error) {
-        if (!(error instanceof TidemarkError) || !error.retryable || signal.aborted) throw error;
-        onRetry(error);
-        await clock.sleep(Math.min(RETRY_MS_MAX, 200 * 2 ** Math.min(attempt, 8)), signal);
-      }
+  /** A disk may lose or change what was written before the crash. */
+  async #isWhole(name: string, event: WriterEvent): Promise<boolean> {
+    if (!('object' in event)) return false;
+    const digest = new SealedDigest();
+    try {
+      for await (const part of this.#options.spool.read(name)) digest.push(part);
+      return digest.end() === event.object.digest;
+    } catch (cause) {
+      if (cause instanceof TidemarkError) return false;
+      throw cause;
     }
+  }
+}
+
+function eventOf(note: string): WriterEvent | null {
+  try {
+    return decodeWriterEvent(Buffer.from(note, 'utf8'));
+  } catch (cause) {
+    if (cause instanceof TidemarkError) return null;
+    throw cause;
   }
 }

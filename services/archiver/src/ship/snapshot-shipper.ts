@@ -4,6 +4,7 @@ import { encodeWriterEvent, type RdbSummaryJson, type SnapshotStored } from '@ti
 import { TidemarkError, type ByteSource } from '@tidemark/core';
 import { COMPRESSION, OBJECT_KIND, Sealer, sealStream } from '@tidemark/crypto';
 import { passRdb, type RdbSummary } from '@tidemark/rdb';
+import { retrying } from './retry.ts';
 import type { SegmentShipper, ShipperOptions } from './segment-shipper.ts';
 
 const READ_BYTES = 1024 * 1024;
@@ -35,7 +36,7 @@ export async function shipSnapshot(
   const startedMs = clock.nowMs();
   const key = snapshotKey(instance, shard, writer, job.backup);
   const kind = OBJECT_KIND.snapshot;
-  const dataKey = await dataKeys.forSnapshot();
+  const dataKey = await retrying(options, () => dataKeys.forSnapshot());
   const sealer = new Sealer({
     dataKey,
     kind,

@@ -4,6 +4,8 @@ import { TidemarkError, type ByteSource } from '@tidemark/core';
 
 /** Room left on the spool's disk below which nothing more is spooled. */
 const FREE_BYTES_MIN = 64 * 1024 * 1024;
+/** How much is written between two looks at that room. */
+const LOOK_BYTES = 16 * 1024 * 1024;
 const READ_BYTES = 1024 * 1024;
 
 /** A sealed object that waits in the spool, with the JSON that says how to log it. */
@@ -23,24 +25,34 @@ export interface SpooledObject {
 export class Spool {
   readonly #dir: string;
   readonly #bytesMax: number;
+  readonly #freeBytesMin: number;
   #bytes = 0;
 
-  private constructor(dir: string, bytesMax: number) {
+  private constructor(dir: string, bytesMax: number, freeBytesMin: number) {
     this.#dir = dir;
     this.#bytesMax = bytesMax;
+    this.#freeBytesMin = freeBytesMin;
   }
 
-  /** Opens the folder (made with 0700) and sweeps what was never finished. */
-  static async open(dir: string, bytesMax: number): Promise<Spool> {
+  /**
+   * Opens the folder (made with 0700) and sweeps what was never finished.
+   * @param bytesMax - Upper bound of all sealed bytes that wait.
+   * @param freeBytesMin - What is left free on the disk for others.
+   */
+  static async open(
+    dir: string,
+    bytesMax: number,
+    freeBytesMin: number = FREE_BYTES_MIN,
+  ): Promise<Spool> {
     await mkdir(dir, { recursive: true, mode: 0o700 });
-    const spool = new Spool(dir, bytesMax);
+    const spool = new Spool(dir, bytesMax, freeBytesMin);
     const names = new Set(await readdir(dir));
     for (const name of names) {
       const stem = name.replace(/\.(sealed|json|tmp)$/, '');
       if (stem === name) continue;
       const whole = names.has(`${stem}.json`) && names.has(`${stem}.sealed`);
       if (!whole || name.endsWith('.tmp')) await rm(join(dir, name), { force: true });
-      else spool.#bytes += (await stat(join(dir, name))).size;
+      else if (name.endsWith('.sealed')) spool.#bytes += (await stat(join(dir, name))).size;
     }
     return spool;
   }
@@ -49,9 +61,6 @@ export class Spool {
   get bytes(): number {
     return this.#bytes;
   }
-  get bytesMax(): number {
-    return this.#bytesMax;
-  }
 
   /**
    * Writes sealed bytes durably, without a note yet.
@@ -59,10 +68,15 @@ export class Spool {
    */
   async write(name: string, sealed: ByteSource | readonly Uint8Array[]): Promise<number> {
     const path = join(this.#dir, `${name}.sealed`);
-    const file = await open(path, 'w', 0o600);
     let size = 0;
+    let lookAt = 0;
     try {
+      await using file = await open(path, 'w', 0o600);
       for await (const part of sealed) {
+        if (size >= lookAt) {
+          await this.#checkDisk();
+          lookAt = size + LOOK_BYTES;
+        }
         this.#checkRoom(part.length);
         await file.write(part);
         size += part.length;
@@ -72,30 +86,28 @@ export class Spool {
     } catch (cause) {
       this.#bytes -= size;
       await rm(path, { force: true });
-      if (cause instanceof TidemarkError) throw cause;
-      throw new TidemarkError('TM_SPOOL', 'cannot write the spool', { cause });
-    } finally {
-      await file.close();
+      throw spoolError(cause);
     }
     return size;
   }
 
-  /** Adds the note: from now on the object survives a crash and is shipped again. */
+  /**
+   * Adds the note: from now on the object survives a crash and is shipped again.
+   * @throws TidemarkError `TM_SPOOL`.
+   */
   async note(name: string, note: string): Promise<void> {
     const path = join(this.#dir, `${name}.json`);
-    const file = await open(`${path}.tmp`, 'w', 0o600);
     try {
-      await file.writeFile(note);
-      await file.datasync();
-    } finally {
-      await file.close();
-    }
-    await rename(`${path}.tmp`, path);
-    const folder = await open(this.#dir, 'r');
-    try {
+      {
+        await using file = await open(`${path}.tmp`, 'w', 0o600);
+        await file.writeFile(note);
+        await file.datasync();
+      }
+      await rename(`${path}.tmp`, path);
+      await using folder = await open(this.#dir, 'r');
       await folder.sync();
-    } finally {
-      await folder.close();
+    } catch (cause) {
+      throw spoolError(cause);
     }
   }
 
@@ -138,12 +150,6 @@ export class Spool {
     this.#bytes = Math.max(0, this.#bytes - size);
   }
 
-  /** Whether the disk has room for the next object. */
-  async hasRoom(): Promise<boolean> {
-    const { bavail, bsize } = await statfs(this.#dir);
-    return this.#bytes < this.#bytesMax && bavail * bsize > FREE_BYTES_MIN;
-  }
-
   #checkRoom(more: number): void {
     if (this.#bytes + more <= this.#bytesMax) return;
     throw new TidemarkError('TM_SPOOL', 'the spool has reached its limit', {
@@ -151,4 +157,20 @@ export class Spool {
       hint: 'the store may be down; raise state.spool_max or mend the store',
     });
   }
+
+  async #checkDisk(): Promise<void> {
+    const { bavail, bsize } = await statfs(this.#dir);
+    const freeBytes = bavail * bsize;
+    if (freeBytes > this.#freeBytesMin) return;
+    throw new TidemarkError('TM_SPOOL', 'the disk of the spool is nearly full', {
+      context: { freeBytes, freeBytesMin: this.#freeBytesMin },
+      hint: 'make room on it, or move state.dir',
+    });
+  }
+}
+
+/** A fault of the disk as one of the spool; the errors of what is spooled stay what they are. */
+function spoolError(cause: unknown): unknown {
+  const onDisk = cause instanceof Error && 'syscall' in cause;
+  return onDisk ? new TidemarkError('TM_SPOOL', 'cannot write the spool', { cause }) : cause;
 }
