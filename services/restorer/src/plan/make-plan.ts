@@ -19,6 +19,8 @@ export interface PlanRequest {
   readonly instance: string;
   readonly point: WantedPoint;
   readonly ttl: TtlMode;
+  /** Begin with this backup, as an earlier plan did; default: the newest at or before the cut. */
+  readonly snapshot?: string;
 }
 
 /**
@@ -32,11 +34,16 @@ export async function makePlan(
   clock: Clock,
 ): Promise<RestorePlan> {
   const { instance } = request;
-  const snapshots = catalog.snapshots(instance);
-  const wanted = await resolvePoint(request, snapshots, catalog, footers);
+  const known = catalog.snapshots(instance);
+  const wanted = await resolvePoint(request, known, catalog, footers);
   const { at } = wanted;
   const { timeline } = wanted.cut;
-  const segments = catalog.segments(timeline, { toOffset: wanted.cut.offset });
+  const snapshots = known.filter(
+    ({ backup }) => request.snapshot === undefined || backup === request.snapshot,
+  );
+  // Only what lies after the snapshot: a timeline may have hundreds of thousands of segments.
+  const fromOffset = newestOffset(snapshots, timeline, wanted.cut.offset);
+  const segments = catalog.segments(timeline, { fromOffset, toOffset: wanted.cut.offset });
   const first = planReads({ snapshots, segments, timeline, cutOffset: wanted.cut.offset });
   const cut = await onBoundary(wanted.cut, first, footers);
   const { snapshot, reads } = planReads({ snapshots, segments, timeline, cutOffset: cut.offset });
@@ -57,9 +64,9 @@ export async function makePlan(
     );
   }
   const { shard, writer } = snapshot.object;
-  const mostDb = Math.max(
+  const mostDb = reads.reduce(
+    (most, { segment }) => Math.max(most, segment.header.maxDb),
     snapshot.summary.maxDb,
-    ...reads.map(({ segment }) => segment.header.maxDb),
   );
   return {
     instance,
@@ -67,7 +74,7 @@ export async function makePlan(
     writer,
     at,
     cut,
-    ttl: { mode: request.ttl, atMs: instantOf(at, cut, snapshot), nowMs: clock.nowMs() },
+    ttl: { mode: request.ttl, atMs: instantOf(at, snapshot, reads), nowMs: clock.nowMs() },
     snapshot,
     snapshotObject: { ref: snapshot.object, timeline, start: snapshot.offset },
     reads: plannedReads,
@@ -75,6 +82,19 @@ export async function makePlan(
     sealedBytes: sum([snapshot.object.size, ...plannedReads.map(({ object }) => object.ref.size)]),
     feedBytes: sum([snapshot.rdbBytes, ...plannedReads.map(({ from, to }) => Number(to - from))]),
   };
+}
+
+/** Where the newest snapshot at or before an offset stands; 0 when there is none. */
+function newestOffset(
+  snapshots: readonly CatalogSnapshot[],
+  timeline: string,
+  upTo: bigint,
+): bigint {
+  return snapshots.reduce(
+    (newest, one) =>
+      one.timeline === timeline && one.offset <= upTo && one.offset > newest ? one.offset : newest,
+    0n,
+  );
 }
 
 /** A cut that no mark gives may lie anywhere: it goes back to a boundary outside transactions. */
@@ -136,14 +156,23 @@ async function resolvePoint(
   }
 }
 
-/** The instant that TTL rules count from: the wanted second, else what is known of the cut. */
+/**
+ * The instant that TTL rules count from, Unix milliseconds: the end of the wanted second, for all
+ * that ran in it is in. For an offset or a backup, the latest time that is known to be at or before
+ * the cut.
+ */
 function instantOf(
   at: number | null,
-  cut: PlannedCut,
-  snapshot: { readonly from: number },
+  snapshot: CatalogSnapshot,
+  reads: readonly { readonly segment: CatalogSegment; readonly to: bigint }[],
 ): number {
-  if (at !== null) return at * 1000;
-  return cut.notAfterMs ?? snapshot.from * 1000;
+  if (at !== null) return at * 1000 + 999;
+  let latest = snapshot.from;
+  for (const { segment, to } of reads) {
+    // The marks of a segment that is read in part may lie beyond the cut.
+    if (to === segment.end) latest = Math.max(latest, segment.header.lastSecond ?? latest);
+  }
+  return latest * 1000;
 }
 
 function sum(values: readonly number[]): number {

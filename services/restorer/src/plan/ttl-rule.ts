@@ -4,7 +4,7 @@ export type TtlMode = 'absolute' | 'remaining' | 'persist';
 /** A TTL choice with its instants fixed, so that a plan gives the same bytes every time. */
 export interface TtlRule {
   readonly mode: TtlMode;
-  /** The wanted second as Unix milliseconds; what expired at or before it stays dead. */
+  /** The end of the wanted second, Unix milliseconds; what expired at or before it stays dead. */
   readonly atMs: number;
   /** The instant of the plan, Unix milliseconds. */
   readonly nowMs: number;
@@ -13,8 +13,8 @@ export interface TtlRule {
 /**
  * The new expiry of a key under a rule.
  * @param expiryMs - Absolute expiry, Unix milliseconds.
- * @returns Absolute expiry; null = no expiry. An expiry at or before the wanted second keeps its
- *   value in every mode: what was dead stays dead.
+ * @returns Absolute expiry; null = no expiry. An expiry at or before the end of the wanted second
+ *   keeps its value in every mode: what was dead stays dead.
  */
 export function newExpiry(rule: TtlRule, expiryMs: number): number | null {
   if (rule.mode === 'absolute' || expiryMs <= rule.atMs) return expiryMs;

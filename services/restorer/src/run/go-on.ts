@@ -86,14 +86,15 @@ export async function abortRestore(
   };
 }
 
-/** The same plan as before: same cut, same instants. */
+/** The same plan as before: same cut, same snapshot, same instants. */
 async function planAgain(
   record: RestoreRecord,
   environment: RestoreEnvironment,
 ): Promise<PreparedPlan> {
-  const { timeline, offset, ttl, instance, at } = record;
+  const { timeline, offset, ttl, instance, at, backup } = record;
   const point = { kind: 'offset', offset: BigInt(offset), timeline } as const;
-  const prepared = await preparePlan({ instance, point, ttl: ttl.mode }, environment);
+  const request = { instance, point, ttl: ttl.mode, snapshot: backup };
+  const prepared = await preparePlan(request, environment);
   const plan: RestorePlan = { ...prepared.plan, at, ttl };
   return { ...prepared, plan, [Symbol.dispose]: () => prepared[Symbol.dispose]() };
 }

@@ -15,6 +15,11 @@ export interface RestoreRecord {
   /** The cut, so that a later plan stops at the same byte. */
   readonly timeline: string;
   readonly offset: string;
+  /**
+   * The snapshot that the replay begins with: one that was stored since would give another stream,
+   * and a target that has part of the first would go on in the wrong place.
+   */
+  readonly backup: string;
   readonly ttl: TtlRule;
   readonly promote: boolean;
   readonly rdbVersion: number | null;

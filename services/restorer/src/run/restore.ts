@@ -162,6 +162,7 @@ async function makeRecord(
     at: plan.at,
     timeline: plan.cut.timeline,
     offset: plan.cut.offset.toString(),
+    backup: plan.snapshot.backup,
     ttl: plan.ttl,
     promote: request.promote,
     rdbVersion: canLoadRdb(facts, summary) ? null : summary.minVersion,
