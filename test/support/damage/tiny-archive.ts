@@ -4,6 +4,7 @@ import {
   segmentKey,
   snapshotKey,
   wrappedKeyKey,
+  writerLogKey,
   type Mark,
 } from '@tidemark/archive';
 import {
@@ -38,68 +39,78 @@ const SHIPPED: StreamState = { db: 0, inMulti: false, partialBytes: 0 };
 export interface TinyArchivePorts {
   readonly store: ObjectStore;
   readonly keys: KeyProvider;
-  readonly clock: Clock;
+  readonly clock: Clock & { now: number };
   readonly random: Random;
 }
 
-/** Where each object of the archive lies and what it is good for. */
+/** The sealed bytes of a snapshot or segment: an object of their own, or the end of a log entry. */
+export interface TinyBody {
+  readonly key: string;
+  /** Where they begin in the object. */
+  readonly start: number;
+  readonly inEntry: boolean;
+  /** Whether a restore of the newest second reads them. */
+  readonly needed: boolean;
+}
+
+/** What the archive holds beside record, logs and keys that every restore needs. */
 export interface TinyArchive {
   /** The newest second that can be restored. */
   readonly newest: number;
-  /** Objects that a restore of the newest second does without: an older snapshot, older segments. */
-  readonly unneeded: readonly string[];
-  /** Log entries of which such a restore needs the entry, but not the segment in its body. */
-  readonly unneededBodies: readonly string[];
+  readonly bodies: readonly TinyBody[];
+  /** The wrapped key of the older snapshot. */
+  readonly unneededKey: string;
 }
 
 /**
- * Builds a small archive in the formats that an archiver writes: two snapshots, five segments (two
+ * Builds a small archive in the formats that an archiver writes: two snapshots, four segments (two
  * of them objects of their own), their keys, the record, and both logs.
  *
  * An archiver keeps segments of that size within their log entries; here two are put as it puts
  * large ones, so that every kind of object is there in 64 KiB.
  */
-export async function buildTinyArchive(ports: TinyArchivePorts): Promise<TinyArchive> {
+export async function buildTinyArchive(
+  ports: TinyArchivePorts,
+  options: { readonly heartbeats?: number } = {},
+): Promise<TinyArchive> {
   const archive = await TinyWriter.open(ports);
   const firstSecond = Math.floor(ports.clock.nowMs() / 1000);
-  const groups = Array.from({ length: 5 }, (_, at) => [archive.commands(at)]);
+  const groups = Array.from({ length: 4 }, (_, at) => [archive.commands(at)]);
   const segments = buildSegments(groups, {
     timeline: TIMELINE,
     marks: marksOf(groups, firstSecond),
   });
-  const [a, b, c, d, e] = segments as [
-    TestSegment,
-    TestSegment,
-    TestSegment,
-    TestSegment,
-    TestSegment,
+  const [a, b, c, d] = segments as [TestSegment, TestSegment, TestSegment, TestSegment];
+  const old = await archive.snapshot('bk-1', 0n, firstSecond);
+  const bodies = [
+    { ...old.body, needed: false },
+    { ...(await archive.segment(a, { ownObject: false, provenTo: null })), needed: false },
+    { ...(await archive.segment(b, { ownObject: true, provenTo: firstSecond })), needed: false },
+    { ...(await archive.snapshot('bk-2', b.header.end, firstSecond + 1)).body, needed: true },
+    {
+      ...(await archive.segment(c, { ownObject: false, provenTo: firstSecond + 1 })),
+      needed: true,
+    },
+    { ...(await archive.segment(d, { ownObject: true, provenTo: firstSecond + 3 })), needed: true },
   ];
-  const oldSnapshot = await archive.snapshot('bk-1', 0n, firstSecond);
-  const body = await archive.segment(a, { ownObject: false, provenTo: null });
-  const own = await archive.segment(b, { ownObject: true, provenTo: firstSecond });
-  const needed = await archive.snapshot('bk-2', b.header.end, firstSecond + 1);
-  await archive.segment(c, { ownObject: false, provenTo: firstSecond + 1 });
-  await archive.segment(d, { ownObject: true, provenTo: firstSecond + 2 });
-  await archive.segment(e, { ownObject: false, provenTo: firstSecond + 3 });
-  await archive.end(e.header.end);
-  return {
-    newest: firstSecond + 3,
-    unneeded: [oldSnapshot.key, oldSnapshot.wrappedKey, own].filter((key) => key !== needed.key),
-    unneededBodies: [body],
-  };
+  for (let i = options.heartbeats ?? 1; i > 0; i--) await archive.heartbeat(d.header.end);
+  await archive.release();
+  return { newest: firstSecond + 3, bodies, unneededKey: old.wrappedKey };
 }
 
 /** Each segment begins with the mark of its second; the last one ends with the next second's. */
 function marksOf(groups: readonly (readonly Buffer[])[], firstSecond: number): Mark[] {
   let offset = 0n;
   const marks: Mark[] = [];
-  for (const [at, chunks] of groups.entries()) {
+  for (const [at, chunks] of [...groups, []].entries()) {
     const beginMs = (firstSecond + at) * 1000;
     marks.push({ offset, notBeforeMs: beginMs, notAfterMs: beginMs - 1, source: 'annotation' });
     offset += BigInt(chunks.reduce((sum, { length }) => sum + length, 0));
   }
   return marks;
 }
+
+type StoredBody = Omit<TinyBody, 'needed'>;
 
 class TinyWriter {
   readonly #ports: TinyArchivePorts;
@@ -144,7 +155,7 @@ class TinyWriter {
   commands(at: number): Buffer {
     const { random } = this.#ports;
     const writes = Array.from({ length: 12 }, (_, i) =>
-      command('SET', `key:${at}:${i}`, random.bytes(at % 2 === 0 ? 180 : 420)),
+      command('SET', `key:${at}:${i}`, random.bytes(at % 2 === 0 ? 330 : 880)),
     );
     return Buffer.concat([command('SELECT', 0), ...writes]);
   }
@@ -153,10 +164,10 @@ class TinyWriter {
     backup: string,
     offset: bigint,
     from: number,
-  ): Promise<{ readonly key: string; readonly wrappedKey: string }> {
+  ): Promise<{ readonly body: StoredBody; readonly wrappedKey: string }> {
     const { clock, random } = this.#ports;
     const rdb = new RdbBuilder({ version: 10 }).aux('redis-ver', '7.0.15').selectDb(0);
-    for (let i = 0; i < 30; i++) rdb.string(`old:${i}`, random.bytes(400));
+    for (let i = 0; i < 20; i++) rdb.string(`old:${i}`, random.bytes(570));
     let summary: RdbSummary | null = null;
     const packed = packSnapshot(
       passRdb(bytesOf(rdb.build()), (found) => (summary = found)),
@@ -189,15 +200,15 @@ class TinyWriter {
       rdbBytes: known().bytes,
       object: object.ref,
     });
-    return { key, wrappedKey: path };
+    return { body: { key, start: 0, inEntry: false }, wrappedKey: path };
   }
 
-  /** Stores a segment and logs it. @returns The key of the object that holds it. */
+  /** Stores a segment and logs it. */
   async segment(
     { header, payload }: TestSegment,
     options: { readonly ownObject: boolean; readonly provenTo: number | null },
-  ): Promise<string> {
-    const { clock } = this.#ports;
+  ): Promise<StoredBody> {
+    const { clock, store } = this.#ports;
     const { iid, shard, writer } = PLACE;
     const key = options.ownObject
       ? segmentKey(iid, shard, writer, { timeline: TIMELINE, start: header.start, id: 'own' })
@@ -220,15 +231,22 @@ class TinyWriter {
       },
       body,
     );
-    return key ?? entryKey(seq);
+    if (key !== null) return { key, start: 0, inEntry: false };
+    const entry = writerLogKey(iid, shard, writer, seq);
+    const { size } = (await store.head(entry)) ?? { size: 0 };
+    return { key: entry, start: size - ref.size, inEntry: true };
   }
 
-  /** A sign of life and a clean stop. */
-  async end(offset: bigint): Promise<void> {
+  /** A sign of life. */
+  async heartbeat(offset: bigint): Promise<void> {
     const atMs = this.#ports.clock.nowMs();
-    const generation = this.#log.state.owner?.generation ?? 0;
     await this.#log.append({ type: 'Heartbeat', timeline: TIMELINE, offset, provenTo: null, atMs });
-    await this.#log.append({ type: 'Released', generation, atMs });
+    this.#ports.clock.now += 1; // the same event twice would be one entry
+  }
+
+  /** A clean stop. */
+  async release(): Promise<void> {
+    await this.#log.release();
   }
 
   async #put(
@@ -264,8 +282,4 @@ async function putDataKey(
   const path = wrappedKeyKey(TINY_INSTANCE, dataKey.id, 1);
   await store.putIfAbsent(path, bytesOf(encodeWrappedDataKey(wrapped)));
   return { dataKey, path };
-}
-
-function entryKey(seq: number): string {
-  return `v1/instance/${TINY_INSTANCE}/0/${PLACE.writer}/log/${seq.toString().padStart(20, '0')}`;
 }

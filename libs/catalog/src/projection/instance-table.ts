@@ -1,3 +1,4 @@
+import { instanceLogKey } from '@tidemark/archive';
 import { IntegrityError } from '@tidemark/core';
 import type { InstanceLogEntry } from '../log/instance-codec.ts';
 import {
@@ -78,12 +79,10 @@ export function replacedInstance(
   known: InstanceState,
   found: string | null,
 ): IntegrityError {
-  return new IntegrityError(
-    'TM_LOG_CHAIN',
-    `instance log entry ${known.seq} is not the known one`,
-    {
-      context: { iid, seq: known.seq, expected: known.digest, actual: found },
-      hint: 'the store was replaced or set back; if that was meant, delete the catalog file',
-    },
-  );
+  const object = instanceLogKey(iid, known.seq);
+  const what = found === null ? 'is missing' : 'is not the one known here';
+  return new IntegrityError('TM_LOG_CHAIN', `${object} ${what}`, {
+    context: { iid, seq: known.seq, expected: known.digest, actual: found, object },
+    hint: 'the store was replaced or set back; if that was meant: tidemark repo rebuild-catalog',
+  });
 }

@@ -1,3 +1,4 @@
+import { writerLogKey } from '@tidemark/archive';
 import { CatalogError, IntegrityError } from '@tidemark/core';
 import type { LogEntry, WriterLogId } from '../log/entry-codec.ts';
 import { evolveEntry } from '../log/writer-log.ts';
@@ -264,9 +265,11 @@ export function replacedWriter(
   found: string | null,
 ): IntegrityError {
   const { iid, shard, writer } = log;
-  return new IntegrityError('TM_LOG_CHAIN', `entry ${known.seq} is not the one known here`, {
-    context: { iid, shard, writer, seq: known.seq, expected: known.digest, actual: found },
-    hint: 'the store was replaced or set back; if that was meant, delete the catalog file',
+  const object = writerLogKey(iid, shard, writer, known.seq);
+  const what = found === null ? 'is missing' : 'is not the one known here';
+  return new IntegrityError('TM_LOG_CHAIN', `${object} ${what}`, {
+    context: { iid, shard, writer, seq: known.seq, expected: known.digest, actual: found, object },
+    hint: 'the store was replaced or set back; if that was meant: tidemark repo rebuild-catalog',
   });
 }
 

@@ -27,7 +27,7 @@ export async function preparePlan(
   const { catalog, store, keys, clock } = environment;
   const known = catalog.instances().some(({ iid }) => iid === request.instance);
   if (!known) {
-    await refuseLostBeginning(request.instance, environment);
+    await refuseLostBeginning(request.instance, 0, environment);
     throw new UsageError('TM_NOT_FOUND', `no instance ${request.instance} is in the store`, {
       hint: 'tidemark instance list',
     });
@@ -38,7 +38,8 @@ export async function preparePlan(
     const writers = catalog.writers(request.instance);
     const [first] = writers;
     if (first === undefined) {
-      await refuseLostBeginning(request.instance, environment);
+      const { seq } = catalog.instance(request.instance);
+      await refuseLostBeginning(request.instance, seq + 1, environment);
       throw new PlanError('TM_TIME_NOT_RESTORABLE', 'nothing of this instance was captured yet', {
         hint: 'start the archiver: tidemark serve archiver',
       });

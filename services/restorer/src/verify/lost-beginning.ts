@@ -1,4 +1,4 @@
-import { instanceRecordKey } from '@tidemark/archive';
+import { instanceLogKey, instanceRecordKey } from '@tidemark/archive';
 import { IntegrityError, StoreError } from '@tidemark/core';
 import type { ObjectStore } from '@tidemark/store';
 import { takeInventory, type InstanceInventory } from './repo-inventory.ts';
@@ -13,20 +13,27 @@ export function lostRecord(inventory: InstanceInventory): StoreError | null {
   });
 }
 
-/** Faults of writers that have objects but are not in the log of their instance. */
+/**
+ * Faults of writers that have objects but are not in the log of their instance.
+ * @param log - What the log says; `nextSeq`: number of its first entry that is not there.
+ */
 export function lostWriters(
   inventory: InstanceInventory,
-  registered: readonly { readonly shard: string; readonly writer: string }[],
+  log: {
+    readonly nextSeq: number;
+    readonly writers: readonly { readonly shard: string; readonly writer: string }[];
+  },
 ): readonly IntegrityError[] {
-  const known = new Set(registered.map(({ shard, writer }) => `${shard}/${writer}`));
+  const missing = instanceLogKey(inventory.iid, log.nextSeq);
+  const known = new Set(log.writers.map(({ shard, writer }) => `${shard}/${writer}`));
   const lost = [...inventory.writers].filter(([place]) => !known.has(place));
   return lost.map(
     ([place, object]) =>
       new IntegrityError(
         'TM_LOG_GAP',
-        `the log v1/instance/${inventory.iid}/log does not name writer ${place}, ${object} is there`,
+        `${missing} is missing: no entry before it names writer ${place}, ${object} is there`,
         {
-          context: { iid: inventory.iid, writer: place, object },
+          context: { iid: inventory.iid, writer: place, later: object, object: missing },
           hint: 'the store has lost the end of this log; restore it from a copy of the store',
         },
       ),
@@ -35,10 +42,12 @@ export function lostWriters(
 
 /**
  * Refuses an instance that seems to be unknown or empty, when objects of it are there.
+ * @param nextSeq - Number of the first entry that its log does not have.
  * @throws StoreError `TM_STORE_MISSING`, IntegrityError `TM_LOG_GAP`.
  */
 export async function refuseLostBeginning(
   iid: string,
+  nextSeq: number,
   options: { readonly store: ObjectStore; readonly signal: AbortSignal },
 ): Promise<void> {
   const { store, signal } = options;
@@ -46,6 +55,6 @@ export async function refuseLostBeginning(
   if (inventory === undefined) return;
   const record = lostRecord(inventory);
   if (record !== null) throw record;
-  const [writer] = lostWriters(inventory, []);
+  const [writer] = lostWriters(inventory, { nextSeq, writers: [] });
   if (writer !== undefined) throw writer;
 }

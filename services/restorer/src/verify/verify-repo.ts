@@ -110,18 +110,23 @@ class RepoRun {
     if (lost !== null) this.#report(iid, lost);
     const keyProven = lost === null && (await this.#guard(iid, () => readInstanceRecord(source)));
     const writers: WriterLogId[] = [];
+    let nextSeq = 0;
     const whole = await this.#guard(iid, async () => {
       const log = readInstanceLog({ ...source, keyProven }, { endCheck: 'list' });
       for await (const batch of log) {
-        for (const { event } of batch) {
+        for (const { event, seq } of batch) {
           this.#entries += 1;
+          nextSeq = seq + 1;
           if (event.type === 'WriterRegistered') {
             writers.push({ iid, shard: event.shard, writer: event.writer });
           }
         }
       }
     });
-    if (whole) for (const fault of lostWriters(inventory, writers)) this.#report(iid, fault);
+    if (whole) {
+      const log = { nextSeq, writers };
+      for (const fault of lostWriters(inventory, log)) this.#report(iid, fault);
+    }
     const met: MetKeys = { opened: new Map(), refused: new Set() };
     try {
       for (const writer of writers) {

@@ -1,0 +1,112 @@
+import { join } from 'node:path';
+import { listInstanceIds, openCatalog, type Catalog } from '@tidemark/catalog';
+import { createKeyRing, type KeyProvider } from '@tidemark/crypto';
+import {
+  dryRun,
+  verifyRepo,
+  type RepoVerification,
+  type RestoreEnvironment,
+  type RestoreReport,
+} from '@tidemark/restorer';
+import { systemClock } from '@tidemark/system';
+import { seededRandom, standingClock } from '../crypto-ports.ts';
+import { MemoryStore } from '../memory-store.ts';
+import { buildTinyArchive, TINY_INSTANCE, type TinyArchive } from './tiny-archive.ts';
+
+const START_MS = 1_795_000_000_000;
+const NEVER = new AbortController().signal;
+
+/** A small archive in memory, to be damaged and looked at in one process. */
+export class DamageBench {
+  readonly store: MemoryStore;
+  readonly archive: TinyArchive;
+  readonly #keys: KeyProvider;
+  readonly #dir: string;
+
+  private constructor(store: MemoryStore, archive: TinyArchive, keys: KeyProvider, dir: string) {
+    this.store = store;
+    this.archive = archive;
+    this.#keys = keys;
+    this.#dir = dir;
+  }
+
+  /**
+   * Builds the archive; the same seed gives the same bytes.
+   * @param dir - Folder for the key ring; it must not hold one.
+   * @param options - `heartbeats`: entries at the end of the log; 1,024 entries make a checkpoint.
+   */
+  static async build(
+    seed: string,
+    dir: string,
+    options: { readonly heartbeats?: number } = {},
+  ): Promise<DamageBench> {
+    const random = seededRandom(seed);
+    const clock = standingClock(START_MS);
+    const keys = await createKeyRing({ dir: join(dir, 'ring'), random, clock });
+    const store = new MemoryStore();
+    const archive = await buildTinyArchive({ store, keys, clock, random }, options);
+    return new DamageBench(store, archive, keys, dir);
+  }
+
+  /** `repo verify` of the store as it is now. */
+  repo(): Promise<RepoVerification> {
+    const { store } = this;
+    return verifyRepo({ store, keys: this.#keys, signal: NEVER, onProgress: () => undefined });
+  }
+
+  /** A catalog that is built from the store as it is now. The caller closes it. */
+  async freshCatalog(): Promise<Catalog> {
+    const catalog = openCatalog({ path: ':memory:' });
+    try {
+      await this.sync(catalog);
+      return catalog;
+    } catch (error) {
+      catalog.close();
+      throw error;
+    }
+  }
+
+  /** Brings a catalog up to the store as it is now. */
+  async sync(catalog: Catalog): Promise<void> {
+    const instances = await listInstanceIds(this.store, NEVER);
+    const logKey = (iid: string): ReturnType<KeyProvider['logKey']> => this.#keys.logKey(iid);
+    await catalog.sync({ store: this.store, instances, logKey, signal: NEVER });
+  }
+
+  /**
+   * A dry run of the newest second with every byte verified.
+   * @param catalog - Default: a fresh one.
+   */
+  async dryRun(catalog?: Catalog): Promise<RestoreReport> {
+    if (catalog !== undefined) return dryRun(this.#request(), this.#environment(catalog));
+    using fresh = await this.freshCatalog();
+    return await dryRun(this.#request(), this.#environment(fresh));
+  }
+
+  #request(): Parameters<typeof dryRun>[0] {
+    return {
+      instance: TINY_INSTANCE,
+      point: { kind: 'second', second: this.archive.newest },
+      ttl: 'absolute',
+      target: { kind: 'new', port: 0, dir: null },
+      promote: false,
+      verify: 'full',
+      allowFlush: false,
+      feedListen: null,
+      feedAdvertise: null,
+    };
+  }
+
+  #environment(catalog: Catalog): RestoreEnvironment {
+    return {
+      store: this.store,
+      keys: this.#keys,
+      catalog,
+      clock: systemClock,
+      random: seededRandom('restore'),
+      stateDir: this.#dir,
+      signal: NEVER,
+      onProgress: () => undefined,
+    };
+  }
+}
