@@ -7,7 +7,7 @@ import { iso, Tidemark, type RestoreDocument } from './tidemark-cli.ts';
 import { Workload, type WorkloadOptions } from './workload.ts';
 
 /** Databases of sources and targets. */
-const DATABASES = 16;
+export const DATABASES = 16;
 
 /** Id under which the source is protected. */
 export const INSTANCE = 'orders';
