@@ -39,7 +39,7 @@ describe('(e) damage of an archive, in one process', () => {
   it('would say so when damage is let through', async () => {
     await using bench = await openBench();
     bench.store.tamper = () => undefined; // nothing is damaged, so nothing is found
-    const { escaped } = await new FlipSweep(bench, { lane: 0, lanes: 3_000, seed: 1 }).run();
+    const { escaped } = await new FlipSweep(bench, { lane: 0, lanes: 20_000, seed: 1 }).run();
     expect(escaped.filter((sentence) => sentence.includes('repo verify said ""'))).not.toEqual([]);
     expect(escaped.filter((sentence) => sentence.includes('the dry run ended with'))).not.toEqual(
       [],

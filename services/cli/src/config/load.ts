@@ -2,7 +2,7 @@ import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'smol-toml';
-import { Compile } from 'typebox/compile';
+import { Compile } from 'typebox/schema';
 import type { CaptureLimits, InstanceTarget } from '@tidemark/archiver';
 import { parseNodeUrl } from '@tidemark/client';
 import { UsageError } from '@tidemark/core';
@@ -58,17 +58,24 @@ export function parseConfig(text: string, path: string): ConfigFile {
     throw new UsageError('TM_CONFIG', `${path} is not TOML: ${message}`, { cause });
   }
   if (validator.Check(value)) return checkUnique(value, path);
-  const [first] = validator.Errors(value);
+  const [first] = validator.Errors(value)[1];
   const where = first?.instancePath.replace(/^\//, '').replaceAll('/', '.') ?? '';
-  const what = first?.message ?? 'is wrong';
-  const extra = JSON.stringify(first?.params ?? {});
-  throw new UsageError(
-    'TM_CONFIG',
-    `${path}: ${where === '' ? 'the file' : where} ${what} ${extra}`,
-    {
-      hint: 'see the example in README.md',
-    },
-  );
+  const name = where === '' ? '' : `${where} `;
+  throw new UsageError('TM_CONFIG', `${path}: ${name}${faultOf(first)}`, {
+    hint: 'see the example in README.md',
+  });
+}
+
+function faultOf(
+  fault:
+    { readonly keyword: string; readonly message: string; readonly params: object } | undefined,
+): string {
+  if (fault === undefined) return 'is wrong';
+  if (fault.keyword === 'boolean') return 'is not a setting that is known';
+  if ('allowedValue' in fault.params) return `must be ${JSON.stringify(fault.params.allowedValue)}`;
+  if ('requiredProperties' in fault.params)
+    return `lacks ${String(fault.params.requiredProperties)}`;
+  return fault.message;
 }
 
 /** The node of a configured instance, with its password read from its file. */

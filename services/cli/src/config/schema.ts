@@ -1,55 +1,67 @@
-import { Type, type Static } from 'typebox';
+import type { Static } from 'typebox';
 
-const closed = { additionalProperties: false } as const;
+// Plain JSON Schema: the builder of typebox alone would be a third of the start of every command.
+const text = { type: 'string' } as const;
+const texts = { type: 'array', items: text } as const;
 
-const InstanceSchema = Type.Object(
-  {
-    id: Type.String({ pattern: '^[a-z0-9][a-z0-9-]{0,62}$' }),
-    url: Type.String(),
-    user: Type.Optional(Type.String()),
-    password_file: Type.Optional(Type.String()),
-    source: Type.Optional(Type.Literal('aof')),
-    aof_dir: Type.String(),
+const InstanceSchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['id', 'url', 'aof_dir'],
+  properties: {
+    id: { type: 'string', pattern: '^[a-z0-9][a-z0-9-]{0,62}$' },
+    url: text,
+    user: text,
+    password_file: text,
+    source: { const: 'aof' },
+    aof_dir: text,
   },
-  closed,
-);
+} as const;
 
 /** The shape of tidemark.toml. Unknown names are errors; defaults stand in load.ts. */
-export const ConfigSchema = Type.Object(
-  {
-    version: Type.Literal(1),
-    store: Type.Object({ url: Type.String() }, closed),
-    state: Type.Object({ dir: Type.String(), spool_max: Type.Optional(Type.String()) }, closed),
-    keys: Type.Object(
-      { provider: Type.Optional(Type.Literal('ring')), ring: Type.String() },
-      closed,
-    ),
-    archiver: Type.Optional(
-      Type.Object(
-        {
-          roll_max_age: Type.Optional(Type.String()),
-          roll_max_bytes: Type.Optional(Type.String()),
-          pin_max: Type.Optional(Type.String()),
-          pin_max_age: Type.Optional(Type.String()),
-          heartbeat: Type.Optional(Type.String()),
-        },
-        closed,
-      ),
-    ),
-    policy: Type.Optional(
-      Type.Object(
-        {
-          days: Type.Optional(Type.Array(Type.String())),
-          hours: Type.Optional(Type.Array(Type.String())),
-          retain: Type.Optional(Type.String()),
-        },
-        closed,
-      ),
-    ),
-    instance: Type.Optional(Type.Array(InstanceSchema)),
+export const ConfigSchema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['version', 'store', 'state', 'keys'],
+  properties: {
+    version: { const: 1 },
+    store: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['url'],
+      properties: { url: text },
+    },
+    state: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['dir'],
+      properties: { dir: text, spool_max: text },
+    },
+    keys: {
+      type: 'object',
+      additionalProperties: false,
+      required: ['ring'],
+      properties: { provider: { const: 'ring' }, ring: text },
+    },
+    archiver: {
+      type: 'object',
+      additionalProperties: false,
+      properties: {
+        roll_max_age: text,
+        roll_max_bytes: text,
+        pin_max: text,
+        pin_max_age: text,
+        heartbeat: text,
+      },
+    },
+    policy: {
+      type: 'object',
+      additionalProperties: false,
+      properties: { days: texts, hours: texts, retain: text },
+    },
+    instance: { type: 'array', items: InstanceSchema },
   },
-  closed,
-);
+} as const;
 
 /** tidemark.toml as it is written. */
 export type ConfigFile = Static<typeof ConfigSchema>;
