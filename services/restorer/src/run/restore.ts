@@ -114,6 +114,10 @@ async function replayInto(
     signal,
     onProgress: ({ phase, rdbBytes, commandBytes }) =>
       onProgress({ phase, bytes: rdbBytes + Number(commandBytes), bytesTotal: plan.feedBytes }),
+  }).catch(async (cause: unknown) => {
+    // Nothing was sent or recorded yet: only a server that was started for this must not stay.
+    await target.server?.kill();
+    throw cause;
   });
   const known = { ...record, feed: { ...record.feed, port: replay.feed.port } };
   try {
