@@ -5,6 +5,7 @@ import {
   finishTarget,
   parseTargetRecord,
   promoteTarget,
+  readRole,
   type DatabaseCount,
   type Promotion,
 } from '../target/index.ts';
@@ -73,11 +74,17 @@ export async function promoteReplayed(
 ): Promise<RestoreReport> {
   const { client } = target;
   const { plan } = prepared;
-  await checkReplay(client, {
-    record: parseTargetRecord(record.settings),
-    replicationId: record.feed.replicationId,
-    offset: BigInt(record.replayedOffset ?? '0'),
-  });
+  const settings = parseTargetRecord(record.settings);
+  const { role, runId, formerId } = await readRole(client);
+  // Else the earlier process ended after the promotion, while the target wrote to its disk.
+  const promoted = role === 'master' && formerId === record.feed.replicationId;
+  if (!promoted || runId !== settings.runId) {
+    await checkReplay(client, {
+      record: settings,
+      replicationId: record.feed.replicationId,
+      offset: BigInt(record.replayedOffset ?? '0'),
+    });
+  }
   const databases = await countKeys(client);
   // Names of keys are not kept between processes: they are data. They are looked up again.
   const any = databases.some(({ vanishing }) => vanishing !== null && vanishing > 0);
@@ -100,10 +107,13 @@ async function promote(
     clock: environment.clock,
     onPromoted: () => timer.end('promote'),
   });
-  if (record.target.newDir !== null) await switchLogOn(target.client, environment);
+  const warnings = [...promotion.warnings];
+  if (record.target.newDir !== null && !(await switchLogOn(target.client, environment))) {
+    warnings.push('the new server could not write its append-only file: see its log');
+  }
   timer.end('persist');
   await new RestoreRecords(environment.stateDir).remove(record.id);
-  return promotion;
+  return { ...promotion, warnings };
 }
 
 function reportOf(

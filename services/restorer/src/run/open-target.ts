@@ -1,8 +1,12 @@
+import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connectNode, startServer, type NodeClient, type ServerProcess } from '@tidemark/client';
+import { NodeError, PlanError } from '@tidemark/core';
 import type { RestoreEnvironment, RestoreTarget } from './environment.ts';
 
 const DATABASES_MIN = 16;
+/** Files that a new server leaves in its folder when the restore into it fails. */
+const OWN_FILES = new Set(['server.conf', 'server.log', 'server.sock']);
 
 /** A target with a control connection. Disposing closes the connection only. */
 export interface OpenTarget extends AsyncDisposable {
@@ -41,6 +45,7 @@ export async function openTarget(
     };
   }
   const dir = target.dir ?? join(stateDir, 'servers', id);
+  await checkFresh(dir);
   const server = await startServer({
     dir,
     port: target.port,
@@ -73,17 +78,42 @@ export async function openTarget(
   }
 }
 
-/** Switches the log of a server on that was started for a restore, and keeps it so. */
+/** A server would load what lies in its folder, and write its own log over another one's. */
+async function checkFresh(dir: string): Promise<void> {
+  const names = await readdir(dir).catch((cause: unknown) => {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return [];
+    throw new NodeError('TM_SERVER_START', `the folder ${dir} cannot be used`, { cause });
+  });
+  const foreign = names.filter((name) => !OWN_FILES.has(name));
+  if (foreign.length === 0) return;
+  throw new PlanError('TM_TARGET_NOT_EMPTY', `the folder ${dir} is not empty`, {
+    context: { files: foreign.length },
+    hint: 'name a folder for the new server that is empty or does not exist (--dir)',
+  });
+}
+
+/**
+ * Switches the log of a server on that was started for a restore, and keeps it so.
+ * @returns False when the server could not write it: its data are in memory only. It is promoted by
+ *   now, so that this is no reason to end it.
+ */
 export async function switchLogOn(
   client: NodeClient,
   environment: RestoreEnvironment,
-): Promise<void> {
-  await client.configSet('appendonly', 'yes');
-  for (;;) {
-    const info = await client.info('persistence');
+): Promise<boolean> {
+  try {
+    await client.configSet('appendonly', 'yes');
     const busy = ['aof_rewrite_in_progress', 'aof_rewrite_scheduled'];
-    if (busy.every((name) => info.get(name) !== '1')) break;
-    await environment.clock.sleep(20);
+    for (;;) {
+      const info = await client.info('persistence');
+      if (info.get('aof_last_bgrewrite_status') !== 'ok') return false;
+      if (busy.every((name) => info.get(name) !== '1')) break;
+      await environment.clock.sleep(20);
+    }
+    await client.call('CONFIG', 'REWRITE');
+    return true;
+  } catch (error) {
+    if (error instanceof NodeError) return false;
+    throw error;
   }
-  await client.call('CONFIG', 'REWRITE');
 }
