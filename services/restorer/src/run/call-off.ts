@@ -1,32 +1,53 @@
-import { abandonTarget, parseTargetRecord } from '../target/index.ts';
+import { abandonTarget, parseTargetRecord, readRole } from '../target/index.ts';
 import type { RestoreEnvironment } from './environment.ts';
 import type { OpenTarget } from './open-target.ts';
 import { RestoreRecords, type RestoreRecord } from './restore-record.ts';
 
+const LEFT_ALONE =
+  'the target does not follow this restore (any more): its data were left as they are';
+
 /**
  * Calls a restore off: the target ends empty and not promoted; one that was started for it ends.
  * The feed must be closed before.
+ * @returns Warnings: what could not be taken back.
  */
 export async function callOff(
   record: RestoreRecord,
   target: OpenTarget,
   environment: RestoreEnvironment,
-): Promise<void> {
+): Promise<readonly string[]> {
+  const ended = await takeBack(record, target, environment);
+  await new RestoreRecords(environment.stateDir).remove(record.id);
+  return ended ? [] : [LEFT_ALONE];
+}
+
+async function takeBack(
+  record: RestoreRecord,
+  target: OpenTarget,
+  environment: RestoreEnvironment,
+): Promise<boolean> {
+  const settings = parseTargetRecord(record.settings);
   if (record.target.newDir === null) {
-    await abandonTarget(target.client, {
-      record: parseTargetRecord(record.settings),
+    const { emptied } = await abandonTarget(target.client, {
+      record: settings,
       replicationId: record.feed.replicationId,
       host: record.feed.host,
       port: record.feed.port,
       clock: environment.clock,
     });
-  } else if (target.server !== null) {
-    await target.server.kill();
-  } else {
-    // It answers with the end of the connection.
-    await target.client.call('SHUTDOWN', 'NOSAVE').catch(() => undefined);
+    return emptied;
   }
-  await new RestoreRecords(environment.stateDir).remove(record.id);
+  if (target.server !== null) {
+    await target.server.kill();
+    return true;
+  }
+  // Found again by its port alone: by now somebody else's server may listen there, or clients use it.
+  const { runId, role, formerId } = await readRole(target.client);
+  if (runId !== settings.runId) return false;
+  if (role === 'master' && formerId === record.feed.replicationId) return false;
+  // It answers with the end of the connection.
+  await target.client.call('SHUTDOWN', 'NOSAVE').catch(() => undefined);
+  return true;
 }
 
 /** Calls a failed restore off as far as that is possible; the first fault is what is reported. */

@@ -1,7 +1,7 @@
 import { connectNode, parseNodeUrl } from '@tidemark/client';
-import { UsageError } from '@tidemark/core';
+import { NodeError, UsageError } from '@tidemark/core';
 import type { RestorePlan } from '../plan/restore-plan.ts';
-import { readRole } from '../target/index.ts';
+import { applySettings, attachTarget, parseTargetRecord, readRole } from '../target/index.ts';
 import { callOff } from './call-off.ts';
 import { complete, promoteReplayed } from './complete.ts';
 import type { RestoreEnvironment } from './environment.ts';
@@ -31,10 +31,16 @@ export async function resumeRestore(
   if (record.state === 'replayed') {
     return await promoteReplayed(record, prepared, target, timer, environment);
   }
+  const settings = parseTargetRecord(record.settings);
+  const role = await readRole(target.client);
+  if (role.runId !== settings.runId) {
+    throw new NodeError('TM_TARGET_LOST', 'the target was restarted since', {
+      hint: `call it off: --abort ${id}, and begin anew`,
+    });
+  }
   await verifyPlan(prepared, 'stream', environment);
   timer.end('verify');
   const { clock, signal, onProgress } = environment;
-  const role = await readRole(target.client);
   await using replay = await openReplay(prepared, {
     listenHost: record.feed.listenHost,
     allowFrom: target.client.remoteAddress,
@@ -51,6 +57,13 @@ export async function resumeRestore(
         bytesTotal: prepared.plan.feedBytes,
       }),
   });
+  if (role.role === 'master') {
+    // The earlier process ended between the writing of the record and REPLICAOF.
+    await applySettings(target.client, settings);
+    const { host } = record.feed;
+    const { port } = replay.feed;
+    await attachTarget(target.client, { record: settings, host, port, allowFlush: false });
+  }
   const going = { ...record, promote: true };
   return await complete(going, prepared, replay, { target, timer }, environment);
 }
@@ -65,8 +78,7 @@ export async function abortRestore(
   const records = new RestoreRecords(environment.stateDir);
   const record = await recordOf(records, instance, id);
   const timer = new PhaseTimer(environment.clock);
-  await using target = await reopenTarget(record, readPassword, environment);
-  await callOff(record, target, environment);
+  const warnings = await takeOff(record, records, readPassword, environment);
   timer.end('abort');
   return {
     id,
@@ -82,8 +94,26 @@ export async function abortRestore(
     elapsedSeconds: timer.elapsedSeconds,
     target: record.target.url,
     phases: timer.phases,
-    warnings: [],
+    warnings,
   };
+}
+
+async function takeOff(
+  record: RestoreRecord,
+  records: RestoreRecords,
+  readPassword: ReadPassword,
+  environment: RestoreEnvironment,
+): Promise<readonly string[]> {
+  try {
+    await using target = await reopenTarget(record, readPassword, environment);
+    return await callOff(record, target, environment);
+  } catch (cause) {
+    const refused = cause instanceof NodeError && cause.context['errno'] === 'ECONNREFUSED';
+    if (!refused || record.target.newDir === null) throw cause;
+    // A server that was started for the restore and is gone: nothing is left to take back.
+    await records.remove(record.id);
+    return [];
+  }
 }
 
 /** The same plan as before: same cut, same snapshot, same instants. */
