@@ -24,8 +24,9 @@ export default defineConfig({
     projects: [
       project('unit', ['test/unit/**/*.test.ts', 'test/conformance/**/*.test.ts'], 20_000, true),
       project('property', ['test/property/**/*.prop.test.ts'], 60_000, true),
-      project('integration', ['test/integration/**/*.int.test.ts'], 180_000, false),
-      project('e2e', ['test/e2e/**/*.e2e.test.ts'], 300_000, false),
+      project('integration', ['test/integration/**/*.int.test.ts'], 180_000, true),
+      // Most of an end-to-end test is waiting for seconds to pass.
+      project('e2e', ['test/e2e/**/*.e2e.test.ts'], 300_000, true),
       project('soak', ['test/soak/**/*.soak.test.ts'], 1_800_000, false),
     ],
   },
