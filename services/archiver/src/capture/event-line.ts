@@ -24,9 +24,7 @@ export class EventLine {
    * @throws CatalogError when the log is lost or refuses; the signal's reason when it ended a retry.
    */
   async append(event: WriterEvent, body?: Uint8Array): Promise<void> {
-    const turn = this.#tail.then(() => retrying(this.#retry, () => this.#log.append(event, body)));
-    this.#tail = turn.catch(() => undefined);
-    await turn;
+    await this.#inTurn(() => this.#put(event, body));
   }
 
   /**
@@ -34,19 +32,33 @@ export class EventLine {
    * @param proven - The latest second proven at a durable offset.
    */
   async heartbeat(proven: (durable: bigint) => number | null, atOnce: boolean): Promise<void> {
+    if (this.#signOfLife(proven, atOnce) === null) return;
+    await this.#inTurn(async () => {
+      // What was appended in the meantime may have made it needless, or another one.
+      const event = this.#signOfLife(proven, atOnce);
+      if (event !== null) await this.#put(event);
+    });
+  }
+
+  #signOfLife(proven: (durable: bigint) => number | null, atOnce: boolean): WriterEvent | null {
     const { lastEntryMs } = this.#log.state;
     const timeline = openTimelineOf(this.#log.state);
     const provenTo = timeline === null ? null : proven(timeline.end);
     const provesMore = (provenTo ?? -1) > (timeline?.provenTo ?? -1);
-    const { clock } = this.#retry;
-    const due = clock.nowMs() - (lastEntryMs ?? 0) >= this.#heartbeatMs;
-    if (!due && !(atOnce && provesMore)) return;
-    await this.append({
-      type: 'Heartbeat',
-      timeline: timeline?.timeline ?? null,
-      offset: timeline?.end ?? 0n,
-      provenTo,
-      atMs: clock.nowMs(),
-    });
+    const atMs = this.#retry.clock.nowMs();
+    const due = atMs - (lastEntryMs ?? 0) >= this.#heartbeatMs;
+    if (!due && !(atOnce && provesMore)) return null;
+    const offset = timeline?.end ?? 0n;
+    return { type: 'Heartbeat', timeline: timeline?.timeline ?? null, offset, provenTo, atMs };
+  }
+
+  async #put(event: WriterEvent, body?: Uint8Array): Promise<void> {
+    await retrying(this.#retry, () => this.#log.append(event, body));
+  }
+
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#tail.then(work);
+    this.#tail = turn.catch(() => undefined);
+    await turn;
   }
 }
