@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { listInstanceIds, openCatalog, type Catalog } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
@@ -36,6 +37,8 @@ export class Workspace implements Disposable {
     const [clock, random] = [systemClock, systemRandom];
     const keys = await openKeyRing({ dir: config.ringDir, random, clock });
     const store = await openFileStore({ root: config.storeRoot, random });
+    // All of it may be lost: what is in the store is enough.
+    await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
     const catalog = openCatalog({ path: join(config.stateDir, 'catalog.db') });
     return new Workspace(config, store, keys, catalog);
   }
