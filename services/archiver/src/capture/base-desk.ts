@@ -98,7 +98,8 @@ export class BaseDesk {
     );
     void this.#shipping.then(async () => {
       this.#shipping = null;
-      await release(base).catch(() => undefined);
+      // After a break the log may be read from the same base again: then its pin is still needed.
+      if (this.#waiting?.name !== base.name) await release(base).catch(() => undefined);
       await this.look().catch(() => undefined);
     });
   }
