@@ -34,6 +34,9 @@ export async function retrying<T>(options: RetryOptions, work: () => Promise<T>)
   }
 }
 
+/** Room comes back too, on the disk of the spool and in the store. */
+const ROOM: readonly string[] = ['TM_SPOOL', 'TM_STORE_FULL'];
+
 function mayPass(error: unknown): error is TidemarkError {
-  return error instanceof TidemarkError && (error.retryable || error.code === 'TM_SPOOL');
+  return error instanceof TidemarkError && (error.retryable || ROOM.includes(error.code));
 }
