@@ -7,6 +7,7 @@ import type { TimelineWriter } from './timeline-writer.ts';
 
 const FIRST_MARK_WAIT_MS = 60_000;
 const POLL_MS = 20;
+const DISK_WAIT_MS = 30_000;
 
 /** Ships a wanted base as the snapshot at the start of the INCR file it is aligned with. */
 export async function shipBase(
@@ -16,34 +17,50 @@ export async function shipBase(
   shipper: SegmentShipper,
 ): Promise<SnapshotStored> {
   const { clock, random, signal } = options;
-  const timeline = writerNow()?.timeline;
-  if (timeline === undefined) throw new TidemarkError('TM_INTERNAL', 'no open timeline');
+  // The one it belongs to: another timeline may be open before the snapshot is shipped.
+  const writer = writerNow();
+  if (writer === null) throw new TidemarkError('TM_INTERNAL', 'no open timeline');
   const job = {
     backup: `bk-${makeId(clock.nowMs(), random)}`,
     path: wanted.base.path,
-    timeline,
+    timeline: writer.timeline,
     offset: wanted.offset,
     mode: wanted.mode,
     from: async (summary: { readonly aux: Readonly<Record<string, string>> }): Promise<number> =>
       wanted.secondBefore ??
-      (await firstSecond(wanted.offset, Number(summary.aux['ctime']), writerNow, clock, signal)),
+      (await firstSecond(wanted.offset, Number(summary.aux['ctime']), writer, clock, signal)),
   };
-  return shipSnapshot(job, options, shipper);
+  // Without its first snapshot a timeline restores nothing: room on the spool's disk is waited for.
+  for (;;) {
+    try {
+      return await shipSnapshot(job, options, shipper);
+    } catch (cause) {
+      if (!isDiskFull(cause)) throw cause;
+      options.onRetry(cause);
+    }
+    await clock.sleep(DISK_WAIT_MS, signal);
+  }
+}
+
+/** Full for now; a snapshot that is over `state.spool_max` is so at every try. */
+function isDiskFull(cause: unknown): cause is TidemarkError {
+  const spool = cause instanceof TidemarkError && cause.code === 'TM_SPOOL';
+  return spool && !('bytesMax' in cause.context);
 }
 
 /** First second that the snapshot at the start of a timeline serves. */
 async function firstSecond(
   offset: bigint,
   ctime: number,
-  writerNow: () => TimelineWriter | null,
+  writer: TimelineWriter,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<number> {
   const deadline = clock.monotonicMs() + FIRST_MARK_WAIT_MS;
-  while (writerNow()?.firstMark == null && clock.monotonicMs() < deadline) {
+  while (writer.firstMark === null && clock.monotonicMs() < deadline) {
     await clock.sleep(POLL_MS, signal);
   }
-  const mark = writerNow()?.firstMark ?? null;
+  const mark = writer.firstMark;
   const second = Math.floor((mark?.notBeforeMs ?? clock.nowMs()) / 1000);
   // Nothing ran between the fork of the base and a first mark at its own offset: the base is the
   // state from its creation time on. Otherwise the times of the commands between are not known.

@@ -85,7 +85,14 @@ export async function shipSnapshot(
     object: { key, size: sealer.size, digest: sealer.digest(), dekId: dataKey.id, kind },
   };
   await spool.note(name, encodeWriterEvent(event).toString('utf8'));
-  await shipper.commit(name, event);
+  try {
+    await shipper.commit(name, event);
+  } catch (cause) {
+    // Its timeline was closed meanwhile: nobody will ship it, and it must not fill the spool.
+    const refused = cause instanceof TidemarkError && cause.code === 'TM_LOG_STATE';
+    if (refused) await spool.remove(name);
+    throw cause;
+  }
   return event;
 }
 
