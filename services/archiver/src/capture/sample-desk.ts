@@ -86,8 +86,8 @@ export class SampleDesk {
       stamp,
     );
     if (place === null) return;
-    const { seq, position } = place;
+    const { seq, position, file } = place;
     this.#latest = { seq, position, atMs: this.#options.clock.nowMs() };
-    this.#options.onPlaced({ seq, position, timeUs: sample.timeUs });
+    this.#options.onPlaced({ seq, position, ino: file.ino, timeUs: sample.timeUs });
   }
 }

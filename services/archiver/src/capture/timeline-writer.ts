@@ -10,6 +10,8 @@ const WAITING_SAMPLES_MAX = 64;
 /** Where a sample stands in the files. */
 export interface SamplePlace {
   readonly seq: number;
+  /** Inode of the file, decimal, where it is known: the server may use a sequence number again. */
+  readonly ino?: string;
   readonly position: number;
   readonly timeUs: number;
 }
@@ -48,6 +50,13 @@ export class TimelineWriter {
   #builderSinceMs: number | null = null;
   #waiting: SamplePlace[] = [];
   #seq = -1;
+  /** Inodes of the files that were opened, by sequence number. */
+  readonly #inodes = new Map<number, string>();
+  /** End of the last segment that was rolled, and the latest second that a mark in one names. */
+  #rolledEnd: bigint;
+  #rolledSecond: number | null = null;
+  /** Latest second of the marks that came too late for the segment they lie in. */
+  #lateSecond: number | null = null;
   #firstMark: Mark | null = null;
   #latestSecond: number | null;
 
@@ -62,6 +71,7 @@ export class TimelineWriter {
     this.#clock = options.clock;
     this.#limits = options.limits;
     this.#intake = new CommandIntake(options.start);
+    this.#rolledEnd = this.#intake.end;
     this.#latestSecond = options.latestSecond;
     this.#builder = this.#newBuilder(options.start.skipBytes);
   }
@@ -93,6 +103,7 @@ export class TimelineWriter {
     for (const known of this.#fileStarts.keys()) {
       if (known < seq) this.#fileStarts.delete(known);
     }
+    for (const known of this.#inodes.keys()) if (known < seq) this.#inodes.delete(known);
   }
 
   /**
@@ -101,6 +112,7 @@ export class TimelineWriter {
    */
   openFile(file: IncrFile, position: number, cursor: TailCursorJson | null = null): void {
     this.#seq = file.seq;
+    this.#inodes.set(file.seq, file.ino);
     this.#intake.open(file, position, cursor);
     if (position === 0) {
       this.#fileStarts.set(file.seq, {
@@ -124,10 +136,12 @@ export class TimelineWriter {
 
   /** Takes a sample in: at once when its position is known, else when the tail gets there. */
   addSample(sample: SamplePlace): void {
+    const opened = this.#hasOpened(sample);
     const ahead =
       sample.seq > this.#seq ||
-      (sample.seq === this.#seq && sample.position > this.#intake.position);
+      (opened && sample.seq === this.#seq && sample.position > this.#intake.position);
     if (!ahead) {
+      if (!opened) return; // another file: its bytes are no part of this timeline
       const offset = this.#intake.map.offsetOf(sample.seq, sample.position);
       if (offset !== null) this.#markSample(offset, sample.timeUs);
       else if (sample.seq === this.#seq && sample.position === this.#intake.position) {
@@ -145,9 +159,18 @@ export class TimelineWriter {
     return this.#firstMark;
   }
 
-  /** The latest second proven once everything before `durable` is stored, or null. */
+  /**
+   * The latest second proven once everything before `durable` is stored, or null.
+   *
+   * A mark that came after the segment it lies in was rolled stands in no segment before the next
+   * one. Until then its second is not proven by marks at the end either: the cut would be the end,
+   * with commands of later seconds before it.
+   */
   provenTo(durable: bigint): number | null {
-    return this.#marks.provenTo(durable);
+    const proven = this.#marks.provenTo(durable);
+    const [late, rolled] = [this.#lateSecond, this.#rolledSecond];
+    if (proven === null || late === null || (rolled !== null && late <= rolled)) return proven;
+    return rolled === null ? null : Math.min(proven, rolled - 1);
   }
 
   /** Forgets marks of segments that are stored. */
@@ -160,6 +183,9 @@ export class TimelineWriter {
     if (this.#builder.rawBytes === 0) return null;
     for (const mark of this.#marks.take(this.#intake.end)) this.#builder.addMark(mark);
     const { payload, header } = this.#builder.finish();
+    this.#rolledEnd = header.end;
+    this.#rolledSecond = later(this.#rolledSecond, header.lastSecond);
+    this.#lateSecond = null;
     const after: StreamState = {
       db: this.#intake.db,
       inMulti: this.#intake.inMulti,
@@ -197,21 +223,30 @@ export class TimelineWriter {
   #noteMark(mark: Mark): void {
     this.#firstMark ??= mark;
     const second = Math.floor(mark.notBeforeMs / 1000);
-    if (this.#latestSecond === null || second > this.#latestSecond) this.#latestSecond = second;
+    this.#latestSecond = later(this.#latestSecond, second);
+    if (mark.offset < this.#rolledEnd) this.#lateSecond = later(this.#lateSecond, second);
+  }
+
+  #hasOpened({ seq, ino }: SamplePlace): boolean {
+    const known = this.#inodes.get(seq);
+    return known !== undefined && (ino === undefined || ino === known);
   }
 
   #samplesInside(position: number, length: number): SamplePlace[] {
     const inside: SamplePlace[] = [];
     const rest: SamplePlace[] = [];
     for (const sample of this.#waiting) {
-      const here =
-        sample.seq === this.#seq &&
-        sample.position > position &&
-        sample.position <= position + length;
+      const open = sample.seq === this.#seq && this.#hasOpened(sample);
+      const here = open && sample.position > position && sample.position <= position + length;
       if (here) inside.push(sample);
-      else if (sample.seq >= this.#seq) rest.push(sample);
+      else if (open || sample.seq > this.#seq) rest.push(sample);
     }
     this.#waiting = rest;
     return inside.sort((a, b) => a.position - b.position);
   }
+}
+
+function later(a: number | null, b: number | null): number | null {
+  if (a === null) return b;
+  return b === null ? a : Math.max(a, b);
 }
