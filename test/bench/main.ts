@@ -5,6 +5,7 @@ import { benchRdbScan } from './rdb-scan.ts';
 import { benchRestore, RESTORE_NAMES } from './restore-full.ts';
 import { benchSeal } from './seal.ts';
 import { benchSegment } from './segment.ts';
+import { benchSourceCost, SOURCE_NAMES } from './source-cost.ts';
 
 const REPORT = 'build/bench.json';
 
@@ -26,6 +27,7 @@ function simple(name: string, bar: Bar | null, measure: () => Promise<Simple>): 
 
 const BENCHES: readonly Bench[] = [
   { names: RESTORE_NAMES, run: benchRestore },
+  { names: SOURCE_NAMES, run: benchSourceCost },
   simple('aof-decode', { atLeast: 0.6 }, benchAofDecode),
   simple('rdb-scan', { atLeast: 0.5 }, benchRdbScan),
   simple('seal', null, benchSeal),

@@ -3,17 +3,30 @@ const SEED = 0x2f6e_2b1d;
 const HOUR_MS = 3_600_000;
 const TEXT_CHARS = 64 * 1024;
 
+/** Numbers that look random and are the same every time (Lehmer generator). */
+export class Lehmer {
+  #state: number;
+
+  constructor(seed: number) {
+    this.#state = seed;
+  }
+
+  below(limit: number): number {
+    this.#state = (this.#state * 48_271) % 0x7fff_ffff;
+    return this.#state % limit;
+  }
+}
+
 /** Builds RESP commands block by block: the same bytes every time, at about a million a second. */
 export class CommandMaker {
   readonly #filler: string;
   readonly #nowMs: number;
-  #state: number;
+  readonly #random = new Lehmer(SEED);
   #made = 0;
 
   /** @param nowMs - Unix milliseconds; expiries lie after it. */
-  constructor(nowMs: number, seed: number = SEED) {
+  constructor(nowMs: number) {
     this.#nowMs = nowMs;
-    this.#state = seed;
     let filler = '';
     while (filler.length < TEXT_CHARS) filler += this.#below(0x7fff_ffff).toString(36);
     this.#filler = filler;
@@ -135,10 +148,8 @@ export class CommandMaker {
     return this.#filler.slice(at, at + length);
   }
 
-  /** A number that looks random and is the same every time (Lehmer generator). */
   #below(limit: number): number {
-    this.#state = (this.#state * 48_271) % 0x7fff_ffff;
-    return this.#state % limit;
+    return this.#random.below(limit);
   }
 }
 
