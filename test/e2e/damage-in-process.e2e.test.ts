@@ -100,7 +100,7 @@ describe('(e) damage of an archive, in one process', () => {
       const known: unknown = await bench.sync(catalog).catch((error: unknown) => error);
       expect(known).toMatchObject({
         exitCode: 14,
-        message: expect.stringContaining(log[0]) as string,
+        message: expect.stringContaining(log[0] ?? '') as string,
       });
     }
     expect(outcomes).toEqual(['same', 'same', 'TM_TIME_NOT_RESTORABLE', 'TM_TIME_NOT_RESTORABLE']);

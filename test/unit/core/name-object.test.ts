@@ -30,5 +30,7 @@ describe('nameObject()', () => {
   it('leaves other errors as they are', () => {
     const cause = new Error('out of memory');
     expect(nameObject(cause, 'v1/a')).toBe(cause);
+    const cancelled = new TidemarkError('TM_CANCELLED', 'cancelled');
+    expect(nameObject(cancelled, 'v1/a')).toBe(cancelled);
   });
 });

@@ -1,6 +1,6 @@
 import { objectIdentity } from '@tidemark/archive';
 import { decodeLogEntry } from '@tidemark/catalog';
-import { bytesOf, collectBytes, IntegrityError, type ByteSource } from '@tidemark/core';
+import { bytesOf, collectBytes, IntegrityError, nameObject, type ByteSource } from '@tidemark/core';
 import {
   Opener,
   verifySealedHeader,
@@ -82,11 +82,15 @@ export class ObjectReader {
    */
   async *opened(object: PlannedObject): ByteSource {
     const opener = this.openerFor(object);
-    for await (const part of this.sealed(object)) {
-      for (const plain of opener.push(part)) yield plain;
+    try {
+      for await (const part of this.sealed(object)) yield* opener.push(part);
+      yield* opener.end();
+      this.checkDigest(object, opener.digest());
+    } catch (cause) {
+      throw nameObject(cause, this.nameOf(object));
+    } finally {
+      opener.destroy();
     }
-    for (const plain of opener.end()) yield plain;
-    this.checkDigest(object, opener.digest());
   }
 
   /** An opener that accepts exactly this object. */
