@@ -43,11 +43,15 @@ export class Workspace implements Disposable {
     return new Workspace(config, store, keys, catalog);
   }
 
-  /** Brings the catalog up to what the store holds. */
-  async sync(signal: AbortSignal): Promise<number> {
+  /**
+   * Brings the catalog up to what the store holds.
+   * @param only - One instance: damage of another one must not stand in its way.
+   */
+  async sync(signal: AbortSignal, only: string | null = null): Promise<number> {
+    const ids = await listInstanceIds(this.store, signal);
     const { entries } = await this.catalog.sync({
       store: this.store,
-      instances: await listInstanceIds(this.store, signal),
+      instances: only === null ? ids : ids.filter((iid) => iid === only),
       logKey: (iid) => this.keys.logKey(iid),
       signal,
     });
@@ -92,6 +96,6 @@ export async function freshen(
     if (!(cause instanceof TidemarkError) || signal.aborted) throw cause;
     archiver = false;
   }
-  await workspace.sync(signal);
+  await workspace.sync(signal, instance);
   return { archiver };
 }

@@ -44,7 +44,7 @@ export async function createBackup(
     return;
   }
   const { backup } = (await call) as { readonly backup: string };
-  await workspace.sync(signal);
+  await workspace.sync(signal, id);
   const row = backups(workspace, id).find((known) => known.id === backup);
   printer.result(row ?? { id: backup }, () => [`${backup} is complete`]);
 }
@@ -52,7 +52,7 @@ export async function createBackup(
 /** Lists the snapshots of an instance. */
 export async function listBackups(id: string, invocation: Invocation): Promise<void> {
   using workspace = await Workspace.open(invocation);
-  await workspace.sync(invocation.signal);
+  await workspace.sync(invocation.signal, id);
   if (!workspace.catalog.instances().some(({ iid }) => iid === id)) {
     throw new UsageError('TM_NOT_FOUND', `no instance ${id} is in the store`, {
       hint: 'tidemark instance list',
