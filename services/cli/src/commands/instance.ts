@@ -1,9 +1,9 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
-import { probeAofDir } from '@tidemark/aof';
+import { probeAofDir, removeAofPins } from '@tidemark/aof';
 import { createInstance, listInstanceIds } from '@tidemark/catalog';
 import { checkRights, connectNode, readNodeFacts, type NodeClient } from '@tidemark/client';
-import { isSafeName, NodeError, TidemarkError, UsageError } from '@tidemark/core';
+import { isSafeName, NodeError, UsageError } from '@tidemark/core';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { addInstance, removeInstance } from '../config/edit.ts';
 import { instanceTarget, loadConfig } from '../config/load.ts';
@@ -49,9 +49,10 @@ export async function addNode(
   await using client = await connectNode(target.address, { signal: invocation.signal });
   const facts = await checkNode(client);
   const probe = await probeAofDir(target.aofDir);
-  const timestamps = await consentToTimestamps(client, options.yes, invocation);
-  if (timestamps === 'switched-on') await rememberSwitch(config.stateDir, id);
   await createRecord(workspace, id);
+  // Noted before it is done: whatever happens next, `instance remove` puts it back.
+  const remember = (): Promise<void> => rememberSwitch(config.stateDir, id);
+  const timestamps = await consentToTimestamps(client, options.yes, remember, invocation);
   await addInstance(config.path, entry);
   const options_ = { timeoutMs: 10_000, signal: invocation.signal };
   const attached = (await workspace.askArchiver('attach', id, options_)) !== null;
@@ -73,23 +74,46 @@ export async function removeNode(id: string, invocation: Invocation): Promise<vo
   using workspace = await Workspace.open(invocation);
   const { config } = workspace;
   const entry = config.instances.find((known) => known.id === id);
-  await removeInstance(config.path, id);
-  await workspace.askArchiver('detach', id, { timeoutMs: 30_000, signal: invocation.signal });
-  const putBack = entry !== undefined && (await wasSwitched(config.stateDir, id));
-  if (putBack) {
-    try {
+  if (entry === undefined) {
+    throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`);
+  }
+  await workspace.askArchiver('detach', id, { timeoutMs: 40_000, signal: invocation.signal });
+  if (await wasSwitched(config.stateDir, id)) {
+    await warnIfNot(`put ${TIMESTAMPS} back to no`, invocation, async () => {
       const target = await instanceTarget(entry, config.path);
       await using client = await connectNode(target.address, { signal: invocation.signal });
       await client.configSet(TIMESTAMPS, 'no');
       await rm(switchNote(config.stateDir, id), { force: true });
-    } catch (cause) {
-      if (!(cause instanceof TidemarkError)) throw cause;
-      invocation.printer.warn(`could not put ${TIMESTAMPS} back to no: ${cause.message}`);
-    }
+    });
   }
+  // Nobody bounds pins that are left behind: they would keep old files on the disk of the node.
+  const shared = config.instances.some(
+    (other) => other !== entry && other.aof_dir === entry.aof_dir,
+  );
+  if (!shared) {
+    await warnIfNot('remove the pins beside the AOF folder', invocation, async () => {
+      const { aofDir } = await instanceTarget(entry, config.path);
+      const { dir, manifestName } = await probeAofDir(aofDir);
+      await removeAofPins({ dir, manifestName });
+    });
+  }
+  await removeInstance(config.path, id);
   invocation.printer.result({ instance: id, removed: true, historyKept: true }, () => [
     `${id} is no longer captured; its history stays in the store and can be restored`,
   ]);
+}
+
+async function warnIfNot(
+  what: string,
+  invocation: Invocation,
+  work: () => Promise<void>,
+): Promise<void> {
+  try {
+    await work();
+  } catch (cause) {
+    if (!(cause instanceof Error) || invocation.signal.aborted) throw cause;
+    invocation.printer.warn(`could not ${what}: ${cause.message}`);
+  }
 }
 
 /** Lists configured instances and those that only the store knows. */
@@ -151,7 +175,14 @@ async function checkNode(client: NodeClient): Promise<Awaited<ReturnType<typeof 
       hint: 'capture of the append-only file needs Redis 7.0 or newer, or Valkey',
     });
   }
-  const missing = await checkRights(client, [['INFO'], ['CONFIG', 'GET', 'appendonly'], ['TIME']]);
+  // MULTI and EXEC: a sample is one transaction.
+  const missing = await checkRights(client, [
+    ['INFO'],
+    ['CONFIG', 'GET', 'appendonly'],
+    ['TIME'],
+    ['MULTI'],
+    ['EXEC'],
+  ]);
   if (missing.length > 0) {
     throw new NodeError('TM_NODE_RIGHTS', `the user may not run ${missing.join(', ')}`, {
       hint: 'ACL SETUSER tidemark on >PASSWORD +ping +info +time +multi +exec +config|get +config|set +bgrewriteaof',
@@ -168,11 +199,13 @@ async function checkNode(client: NodeClient): Promise<Awaited<ReturnType<typeof 
 async function consentToTimestamps(
   client: NodeClient,
   yes: boolean,
+  remember: () => Promise<void>,
   invocation: Invocation,
 ): Promise<'on' | 'switched-on' | 'off'> {
   const config = await client.configGet(TIMESTAMPS);
   if (config[TIMESTAMPS] === 'yes') return 'on';
   if (yes) {
+    await remember();
     await client.configSet(TIMESTAMPS, 'yes');
     return 'switched-on';
   }
