@@ -1,7 +1,8 @@
 import { existsSync, statSync } from 'node:fs';
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
-import { UsageError } from '@tidemark/core';
+import { pathToFileURL } from 'node:url';
+import { TidemarkError, UsageError } from '@tidemark/core';
 import { createKeyRing, openKeyRing } from '@tidemark/crypto';
 import { openFileStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
@@ -35,21 +36,18 @@ export async function init(options: InitOptions, invocation: Invocation): Promis
   const [clock, random] = [systemClock, systemRandom];
   if (options.keyring === undefined) await createKeyRing({ dir: ring, random, clock });
   else await openKeyRing({ dir: ring, random, clock });
-  const storeUrl = options.adopt ?? `file://${join(dir, 'store')}`;
+  const storeUrl = options.adopt ?? pathToFileURL(join(dir, 'store')).href;
   const text = newConfigText({ storeUrl, stateDir: join(dir, 'state'), ring });
   await writeFile(configPath, text, { mode: 0o600, flag: 'wx' });
-  const { storeRoot, stateDir } = await loadConfig(configPath);
-  if (options.adopt !== undefined && !existsSync(storeRoot)) {
-    throw new UsageError('TM_STORE_URL', `there is no store at ${storeUrl}`);
+  let instances: readonly string[];
+  try {
+    instances = await openAll(configPath, options.adopt, invocation);
+  } catch (cause) {
+    // So that it can be tried again. With damage in one instance the others can still be restored.
+    const damage = cause instanceof TidemarkError && cause.exitCode === 14;
+    if (!damage) await rm(configPath, { force: true });
+    throw cause;
   }
-  await openFileStore({ root: storeRoot, random });
-  await mkdir(stateDir, { recursive: true, mode: 0o700 });
-  if (statSync(ring).dev === statSync(storeRoot).dev) {
-    invocation.printer.warn(
-      'the key ring lies on the same device as the store: who gets one gets both, and one dead disk loses both',
-    );
-  }
-  const instances = options.adopt === undefined ? [] : await adopt(configPath, invocation);
   const short = relative(process.cwd(), configPath) || configPath;
   invocation.printer.result({ config: configPath, store: storeUrl, ring, instances }, () => [
     `configuration  ${configPath}`,
@@ -61,6 +59,26 @@ export async function init(options: InitOptions, invocation: Invocation): Promis
       ? `next: tidemark -c ${short} instance add ID -u redis://HOST:PORT --aof-dir PATH --yes`
       : `next: tidemark -c ${short} windows ${instances[0] ?? 'ID'}`,
   ]);
+}
+
+/** Makes or opens what the configuration names. */
+async function openAll(
+  configPath: string,
+  adopted: string | undefined,
+  invocation: Invocation,
+): Promise<readonly string[]> {
+  const { storeRoot, stateDir, ringDir } = await loadConfig(configPath);
+  if (adopted !== undefined && !existsSync(storeRoot)) {
+    throw new UsageError('TM_STORE_URL', `there is no store at ${adopted}`);
+  }
+  await openFileStore({ root: storeRoot, random: systemRandom });
+  await mkdir(stateDir, { recursive: true, mode: 0o700 });
+  if (statSync(ringDir).dev === statSync(storeRoot).dev) {
+    invocation.printer.warn(
+      'the key ring lies on the same device as the store: who gets one gets both, and one dead disk loses both',
+    );
+  }
+  return adopted === undefined ? [] : adopt(configPath, invocation);
 }
 
 async function adopt(configPath: string, invocation: Invocation): Promise<readonly string[]> {
