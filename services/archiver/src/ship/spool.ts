@@ -26,6 +26,8 @@ export class Spool {
   readonly #dir: string;
   readonly #bytesMax: number;
   readonly #freeBytesMin: number;
+  /** Bytes of each object that lies here. */
+  readonly #sizes = new Map<string, number>();
   #bytes = 0;
 
   private constructor(dir: string, bytesMax: number, freeBytesMin: number) {
@@ -52,7 +54,7 @@ export class Spool {
       if (stem === name) continue;
       const whole = names.has(`${stem}.json`) && names.has(`${stem}.sealed`);
       if (!whole || name.endsWith('.tmp')) await rm(join(dir, name), { force: true });
-      else if (name.endsWith('.sealed')) spool.#bytes += (await stat(join(dir, name))).size;
+      else if (name.endsWith('.sealed')) spool.#count(stem, (await stat(join(dir, name))).size);
     }
     return spool;
   }
@@ -70,6 +72,7 @@ export class Spool {
     const path = join(this.#dir, `${name}.sealed`);
     let size = 0;
     let lookAt = 0;
+    this.#count(name, 0); // a first try may have failed after this
     try {
       await using file = await open(path, 'w', 0o600);
       for await (const part of sealed) {
@@ -80,12 +83,12 @@ export class Spool {
         this.#checkRoom(part.length);
         await file.write(part);
         size += part.length;
-        this.#bytes += part.length;
+        this.#count(name, size);
       }
       await file.datasync();
     } catch (cause) {
-      this.#bytes -= size;
-      await rm(path, { force: true });
+      await rm(path, { force: true }).catch(() => undefined); // else it is swept at the next start
+      this.#count(name, 0);
       throw spoolError(cause);
     }
     return size;
@@ -140,14 +143,15 @@ export class Spool {
 
   /** Takes an object out, once its event is logged or will never be. */
   async remove(name: string): Promise<void> {
-    const path = join(this.#dir, `${name}.sealed`);
     await rm(join(this.#dir, `${name}.json`), { force: true });
-    const size = await stat(path).then(
-      (found) => found.size,
-      () => 0,
-    );
-    await rm(path, { force: true });
-    this.#bytes = Math.max(0, this.#bytes - size);
+    await rm(join(this.#dir, `${name}.sealed`), { force: true });
+    this.#count(name, 0);
+  }
+
+  #count(name: string, size: number): void {
+    this.#bytes += size - (this.#sizes.get(name) ?? 0);
+    if (size === 0) this.#sizes.delete(name);
+    else this.#sizes.set(name, size);
   }
 
   #checkRoom(more: number): void {

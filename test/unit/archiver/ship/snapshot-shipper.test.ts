@@ -1,0 +1,163 @@
+import { readdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { unpackSnapshot, type Mark } from '@tidemark/archive';
+import type { SnapshotStored } from '@tidemark/catalog';
+import { bytesOf } from '@tidemark/core';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { shipBase } from '../../../../services/archiver/src/capture/ship-base.ts';
+import type { TimelineWriter } from '../../../../services/archiver/src/capture/timeline-writer.ts';
+import { shipSnapshot } from '../../../../services/archiver/src/ship/snapshot-shipper.ts';
+import { opened, START_MS } from '../../../support/log-events.ts';
+import { failsBefore, MemoryStore } from '../../../support/memory-store.ts';
+import { patternBytes } from '../../../support/pattern.ts';
+import { RdbBuilder } from '../../../support/rdb-builder.ts';
+import { collect } from '../../../support/segments.ts';
+import { logged, openShipped, openShipRun, type ShipRun } from '../../../support/ship-harness.ts';
+import { TempDir } from '../../../support/temp-dir.ts';
+
+const SECOND = START_MS / 1000;
+const RDB = new RdbBuilder({ version: 10 })
+  .aux('redis-ver', '7.0.15')
+  .aux('ctime', String(SECOND - 100))
+  .selectDb(2)
+  .string('kept-secret', patternBytes(3_000_000))
+  .build();
+
+let temp: TempDir;
+let store: MemoryStore;
+let run: ShipRun;
+let path: string;
+beforeEach(async () => {
+  temp = await TempDir.create();
+  store = new MemoryStore();
+  run = await openShipRun(temp.path, store);
+  await run.log.append(opened());
+  path = join(temp.path, 'base.rdb');
+  await writeFile(path, RDB);
+});
+afterEach(() => temp[Symbol.asyncDispose]());
+
+const job = () => ({
+  ...{ backup: 'bk-1', path, timeline: 't1', offset: 500n, mode: 'manual' as const },
+  from: () => Promise.resolve(SECOND),
+});
+const ship = (): Promise<SnapshotStored> => shipSnapshot(job(), run.options, run.shipper);
+
+describe('shipSnapshot()', () => {
+  it('stores the base sealed under a key of its own and logs it with its summary', async () => {
+    const event = await ship();
+    expect(event).toMatchObject({
+      ...{ type: 'SnapshotStored', backup: 'bk-1', timeline: 't1', offset: 500n, mode: 'manual' },
+      ...{ from: SECOND, rdbBytes: RDB.length },
+      summary: { keys: 1, maxDb: 2, version: 10, checksum: 'verified' },
+    });
+    const [entry] = await logged(store, 'SnapshotStored');
+    expect(entry!.event).toMatchObject({ ...event, summary: { keys: 1, bytes: RDB.length } });
+    const plain = await openShipped(store, entry!, { timeline: 't1', start: 500n });
+    expect((await collect(unpackSnapshot(bytesOf(plain)))).equals(RDB)).toBe(true);
+    expect([await readdir(run.spoolDir), run.spool.bytes]).toEqual([[], 0]);
+    const all = Buffer.concat([...store.objects.values()]);
+    expect(all.includes('kept-secret')).toBe(false);
+  });
+
+  it.each<[string, Buffer, string]>([
+    ['with a changed byte', Buffer.from(RDB).fill(0x41, 1_000_000, 1_000_001), 'TM_RDB_CHECKSUM'],
+    ['that ends too early', RDB.subarray(0, -1), 'TM_RDB_TRUNCATED'],
+    ['that is none', Buffer.from('not an RDB at all'), 'TM_RDB_MAGIC'],
+  ])('makes no snapshot of a base %s', async (_, bytes, code) => {
+    await writeFile(path, bytes);
+    await expect(ship()).rejects.toMatchObject({ code });
+    expect(await logged(store, 'SnapshotStored')).toEqual([]);
+    expect(store.keys().filter((key) => key.includes('/rdb/'))).toEqual([]);
+    expect([await readdir(run.spoolDir), run.spool.bytes]).toEqual([[], 0]);
+  });
+
+  it('waits for a store that is away, from its key on', async () => {
+    let left = 5;
+    run.faults.hook = ({ op, key }) => (op === 'put' && left-- > 0 ? failsBefore(key) : undefined);
+    await ship();
+    expect(run.told.at(-1)).toBe('recovered');
+    expect(await logged(store, 'SnapshotStored')).toHaveLength(1);
+  });
+
+  it('gives up when the spool cannot hold it, and leaves nothing there', async () => {
+    run = await openShipRun(temp.path, store, { spoolMax: 1_000_000 });
+    await expect(ship()).rejects.toMatchObject({ code: 'TM_SPOOL' });
+    expect([await readdir(run.spoolDir), run.spool.bytes]).toEqual([[], 0]);
+  });
+
+  it('stops with the signal', async () => {
+    const reason = new Error('stopped');
+    run.stop.abort(reason);
+    await expect(ship()).rejects.toBe(reason);
+  });
+
+  it('is shipped after a crash, once', async () => {
+    const killed = new Error('killed');
+    run.faults.hook = ({ key }) =>
+      key.includes('/rdb/')
+        ? {
+            after: () => {
+              throw killed;
+            },
+          }
+        : undefined;
+    await expect(ship()).rejects.toBe(killed);
+    const again = await openShipRun(temp.path, store);
+    expect(await again.shipper.recover(() => true)).toBe(1);
+    expect(await again.shipper.recover(() => true)).toBe(0);
+    const [entry, ...more] = await logged(store, 'SnapshotStored');
+    expect(more).toEqual([]);
+    const plain = await openShipped(store, entry!, { timeline: 't1', start: 500n });
+    expect((await collect(unpackSnapshot(bytesOf(plain)))).equals(RDB)).toBe(true);
+  });
+});
+
+describe('shipBase()', () => {
+  const base = { name: 'base', seq: 1, size: RDB.length, alignedSeq: 1 };
+  const mark = (offset: bigint, second: number): Mark => ({
+    ...{ offset, notBeforeMs: second * 1000 + 300, notAfterMs: null, source: 'sample' },
+  });
+  async function from(
+    secondBefore: number | null,
+    firstMark: Mark | null,
+    offset = 0n,
+  ): Promise<number> {
+    const writer = { timeline: 't1', firstMark } as unknown as TimelineWriter;
+    const wanted = { base: { ...base, path }, offset, secondBefore, mode: 'attach' as const };
+    return (await shipBase(wanted, () => writer, run.options, run.shipper)).from;
+  }
+
+  it('serves from the latest second seen before it', async () => {
+    expect(await from(SECOND - 7, mark(0n, SECOND))).toBe(SECOND - 7);
+  });
+
+  it('serves from its creation on when nothing was written until the first mark', async () => {
+    expect(await from(null, mark(0n, SECOND))).toBe(SECOND - 100);
+  });
+
+  it('serves from the first mark on when commands ran before it at unknown times', async () => {
+    expect(await from(null, mark(40n, SECOND))).toBe(SECOND);
+  });
+
+  it('serves from the first mark on when its clock was ahead', async () => {
+    expect(await from(null, mark(0n, SECOND - 200))).toBe(SECOND - 200);
+  });
+
+  it('serves from now on when no mark comes for a minute', async () => {
+    expect(await from(null, null)).toBe(SECOND + 60);
+    expect(run.clock.now).toBe(START_MS + 60_000);
+  });
+
+  it('needs an open timeline', async () => {
+    const wanted = {
+      base: { ...base, path },
+      offset: 0n,
+      secondBefore: 1,
+      mode: 'attach' as const,
+    };
+    await expect(shipBase(wanted, () => null, run.options, run.shipper)).rejects.toMatchObject({
+      code: 'TM_INTERNAL',
+    });
+  });
+});
