@@ -1,6 +1,6 @@
 import { createConnection } from 'node:net';
 import { ERROR_CODES, TidemarkError, type ErrorCode } from '@tidemark/core';
-import { CONTROL_LINE_MAX, type ControlReply, type ControlRequest } from './protocol.ts';
+import { CONTROL_LINE_MAX, parseReply, type ControlRequest } from './protocol.ts';
 
 /** How to reach the archiver and how long to wait for its answer. */
 export interface CallOptions {
@@ -12,7 +12,8 @@ export interface CallOptions {
 /**
  * Asks the running archiver.
  * @returns The result of its answer.
- * @throws TidemarkError `TM_ARCHIVER_DOWN` when none listens, or the code it answered with.
+ * @throws TidemarkError `TM_ARCHIVER_DOWN` when none listens, the code it answered with, or
+ *   `TM_ARCHIVER_REPLY` when that is not known here.
  */
 export async function callArchiver(
   options: CallOptions,
@@ -20,7 +21,13 @@ export async function callArchiver(
   instance: string | null,
 ): Promise<unknown> {
   const line = await exchange(options, JSON.stringify({ id: 1, method, instance }));
-  const reply = JSON.parse(line) as ControlReply;
+  const reply = parseReply(line);
+  if (reply === null) {
+    throw new TidemarkError(
+      'TM_ARCHIVER_REPLY',
+      'what answers on the control socket is no archiver',
+    );
+  }
   if (reply.ok) return reply.result;
   const { code, message, hint } = reply.error;
   const known: ErrorCode = code in ERROR_CODES ? (code as ErrorCode) : 'TM_ARCHIVER_REPLY';

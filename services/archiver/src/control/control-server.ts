@@ -9,6 +9,8 @@ import {
 } from './protocol.ts';
 
 const CONNECTIONS_MAX = 32;
+/** `sun_path` of a unix socket without its last zero; a longer path would be cut, not refused. */
+const PATH_BYTES_MAX = 107;
 
 /** Answers one request; what it throws becomes the error of the reply. */
 export type ControlHandler = (request: ControlRequest) => Promise<unknown>;
@@ -43,15 +45,14 @@ export async function openControlServer(
 }
 
 async function listen(server: Server, path: string): Promise<void> {
-  await new Promise<void>((resolve, reject) => {
-    server.once('error', (cause) => {
-      reject(
-        new TidemarkError('TM_CONFIG', `cannot listen on the control socket ${path}`, {
-          cause,
-          hint: 'a unix socket path is at most 107 bytes long; choose a shorter state.dir',
-        }),
-      );
+  const fault = (cause?: unknown): TidemarkError =>
+    new TidemarkError('TM_CONFIG', `cannot listen on the control socket ${path}`, {
+      cause,
+      hint: `a unix socket path is at most ${PATH_BYTES_MAX.toString()} bytes long; choose a shorter state.dir`,
     });
+  if (Buffer.byteLength(path) > PATH_BYTES_MAX) throw fault();
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => reject(fault(cause)));
     server.listen(path, resolve);
   });
 }

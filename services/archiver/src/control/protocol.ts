@@ -40,3 +40,21 @@ export function parseRequest(line: string): ControlRequest | null {
       return null;
   }
 }
+
+/** Reads one answer line; null when it is not one. */
+export function parseReply(line: string): ControlReply | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return null;
+  }
+  if (typeof value !== 'object' || value === null) return null;
+  const { id, ok, result, error } = value as Record<string, unknown>;
+  if (typeof id !== 'number') return null;
+  if (ok === true) return { id, ok, result };
+  if (typeof error !== 'object' || error === null) return null;
+  const { code, message, hint } = error as Record<string, unknown>;
+  if (typeof code !== 'string' || typeof message !== 'string') return null;
+  return { id, ok: false, error: { code, message, ...(typeof hint === 'string' && { hint }) } };
+}
