@@ -1,8 +1,15 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { NodeAddress } from '@tidemark/client';
 import { openInstanceLog, openWriterLog } from '@tidemark/catalog';
-import { makeId, TidemarkError, UsageError, type Clock, type Random } from '@tidemark/core';
+import {
+  isSafeName,
+  makeId,
+  TidemarkError,
+  UsageError,
+  type Clock,
+  type Random,
+} from '@tidemark/core';
 import type { KeyProvider } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { CaptureLimits } from './capture/capture-options.ts';
@@ -55,6 +62,9 @@ export function controlSocketPath(stateDir: string): string {
 export class Archiver {
   readonly #options: ArchiverOptions;
   readonly #running = new Map<string, Running>();
+  /** Attaching and detaching take turns: two claims of one log would depose each other. */
+  #turn: Promise<unknown> = Promise.resolve();
+  #stopping = false;
   #ownerId = '';
   #failure: Error | null = null;
   #failed: (() => void) | null = null;
@@ -77,7 +87,7 @@ export class Archiver {
       this.#answer(request),
     );
     try {
-      for (const instance of instances) await this.#attach(instance);
+      for (const instance of instances) await this.#inTurn(() => this.#attach(instance));
       if (instances.length === 0) logger.warn('no-instances');
       await new Promise<void>((resolve) => {
         this.#failed = resolve;
@@ -86,14 +96,28 @@ export class Archiver {
       });
       logger.info('stopping');
     } finally {
-      for (const { stop } of this.#running.values()) stop.abort();
-      await Promise.all([...this.#running.values()].map(({ done }) => done));
+      this.#stopping = true;
+      await this.#stopAll();
+      // One that was being attached when the end came.
+      await this.#inTurn(() => this.#stopAll());
     }
     if (this.#failure !== null) throw this.#failure;
     logger.info('stopped');
   }
 
+  async #stopAll(): Promise<void> {
+    for (const { stop } of this.#running.values()) stop.abort();
+    await Promise.all([...this.#running.values()].map(({ done }) => done));
+  }
+
+  async #inTurn(work: () => Promise<void>): Promise<void> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => undefined);
+    await turn;
+  }
+
   async #attach(target: InstanceTarget): Promise<void> {
+    if (this.#stopping) throw new TidemarkError('TM_ARCHIVER_DOWN', 'the archiver is stopping');
     const { store, keys, clock, random, logger, stateDir, spoolBytesMax, limits, takeOver } =
       this.#options;
     if (this.#running.has(target.id)) return;
@@ -172,13 +196,13 @@ export class Archiver {
     }
     const id = request.instance ?? '';
     if (request.method === 'detach') {
-      await this.#detach(id);
+      await this.#inTurn(() => this.#detach(id));
       return {};
     }
     if (request.method === 'attach') {
       const target = await this.#options.findInstance(id);
       if (target === null) throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`);
-      await this.#attach(target);
+      await this.#inTurn(() => this.#attach(target));
       return {};
     }
     const running = this.#running.get(id);
@@ -193,13 +217,17 @@ export class Archiver {
   }
 
   async #readOwnerId(path: string): Promise<string> {
-    try {
-      return (await readFile(path, 'utf8')).trim();
-    } catch {
-      const id = makeId(this.#options.clock.nowMs(), this.#options.random);
-      await writeFile(path, `${id}\n`, { mode: 0o600 });
-      return id;
-    }
+    const known = await readFile(path, 'utf8').catch((cause: unknown) => {
+      if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return '';
+      throw cause;
+    });
+    const id = known.trim();
+    if (isSafeName(id)) return id;
+    // None yet, or one that a crash left torn: then the logs are free after three heartbeats.
+    const fresh = makeId(this.#options.clock.nowMs(), this.#options.random);
+    await writeFile(`${path}.tmp`, `${fresh}\n`, { mode: 0o600, flush: true });
+    await rename(`${path}.tmp`, path);
+    return fresh;
   }
 
   #fail(instance: string, cause: unknown): void {
