@@ -185,7 +185,7 @@ async function checkNode(client: NodeClient): Promise<Awaited<ReturnType<typeof 
   ]);
   if (missing.length > 0) {
     throw new NodeError('TM_NODE_RIGHTS', `the user may not run ${missing.join(', ')}`, {
-      hint: 'ACL SETUSER tidemark on >PASSWORD +ping +info +time +multi +exec +config|get +config|set +bgrewriteaof',
+      hint: 'the rule for a user that captures stands in docs/acl.md: ACL SETUSER capture …',
     });
   }
   if (facts.config?.['appendonly'] !== 'yes') {
