@@ -17,7 +17,7 @@ describe('(a) a workload over all types, with its dataset recorded at the end of
     await recorder.record(workload, 3);
     console.log(
       `${workload.commands} commands (${workload.errors} refused), ` +
-        `${recorder.recorded.length} seconds recorded, ${recorder.missed} not`,
+        `${recorder.recorded.length} seconds recorded`,
     );
 
     const [first, last] = [recorder.recorded[0], recorder.recorded.at(-1)];

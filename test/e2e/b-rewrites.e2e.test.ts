@@ -6,7 +6,7 @@ import { chooseSeed, Dice } from '../support/workload.ts';
 
 const SECONDS = 12;
 const BASE_BYTES_MIN = 20 * 1024 * 1024;
-const BASE_KEYS = 400;
+const BASE_KEYS = 340;
 const BASE_VALUE_BYTES = 64 * 1024;
 /** The workload leaves this database alone, so that the base stays large. */
 const BASE_DATABASE = 15;
@@ -40,7 +40,7 @@ describe('(b) the server rewrites its log all the time', () => {
     const { id } = await backup;
     console.log(
       `${rewrites} rewrites of at least ${baseBytes} bytes; ${scenario.workload.commands} commands, ` +
-        `${recorder.recorded.length} seconds recorded, ${recorder.missed} not`,
+        `${recorder.recorded.length} seconds recorded`,
     );
     expect(baseBytes).toBeGreaterThan(BASE_BYTES_MIN);
     expect(rewrites).toBeGreaterThan(SECONDS / 2);

@@ -11,7 +11,7 @@ const NAMES = 9;
  * Expiries fall into this part of a second only (milliseconds), so that the rest of it is quiet and
  * the dataset at its end can be read.
  */
-const EXPIRY_FROM_MS = 60;
+const EXPIRY_FROM_MS = 250;
 const EXPIRY_TO_MS = 560;
 
 /** What an operation draws from: keys, values and times. */

@@ -33,9 +33,9 @@ export const stringOperations: readonly ((at: Scene) => Words[])[] = [
 /** Values of 1 to 4 MB: few keys of few databases, so that the dataset stays small. */
 export function bigValue(at: Scene): Words[] {
   const { dice } = at;
-  const key = nameOf('big', dice.between(2, 3));
+  const key = nameOf('big', 2);
   const bytes = dice.bytes(64 * 1024);
-  return [['SELECT', dice.between(0, 2)], ...dice.pick(BIG_OPERATIONS)(key, bytes, dice)];
+  return [['SELECT', dice.between(0, 1)], ...dice.pick(BIG_OPERATIONS)(key, bytes, dice)];
 }
 
 type BigOperation = (key: Words[number], bytes: Buffer, dice: Dice) => Words[];
@@ -51,7 +51,7 @@ const BIG_OPERATIONS: readonly BigOperation[] = [
     ['HSET', 'hash:1', 'big', repeated(bytes, 16)],
     ['DEL', key],
   ],
-  (key, _, dice) => [['COPY', key, 'big', 'DB', dice.between(0, 2), 'REPLACE']],
+  (key, _, dice) => [['COPY', key, 'big', 'DB', dice.between(0, 1), 'REPLACE']],
   (key) => [['RENAME', 'big', key]],
 ];
 
