@@ -30,7 +30,7 @@ export async function writeEveryType(redis: Redis, next: NextValue, name: string
     .xadd(stream, '*', ...many(1, 2))
     .call('XGROUP', 'CREATE', stream, next(), '0')
     .setbit(next(), 7, 1)
-    .pfadd(next(), ...many(3, 1))
+    .pfadd(next(), 'only', 'hashes', 'of these are kept')
     .geoadd(next(), 13.36, 38.11, next());
   pipeline.call(
     'FUNCTION',

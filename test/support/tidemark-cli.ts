@@ -174,6 +174,12 @@ export class Tidemark implements AsyncDisposable {
     return runTidemark(['-c', this.config, ...args]);
   }
 
+  /** Starts a command with this configuration, to be watched or killed; its output is piped. */
+  spawn(...args: readonly string[]): ChildProcess {
+    const words = [PROGRAM, '-c', this.config, ...args];
+    return spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'pipe'] });
+  }
+
   /** Runs a command that must succeed; its one JSON document. */
   async json<T>(...args: readonly string[]): Promise<T> {
     const { out } = await this.#expect(['-c', this.config, ...args, '-o', 'json'], 0);
