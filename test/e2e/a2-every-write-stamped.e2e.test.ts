@@ -13,9 +13,11 @@ const TICK_MS = 5;
 /**
  * A unit belongs to the second it started in, by the clock that the server read when the script
  * began (docs/promises.md). TIME within it reads the clock anew, some microseconds later. So a script
- * that began at the very end of T may store a time of T + 1, but only just, and only one of them.
+ * that began at the very end of T may store a time of T + 1, but only just, and only one of them. Once
+ * in a run the process may have lost the processor between the two.
  */
 const SCRIPT_MICROS_MAX = 2_000;
+const LOST_PROCESSOR_MICROS_MAX = 100_000;
 
 /** Appends "sequence:seconds:microseconds"; every tenth also sets a counter, in one transaction. */
 const STAMP = `
@@ -51,16 +53,20 @@ describe('(a2) 5,000 writes a second that carry the time of the server, without 
 
     const windows = await tidemark.untilProven(INSTANCE, first + SECONDS_RESTORED - 1);
     expect(secondOf(windows.earliest ?? '')).toBeLessThanOrEqual(first);
+    const late: number[] = [];
     for (let second = first; second < first + SECONDS_RESTORED; second++) {
       await tidemark.restore(INSTANCE, second, target);
       const restored = await readStamps(targetRedis);
       const counter = Number(await targetRedis.get('counter'));
-      expectCut(restored, stamps, second);
+      late.push(...expectCut(restored, stamps, second));
       expect(counter, 'the newest transaction is whole').toBe(
         10 * Math.floor((restored.length - 1) / 10),
       );
       await scenario.release();
     }
+    console.log(`scripts that ran into the next second, and how far: ${late.join(', ')} us`);
+    expect(late.length).toBeLessThan(SECONDS_RESTORED / 2);
+    expect(late.filter((micros) => micros >= SCRIPT_MICROS_MAX).length).toBeLessThanOrEqual(1);
   });
 });
 
@@ -105,16 +111,20 @@ function parseStamp(text = ''): Stamp {
   return { sequence, second, micros };
 }
 
-/** What was restored are the writes up to T, the next of the source's is later. */
-function expectCut(restored: readonly string[], all: readonly string[], second: number): void {
+/**
+ * What was restored are the writes up to T, the next of the source's is later. Returns how many
+ * microseconds into T + 1 the newest one stored its time, when it did.
+ */
+function expectCut(restored: readonly string[], all: readonly string[], second: number): number[] {
   const what = `${iso(second)}, ${restored.length} writes`;
   const different = restored.findIndex((text, i) => text !== all[i]);
   expect(different, `${what}: the first that is not the source's`).toBe(-1);
   const next = parseStamp(all[restored.length]);
   expect(next.second, `${what}: the next write`).toBeGreaterThan(second);
   const [before, newest] = restored.slice(-2).map(parseStamp);
-  expect(before?.second, `${what}: the newest write but one`).toBeLessThanOrEqual(second);
-  if (newest?.second === second) return;
+  expect(before?.second, `${what}: the newest write but one`).toBe(second);
+  if (newest?.second === second) return [];
   expect(newest?.second, `${what}: the newest write began in it`).toBe(second + 1);
-  expect(newest?.micros, `${what}: and read the clock just after`).toBeLessThan(SCRIPT_MICROS_MAX);
+  expect(newest?.micros, `${what}: and ended just after`).toBeLessThan(LOST_PROCESSOR_MICROS_MAX);
+  return [newest?.micros ?? 0];
 }
