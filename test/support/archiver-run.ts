@@ -1,0 +1,242 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { segmentCommands } from '@tidemark/archive';
+import {
+  createInstance,
+  openCatalog,
+  readWriterLog,
+  type Catalog,
+  type WriterEvent,
+} from '@tidemark/catalog';
+import type { Clock } from '@tidemark/core';
+import { createKeyRing, type KeyProvider } from '@tidemark/crypto';
+import { openFileStore } from '@tidemark/store';
+import { systemClock, systemRandom } from '@tidemark/system';
+import {
+  Archiver,
+  callArchiver,
+  controlSocketPath,
+  type CaptureLimits,
+  type CaptureStatus,
+  type InstanceTarget,
+  type Logger,
+} from '../../services/archiver/src/index.ts';
+import { ObjectReader } from '../../services/restorer/src/fetch/object-reader.ts';
+import { unwrapDataKey } from '../../services/restorer/src/fetch/plan-keys.ts';
+import { objectOfSegment } from '../../services/restorer/src/plan/resolve-cut.ts';
+import { manifestOf } from './aof-writer.ts';
+import { FaultyStore } from './faulty-store.ts';
+import { startRedis, type RedisServer, type StartRedisOptions } from './redis-server.ts';
+import { TempDir } from './temp-dir.ts';
+
+export const INSTANCE = 'orders';
+
+/** Segments are rolled only when a test says so. */
+const LIMITS: CaptureLimits = {
+  rollMaxAgeMs: 600_000,
+  rollMaxBytes: 8 * 1024 * 1024,
+  heartbeatMs: 20_000,
+  pinBytesMax: 1 << 30,
+  pinAgeMaxMs: 3_600_000,
+};
+
+/** How a test wants its archiver. */
+export interface StartOptions {
+  readonly limits?: Partial<CaptureLimits>;
+  readonly takeOver?: boolean;
+  /** Name of the state folder; another one is another spool, and another owner. */
+  readonly state?: string;
+  readonly spoolBytesMax?: number;
+  readonly clock?: Clock;
+  readonly instances?: readonly InstanceTarget[];
+}
+
+/** An archiver that runs in this process. */
+export interface RunningArchiver {
+  readonly done: Promise<void>;
+  /** As SIGTERM does: resolves when it has ended, or rejects with what it ended in. */
+  stop(): Promise<void>;
+  status(): Promise<CaptureStatus>;
+  ask(method: 'backup' | 'roll' | 'attach' | 'detach', instance?: string): Promise<unknown>;
+  /** Waits for a line of its log. */
+  until(message: string): Promise<void>;
+  readonly messages: readonly string[];
+}
+
+/** A real server, a file store, a key ring, and as many archivers as a test starts. */
+export class ArchiverBench implements AsyncDisposable {
+  readonly server: RedisServer;
+  readonly store: FaultyStore;
+  readonly keys: KeyProvider;
+  readonly #temp: TempDir;
+  readonly #archivers: RunningArchiver[] = [];
+
+  private constructor(temp: TempDir, server: RedisServer, store: FaultyStore, keys: KeyProvider) {
+    this.#temp = temp;
+    this.server = server;
+    this.store = store;
+    this.keys = keys;
+  }
+
+  static async open(options: StartRedisOptions = {}): Promise<ArchiverBench> {
+    const temp = await TempDir.create();
+    const config = { 'aof-timestamp-enabled': 'no', save: '', ...options.config };
+    const server = await startRedis({ ...options, config });
+    const [clock, random] = [systemClock, systemRandom];
+    const keys = await createKeyRing({ dir: join(temp.path, 'ring'), random, clock });
+    const files = await openFileStore({ root: join(temp.path, 'store'), random, durable: false });
+    const bench = new ArchiverBench(temp, server, new FaultyStore(files), keys);
+    await bench.register(INSTANCE);
+    return bench;
+  }
+
+  /** Puts an instance on record. */
+  async register(iid: string): Promise<void> {
+    const logKey = await this.keys.logKey(iid);
+    const [clock, random] = [systemClock, systemRandom];
+    const ports = { store: this.store, iid, logKey, clock, random };
+    await createInstance({ ...ports, name: iid, createdMs: clock.nowMs() });
+  }
+
+  target(id: string = INSTANCE): InstanceTarget {
+    const address = { host: '127.0.0.1', port: this.server.port };
+    return { id, address, aofDir: this.server.aofDir };
+  }
+
+  stateDir(name = 'state'): string {
+    return join(this.#temp.path, name);
+  }
+
+  start(options: StartOptions = {}): RunningArchiver {
+    const stateDir = this.stateDir(options.state);
+    const messages: string[] = [];
+    const logger = collectingLogger(messages);
+    const target = this.target();
+    const archiver = new Archiver({
+      stateDir,
+      spoolBytesMax: options.spoolBytesMax ?? 1 << 30,
+      limits: { ...LIMITS, ...options.limits },
+      takeOver: options.takeOver ?? false,
+      instances: options.instances ?? [target],
+      findInstance: (id) => Promise.resolve(id === INSTANCE ? target : null),
+      store: this.store,
+      keys: this.keys,
+      clock: options.clock ?? systemClock,
+      random: systemRandom,
+      logger,
+    });
+    const abort = new AbortController();
+    const done = archiver.run(abort.signal);
+    done.catch(() => undefined); // a test looks at it when it wants to
+    const socketPath = controlSocketPath(stateDir);
+    const call: RunningArchiver['ask'] = (method, instance = INSTANCE) =>
+      callArchiver({ socketPath, timeoutMs: 20_000 }, method, instance);
+    const running: RunningArchiver = {
+      done,
+      messages,
+      ask: call,
+      async stop() {
+        abort.abort(new Error('the test stops'));
+        await done;
+      },
+      async status() {
+        const answer = await callArchiver({ socketPath, timeoutMs: 2_000 }, 'status', null);
+        return (answer as { readonly captures: readonly CaptureStatus[] }).captures[0]!;
+      },
+      async until(message) {
+        await Promise.race([waitFor(() => messages.includes(message)), done.then(neverMore)]);
+      },
+    };
+    this.#archivers.push(running);
+    return running;
+  }
+
+  /** Starts one and waits until it has caught up and its first snapshot is stored. */
+  async begin(options: StartOptions = {}): Promise<RunningArchiver> {
+    const archiver = this.start(options);
+    await archiver.until('caught-up');
+    await waitFor(async () => (await this.events('SnapshotStored')).length > 0);
+    return archiver;
+  }
+
+  /** The events of the writer log with these types, or all. */
+  async events(...types: readonly WriterEvent['type'][]): Promise<WriterEvent[]> {
+    const all: WriterEvent[] = [];
+    const logKey = await this.keys.logKey(INSTANCE);
+    for (const { shard, writer } of await this.#withCatalog((catalog) =>
+      catalog.writers(INSTANCE),
+    )) {
+      const source = { store: this.store, iid: INSTANCE, shard, writer, logKey };
+      for await (const batch of readWriterLog(source, {})) {
+        all.push(...batch.map(({ event }) => event));
+      }
+    }
+    return types.length === 0 ? all : all.filter(({ type }) => types.includes(type));
+  }
+
+  /** The command bytes that the store holds of the newest timeline, from its offset 0 on. */
+  async storedCommands(): Promise<Buffer> {
+    return this.#withCatalog(async (catalog) => {
+      const { timeline } = catalog.timelines(INSTANCE).at(-1)!;
+      const logKey = await this.keys.logKey(INSTANCE);
+      const parts: Uint8Array[] = [];
+      for (const segment of catalog.segments(timeline)) {
+        const { dekId, shard, writer } = segment.object;
+        const context = { instance: INSTANCE, dekId, purpose: 'segments' } as const;
+        const dataKey = await unwrapDataKey(context, this.store, this.keys);
+        const { signal } = new AbortController();
+        const reader = new ObjectReader({
+          ...{ instance: INSTANCE, shard, writer, store: this.store, logKey, signal },
+          keyOf: () => dataKey,
+        });
+        const payload = reader.opened(objectOfSegment(segment));
+        for await (const part of segmentCommands(payload, segment.header)) parts.push(part);
+      }
+      return Buffer.concat(parts);
+    });
+  }
+
+  /** What the server has in its newest INCR file; there are no annotations in it. */
+  async serverCommands(): Promise<Buffer> {
+    const { incr } = manifestOf(this.server);
+    return readFile(join(this.server.aofDir, incr.at(-1)!.name));
+  }
+
+  async #withCatalog<T>(work: (catalog: Catalog) => T | Promise<T>): Promise<T> {
+    const catalog = openCatalog({ path: join(this.#temp.path, 'catalog.db') });
+    try {
+      const logKey = await this.keys.logKey(INSTANCE);
+      const options = { store: this.store, logKey: () => Promise.resolve(logKey) };
+      await catalog.sync({ ...options, instances: [INSTANCE] });
+      return await work(catalog);
+    } finally {
+      catalog.close();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.store.down = false;
+    await Promise.all(this.#archivers.map((archiver) => archiver.stop().catch(() => undefined)));
+    await this.server[Symbol.asyncDispose]();
+    await this.#temp[Symbol.asyncDispose]();
+  }
+}
+
+/** Waits until something holds, ten seconds at most. */
+export async function waitFor(holds: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = performance.now() + 10_000;
+  while (!(await holds())) {
+    if (performance.now() > deadline) throw new Error(`did not come true: ${holds.toString()}`);
+    await systemClock.sleep(10);
+  }
+}
+
+function neverMore(): never {
+  throw new Error('the archiver has ended');
+}
+
+function collectingLogger(messages: string[]): Logger {
+  const take = (message: string): void => void messages.push(message);
+  const logger: Logger = { info: take, warn: take, error: take, child: () => logger };
+  return logger;
+}
