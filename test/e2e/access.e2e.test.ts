@@ -79,7 +79,7 @@ describe('users with the fewest rights', () => {
     expect(diffOracle(await readOracle(admin), await readOracle(client))).toEqual([]);
     await tidemark.json('restore', ID, '--abort', report.id);
     expect(await client.dbsize()).toBe(0);
-    expect((await client.config('GET', 'masterauth'))).toEqual(['masterauth', '']);
+    expect(await client.config('GET', 'masterauth')).toEqual(['masterauth', '']);
   });
 
   it('a missing right is named before anything is sent', async () => {
