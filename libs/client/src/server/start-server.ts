@@ -273,6 +273,7 @@ class SpawnedServer implements ServerProcess {
 
   async stop(graceMs = 10_000): Promise<ServerExit> {
     if (this.ended !== null) return this.ended;
+    this.child.ref(); // else nothing keeps this process alive until the other one is gone
     this.child.kill('SIGTERM');
     const timer = setTimeout(() => this.child.kill('SIGKILL'), graceMs);
     try {
@@ -283,7 +284,9 @@ class SpawnedServer implements ServerProcess {
   }
 
   async kill(): Promise<ServerExit> {
-    if (this.ended === null) this.child.kill('SIGKILL');
+    if (this.ended !== null) return this.ended;
+    this.child.ref();
+    this.child.kill('SIGKILL');
     return this.exited;
   }
 
