@@ -3,6 +3,7 @@ import { openKeyRing } from '@tidemark/crypto';
 import { openFileStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { Archiver, type InstanceTarget } from './archiver.ts';
+import { stepBack } from './background.ts';
 import type { CaptureLimits } from './capture/capture-options.ts';
 import type { Logger } from './logger.ts';
 
@@ -20,6 +21,7 @@ export interface ServeOptions {
 
 /** Builds the adapters and runs an archiver in the foreground until the signal is aborted. */
 export async function serveArchiver(options: ServeOptions, signal: AbortSignal): Promise<void> {
+  stepBack();
   const { storeRoot, ringDir, ...rest } = options;
   const [clock, random] = [systemClock, systemRandom];
   const archiver = new Archiver({

@@ -1,8 +1,22 @@
+import { readlinkSync } from 'node:fs';
+import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { PinScout } from './pin-scout.ts';
 import type { PinOrder, PinReport, PinScoutOptions } from './seen.ts';
 
 // Entry of the pin thread: it does nothing but pin. See pin-keeper.ts for the other end.
+
+/**
+ * A process that steps back for others must not be late with a pin, which costs next to nothing.
+ * Where this is not allowed the thread stays what its process is.
+ */
+function keepPriority(): void {
+  try {
+    setPriority(Number(readlinkSync('/proc/thread-self').split('/').at(-1)), 0);
+  } catch {
+    return;
+  }
+}
 
 const port = parentPort;
 if (port === null) throw new Error('pin-worker is started as a worker thread');
@@ -27,4 +41,5 @@ port.on('message', (order: PinOrder) => {
   }
 });
 
+keepPriority();
 scout.start();

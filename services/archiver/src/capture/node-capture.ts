@@ -30,11 +30,9 @@ import { SampleDesk } from './sample-desk.ts';
 import { shipBase } from './ship-base.ts';
 import type { TimelineWriter } from './timeline-writer.ts';
 
-/** Rolled segments that may wait to be shipped before the tail pauses. */
+/** Rolled segments that may wait to be shipped before the tail pauses: they are in memory. */
 const SHIPS_MAX = 2;
 const TICK_MS = 100;
-/** A segment may grow to this while the store is behind. */
-const BEHIND_BYTES_MAX = 64 * 1024 * 1024;
 /** How long a forced roll waits for the tail to pass a fresh sample. */
 const ROLL_WAIT_MS = 3_000;
 
@@ -327,9 +325,8 @@ export class NodeCapture {
     const { rollMaxAgeMs, rollMaxBytes } = this.#options.limits;
     const writer = this.#writer;
     if (writer === null || writer.rawBytes === 0) return;
-    const free = this.#ships.waiting === 0;
-    const old = free && writer.ageMs >= rollMaxAgeMs;
-    if (old || writer.rawBytes >= (free ? rollMaxBytes : BEHIND_BYTES_MAX)) this.#rollNow();
+    const old = this.#ships.waiting === 0 && writer.ageMs >= rollMaxAgeMs;
+    if (old || writer.rawBytes >= rollMaxBytes) this.#rollNow();
   }
 
   #rollNow(): void {
@@ -380,7 +377,7 @@ export class NodeCapture {
   }
 
   #segmentLimits(): { readonly bytesMax: number } {
-    return { bytesMax: 2 * BEHIND_BYTES_MAX };
+    return { bytesMax: 2 * this.#options.limits.rollMaxBytes };
   }
 
   #fail(cause: unknown): void {

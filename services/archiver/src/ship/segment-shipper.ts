@@ -2,12 +2,18 @@ import { objectIdentity, segmentKey } from '@tidemark/archive';
 import {
   decodeWriterEvent,
   encodeWriterEvent,
-  type ObjectRef,
   type SegmentStored,
   type WriterEvent,
 } from '@tidemark/catalog';
-import { collectBytes, makeId, TidemarkError, type Random } from '@tidemark/core';
-import { COMPRESSION, OBJECT_KIND, SealedDigest, Sealer } from '@tidemark/crypto';
+import { bytesOf, collectBytes, makeId, TidemarkError, type Random } from '@tidemark/core';
+import {
+  COMPRESSION,
+  OBJECT_KIND,
+  SealedDigest,
+  Sealer,
+  sealStream,
+  type DataKey,
+} from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { RolledSegment } from '../capture/timeline-writer.ts';
 import type { DataKeys } from './data-keys.ts';
@@ -46,23 +52,32 @@ export class SegmentShipper {
    *   the spool is full) are retried until the signal is aborted.
    */
   async ship(segment: RolledSegment, provenTo: number | null): Promise<SegmentStored> {
-    const { spool, clock, random } = this.#options;
+    const { spool, clock, random, dataKeys } = this.#options;
     const plainBytes = segment.payload.reduce((sum, part) => sum + part.length, 0);
-    const inline = plainBytes + 1024 <= INLINE_BYTES_MAX;
-    const sealed = await this.#seal(segment, plainBytes, inline);
-    const event: SegmentStored = {
-      type: 'SegmentStored',
-      segment: segment.header,
-      after: segment.after,
-      object: sealed.object,
-      provenTo,
-      cursor: segment.cursor,
-      atMs: clock.nowMs(),
-    };
+    const dataKey = await retrying(this.#options, () => dataKeys.forSegment(plainBytes));
+    const key = plainBytes + 1024 <= INLINE_BYTES_MAX ? null : this.#keyOf(segment);
     const name = `${segment.header.start.toString().padStart(20, '0')}-${makeId(clock.nowMs(), random).slice(-8)}`;
-    await retrying(this.#options, async () => {
-      await spool.write(name, sealed.parts);
-      await spool.note(name, encodeWriterEvent(event).toString('utf8'));
+    const event = await retrying(this.#options, async () => {
+      // Sealed while it is written, so that it is not in memory twice; a second try seals anew.
+      const sealer = this.#sealerOf(segment, key, dataKey);
+      await spool.write(name, sealStream(bytesOf(...segment.payload), sealer));
+      const written: SegmentStored = {
+        type: 'SegmentStored',
+        segment: segment.header,
+        after: segment.after,
+        object: {
+          key,
+          size: sealer.size,
+          digest: sealer.digest(),
+          dekId: dataKey.id,
+          kind: OBJECT_KIND.segment,
+        },
+        provenTo,
+        cursor: segment.cursor,
+        atMs: clock.nowMs(),
+      };
+      await spool.note(name, encodeWriterEvent(written).toString('utf8'));
+      return written;
     });
     await this.commit(name, event);
     return event;
@@ -106,36 +121,24 @@ export class SegmentShipper {
     return shipped;
   }
 
-  async #seal(
-    segment: RolledSegment,
-    plainBytes: number,
-    inline: boolean,
-  ): Promise<{ parts: Buffer[]; object: ObjectRef }> {
-    const { instance, shard, writer, dataKeys, random, clock } = this.#options;
-    const dataKey = await retrying(this.#options, () => dataKeys.forSegment(plainBytes));
-    const { timeline, start } = segment.header;
-    const key = inline
-      ? null
-      : segmentKey(instance, shard, writer, {
-          timeline,
-          start,
-          id: makeId(clock.nowMs(), random),
-        });
+  #keyOf({ header }: RolledSegment): string {
+    const { instance, shard, writer, random, clock } = this.#options;
+    const { timeline, start } = header;
+    const id = makeId(clock.nowMs(), random);
+    return segmentKey(instance, shard, writer, { timeline, start, id });
+  }
+
+  #sealerOf({ header }: RolledSegment, key: string | null, dataKey: DataKey): Sealer {
+    const { instance, writer, random } = this.#options;
+    const { timeline, start } = header;
     const kind = OBJECT_KIND.segment;
-    const sealer = new Sealer({
+    return new Sealer({
       dataKey,
       kind,
       compression: COMPRESSION.zstd,
       identity: objectIdentity({ iid: instance, writer, timeline, start, kind, key }),
       random,
     });
-    const parts = [sealer.begin()];
-    for (const part of segment.payload) parts.push(...sealer.push(part));
-    parts.push(...sealer.end());
-    return {
-      parts,
-      object: { key, size: sealer.size, digest: sealer.digest(), dekId: dataKey.id, kind },
-    };
   }
 
   /** A disk may lose or change what was written before the crash. */

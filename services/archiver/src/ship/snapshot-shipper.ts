@@ -96,12 +96,13 @@ export async function shipSnapshot(
   return event;
 }
 
+/** A chunk is valid until the next one: scan and packing are done with it by then. */
 async function* readFileChunks(path: string, signal: AbortSignal): ByteSource {
   const file = await open(path, 'r');
+  const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
   try {
     for (;;) {
       signal.throwIfAborted();
-      const buffer = Buffer.allocUnsafe(READ_BYTES);
       const { bytesRead } = await file.read(buffer, 0, READ_BYTES);
       if (bytesRead === 0) return;
       yield buffer.subarray(0, bytesRead);
