@@ -1,5 +1,5 @@
 import { Command, CommanderError, Option } from 'commander';
-import { TidemarkError } from '@tidemark/core';
+import { TidemarkError, UsageError } from '@tidemark/core';
 import { createBackup, listBackups } from './commands/backup.ts';
 import { diagnose } from './commands/doctor.ts';
 import { init } from './commands/init.ts';
@@ -36,7 +36,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
   const run = { failure: null as unknown, printer: new Printer(wantedFormat(argv)) };
-  const program = buildProgram(async (command, work) => {
+  const program = buildProgram(run.printer, async (command, work) => {
     run.printer = new Printer(optionOf(command, 'output') === 'json' ? 'json' : 'text');
     const configPath = optionOf(command, 'config');
     await work({ configPath, printer: run.printer, signal: cancel.signal });
@@ -71,7 +71,7 @@ function report(error: unknown, printer: Printer): number {
   return 1;
 }
 
-function buildProgram(perform: (command: Command, work: Work) => Promise<void>): Command {
+function buildProgram(printer: Printer, perform: Perform): Command {
   const program = withGlobals(new Command('tidemark'))
     .description('Continuous backup and flashback to any second for Redis and Valkey.')
     .version('0.1.0')
@@ -90,7 +90,13 @@ ${EXIT_CODES}`,
     )
     .exitOverride()
     .configureOutput({
-      outputError: (text, write) => write(text.replace(/^error: /, 'error[2]: ')),
+      outputError: (text) => {
+        const [message = '', ...more] = text.trim().split('\n');
+        const hint = more.join(' ');
+        printer.error(
+          new UsageError('TM_USAGE', message.replace(/^error: /, ''), hint === '' ? {} : { hint }),
+        );
+      },
     });
   const leaf = (parent: Command, usage: string, description: string): Command =>
     withGlobals(parent.command(usage).description(description)).exitOverride();
@@ -218,11 +224,13 @@ function addRestore(program: Command, leaf: Leaf, perform: Perform): void {
     );
 }
 
-/** A global option may stand before or after the sub-command; the nearest one that is given counts. */
+/**
+ * A global option may stand before or after the sub-command: the nearest one that is given counts,
+ * before the environment and the default.
+ */
 function optionOf(command: Command, name: string): string {
   for (let at: Command | null = command; at !== null; at = at.parent) {
-    const source = at.getOptionValueSource(name);
-    if (source === 'cli' || source === 'env') return String(at.getOptionValue(name));
+    if (at.getOptionValueSource(name) === 'cli') return String(at.getOptionValue(name));
   }
   return String(command.getOptionValue(name));
 }

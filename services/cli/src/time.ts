@@ -19,7 +19,9 @@ export function parseTime(text: string, nowMs: number): WantedTime {
   if (unix !== null) return { second: Number(unix[1]) };
   const [, amount, unit] = RELATIVE.exec(text) ?? [];
   if (amount !== undefined && unit !== undefined) {
-    return { second: Math.floor(nowMs / 1000) - Number(amount) * (UNIT_SECONDS[unit] ?? 0) };
+    const second = Math.floor(nowMs / 1000) - Number(amount) * (UNIT_SECONDS[unit] ?? 0);
+    if (second < 0) throw syntax(text, 'lies before 1970', 'there was no Redis then');
+    return { second };
   }
   return { second: parseRfc3339(text) };
 }

@@ -36,22 +36,33 @@ export async function addInstance(path: string, entry: InstanceEntry): Promise<v
 }
 
 /**
- * Takes an instance out of the file; other text stays as it is.
+ * Takes an instance out of the file; other text stays as it is, comments around it too.
  * @throws UsageError `TM_NOT_FOUND`.
  */
 export async function removeInstance(path: string, id: string): Promise<void> {
   const text = await readFile(path, 'utf8');
-  const parts = text.split(/^(?=\s*\[)/m);
-  const kept = parts.filter((part) => !isInstance(part, id));
-  if (kept.length === parts.length) {
+  const parts = text.split(/^(?=[ \t]*\[)/m);
+  const kept = parts.map((part) => (isInstance(part, id) ? commentsAfter(part) : part));
+  if (kept.every((part, at) => part === parts[at])) {
     throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`);
   }
   await replace(path, kept.join(''));
 }
 
 function isInstance(part: string, id: string): boolean {
-  if (!/^\s*\[\[instance\]\]/.test(part)) return false;
-  return new RegExp(`^\\s*id\\s*=\\s*["']${id}["']\\s*(#.*)?$`, 'm').test(part);
+  if (!/^[ \t]*\[\[instance\]\]/.test(part)) return false;
+  const [, , found] = /^\s*id\s*=\s*(["'])(.*?)\1\s*(#.*)?$/m.exec(part) ?? [];
+  return found === id;
+}
+
+/** What follows the last setting of a table: it may speak of the next one. */
+function commentsAfter(part: string): string {
+  const lines = part.split(/(?<=\n)/);
+  const last = lines.findLastIndex((line) => !/^\s*(#|$)/.test(line));
+  return lines
+    .slice(last + 1)
+    .join('')
+    .replace(/^\s*\n/, '');
 }
 
 async function replace(path: string, text: string): Promise<void> {

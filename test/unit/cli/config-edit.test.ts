@@ -1,0 +1,107 @@
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { addInstance, removeInstance } from '../../../services/cli/src/config/edit.ts';
+import { loadConfig } from '../../../services/cli/src/config/load.ts';
+import { TempDir } from '../../support/temp-dir.ts';
+
+const TEXT = `# our tide, do not touch
+version = 1   # the only one
+
+[store]
+url = "file:///store"   # on the NAS
+[state]
+dir = "state"
+[keys]
+ring = "ring"
+
+# the shop
+[[instance]]
+id = "shop"
+# its node moves in May
+url = "redis://127.0.0.1:1"
+aof_dir = "/a"
+
+# the orders
+[[instance]]
+url = "redis://127.0.0.1:2"
+id = 'orders'   # id = "shop"
+aof_dir = "/b"
+
+[policy]
+days = [
+  "mon",
+]
+# the end
+`;
+
+let temp: TempDir;
+let path: string;
+beforeEach(async () => {
+  temp = await TempDir.create();
+  path = join(temp.path, 'tidemark.toml');
+  await writeFile(path, TEXT);
+});
+afterEach(() => temp[Symbol.asyncDispose]());
+
+const text = (): Promise<string> => readFile(path, 'utf8');
+const ids = async (): Promise<string[]> => (await loadConfig(path)).instances.map(({ id }) => id);
+const ENTRY = { id: 'new', url: 'redis://127.0.0.1:3', source: 'aof', aof_dir: '/c "d"' } as const;
+
+describe('addInstance()', () => {
+  it('adds at the end and changes no other byte', async () => {
+    await addInstance(path, ENTRY);
+    expect(await text()).toBe(
+      `${TEXT}\n[[instance]]\nid = "new"\nurl = "redis://127.0.0.1:3"\nsource = "aof"\naof_dir = "/c \\"d\\""\n`,
+    );
+    expect((await loadConfig(path)).instances.at(-1)).toEqual(ENTRY);
+    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    expect(await readdir(temp.path)).toEqual(['tidemark.toml']);
+  });
+
+  it('leaves the file as it is when the new one could not be read', async () => {
+    await expect(addInstance(path, { ...ENTRY, id: 'shop' })).rejects.toMatchObject({
+      ...{ code: 'TM_CONFIG', message: expect.stringContaining('twice') as unknown },
+    });
+    expect(await text()).toBe(TEXT);
+  });
+});
+
+describe('removeInstance()', () => {
+  it('takes out one instance and no comment of another', async () => {
+    await removeInstance(path, 'shop');
+    expect(await ids()).toEqual(['orders']);
+    expect(await text()).toBe(
+      TEXT.replace(/\[\[instance\]\]\nid = "shop"\n[^]*?aof_dir = "\/a"\n\n/, ''),
+    );
+    expect(await text()).toContain('# the orders\n[[instance]]\n');
+  });
+
+  it('finds an id wherever it stands in its table, however it is quoted', async () => {
+    await removeInstance(path, 'orders');
+    expect(await ids()).toEqual(['shop']);
+    const left = await text();
+    for (const kept of ['# its node moves in May', '[policy]', '# the end', '# on the NAS']) {
+      expect(left).toContain(kept);
+    }
+  });
+
+  it('is the reverse of adding', async () => {
+    await addInstance(path, ENTRY);
+    await removeInstance(path, 'new');
+    expect((await text()).trimEnd()).toBe(TEXT.trimEnd());
+    await removeInstance(path, 'shop');
+    await removeInstance(path, 'orders');
+    expect(await ids()).toEqual([]);
+  });
+
+  it.each(['unknown', 'sho', 'sh.p', '.*', '(', 'mon'])(
+    'refuses %s, which is not there',
+    async (id) => {
+      await expect(removeInstance(path, id)).rejects.toMatchObject({
+        ...{ code: 'TM_NOT_FOUND', exitCode: 10 },
+      });
+      expect(await text()).toBe(TEXT);
+    },
+  );
+});

@@ -1,0 +1,175 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { newConfigText } from '../../../services/cli/src/config/edit.ts';
+import {
+  instanceTarget,
+  loadConfig,
+  parseConfig,
+  readPassword,
+} from '../../../services/cli/src/config/load.ts';
+import { TempDir } from '../../support/temp-dir.ts';
+
+const MINIMAL = 'version = 1\nstore.url = "store"\nstate.dir = "state"\nkeys.ring = "ring"\n';
+const INSTANCE = '[[instance]]\nid = "a"\nurl = "redis://127.0.0.1:1"\naof_dir = "d"\n';
+const MIB = 1024 ** 2;
+
+let temp: TempDir;
+let path: string;
+beforeAll(async () => {
+  temp = await TempDir.create();
+  path = join(temp.path, 'tidemark.toml');
+});
+afterAll(() => temp[Symbol.asyncDispose]());
+
+describe('loadConfig()', () => {
+  const load = async (text: string) => {
+    await writeFile(path, text);
+    return loadConfig(path);
+  };
+
+  it('fills defaults in and takes paths from the folder of the file', async () => {
+    expect(await load(MINIMAL)).toEqual({
+      path,
+      storeRoot: join(temp.path, 'store'),
+      stateDir: join(temp.path, 'state'),
+      ringDir: join(temp.path, 'ring'),
+      spoolBytesMax: 20 * 1024 * MIB,
+      limits: {
+        ...{ rollMaxAgeMs: 1_000, rollMaxBytes: 8 * MIB, heartbeatMs: 20_000 },
+        ...{ pinBytesMax: 20 * 1024 * MIB, pinAgeMaxMs: 86_400_000 },
+      },
+      instances: [],
+    });
+  });
+
+  it('reads every setting', async () => {
+    const config = await load(`version = 1
+[store]
+url = "file:///var/lib/tide%20mark/store"
+[state]
+dir = "/var/lib/tidemark"
+spool_max = "1GiB"
+[keys]
+provider = "ring"
+ring = "/etc/tidemark/ring"
+[archiver]
+roll_max_age = "5s"
+roll_max_bytes = "16MiB"
+pin_max = "2GiB"
+pin_max_age = "1h"
+heartbeat = "10s"
+[policy]
+days = ["mon", "tue"]
+hours = ["03:00Z-04:00Z"]
+retain = "7d"
+[[instance]]
+id = "orders"
+url = "redis://127.0.0.1:6379"
+user = "tidemark"
+password_file = "orders.pass"
+source = "aof"
+aof_dir = "/var/lib/redis/appendonlydir"
+`);
+    expect(config).toMatchObject({
+      storeRoot: '/var/lib/tide mark/store',
+      stateDir: '/var/lib/tidemark',
+      spoolBytesMax: 1024 * MIB,
+      limits: {
+        ...{ rollMaxAgeMs: 5_000, rollMaxBytes: 16 * MIB, heartbeatMs: 10_000 },
+        ...{ pinBytesMax: 2048 * MIB, pinAgeMaxMs: 3_600_000 },
+      },
+      instances: [{ id: 'orders', user: 'tidemark' }],
+    });
+  });
+
+  it('reads what `init` writes, whatever stands in the paths', async () => {
+    const names = { storeUrl: 'file:///a', stateDir: '/s "quoted" \\ path', ring: '/ring # x' };
+    expect(await load(newConfigText(names))).toMatchObject({
+      ...{ storeRoot: '/a', stateDir: names.stateDir, ringDir: names.ring },
+    });
+  });
+
+  it('names the file that it cannot read, and how to make one', async () => {
+    const missing = join(temp.path, 'missing.toml');
+    await expect(loadConfig(missing)).rejects.toMatchObject({
+      ...{ code: 'TM_CONFIG', exitCode: 2, message: `cannot read ${missing}` },
+      hint: expect.stringContaining('tidemark init') as unknown,
+    });
+  });
+
+  it.each([
+    ['store.url', MINIMAL.replace('"store"', '"s3://bucket/prefix"'), 'TM_STORE_URL'],
+    ['state.spool_max', `${MINIMAL}state.spool_max = "20GB"\n`, 'TM_CONFIG'],
+    ['archiver.heartbeat', `${MINIMAL}archiver.heartbeat = "fast"\n`, 'TM_CONFIG'],
+  ])('names the setting whose value cannot be used: %s', async (name, text, code) => {
+    await expect(load(text)).rejects.toMatchObject({
+      code,
+      message: expect.stringContaining(name) as unknown,
+    });
+  });
+});
+
+describe('parseConfig()', () => {
+  it.each<[string, string, RegExp]>([
+    ['no TOML', 'version = \n', /is not TOML: /],
+    ['nothing', '', /lacks .*version/],
+    ['another version', MINIMAL.replace('1', '2'), /version must be 1$/],
+    ['a misspelt table', `${MINIMAL}[archivr]\n`, /archivr is not a setting that is known$/],
+    [
+      'a misspelt setting',
+      `${MINIMAL}[archiver]\nrol_max_age = "1s"\n`,
+      /archiver\.rol_max_age is/,
+    ],
+    ['a setting of another type', MINIMAL.replace('"state"', '7'), /state\.dir must be string$/],
+    [
+      'another source',
+      `${MINIMAL}${INSTANCE}source = "rdb"\n`,
+      /instance\.0\.source must be "aof"$/,
+    ],
+    ['an instance without its folder', `${MINIMAL}[[instance]]\nid = "a"\nurl = "x"\n`, /aof_dir/],
+    ['an id that is no name', `${MINIMAL}${INSTANCE.replace('"a"', '"A b"')}`, /instance\.0\.id /],
+    ['an instance twice', `${MINIMAL}${INSTANCE}${INSTANCE}`, /instance a is configured twice$/],
+  ])('names the file and what is wrong in it: %s', (_, text, message) => {
+    expect(() => parseConfig(text, 'my.toml')).toThrow(
+      expect.objectContaining({
+        ...{ code: 'TM_CONFIG', exitCode: 2 },
+        message: expect.stringMatching(new RegExp(`^my\\.toml.*${message.source}`)) as unknown,
+      }),
+    );
+  });
+});
+
+describe('instanceTarget()', () => {
+  const entry = { id: 'a', url: 'redis://ops@10.0.0.1:6380', aof_dir: 'appendonlydir' };
+
+  it('takes paths from the folder of the configuration', async () => {
+    expect(await instanceTarget(entry, path)).toEqual({
+      id: 'a',
+      aofDir: join(temp.path, 'appendonlydir'),
+      address: { host: '10.0.0.1', port: 6380, username: 'ops' },
+    });
+  });
+
+  it('reads the password from the first line of its file; a user of its own wins', async () => {
+    await writeFile(join(temp.path, 'a.pass'), 'pass word\r\nnot this\n');
+    const target = await instanceTarget(
+      { ...entry, user: 'tidemark', password_file: 'a.pass' },
+      path,
+    );
+    expect(target.address).toMatchObject({ username: 'tidemark', password: 'pass word' });
+  });
+
+  it('refuses a password in the address', async () => {
+    const open = { ...entry, url: 'redis://ops:secret@10.0.0.1:6380' };
+    const refusal = await instanceTarget(open, path).catch((error: unknown) => error);
+    expect(refusal).toMatchObject({ code: 'TM_USAGE' });
+    expect(String(refusal)).not.toContain('secret');
+  });
+
+  it('says which password file cannot be read', async () => {
+    await expect(readPassword('/nowhere/x.pass')).rejects.toMatchObject({
+      ...{ code: 'TM_CONFIG', message: 'cannot read /nowhere/x.pass' },
+    });
+  });
+});
