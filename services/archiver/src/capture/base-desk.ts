@@ -35,6 +35,7 @@ export class BaseDesk {
   #waiting: BaseFile | null = null;
   #shipping: Promise<void> | null = null;
   #request: {
+    readonly stored: Promise<SnapshotStored>;
     readonly afterSeq: number;
     readonly done: (stored: SnapshotStored) => void;
     readonly failed: (cause: unknown) => void;
@@ -53,15 +54,25 @@ export class BaseDesk {
 
   /** The next base whose rewrite begins after now is wanted, whatever the rule says. */
   request(): Promise<SnapshotStored> {
-    return new Promise((done, failed) => {
-      this.#request = { afterSeq: this.#options.currentSeq(), done, failed };
+    let done = (_: SnapshotStored): void => undefined;
+    let failed = (_: unknown): void => undefined;
+    const stored = new Promise<SnapshotStored>((resolve, reject) => {
+      done = resolve;
+      failed = reject;
     });
+    this.#request = { stored, afterSeq: this.#options.currentSeq(), done, failed };
+    return stored;
   }
 
-  /** Ends a request that cannot be met. */
-  refuse(cause: unknown): void {
-    this.#request?.failed(cause);
+  /**
+   * Ends a request that cannot be met.
+   * @param only - What `request` gave; a later request is then left alone.
+   */
+  refuse(cause: unknown, only: Promise<SnapshotStored> | null = null): void {
+    const request = this.#request;
+    if (request === null || (only !== null && request.stored !== only)) return;
     this.#request = null;
+    request.failed(cause);
   }
 
   /** A base was seen. */

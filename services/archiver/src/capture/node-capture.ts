@@ -25,7 +25,7 @@ import {
   resumableTimeline,
   resumeWriter,
 } from './open-timeline.ts';
-import { requestRewrite } from './request-rewrite.ts';
+import { requestBase } from './request-rewrite.ts';
 import { SampleDesk } from './sample-desk.ts';
 import { shipBase } from './ship-base.ts';
 import type { TimelineWriter } from './timeline-writer.ts';
@@ -174,8 +174,8 @@ export class NodeCapture {
     }
     const { address, clock } = this.#options;
     const stored = this.#desk.request();
-    requestRewrite(address, clock, this.#stop.signal).catch((cause: unknown) => {
-      this.#desk.refuse(cause);
+    requestBase(address, clock, this.#stop.signal).catch((cause: unknown) => {
+      this.#desk.refuse(cause, stored);
     });
     return stored;
   }
@@ -372,6 +372,9 @@ export class NodeCapture {
     await this.#ships.settled();
     this.#rethrow();
     await this.#events.heartbeat((durable) => this.#provenTo(durable), true);
+    // A snapshot under way is for the next run: its event may not come after the release.
+    this.#stop.abort();
+    await this.#desk.settled();
     const generation = log.state.owner?.generation ?? 0;
     await this.#events.append({ type: 'Released', generation, atMs: clock.nowMs() });
   }

@@ -1,15 +1,34 @@
 import { connectNode, type NodeAddress } from '@tidemark/client';
-import { NodeError, type Clock } from '@tidemark/core';
+import { NodeError, TidemarkError, type Clock } from '@tidemark/core';
 
 const POLL_MS = 500;
 const ATTEMPTS_MAX = 3;
+/** How long a base may take to come after its rewrite. */
+const BASE_WAIT_MS = 600_000;
+
+/**
+ * Asks the node for a new base. Whoever waits for it stops waiting when this rejects: a request may
+ * not stand in the way of later ones for ever.
+ * @throws As `requestRewrite`; TidemarkError `TM_ARCHIVER_REPLY` some time after the rewrite.
+ */
+export async function requestBase(
+  address: NodeAddress,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<never> {
+  await requestRewrite(address, clock, signal);
+  await clock.sleep(BASE_WAIT_MS, signal);
+  throw new TidemarkError('TM_ARCHIVER_REPLY', 'the node rewrote its log, but no base of it came', {
+    hint: 'the pins may be over their limit, or the log is read too slowly: see status',
+  });
+}
 
 /**
  * Asks the node to rewrite its log and watches until it has.
  * @throws NodeError `TM_NODE_REPLY` when the rewrite fails or is not begun; `TM_NODE_RIGHTS` when
  *   the user may not ask for one.
  */
-export async function requestRewrite(
+async function requestRewrite(
   address: NodeAddress,
   clock: Clock,
   signal: AbortSignal,
