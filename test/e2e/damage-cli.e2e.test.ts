@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { readdir, rm, stat } from 'node:fs/promises';
+import { constants, setPriority } from 'node:os';
 import { join } from 'node:path';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -64,6 +65,9 @@ beforeAll(async () => {
 afterAll(async () => {
   for (const part of [tidemark, tiny, large, target]) await part[Symbol.asyncDispose]();
 });
+
+// Much work and no hurry: tests that run beside this one look at the clock.
+setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 
 describe('(e) damage of an archive, through the command line', () => {
   it('refuses a restore 200 times, and names the object', async () => {

@@ -1,3 +1,4 @@
+import { constants, setPriority } from 'node:os';
 import { text } from 'node:stream/consumers';
 import { parseObjectKey } from '@tidemark/archive';
 import { TidemarkError } from '@tidemark/core';
@@ -19,6 +20,9 @@ interface Verdict {
   /** What a dry run with a fresh catalog ends in: an error, or what it plans. */
   readonly restore: TidemarkError | string;
 }
+
+// Much work and no hurry: tests that run beside this one look at the clock.
+setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
 
 describe('(e) damage of an archive, in one process', () => {
   it('finds every flipped byte', async () => {

@@ -106,8 +106,9 @@ describe('checkRights()', () => {
     ['FLUSHALL'],
     ['REPLICAOF', 'NO', 'ONE'],
     ['NOSUCHCOMMAND', 'x'],
+    ['EXEC'],
   ];
-  const missing = [wanted[1], wanted[3], wanted[4], wanted[5]];
+  const missing = [wanted[1], wanted[3], wanted[4], wanted[5], wanted[6]];
 
   it.each([
     ['ACL DRYRUN', '+acl|whoami +acl|dryrun'],
@@ -131,7 +132,9 @@ describe('checkRights()', () => {
     const admin = await server.connect();
     await admin.set('k', 'v');
     await using client = await connectNode(unix(server));
-    expect(await checkRights(client, [...wanted.slice(0, 5), ['PSYNC', '?', '-1']])).toEqual([]);
+    expect(
+      await checkRights(client, [...wanted.slice(0, 5), ['EXEC'], ['PSYNC', '?', '-1']]),
+    ).toEqual([]);
     expect(await admin.get('k')).toBe('v');
     expect(await checkRights(client, [])).toEqual([]);
   });

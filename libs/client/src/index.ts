@@ -2,7 +2,7 @@ export { Info } from './info.ts';
 export { describeAddress, parseNodeUrl, type NodeAddress } from './node-address.ts';
 export { connectNode, type Argument, type ConnectOptions, type NodeClient } from './node-client.ts';
 export { parseVersion, readNodeFacts, type NodeFacts, type ReplicaFacts } from './node-facts.ts';
-export { checkRights, type WantedCommand } from './rights.ts';
+export { checkRights, commandName, type WantedCommand } from './rights.ts';
 export { takeSample, type NodeSample } from './sample.ts';
 export { encodeConfigFile } from './server/config-file.ts';
 export {

@@ -2,7 +2,13 @@ import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { probeAofDir, removeAofPins } from '@tidemark/aof';
 import { createInstance, listInstanceIds } from '@tidemark/catalog';
-import { checkRights, connectNode, readNodeFacts, type NodeClient } from '@tidemark/client';
+import {
+  checkRights,
+  commandName,
+  connectNode,
+  readNodeFacts,
+  type NodeClient,
+} from '@tidemark/client';
 import { isSafeName, NodeError, UsageError } from '@tidemark/core';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { addInstance, removeInstance } from '../config/edit.ts';
@@ -184,9 +190,13 @@ async function checkNode(client: NodeClient): Promise<Awaited<ReturnType<typeof 
     ['EXEC'],
   ]);
   if (missing.length > 0) {
-    throw new NodeError('TM_NODE_RIGHTS', `the user may not run ${missing.join(', ')}`, {
-      hint: 'the rule for a user that captures stands in docs/acl.md: ACL SETUSER capture …',
-    });
+    throw new NodeError(
+      'TM_NODE_RIGHTS',
+      `the user may not run ${missing.map(commandName).join(', ')}`,
+      {
+        hint: 'the rule for a user that captures stands in docs/acl.md: ACL SETUSER capture …',
+      },
+    );
   }
   if (facts.config?.['appendonly'] !== 'yes') {
     throw new NodeError('TM_AOF_OFF', 'the append-only file of this node is off', {

@@ -1,4 +1,4 @@
-import { checkRights, type NodeClient, type WantedCommand } from '@tidemark/client';
+import { checkRights, commandName, type NodeClient, type WantedCommand } from '@tidemark/client';
 import { NodeError } from '@tidemark/core';
 import { findRefusals, type TargetNeeds } from './refusals.ts';
 import { FUNCTIONS_FROM, readTargetFacts, type TargetFacts } from './target-facts.ts';
@@ -13,8 +13,10 @@ function commandsNeeded(facts: TargetFacts): readonly WantedCommand[] {
     ['MULTI'],
     ['EXEC'],
     ['SELECT', '0'],
-    ['DBSIZE'],
+    // To tell which keys vanish at the promotion; of any name.
     ['SCAN', '0'],
+    ['EXISTS', 'tidemark'],
+    ['MEMORY', 'USAGE', 'tidemark'],
     ['FLUSHALL'],
     ...(facts.versionNumber >= FUNCTIONS_FROM
       ? [
@@ -48,12 +50,10 @@ export async function preflightTarget(
   // Rights first: without CONFIG GET some facts are not known.
   const denied = await checkRights(client, commandsNeeded(facts));
   if (denied.length > 0) {
-    const names = denied.map(([name = '', sub = '']) =>
-      name === 'CONFIG' || name === 'FUNCTION' ? `${name} ${sub}` : name,
-    );
+    const names = denied.map(commandName);
     throw new NodeError('TM_NODE_RIGHTS', `the target denies ${names.join(', ')}`, {
       context: { commands: names.join(',') },
-      hint: 'connect with a user that may run them; a restore needs them on its target',
+      hint: 'connect with a user that may run them (ACL SETUSER); docs/acl.md has the whole rule',
     });
   }
   const [refusal] = findRefusals(facts, needs);
