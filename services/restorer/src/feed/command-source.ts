@@ -6,7 +6,8 @@ import type { RestorePlan } from '../plan/restore-plan.ts';
 import { newExpiry } from '../plan/ttl-rule.ts';
 import { readAhead } from './read-ahead.ts';
 
-const READ_AHEAD = { items: 4, bytes: 32 * 1024 * 1024 };
+/** At most twice these bytes are held: one segment of the usual size may come on top. */
+const READ_AHEAD = { items: 4, bytes: 8 * 1024 * 1024 };
 
 /**
  * The command stream of a plan from its snapshot to its cut, as it is fed: the same bytes every

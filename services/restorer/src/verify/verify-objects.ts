@@ -4,7 +4,8 @@ import type { ObjectStore } from '@tidemark/store';
 import type { ObjectReader } from '../fetch/object-reader.ts';
 import type { PlannedObject } from '../plan/restore-plan.ts';
 
-const PARALLEL = 8;
+/** Each takes a few MiB while it is read whole. */
+const PARALLEL = 4;
 /** Longest header of the container: 100 bytes and an identity of at most 4,096. */
 const HEAD_BYTES = 4_196;
 
