@@ -1,0 +1,148 @@
+import { join } from 'node:path';
+import { writeFile } from 'node:fs/promises';
+import type { HoleReason } from '@tidemark/archive';
+import { openCatalog, type Catalog } from '@tidemark/catalog';
+import { TimelineWriter } from '../../services/archiver/src/capture/timeline-writer.ts';
+import { shipSnapshot } from '../../services/archiver/src/ship/snapshot-shipper.ts';
+import type { RestoreEnvironment } from '../../services/restorer/src/run/environment.ts';
+import { incrFile, layOut, type Element } from './aof-layout.ts';
+import { openTestInstance, syncTest } from './catalog-harness.ts';
+import { seededRandom } from './crypto-ports.ts';
+import { closed, heartbeat, LOG, opened, START_MS } from './log-events.ts';
+import { MemoryStore } from './memory-store.ts';
+import { RdbBuilder } from './rdb-builder.ts';
+import { openShipRun, SHIP_KEYS, type ShipRun } from './ship-harness.ts';
+import { steppingClock } from './stepping-clock.ts';
+import { TempDir } from './temp-dir.ts';
+
+/** The first second of every test archive. */
+export const FIRST = START_MS / 1000;
+
+/** Database 0 with one key. */
+export const ONE_KEY: Buffer = new RdbBuilder({ version: 10 })
+  .selectDb(0)
+  .string('old', 'value')
+  .build();
+
+/**
+ * An archive in memory, written by the shipping half of an archiver: what is written goes into one
+ * stream, which a test rolls where it likes.
+ */
+export class TestArchive implements AsyncDisposable {
+  readonly store: MemoryStore;
+  readonly #temp: TempDir;
+  readonly #run: ShipRun;
+  readonly #catalog: Catalog;
+  #writer: TimelineWriter | null = null;
+  #position = 0;
+
+  private constructor(temp: TempDir, store: MemoryStore, run: ShipRun) {
+    this.#temp = temp;
+    this.store = store;
+    this.#run = run;
+    this.#catalog = openCatalog({ path: join(temp.path, 'catalog.db') });
+  }
+
+  static async open(): Promise<TestArchive> {
+    const temp = await TempDir.create();
+    const store = new MemoryStore();
+    await openTestInstance(store);
+    return new TestArchive(temp, store, await openShipRun(temp.path, store));
+  }
+
+  /** Opens a timeline with a snapshot of `rdb` at its start. */
+  static async begun(rdb: Buffer = ONE_KEY): Promise<TestArchive> {
+    const archive = await TestArchive.open();
+    await archive.begin('t1');
+    await archive.snapshot('bk-0', rdb);
+    return archive;
+  }
+
+  get writer(): TimelineWriter {
+    if (this.#writer === null) throw new Error('no timeline is open');
+    return this.#writer;
+  }
+  /** Stream offset after everything that was written. */
+  get end(): bigint {
+    return this.writer.end;
+  }
+
+  async begin(timeline: string, reason: 'attach' | HoleReason = 'attach'): Promise<void> {
+    const previous = this.#run.log.state.timeline?.timeline ?? null;
+    await this.#run.log.append(opened({ timeline, previous, reason }));
+    this.#writer = new TimelineWriter({
+      timeline,
+      start: { offset: 0n, db: 0, inMulti: false, skipBytes: 0 },
+      latestSecond: null,
+      clock: this.#run.clock,
+      limits: { bytesMax: 64 * 1024 * 1024 },
+    });
+    this.#writer.openFile(incrFile(), 0);
+    this.#position = 0;
+  }
+
+  /** Writes commands and annotations; gives the stream offset after them. */
+  write(...elements: readonly Element[]): bigint {
+    const { file } = layOut(elements);
+    this.writer.push(file, this.#position);
+    this.#position += file.length;
+    return this.end;
+  }
+
+  /** Takes a sample at the present place. */
+  sample(second: number, ms = 0): void {
+    const timeUs = (second * 1000 + ms) * 1000;
+    this.writer.addSample({ seq: 1, position: this.#position, timeUs });
+  }
+
+  /** Ships what was written since the last roll. */
+  async roll(): Promise<void> {
+    const segment = this.writer.roll();
+    if (segment === null) throw new Error('nothing was written');
+    await this.#run.shipper.ship(segment, this.writer.provenTo(segment.header.end));
+  }
+
+  /** A sign of life that proves a second. */
+  async prove(second: number): Promise<void> {
+    const timeline = this.#run.log.state.timeline!;
+    const place = { timeline: timeline.timeline, provenTo: second };
+    await this.#run.log.append(heartbeat(timeline.end, place));
+  }
+
+  async close(reason: HoleReason): Promise<void> {
+    const { timeline, end } = this.#run.log.state.timeline!;
+    await this.#run.log.append(closed(end, { timeline, reason }));
+    this.#writer = null;
+  }
+
+  /** Stores a snapshot at the present end. */
+  async snapshot(backup: string, rdb: Buffer = ONE_KEY, from: number = FIRST): Promise<void> {
+    const path = join(this.#temp.path, 'base.rdb');
+    await writeFile(path, rdb);
+    const { timeline, end: offset } = this.writer;
+    const job = { backup, path, timeline, offset, mode: 'manual' as const };
+    const { options, shipper } = this.#run;
+    await shipSnapshot({ ...job, from: () => Promise.resolve(from) }, options, shipper);
+  }
+
+  /** What a restore runs on, with the catalog up to date. */
+  async environment(nowMs = START_MS + 3_600_000): Promise<RestoreEnvironment> {
+    await syncTest(this.#catalog, this.store);
+    return {
+      ...{ store: this.store, keys: SHIP_KEYS, catalog: this.#catalog },
+      clock: steppingClock(nowMs),
+      random: seededRandom('restore'),
+      stateDir: this.#temp.path,
+      signal: new AbortController().signal,
+      onProgress: () => undefined,
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#catalog.close();
+    await this.#temp[Symbol.asyncDispose]();
+  }
+}
+
+/** The instance that every test archive holds. */
+export const ARCHIVED: string = LOG.iid;
