@@ -1,4 +1,4 @@
-import { chmod, cp, mkdir, rm } from 'node:fs/promises';
+import { chmod, cp, mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -113,6 +113,20 @@ describe('only store and key ring are left', () => {
     await runTidemark(['init', '--dir', other]);
     const wrong = await adopt(join(left.path, 'm2'), join(other, 'ring'));
     expect(wrong.code, wrong.err).toBe(12);
+    // Also later, by a machine that has a catalog of the store already.
+    const config = join(left.path, 'new-machine', 'tidemark.toml');
+    const text = await readFile(config, 'utf8');
+    for (const ring of [join(other, 'ring'), join(left.path, 'no-ring')]) {
+      await writeFile(config, text.replace(/^ring = .*$/m, `ring = "${ring}"`));
+      for (const command of [
+        ['windows', ID],
+        ['restore', ID, '--at', 'latest', '--to', 'new'],
+        ['repo', 'verify'],
+      ]) {
+        const { code, err } = await runTidemark(['-c', config, ...command]);
+        expect(code, `${command.join(' ')}: ${err}`).toBe(12);
+      }
+    }
     const open = join(left.path, 'open-ring');
     await cp(join(left.path, 'ring'), open, { recursive: true });
     await chmod(join(open, 'ring.json'), 0o644);

@@ -139,6 +139,14 @@ describe('openCatalog()', () => {
       expect(catalog.instances()).toEqual([]);
     });
 
+    it('is refused with a wrong key ring (exit 12) also when it has read the log before', async () => {
+      await syncTest(catalog, store);
+      const logKey = (): Promise<typeof OTHER_LOG_KEY> => Promise.resolve(OTHER_LOG_KEY);
+      const error = await rejection(catalog.sync({ store, instances: [iid], logKey }));
+      expect(error).toMatchObject({ code: 'TM_KEY_MISSING', exitCode: 12 });
+      expect(await syncTest(catalog, store)).toBe(0);
+    });
+
     it('reads the other instances when one is damaged', async () => {
       const second = { iid: 'second', shard, writer: 'w9' };
       await openTestInstance(store, second);

@@ -1,4 +1,4 @@
-import { CatalogError, type TidemarkError } from '@tidemark/core';
+import { CatalogError, IntegrityError, type TidemarkError } from '@tidemark/core';
 import type { LogKey } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { LogEntry } from '../log/entry-codec.ts';
@@ -96,7 +96,7 @@ async function syncInstanceLog(
   // The record is the first thing that a key ring must open.
   if (known.seq < 0) await readInstanceRecord(source);
   else {
-    const digest = await instanceDigestAt(source, known.seq);
+    const digest = await digestNow(source, known.seq);
     if (digest !== known.digest) throw replacedInstance(iid, known, digest);
   }
   const endCheck = known.seq < 0 ? 'list' : 'probe';
@@ -104,6 +104,17 @@ async function syncInstanceLog(
   return applyAll(batches, progress, (entries: readonly InstanceLogEntry[]) =>
     tables.statements.exclusively(() => tables.instances.apply(iid, entries)),
   );
+}
+
+/** The digest of an entry known here. A log key that opens nothing is that of another key ring. */
+async function digestNow(source: InstanceLogSource, seq: number): Promise<string | null> {
+  try {
+    return await instanceDigestAt(source, seq);
+  } catch (error) {
+    const namesOtherKey = error instanceof IntegrityError && 'keyId' in error.context;
+    if (namesOtherKey) await readInstanceRecord(source);
+    throw error;
+  }
 }
 
 async function syncWriterLog(

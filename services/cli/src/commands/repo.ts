@@ -1,8 +1,11 @@
 import { listInstanceIds } from '@tidemark/catalog';
-import { IntegrityError } from '@tidemark/core';
+import { IntegrityError, KeyError } from '@tidemark/core';
 import { verifyRepo as verifyWholeRepo } from '@tidemark/restorer';
 import { Workspace, type Invocation } from '../context.ts';
 import { formatBytes } from '../output/table.ts';
+
+/** Exit code of a key that is missing or does not fit. */
+const WRONG_KEYS = 12;
 
 /** Deletes the catalog and reads it anew from the store. */
 export async function rebuildCatalog(invocation: Invocation): Promise<void> {
@@ -36,6 +39,12 @@ export async function verifyRepo(invocation: Invocation): Promise<void> {
     found.faultCount === 0 ? 'no damage' : `${found.faultCount.toString()} faults`,
   ]);
   if (found.faultCount === 0) return;
+  if (found.faults.every(({ exitCode }) => exitCode === WRONG_KEYS)) {
+    throw new KeyError('TM_KEY_MISSING', 'what is in the store needs other keys than this ring', {
+      context: { faults: found.faultCount },
+      hint: 'name the key ring that the store was written with in [keys]',
+    });
+  }
   throw new IntegrityError(
     'TM_SEAL_DIGEST',
     `the store is damaged in ${found.faultCount.toString()} places`,
