@@ -37,7 +37,9 @@ export async function verifyObjects(
     for (let object = objects[next++]; object !== undefined; object = objects[next++]) {
       options.signal.throwIfAborted();
       const verify = depth === 'full' ? verifyWhole : verifyHead;
-      bytes += await naming(object, options, () => verify(object, options));
+      // Not `bytes += await …`: that would add to what it was before the others went on.
+      const read = await naming(object, options, () => verify(object, options));
+      bytes += read;
       done += 1;
       options.onProgress?.(done, bytes);
     }

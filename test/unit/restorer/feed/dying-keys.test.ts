@@ -2,81 +2,117 @@ import { CommandDecoder } from '@tidemark/aof';
 import { bytesOf } from '@tidemark/core';
 import { describe, expect, it } from 'vitest';
 import { DyingKeys } from '../../../../services/restorer/src/feed/dying-keys.ts';
-import { log } from '../../../support/command-log.ts';
-import { RdbBuilder, str } from '../../../support/rdb-builder.ts';
+import { layOut, type Element } from '../../../support/aof-layout.ts';
+import { inChunks } from '../../../support/pattern.ts';
+import { RdbBuilder } from '../../../support/rdb-builder.ts';
+import { collect } from '../../../support/segments.ts';
 
-const UNTIL = 2_000;
+const UNTIL = 1_000_000;
+const EMPTY = new RdbBuilder({ version: 10 }).build();
 
-/** Keys noted of a snapshot with one dying and one lasting key, and of a log after it. */
-async function noted(...lines: readonly string[]): Promise<DyingKeys> {
+/** What is noted of an RDB and of commands after it. */
+async function noted(rdb: Buffer, ...elements: readonly Element[]): Promise<DyingKeys> {
   const dying = new DyingKeys(UNTIL);
-  const rdb = new RdbBuilder({ version: 11 })
-    .selectDb(0)
-    .entry({ key: 'gone', value: str('v'), expiryMs: 1_500 })
-    .entry({ key: 'stays', value: str('v'), expiryMs: 9_000 })
-    .build();
-  for await (const part of dying.tapRdb(bytesOf(rdb))) expect(part.length).toBeGreaterThan(0);
+  await collect(dying.tapRdb(bytesOf(rdb)));
+  const { stream } = layOut(elements);
   const decoder = new CommandDecoder();
-  for (const batch of decoder.push(log(...lines))) dying.noteCommands(batch);
+  for (let at = 0; at < stream.length; at += 50_000) {
+    for (const batch of decoder.push(stream.subarray(at, at + 50_000))) dying.noteCommands(batch);
+  }
   return dying;
 }
-
-function names(keys: ReadonlyMap<number, readonly Buffer[]> | null): unknown {
-  return keys === null
-    ? null
-    : Object.fromEntries([...keys].map(([db, some]) => [db, some.map(String)]));
-}
+const namesOf = (dying: DyingKeys): Record<number, string[]> =>
+  Object.fromEntries([...dying.candidates].map(([db, keys]) => [db, keys.map(String)]));
+const expiring = (key: string, ms: number): Element => ['PEXPIREAT', key, String(ms)];
 
 describe('DyingKeys', () => {
-  it('has every key that was given an expiry before the bound, in its database', async () => {
-    const dying = await noted(
-      'SET a 1 PXAT 1000',
-      'SET b 1 PXAT 9000',
-      'SET c 1',
-      'SELECT 3',
-      'PEXPIREAT d 1999',
-      'SET a 2 PXAT 1200',
-    );
-    expect(names(dying.all(UNTIL))).toEqual({ 0: ['gone', 'a'], 3: ['d', 'a'] });
+  it('notes keys of the snapshot whose time has passed, by database', async () => {
+    const rdb = new RdbBuilder({ version: 10 })
+      .selectDb(0)
+      .entry({ key: 'never' })
+      .entry({ key: 'dead', expiryMs: UNTIL })
+      .entry({ key: 'alive', expiryMs: UNTIL + 1 })
+      .selectDb(7)
+      .entry({ key: 'old form', expirySeconds: UNTIL / 1000 - 1 })
+      .build();
+    expect(namesOf(await noted(rdb))).toEqual({ 0: ['dead'], 7: ['old form'] });
   });
 
-  it('knows none for certain before the whole snapshot was seen, and after its bound', async () => {
+  it('passes the snapshot on as it is, and fails where it is damaged', async () => {
+    const rdb = new RdbBuilder({ version: 10 }).selectDb(0).string('a', 'b'.repeat(5_000)).build();
     const dying = new DyingKeys(UNTIL);
-    expect(dying.all(UNTIL)).toBeNull();
-    const seen = await noted();
-    expect(names(seen.all(UNTIL))).toEqual({ 0: ['gone'] });
-    expect(seen.all(UNTIL + 1)).toBeNull();
-  });
-
-  it('follows an expiry that goes along with its key', async () => {
-    const dying = await noted('RENAME stays new', 'COPY stays twin DB 2', 'MOVE stays 5');
-    expect(names(dying.all(UNTIL))).toEqual({
-      0: ['gone', 'new', 'stays'],
-      2: ['twin'],
-      5: ['stays'],
+    expect((await collect(dying.tapRdb(inChunks(rdb, 1)))).equals(rdb)).toBe(true);
+    const cut = new DyingKeys(UNTIL);
+    await expect(collect(cut.tapRdb(bytesOf(rdb.subarray(0, -3))))).rejects.toMatchObject({
+      code: 'TM_RDB_TRUNCATED',
     });
+    expect(cut.all(0)).toBeNull();
   });
 
-  it.each(['SWAPDB 0 1', 'NOSUCHCOMMAND x', 'EVAL x 1 k', 'SETEX k 10 v', 'PEXPIRE k 10'])(
-    'knows none for certain after %s',
-    async (line) => {
-      expect((await noted(line)).all(UNTIL)).toBeNull();
-    },
-  );
+  it('notes keys that a command gave a time that has passed', async () => {
+    const dying = await noted(
+      EMPTY,
+      ...[expiring('a', 5), expiring('b', UNTIL + 1), ['SELECT', '3'], expiring('c', UNTIL)],
+      ...[['SET', 'd', 'x', 'PXAT', '9'], ['MULTI'], ['RESTORE', 'e', '7', 'x', 'ABSTTL']],
+      ['EXEC'],
+    );
+    expect(namesOf(dying)).toEqual({ 0: ['a'], 3: ['c', 'd', 'e'] });
+  });
 
-  it('keeps the latest of too many, says so, and stays within its memory', async () => {
-    const lines = Array.from({ length: 30_000 }, (_, index) => `SET key:${index} v PXAT 1000`);
-    const dying = await noted(...lines);
+  it('knows all of them when nothing else can have given a key an expiry', async () => {
+    const dying = await noted(EMPTY, ['SET', 'a', '1'], expiring('a', 5), ['DEL', 'a'], ['PING']);
+    expect([...dying.all(UNTIL)!.keys()]).toEqual([0]);
+    expect(dying.all(UNTIL + 1)).toBeNull(); // keys that expire later were not noted
+  });
+
+  it('takes the key along that an expiry may have gone to', async () => {
+    const dying = await noted(
+      EMPTY,
+      ...[
+        ['RENAME', 'a', 'b'],
+        ['COPY', 'c', 'd', 'DB', '4'],
+        ['MOVE', 'e', '9'],
+      ],
+    );
+    const names = namesOf(dying);
+    expect(names[0]).toContain('b');
+    expect(names[4]).toContain('d');
+    expect(names[9]).toContain('e');
+    expect(dying.all(UNTIL)).not.toBeNull();
+  });
+
+  it.each<[string, Element]>([
+    ['databases were swapped', ['SWAPDB', '0', '1']],
+    ['a script ran', ['EVAL', 'return 1', '0']],
+    ['a command is not known', ['SOME.MODULE', 'a']],
+  ])('does not claim to know all when %s', async (_, element) => {
+    const dying = await noted(EMPTY, expiring('a', 5), element);
     expect(dying.all(UNTIL)).toBeNull();
-    const kept = dying.candidates.get(0) ?? [];
-    expect(kept.length).toBe(20_000);
-    expect(String(kept.at(-1))).toBe('key:29999');
-    const long = Array.from({ length: 9_000 }, (_, at) => `SET ${at}${'k'.repeat(1_000)} v PXAT 1`);
-    const bytes = ((await noted(...long)).candidates.get(0) ?? []).map((key) => key.length);
-    expect(bytes.reduce((sum, length) => sum + length, 0)).toBeLessThanOrEqual(8 * 1024 * 1024);
+    expect(namesOf(dying)[0]).toContain('a');
   });
 
-  it('knows none for certain when a key was too long to be kept', async () => {
-    expect((await noted(`SET ${'k'.repeat(1_025)} v PXAT 1000`)).all(UNTIL)).toBeNull();
+  it('does not claim to know all before it has seen the snapshot', () => {
+    expect(new DyingKeys(UNTIL).all(UNTIL)).toBeNull();
+  });
+
+  it('keeps the latest of too many, and does not claim to know all then', async () => {
+    const many = Array.from({ length: 20_003 }, (_, i) => expiring(`key:${i}`, 5));
+    const dying = await noted(EMPTY, ...many);
+    const keys = dying.candidates.get(0)!.map(String);
+    expect([keys.length, keys[0], keys.at(-1)]).toEqual([20_000, 'key:3', 'key:20002']);
+    expect(dying.all(UNTIL)).toBeNull();
+  });
+
+  it('counts a key once, and the last time it was given an expiry', async () => {
+    const dying = await noted(EMPTY, expiring('a', 5), expiring('b', 5), expiring('a', 6));
+    expect(namesOf(dying)).toEqual({ 0: ['b', 'a'] });
+  });
+
+  it('keeps binary names, and none over 1 KiB', async () => {
+    const name = Buffer.from([0, 255, 10, 13, 128]);
+    const dying = await noted(EMPTY, ['PEXPIREAT', name, '5']);
+    expect(dying.candidates.get(0)).toEqual([name]);
+    const long = await noted(EMPTY, expiring('x'.repeat(1_025), 5));
+    expect([namesOf(long), long.all(UNTIL)]).toEqual([{}, null]);
   });
 });
