@@ -35,7 +35,7 @@ export async function shipBase(
     try {
       return await shipSnapshot(job, options, shipper);
     } catch (cause) {
-      if (!isDiskFull(cause)) throw cause;
+      if (!isDiskFull(cause) || writerNow() !== writer) throw cause;
       options.onRetry(cause);
     }
     await clock.sleep(DISK_WAIT_MS, signal);

@@ -98,7 +98,13 @@ export async function shipSnapshot(
 
 /** A chunk is valid until the next one: scan and packing are done with it by then. */
 async function* readFileChunks(path: string, signal: AbortSignal): ByteSource {
-  const file = await open(path, 'r');
+  const file = await open(path, 'r').catch((cause: unknown) => {
+    // Not a fault of the spool that it is read for: trying again does not bring it back.
+    throw new TidemarkError('TM_AOF_DIR', 'the base is gone', {
+      cause,
+      hint: 'its pin was over the limit (archiver.pin_max); the next rewrite brings another base',
+    });
+  });
   const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
   try {
     for (;;) {
