@@ -29,7 +29,10 @@ export function parseNodeUrl(url: string): NodeAddress {
     throw refused('is not an address');
   }
   if (parts.password !== '') {
-    throw refused('holds a password', 'put the password into a file and name it (password_file)');
+    throw refused(
+      'holds a password',
+      'put the password into a file and name it: --pass-file FILE, or password_file in tidemark.toml',
+    );
   }
   if (parts.search !== '' || parts.hash !== '') throw refused('ends in something unknown');
   const user = parts.username === '' ? {} : { username: decode(parts.username) };

@@ -27,10 +27,16 @@ export function nodeError(error: unknown, place: ErrorPlace): NodeError {
   const text = cleanText(error.message);
   const context = { ...place, reply: text };
   const [word] = text.split(' ', 1);
-  if (word === 'WRONGPASS' || word === 'NOAUTH' || /^ERR invalid password/.test(text)) {
-    return new NodeError('TM_NODE_AUTH', 'the server refuses the user or password', {
+  if (word === 'NOAUTH') {
+    return new NodeError('TM_NODE_AUTH', `${place.node} asks for a password`, {
       context,
-      hint: 'check the user in the address and the password file',
+      hint: 'write it into a file and name that with --pass-file; a user stands in the address',
+    });
+  }
+  if (word === 'WRONGPASS' || /^ERR invalid password/.test(text)) {
+    return new NodeError('TM_NODE_AUTH', `${place.node} refuses the user or password`, {
+      context,
+      hint: 'check the user in the address and the first line of the password file',
     });
   }
   if (word === 'DENIED') {

@@ -68,9 +68,9 @@ async function findManifest(dir: string, appendFileName: string | null): Promise
   const [only] = others;
   if (appendFileName === null && others.length === 1 && only !== undefined) return only;
   throw refuse(
-    'the folder holds no AOF manifest',
+    `${dir} holds no AOF manifest`,
     dir,
-    'the append-only file must be on, in a server of version 7.0 or newer',
+    'name the folder that holds <appendfilename>.manifest (CONFIG GET dir, appenddirname); the append-only file must be on, in 7.0 or newer',
   );
 }
 

@@ -102,8 +102,15 @@ export async function instanceTarget(
 
 /** The first line of a password file. */
 export async function readPassword(path: string): Promise<string> {
-  const text = await readText(path);
-  return text.split(/\r?\n/, 1)[0] ?? '';
+  try {
+    const text = await readFile(path, 'utf8');
+    return text.split(/\r?\n/, 1)[0] ?? '';
+  } catch (cause) {
+    throw new UsageError('TM_CONFIG', `cannot read the password file ${path}`, {
+      cause,
+      hint: 'its first line is the password; only the user that runs tidemark need read it (0600)',
+    });
+  }
 }
 
 function storeRoot(url: string, base: string): string {

@@ -97,7 +97,7 @@ const databasesRule: Rule = ({ databases }, needs) =>
         'TM_TARGET_DATABASES',
         `the target has ${String(databases)} databases, the data needs ${String(needs.databases)}`,
         { databases, needed: needs.databases },
-        'set "databases" in its configuration file and restart it',
+        `set "databases ${String(needs.databases)}" in its configuration file and restart it`,
       );
 
 const formatRule: Rule = (facts, needs) => {
