@@ -211,6 +211,10 @@ describe('readNodeFacts()', () => {
     await expect
       .poll(async () => (await readNodeFacts(replica)).master?.up, { timeout: 20_000 })
       .toBe(true);
+    // The master hears of it a moment later.
+    await expect
+      .poll(async () => (await readNodeFacts(client)).replicas[0]?.state, { timeout: 20_000 })
+      .toBe('online');
     const facts = await readNodeFacts(client);
     expect(facts).toMatchObject({
       product: 'redis',
