@@ -250,7 +250,9 @@ describe('the spool of an archiver', () => {
     small.ask('roll').catch(() => undefined);
     await waitFor(async () => (await small.status()).storeError !== null);
     expect((await small.status()).storeError).toMatch(/spool has reached its limit/);
-    await expect(small.stop()).rejects.toMatchObject({ code: 'TM_STORE_IO' });
+    // The time of the end runs out in a pause between two tries, or within one.
+    const code = expect.stringMatching(/^TM_(STORE_IO|SPOOL)$/) as unknown;
+    await expect(small.stop()).rejects.toMatchObject({ code });
     const next = bench.start();
     await next.until('caught-up');
     await next.stop();

@@ -49,18 +49,18 @@ describe('verifyPlan()', () => {
     expect(await verify('stream')).toBeLessThan(total / 10);
   });
 
-  it.each<['stream' | 'full', string, (key: string) => void, string]>([
-    ['stream', '/seg/', (key) => archive.store.tamper(key, null), 'TM_STORE_MISSING'],
-    ['full', '/rdb/', (key) => archive.store.tamper(key, null), 'TM_STORE_MISSING'],
-    ['stream', '/seg/', (key) => cut(key, -1), 'TM_SEAL_TRUNCATED'],
-    ['stream', '/seg/', (key) => cut(key, 50), 'TM_SEAL_TRUNCATED'],
-    ['stream', '/rdb/', (key) => lengthen(key), 'TM_SEAL_TRUNCATED'],
-    ['full', '/seg/', (key) => lengthen(key), 'TM_SEAL_TRUNCATED'],
-    ['stream', '/seg/', (key) => change(key, 0), 'TM_SEAL_FORMAT'],
-    ['stream', '/seg/', (key) => change(key, 70), 'TM_SEAL_COMMITMENT'],
-    ['full', '/seg/', (key) => change(key, 200_000), 'TM_SEAL_CHUNK'],
-    ['full', '/rdb/', (key) => change(key, -1), 'TM_SEAL_CHUNK'],
-  ])('finds and names damage: %s %s %s', async (depth, part, damage, code) => {
+  it.each<['stream' | 'full', string, string, (key: string) => void, string]>([
+    ['stream', '/seg/', 'missing', (key) => archive.store.tamper(key, null), 'TM_STORE_MISSING'],
+    ['full', '/rdb/', 'missing', (key) => archive.store.tamper(key, null), 'TM_STORE_MISSING'],
+    ['stream', '/seg/', 'a byte short', (key) => cut(key, -1), 'TM_SEAL_TRUNCATED'],
+    ['stream', '/seg/', 'a torn header', (key) => cut(key, 50), 'TM_SEAL_TRUNCATED'],
+    ['stream', '/rdb/', 'a byte long', (key) => lengthen(key), 'TM_SEAL_TRUNCATED'],
+    ['full', '/seg/', 'a byte long', (key) => lengthen(key), 'TM_SEAL_TRUNCATED'],
+    ['stream', '/seg/', 'another magic', (key) => change(key, 0), 'TM_SEAL_FORMAT'],
+    ['stream', '/seg/', 'another commitment', (key) => change(key, 70), 'TM_SEAL_COMMITMENT'],
+    ['full', '/seg/', 'a changed chunk', (key) => change(key, 200_000), 'TM_SEAL_CHUNK'],
+    ['full', '/rdb/', 'another tag', (key) => change(key, -1), 'TM_SEAL_CHUNK'],
+  ])('finds and names damage: %s, %s, %s', async (depth, part, _, damage, code) => {
     const key = keyWith(part);
     damage(key);
     await expect(verify(depth)).rejects.toMatchObject({
