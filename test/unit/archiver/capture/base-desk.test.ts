@@ -113,6 +113,26 @@ describe('BaseDesk.offer()', () => {
   });
 });
 
+describe('BaseDesk.offer() after a break', () => {
+  it('keeps a base that is offered again while it is shipped, until it is shipped again', async () => {
+    last = null;
+    await desk.offer(base(5));
+    await desk.offer(base(5));
+    shipping[0]!.failed(new Error('its timeline was closed'));
+    await settle();
+    expect([ships(), released]).toEqual([
+      [
+        ['base-5', 'attach'],
+        ['base-5', 'attach'],
+      ],
+      [],
+    ]);
+    shipping[1]!.done(snapshot(100n));
+    await settle();
+    expect(released).toEqual(['base-5']);
+  });
+});
+
 describe('BaseDesk.request()', () => {
   it('takes the next base of a rewrite that began later, against the policy', async () => {
     const stored = desk.request();
@@ -145,6 +165,17 @@ describe('BaseDesk.request()', () => {
     await expect(stored).rejects.toBe(cause);
     expect(desk.requested).toBe(false);
     desk.refuse(cause); // nothing to refuse
+  });
+
+  it('is left alone by the refusal of an earlier one', async () => {
+    const first = desk.request();
+    desk.refuse(new Error('the node refuses'), first);
+    await expect(first).rejects.toThrow('refuses');
+    const second = desk.request();
+    desk.refuse(new Error('too late'), first);
+    expect(desk.requested).toBe(true);
+    desk.refuse(new Error('now'), second);
+    await expect(second).rejects.toThrow('now');
   });
 });
 

@@ -174,6 +174,17 @@ describe('TimelineWriter.addSample()', () => {
     expect(await sampled()).toEqual([BigInt(log.stream.length) + one!.offset]);
   });
 
+  it('is dropped when another file has the sequence number now', async () => {
+    const other = { ino: '1002' };
+    writer.addSample({ ...at(two!.position), ...other }); // ahead of the tail
+    writer.push(log.file, 0);
+    writer.addSample({ ...at(one!.position), ...other });
+    expect(await sampled()).toEqual([]);
+    writer.push(log.file, log.file.length);
+    writer.addSample({ ...at(one!.position), ino: incrFile().ino });
+    expect(await sampled()).toEqual([one!.offset]);
+  });
+
   it('lets the oldest go when more than 64 wait', async () => {
     const many = layOut(Array.from({ length: 70 }, (_, i): Element => ['SET', 'k', String(i)]));
     for (const [i, { position }] of many.boundaries.slice(1).entries()) {
@@ -201,6 +212,20 @@ describe('TimelineWriter', () => {
     writer.roll();
     writer.settle(end + 1n);
     expect(writer.provenTo(end)).toBe(SECOND);
+  });
+
+  it('proves no second by the end while a mark of it lies within a segment that lacks it', () => {
+    const end = BigInt(stream.length);
+    writer.addSample({ seq: 1, position: 0, timeUs: us(SECOND, 500) });
+    writer.push(file, 0);
+    writer.roll();
+    writer.addSample({ seq: 1, position: boundaries[1]!.position, timeUs: us(SECOND + 1, 1) });
+    writer.addSample({ seq: 1, position: file.length, timeUs: us(SECOND + 4) });
+    // A restore to SECOND would find no later mark, and take the end for the cut.
+    expect(writer.provenTo(end)).toBe(SECOND - 1);
+    writer.push(file, file.length);
+    expect(writer.roll()?.header.lastSecond).toBe(SECOND + 4);
+    expect(writer.provenTo(end)).toBe(SECOND + 3);
   });
 
   it('is as old as the first byte of the segment being built', () => {
