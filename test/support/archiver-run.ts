@@ -14,13 +14,13 @@ import { openFileStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import {
   Archiver,
-  callArchiver,
   controlSocketPath,
-  type CaptureLimits,
-  type CaptureStatus,
   type InstanceTarget,
-  type Logger,
-} from '../../services/archiver/src/index.ts';
+} from '../../services/archiver/src/archiver.ts';
+import type { CaptureLimits } from '../../services/archiver/src/capture/capture-options.ts';
+import type { CaptureStatus } from '../../services/archiver/src/capture/capture-status.ts';
+import { callArchiver } from '../../services/archiver/src/control/control-client.ts';
+import type { Logger } from '../../services/archiver/src/logger.ts';
 import { ObjectReader } from '../../services/restorer/src/fetch/object-reader.ts';
 import { unwrapDataKey } from '../../services/restorer/src/fetch/plan-keys.ts';
 import { objectOfSegment } from '../../services/restorer/src/plan/resolve-cut.ts';
