@@ -1,9 +1,9 @@
 import { connectNode, parseNodeUrl } from '@tidemark/client';
-import { NodeError, UsageError } from '@tidemark/core';
+import { NodeError, TidemarkError, UsageError } from '@tidemark/core';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { applySettings, attachTarget, parseTargetRecord, readRole } from '../target/index.ts';
-import { callOff } from './call-off.ts';
-import { complete, promoteReplayed } from './complete.ts';
+import { callOff, giveUp } from './call-off.ts';
+import { complete, promoteReplayed, type RestorePlace } from './complete.ts';
 import type { RestoreEnvironment } from './environment.ts';
 import type { OpenTarget } from './open-target.ts';
 import { PhaseTimer } from './phase-timer.ts';
@@ -25,17 +25,36 @@ export async function resumeRestore(
   const records = new RestoreRecords(environment.stateDir);
   const record = await recordOf(records, instance, id);
   const timer = new PhaseTimer(environment.clock);
-  using prepared = await planAgain(record, environment);
-  timer.end('plan');
   await using target = await reopenTarget(record, readPassword, environment);
   if (record.state === 'replayed') {
+    using prepared = await planAgain(record, environment);
+    timer.end('plan');
     return await promoteReplayed(record, prepared, target, timer, environment);
   }
+  try {
+    using prepared = await planAgain(record, environment);
+    timer.end('plan');
+    return await replayOn(record, prepared, { target, timer }, environment);
+  } catch (cause) {
+    // As in the first run: with damage, or when the user ends it, the target ends empty.
+    const final = cause instanceof TidemarkError && [14, 130].includes(cause.exitCode);
+    if (final) await giveUp(record, target, environment);
+    throw cause;
+  }
+}
+
+async function replayOn(
+  record: RestoreRecord,
+  prepared: PreparedPlan,
+  place: RestorePlace,
+  environment: RestoreEnvironment,
+): Promise<RestoreReport> {
+  const { target, timer } = place;
   const settings = parseTargetRecord(record.settings);
   const role = await readRole(target.client);
   if (role.runId !== settings.runId) {
     throw new NodeError('TM_TARGET_LOST', 'the target was restarted since', {
-      hint: `call it off: --abort ${id}, and begin anew`,
+      hint: `call it off: --abort ${record.id}, and begin anew`,
     });
   }
   await verifyPlan(prepared, 'stream', environment);
@@ -65,7 +84,7 @@ export async function resumeRestore(
     await attachTarget(target.client, { record: settings, host, port, allowFlush: false });
   }
   const going = { ...record, promote: true };
-  return await complete(going, prepared, replay, { target, timer }, environment);
+  return await complete(going, prepared, replay, place, environment);
 }
 
 /** Calls an interrupted or not yet promoted restore off. */
