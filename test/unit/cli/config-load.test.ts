@@ -169,7 +169,8 @@ describe('instanceTarget()', () => {
 
   it('says which password file cannot be read', async () => {
     await expect(readPassword('/nowhere/x.pass')).rejects.toMatchObject({
-      ...{ code: 'TM_CONFIG', message: 'cannot read /nowhere/x.pass' },
+      code: 'TM_CONFIG',
+      message: expect.stringContaining('/nowhere/x.pass') as unknown,
     });
   });
 });
