@@ -1,12 +1,12 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readdir, readFile, writeFile } from 'node:fs/promises';
-import { createConnection } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { diffOracle, readOracle } from '../support/oracle.ts';
+import { knock } from '../support/knock.ts';
 import { startRedis, type RedisServer, type StartRedisOptions } from '../support/redis-server.ts';
 import {
   Tidemark,
@@ -280,25 +280,6 @@ async function firstRecord(): Promise<FeedRecord> {
       return JSON.parse(await readFile(join(dir, name), 'utf8')) as FeedRecord;
     await delay(1);
   }
-}
-
-/** What a stranger is answered until the connection ends. */
-function knock(
-  port: number,
-  commands: readonly (readonly string[])[],
-): Promise<{ readonly connected: boolean; readonly said: string }> {
-  return new Promise((resolve) => {
-    let [connected, said] = [false, ''];
-    const socket = createConnection(port, '127.0.0.1', () => (connected = true));
-    socket.setTimeout(1_500, () => socket.destroy());
-    socket.on('data', (data) => (said += data.toString('latin1')));
-    socket.on('error', () => socket.destroy());
-    socket.on('close', () => resolve({ connected, said }));
-    for (const words of commands) {
-      const parts = words.map((word) => `$${word.length}\r\n${word}\r\n`);
-      socket.write(`*${words.length}\r\n${parts.join('')}`);
-    }
-  });
 }
 
 /** The rule of docs/acl.md: what is tested here is what is documented there. */
