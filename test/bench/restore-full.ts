@@ -6,13 +6,13 @@ import { startRedis, type RedisServer } from '../support/redis-server.ts';
 import { TempDir } from '../support/temp-dir.ts';
 import type { Outcome } from './outcome.ts';
 import { CommandMaker } from './setup/commands.ts';
-import { median } from './setup/process-facts.ts';
+import { median, OtherWork } from './setup/process-facts.ts';
 import { sendAll } from './setup/raw-link.ts';
 import { Tidemark, type Ran } from './setup/tidemark.ts';
 
 const KEYS = 2_400_000;
 const COMMANDS = 2_400_000;
-const ROUNDS = 3;
+const ROUNDS = 5;
 const MB = 1_000_000;
 const LOAD_TIMEOUT_MS = 180_000;
 
@@ -51,7 +51,9 @@ export async function benchRestore(): Promise<readonly Outcome[]> {
   const ratios: number[] = [];
   const restores: Ran<Report>[] = [];
   const phases: string[] = [];
+  const others = new OtherWork();
   for (let round = 0; round < ROUNDS; round += 1) {
+    await others.look();
     const first = round % 2 === 0 ? await loadPlain(source) : null;
     const ran = await restoreOnce(source, `${dir.path}/new-${round}`, round === 0);
     const plainSeconds = first ?? (await loadPlain(source));
@@ -71,7 +73,7 @@ export async function benchRestore(): Promise<readonly Outcome[]> {
       unit: 'ratio',
       bar: { atMost: 1.3 },
       of: "time of the server's own load of the same plaintext log",
-      detail: `${amount}; rounds ${phases.join('; ')}`,
+      detail: `${amount}; ${others.text}; rounds ${phases.join('; ')}`,
     },
     {
       name: 'archiver-memory',

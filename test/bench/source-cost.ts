@@ -4,7 +4,7 @@ import { TempDir } from '../support/temp-dir.ts';
 import type { Outcome } from './outcome.ts';
 import { CommandMaker } from './setup/commands.ts';
 import { runLoad, type LoadResult } from './setup/load.ts';
-import { median } from './setup/process-facts.ts';
+import { median, OtherWork } from './setup/process-facts.ts';
 import { sendAll } from './setup/raw-link.ts';
 import { Tidemark } from './setup/tidemark.ts';
 
@@ -37,11 +37,15 @@ export async function benchSourceCost(): Promise<readonly Outcome[]> {
   const rate = maximum.commands / maximum.seconds / 2;
   const bare: LoadResult[] = [];
   const captured: LoadResult[] = [];
+  const others = new OtherWork();
+  let peakBytes = 0;
   const one = async (withArchiver: boolean, round: number): Promise<void> => {
     const archiver = withArchiver ? await tidemark.serve() : null;
     await delay(SETTLE_MS);
+    if (archiver === null) await others.look();
     const result = await load(server, rate, ROUND_SECONDS, round + 2);
     (withArchiver ? captured : bare).push(result);
+    peakBytes = Math.max(peakBytes, archiver?.peakBytes() ?? 0);
     await archiver?.stop();
   };
   for (let round = 0; round < ROUNDS; round += 1) {
@@ -55,7 +59,7 @@ export async function benchSourceCost(): Promise<readonly Outcome[]> {
   const commands = captured.reduce((sum, result) => sum + result.commands, 0);
   const setting =
     `${KEYS} keys, ${commands} commands on each side, ${CONNECTIONS} connections with ` +
-    `pipelines of ${BATCH}, half of the maximum rate, appendfsync everysec`;
+    `pipelines of ${BATCH}, half of the maximum rate, appendfsync everysec; ${others.text}`;
   return [
     {
       name: 'source-cost',
@@ -63,7 +67,9 @@ export async function benchSourceCost(): Promise<readonly Outcome[]> {
       unit: 'ratio',
       bar: { atMost: 1.1 },
       of: 'CPU seconds of the server for a million commands without the archiver',
-      detail: `${setting}; rounds ${listOf(cost)}`,
+      detail:
+        `${setting}; rounds ${listOf(cost)}; peak memory of the archiver ` +
+        `${(peakBytes / 1e6).toFixed(0)} MB`,
     },
     {
       name: 'source-latency',

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { setTimeout as delay } from 'node:timers/promises';
 
 /** Ticks of utime and stime a second: USER_HZ, 100 on every Linux that Node runs on. */
 const TICKS_PER_SECOND = 100;
@@ -46,6 +47,38 @@ export class PeakWatch implements Disposable {
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
   }
+}
+
+const LOOK_MS = 500;
+
+/** How busy the machine is with other work: looked at when nothing of ours runs. */
+export class OtherWork {
+  #most = 0;
+
+  /** Looks for half a second. */
+  async look(): Promise<void> {
+    const before = machineTicks();
+    await delay(LOOK_MS);
+    const after = machineTicks();
+    const share = (after.busy - before.busy) / Math.max(1, after.all - before.all);
+    this.#most = Math.max(this.#most, share);
+  }
+
+  /** For the detail of an outcome: what stands there on a busy machine is worth little. */
+  get text(): string {
+    return `other work took up to ${(this.#most * 100).toFixed(0)} % of the machine`;
+  }
+}
+
+/** Ticks of all processors since the start (proc(5), /proc/stat): idle and iowait are not busy. */
+function machineTicks(): { readonly busy: number; readonly all: number } {
+  const [line = ''] = readFileSync('/proc/stat', 'latin1').split('\n', 1);
+  const [user, nice, system, idle, wait, irq, softIrq, steal] = line
+    .split(/\s+/)
+    .slice(1)
+    .map(Number) as [number, number, number, number, number, number, number, number];
+  const busy = user + nice + system + irq + softIrq + steal;
+  return { busy, all: busy + idle + wait };
 }
 
 /** The middle of some numbers. */
