@@ -173,11 +173,13 @@ export class NodeCapture {
       });
     }
     const { address, clock } = this.#options;
+    const over = new AbortController();
+    const signal = AbortSignal.any([this.#stop.signal, over.signal]);
     const stored = this.#desk.request();
-    requestBase(address, clock, this.#stop.signal).catch((cause: unknown) => {
+    requestBase(address, clock, signal).catch((cause: unknown) => {
       this.#desk.refuse(cause, stored);
     });
-    return stored;
+    return stored.finally(() => over.abort()); // else its timer runs on
   }
 
   /** What there is to say now. */
