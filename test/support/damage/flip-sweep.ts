@@ -8,6 +8,8 @@ import type { TinyBody } from './tiny-archive.ts';
 const ESCAPED_MAX = 20;
 /** A restore does not open what it does not need: of such bytes only some are tried on it. */
 const UNNEEDED_STEP = 8;
+/** Of the bodies of log entries, every so manyth byte is tried with a catalog that is built anew. */
+const FRESH_STEP = 16;
 
 /** What a sweep has done and found. */
 export interface SweepResult {
@@ -31,8 +33,8 @@ interface Flip {
  *
  * `repo verify` finds all faults in one run, so it is given one flip in each sealed body at a time,
  * and must name each of them and nothing else. A dry run ends at the first fault, so it is given one
- * flip at a time. Its catalog is fresh wherever a log was touched; a body that is an object of its
- * own is no part of any log.
+ * flip at a time. Its catalog is fresh wherever what a catalog holds was touched: records and the
+ * heads of log entries.
  */
 export class FlipSweep {
   readonly #bench: DamageBench;
@@ -84,7 +86,8 @@ export class FlipSweep {
     const step = this.#lanes * (needed ? 1 : UNNEEDED_STEP);
     for (let at = start + this.#lane; at < this.#sizeOf(key); at += step) {
       const flip = { key, at };
-      const known = inEntry ? undefined : catalog;
+      const fresh = inEntry && Math.floor(at / step) % FRESH_STEP === 0;
+      const known = fresh ? undefined : catalog;
       await this.#damaged([flip], () => this.#restoreFinds(flip, needed, known));
     }
   }
