@@ -44,8 +44,9 @@ export async function resolveCut(
   const row = catalog.segmentForCut(timeline, second);
   if (row === null) {
     // Nothing was written after it: the cut is the end of what there is.
-    const end = durableEnd(catalog, instance, timeline);
-    return { timeline, offset: end, notBeforeMs: null, notAfterMs: null };
+    const offset = durableEnd(catalog, instance, timeline);
+    const notAfterMs = await boundAtEnd(timeline, offset, catalog, options);
+    return { timeline, offset, notBeforeMs: null, notAfterMs };
   }
   const marks = await readMarks(row, options);
   const cut = findCut(marks, second);
@@ -59,7 +60,7 @@ export async function resolveCut(
 
 /**
  * The tightest upper bound of a cut. Marks at its very offset speak of the same commands; when it is
- * the first byte of its segment, earlier ones of them lie in the segment before.
+ * the first byte of its segment, or the end of it, some of them lie in the segment before or after.
  */
 async function tightest(
   cut: Cut,
@@ -67,16 +68,42 @@ async function tightest(
   catalog: Catalog,
   options: FooterReaderOptions,
 ): Promise<number | null> {
-  if (cut.offset !== row.start || cut.offset === 0n) return cut.notAfterMs;
-  const range = { fromOffset: cut.offset - 1n, toOffset: cut.offset };
-  const before = catalog.segments(row.timeline, range).at(-1);
-  if (before === undefined) return cut.notAfterMs;
+  const { offset } = cut;
+  const within = offset > row.start && offset < row.end;
+  if (within || offset === 0n) return cut.notAfterMs;
+  const around = { fromOffset: offset - 1n, toOffset: offset + 1n };
   let bound = cut.notAfterMs;
-  for (const { offset, notAfterMs } of await readMarks(before, options)) {
-    if (offset < cut.offset || notAfterMs === null) continue;
-    bound = bound === null ? notAfterMs : Math.min(bound, notAfterMs);
+  for (const neighbour of catalog.segments(row.timeline, around)) {
+    if (neighbour.start === row.start) continue;
+    for (const mark of await readMarks(neighbour, options)) {
+      if (mark.offset !== offset || mark.notAfterMs === null) continue;
+      bound = bound === null ? mark.notAfterMs : Math.min(bound, mark.notAfterMs);
+    }
   }
   return bound;
+}
+
+/**
+ * Until when the last commands of a timeline ran, as far as its last segment tells: the mark at its
+ * very end does, and so does an annotation, for a later second would have got another one. With
+ * neither, commands may have come after the last sample, nobody knows how long after.
+ */
+async function boundAtEnd(
+  timeline: string,
+  end: bigint,
+  catalog: Catalog,
+  options: FooterReaderOptions,
+): Promise<number | null> {
+  const range = { fromOffset: end > 0n ? end - 1n : 0n, toOffset: end };
+  const last = catalog.segments(timeline, range).at(-1);
+  if (last === undefined) return null;
+  let bound: number | null = null;
+  let stamped: number | null = null;
+  for (const { offset, notBeforeMs, notAfterMs, source } of await readMarks(last, options)) {
+    if (offset === end && notAfterMs !== null) bound = Math.min(bound ?? notAfterMs, notAfterMs);
+    if (source === 'annotation') stamped = Math.max(stamped ?? 0, notBeforeMs + 999);
+  }
+  return bound ?? stamped;
 }
 
 /** Offset up to which a timeline is stored. */

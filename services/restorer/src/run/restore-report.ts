@@ -46,10 +46,17 @@ export function isoSecond(ms: number | null): string | null {
 /** Warnings that a plan itself gives rise to. */
 export function planWarnings(plan: RestorePlan): string[] {
   const { at, cut } = plan;
-  if (at === null || cut.notAfterMs === null || cut.notAfterMs < (at + 1) * 1000) return [];
+  if (at === null) return [];
+  const { notBeforeMs, notAfterMs } = cut;
+  if (notBeforeMs === null && notAfterMs === null && plan.reads.length > 0) {
+    return [
+      'the cut may not be exact to the second: no time stamp tells when the last commands before it ran',
+    ];
+  }
+  if (notAfterMs === null || notAfterMs < (at + 1) * 1000) return [];
   return [
     `the cut is not exact to the second: it may hold commands that started up to ${
-      isoSecond(cut.notAfterMs) ?? '?'
+      isoSecond(notAfterMs) ?? '?'
     } (no time stamps in this part of the log)`,
   ];
 }

@@ -84,9 +84,23 @@ describe('makePlan() to a second', () => {
     await archive.prove(FIRST + 9);
     const made = await at(FIRST + 5);
     expect(made.cut).toEqual({
-      ...{ timeline: 't1', offset: archive.end, notBeforeMs: null, notAfterMs: null },
+      ...{ timeline: 't1', offset: archive.end, notBeforeMs: null, notAfterMs: ms(FIRST) + 999 },
     });
     expect(reads(made)).toEqual([[0n, archive.end]]);
+  });
+
+  it.each([
+    ['at the end bounds it', true, ms(FIRST) + 700],
+    ['before the end does not', false, null],
+  ])('takes everything without annotations: a sample %s', async (_, atEnd, notAfterMs) => {
+    archive = await TestArchive.begun();
+    archive.write(['SET', 'a', '1']);
+    archive.sample(FIRST, 700);
+    if (!atEnd) archive.write(['SET', 'b', '2']);
+    await archive.roll();
+    await archive.prove(FIRST + 9);
+    const { cut } = await at(FIRST + 5);
+    expect(cut).toEqual({ timeline: 't1', offset: archive.end, notBeforeMs: null, notAfterMs });
   });
 
   it('leaves a transaction out that is not whole at the end', async () => {
