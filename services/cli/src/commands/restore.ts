@@ -154,7 +154,11 @@ function reportText(id: string, report: RestoreReport, configPath: string): stri
         'everything needed is there and whole; nothing was written',
       ];
     case 'aborted':
-      return [`restore ${report.id} was called off; the target is empty and not promoted`];
+      // With a warning the target was not ours any more, and was left as it is.
+      return [
+        `restore ${report.id} was called off` +
+          (report.warnings.length === 0 ? '; the target is empty and not promoted' : ''),
+      ];
     default:
       return [
         `${id} at ${where} is in ${target}: ${keys.toString()} keys, ${commands.toString()} commands replayed, ` +
