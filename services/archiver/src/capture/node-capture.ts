@@ -176,6 +176,8 @@ export class NodeCapture {
     const over = new AbortController();
     const signal = AbortSignal.any([this.#stop.signal, over.signal]);
     const stored = this.#desk.request();
+    // A small base is rewritten within milliseconds: the pins look closer from now on.
+    this.#tail?.noteRewrite(true);
     requestBase(address, clock, signal).catch((cause: unknown) => {
       this.#desk.refuse(cause, stored);
     });
