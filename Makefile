@@ -43,8 +43,8 @@ test: install redis
 	@$(MAKE) --no-print-directory check
 	@$(PART) unit $(BIN)/vitest run --project unit
 	@$(PART) property $(BIN)/vitest run --project property
-	@$(PART) integration $(BIN)/vitest run --project integration --maxWorkers=3
-	@$(PART) end-to-end $(BIN)/vitest run --project e2e --maxWorkers=3
+	@$(PART) integration $(BIN)/vitest run --project integration
+	@$(PART) end-to-end $(BIN)/vitest run --project e2e
 	@echo; echo "what each part took:"; cat build/parts.txt
 
 soak: build redis

@@ -1,17 +1,43 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 // Workspace packages are read from their TypeScript sources (the "source" export condition), so
 // that a unit test needs no build. Tests that start processes run what `make build` made.
 const conditions = ['source', 'node', 'import', 'default'];
 
+/** Files that take longest, longest first: begun last, they would run on alone. */
+const LONG = ['damage-cli', 'c-killed-archiver', 'damage-in-process', 'a2-', 'a-', 'access', 'b-'];
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const rank = ({ moduleId }: TestSpecification): number => {
+      const name = moduleId.slice(moduleId.lastIndexOf('/') + 1);
+      const at = LONG.findIndex((start) => name.startsWith(start));
+      return at === -1 ? LONG.length : at;
+    };
+    const usual = await super.sort(files);
+    return usual
+      .map((file, at) => ({ file, at, rank: rank(file) }))
+      .sort((a, b) => a.rank - b.rank || a.at - b.at)
+      .map(({ file }) => file);
+  }
+}
+
 const project = (
   name: string,
   include: string[],
   testTimeout: number,
-  parallel: boolean,
+  workers: number,
 ): object => ({
   extends: true,
-  test: { name, include, testTimeout, hookTimeout: testTimeout, fileParallelism: parallel },
+  test: {
+    name,
+    include,
+    testTimeout,
+    hookTimeout: testTimeout,
+    fileParallelism: workers > 1,
+    maxWorkers: workers,
+  },
 });
 
 export default defineConfig({
@@ -19,15 +45,15 @@ export default defineConfig({
   ssr: { resolve: { conditions, externalConditions: conditions } },
   test: {
     retry: 0,
+    sequence: { sequencer: LongestFirst },
     pool: 'forks',
-    maxWorkers: 2,
     projects: [
-      project('unit', ['test/unit/**/*.test.ts', 'test/conformance/**/*.test.ts'], 20_000, true),
-      project('property', ['test/property/**/*.prop.test.ts'], 60_000, true),
-      project('integration', ['test/integration/**/*.int.test.ts'], 180_000, true),
-      // Most of an end-to-end test is waiting for seconds to pass.
-      project('e2e', ['test/e2e/**/*.e2e.test.ts'], 300_000, true),
-      project('soak', ['test/soak/**/*.soak.test.ts'], 1_800_000, false),
+      project('unit', ['test/unit/**/*.test.ts', 'test/conformance/**/*.test.ts'], 20_000, 2),
+      project('property', ['test/property/**/*.prop.test.ts'], 60_000, 2),
+      project('integration', ['test/integration/**/*.int.test.ts'], 180_000, 3),
+      // Most of a test with a real server is waiting for seconds to pass.
+      project('e2e', ['test/e2e/**/*.e2e.test.ts'], 300_000, 3),
+      project('soak', ['test/soak/**/*.soak.test.ts'], 1_800_000, 1),
     ],
   },
 });
