@@ -5,7 +5,8 @@ import { benchRdbScan } from './rdb-scan.ts';
 import { benchRestore, RESTORE_NAMES } from './restore-full.ts';
 import { benchSeal } from './seal.ts';
 import { benchSegment } from './segment.ts';
-import { benchSourceCost, SOURCE_NAMES } from './source-cost.ts';
+import { benchSourceCost } from './source-cost.ts';
+import { benchSourceLatency, LATENCY_NAMES } from './source-latency.ts';
 
 const REPORT = 'build/bench.json';
 
@@ -27,7 +28,8 @@ function simple(name: string, bar: Bar | null, measure: () => Promise<Simple>): 
 
 const BENCHES: readonly Bench[] = [
   { names: RESTORE_NAMES, run: benchRestore },
-  { names: SOURCE_NAMES, run: benchSourceCost },
+  { names: ['source-cost'], run: benchSourceCost },
+  { names: LATENCY_NAMES, run: benchSourceLatency },
   simple('aof-decode', { atLeast: 0.6 }, benchAofDecode),
   simple('rdb-scan', { atLeast: 0.5 }, benchRdbScan),
   simple('seal', null, benchSeal),
