@@ -5,12 +5,10 @@ import {
   type TailCursor,
   type TailItem,
 } from '@tidemark/aof';
-import type { HoleReason } from '@tidemark/archive';
 import type { SnapshotStored } from '@tidemark/catalog';
-import { makeId, TidemarkError } from '@tidemark/core';
+import { TidemarkError } from '@tidemark/core';
 import { DataKeys } from '../ship/data-keys.ts';
 import { SegmentShipper, type ShipperOptions } from '../ship/segment-shipper.ts';
-import { ShipLine } from '../ship/ship-line.ts';
 import { StoreHealth } from '../ship/store-health.ts';
 import { BaseDesk, type WantedBase } from './base-desk.ts';
 import { boundEnd } from './bound-end.ts';
@@ -18,25 +16,17 @@ import type { CaptureOptions } from './capture-options.ts';
 import type { CaptureStatus } from './capture-status.ts';
 import { EventLine } from './event-line.ts';
 import { followsLog } from './follows-log.ts';
-import {
-  freshWriter,
-  nodeOf,
-  openTimelineOf,
-  resumableTimeline,
-  resumeWriter,
-} from './open-timeline.ts';
+import { openTimelineOf, resumableTimeline } from './open-timeline.ts';
 import { requestBase } from './request-rewrite.ts';
 import { SampleDesk } from './sample-desk.ts';
 import { shipBase } from './ship-base.ts';
-import type { TimelineWriter } from './timeline-writer.ts';
+import { TimelineLife } from './timeline-life.ts';
 
 /** Rolled segments that may wait to be shipped before the tail pauses: they are in memory. */
 const SHIPS_MAX = 2;
 const TICK_MS = 100;
 /** How long a forced roll waits for the tail to pass a fresh sample. */
 const ROLL_WAIT_MS = 3_000;
-
-type Opened = Extract<TailItem, { kind: 'opened' }>;
 
 /**
  * Captures one node: reads its log, rolls segments, ships them and the bases that are wanted.
@@ -51,15 +41,13 @@ export class NodeCapture {
   readonly #health: StoreHealth;
   readonly #shipping: ShipperOptions;
   readonly #shipper: SegmentShipper;
-  readonly #ships: ShipLine;
   readonly #events: EventLine;
+  readonly #life: TimelineLife;
   readonly #desk: BaseDesk;
   readonly #samples: SampleDesk;
   #tail: AofTail | null = null;
-  #writer: TimelineWriter | null = null;
   #failure: Error | null = null;
   #state: CaptureStatus['state'] = 'starting';
-  #segments = 0;
   #snapshots = 0;
 
   constructor(options: CaptureOptions) {
@@ -77,22 +65,20 @@ export class NodeCapture {
       append: (event, body) => this.#events.append(event, body),
     };
     this.#shipper = new SegmentShipper(this.#shipping);
-    this.#ships = new ShipLine({
+    this.#life = new TimelineLife({
+      capture: options,
+      events: this.#events,
       shipper: this.#shipper,
-      onShipped: async ({ header, cursor }) => {
-        this.#segments += 1;
-        this.#writer?.settle(header.end);
-        if (cursor !== null) await this.#release(cursor);
-      },
+      onDurable: (cursor) => this.#release(cursor),
       onFailed: (cause) => this.#fail(cause),
     });
     this.#samples = new SampleDesk({
       ...options,
-      onPlaced: (place) => this.#writer?.addSample(place),
+      onPlaced: (place) => this.#life.writer?.addSample(place),
     });
     this.#desk = new BaseDesk({
-      startOf: (seq) => this.#writer?.fileStart(seq) ?? null,
-      currentSeq: () => this.#writer?.place.seq ?? -1,
+      startOf: (seq) => this.#life.writer?.fileStart(seq) ?? null,
+      currentSeq: () => this.#life.writer?.place.seq ?? -1,
       last: () => openTimelineOf(log.state)?.snapshot ?? null,
       nowMs: () => clock.nowMs(),
       ship: (wanted) => this.#shipBase(wanted),
@@ -137,7 +123,7 @@ export class NodeCapture {
         new TidemarkError('TM_ARCHIVER_DOWN', 'the capture ended before the backup was made'),
       );
       await this.#desk.settled();
-      await this.#ships.settled();
+      await this.#life.shipped();
       await this.#tail?.[Symbol.asyncDispose]();
       this.#dataKeys.close();
       this.#state = 'stopped';
@@ -150,15 +136,15 @@ export class NodeCapture {
     const asked = clock.nowMs();
     const deadline = clock.monotonicMs() + ROLL_WAIT_MS;
     while (
-      !this.#samples.passedSince(asked, this.#writer?.place) &&
+      !this.#samples.passedSince(asked, this.#life.writer?.place) &&
       clock.monotonicMs() < deadline
     ) {
       await clock.sleep(20, this.#stop.signal);
     }
-    this.#rollNow();
-    await this.#ships.settled();
+    this.#life.roll();
+    await this.#life.shipped();
     this.#rethrow();
-    await this.#events.heartbeat((durable) => this.#provenTo(durable), true);
+    await this.#life.heartbeat(true);
     return { provenTo: log.state.timeline?.provenTo ?? null };
   }
 
@@ -189,7 +175,7 @@ export class NodeCapture {
     const { instance, writer, log, clock } = this.#options;
     const timeline = openTimelineOf(log.state);
     const provenTo = timeline?.provenTo ?? null;
-    const unshipped = Number((this.#writer?.end ?? 0n) - (timeline?.end ?? 0n));
+    const unshipped = Number((this.#life.writer?.end ?? 0n) - (timeline?.end ?? 0n));
     const nowSecond = Math.floor(clock.nowMs() / 1000);
     return {
       instance,
@@ -200,12 +186,12 @@ export class NodeCapture {
       durableOffset: (timeline?.end ?? 0n).toString(),
       provenTo,
       lagBytes: this.#samples.placed
-        ? Math.max(0, unshipped) + this.#samples.unreadBytes(this.#writer?.place)
+        ? Math.max(0, unshipped) + this.#samples.unreadBytes(this.#life.writer?.place)
         : null,
       lagSeconds: provenTo === null ? null : Math.max(0, nowSecond - provenTo - 1),
       linkError: this.#samples.linkError,
       storeError: this.#health.error,
-      segments: this.#segments,
+      segments: this.#life.segments,
       snapshots: this.#snapshots,
     };
   }
@@ -214,14 +200,16 @@ export class NodeCapture {
     this.#rethrow();
     switch (item.kind) {
       case 'opened':
-        await this.#opened(item);
+        await this.#life.enter(item);
+        if (item.base !== null) await this.#desk.offer(item.base);
+        else await this.#desk.look();
         return;
       case 'bytes':
-        this.#writer?.push(item.data, item.position);
-        this.#maybeRoll();
+        this.#life.writer?.push(item.data, item.position);
+        this.#life.rollWhenDue();
         // A server that never pauses leaves the tail no idle moment.
-        if (this.#samples.passedSince(0, this.#writer?.place)) this.#caughtUp();
-        while (this.#ships.waiting >= SHIPS_MAX) {
+        if (this.#samples.passedSince(0, this.#life.writer?.place)) this.#caughtUp();
+        while (this.#life.waiting >= SHIPS_MAX) {
           await this.#options.clock.sleep(5, this.#stop.signal);
         }
         return;
@@ -234,67 +222,9 @@ export class NodeCapture {
         this.#caughtUp();
         return;
       case 'broken':
-        await this.#close(item.reason, item.detail);
+        await this.#life.close(item.reason, item.detail);
         return;
     }
-  }
-
-  async #opened(item: Opened): Promise<void> {
-    const { log, clock } = this.#options;
-    const resumable = resumableTimeline(log.state);
-    if (item.continuity === 'proven' && this.#writer !== null) {
-      this.#writer.openFile(item.file, 0);
-    } else if (item.continuity === 'resumed' && this.#writer === null && resumable !== null) {
-      this.#writer = resumeWriter(resumable, item, clock, this.#segmentLimits());
-      this.#options.logger.info('resumed', {
-        timeline: resumable.timeline,
-        offset: resumable.end.toString(),
-      });
-    } else {
-      await this.#close(item.reason ?? 'capture-down', 'the log could not be followed on');
-      await this.#open(item);
-    }
-    if (item.base !== null) await this.#desk.offer(item.base);
-    else await this.#desk.look();
-  }
-
-  async #open(item: Opened): Promise<void> {
-    const { log, clock, random, logger, address } = this.#options;
-    const previous = log.state.timeline;
-    const timeline = makeId(clock.nowMs(), random);
-    const reason = previous === null ? 'attach' : (previous.closed?.reason ?? 'capture-down');
-    await this.#events.append({
-      type: 'TimelineOpened',
-      timeline,
-      source: 'aof',
-      reason,
-      previous: previous?.timeline ?? null,
-      atMs: clock.nowMs(),
-      node: await nodeOf(address),
-    });
-    this.#writer = freshWriter(timeline, item.file, clock, this.#segmentLimits());
-    logger.info('timeline', { timeline, reason, file: item.file.name });
-  }
-
-  async #close(reason: HoleReason, detail: string): Promise<void> {
-    const { log, clock, logger } = this.#options;
-    this.#rollNow();
-    await this.#ships.settled();
-    this.#rethrow();
-    const open = openTimelineOf(log.state);
-    const provenTo = open === null ? null : this.#provenTo(open.end);
-    this.#writer = null;
-    if (open === null) return;
-    await this.#events.append({
-      type: 'TimelineClosed',
-      timeline: open.timeline,
-      offset: open.end,
-      reason,
-      provenTo,
-      detail,
-      atMs: clock.nowMs(),
-    });
-    logger.warn('hole', { timeline: open.timeline, reason, detail });
   }
 
   async #sampling(tail: AofTail, signal: AbortSignal): Promise<void> {
@@ -306,8 +236,8 @@ export class NodeCapture {
     try {
       while (!signal.aborted) {
         await clock.sleep(TICK_MS, signal);
-        this.#maybeRoll();
-        await this.#events.heartbeat((durable) => this.#provenTo(durable), false);
+        this.#life.rollWhenDue();
+        await this.#life.heartbeat(false);
       }
     } catch (cause) {
       if (!signal.aborted) this.#fail(cause);
@@ -320,34 +250,21 @@ export class NodeCapture {
     const { writer } = this.#options;
     this.#options.logger.info('caught-up', {
       writer,
-      offset: (this.#writer?.end ?? 0n).toString(),
+      offset: (this.#life.writer?.end ?? 0n).toString(),
       pins: this.#tail?.pinClass ?? 'none',
     });
   }
 
-  #maybeRoll(): void {
-    const { rollMaxAgeMs, rollMaxBytes } = this.#options.limits;
-    const writer = this.#writer;
-    if (writer === null || writer.rawBytes === 0) return;
-    const old = this.#ships.waiting === 0 && writer.ageMs >= rollMaxAgeMs;
-    if (old || writer.rawBytes >= rollMaxBytes) this.#rollNow();
-  }
-
-  #rollNow(): void {
-    const rolled = this.#writer?.roll() ?? null;
-    if (rolled !== null) this.#ships.add(rolled, this.#provenTo(rolled.header.end));
-  }
-
   /** The files before a durable cursor need no pins any more. */
   async #release(cursor: TailCursor): Promise<void> {
-    this.#writer?.forgetFilesBefore(cursor.seq);
+    this.#life.writer?.forgetFilesBefore(cursor.seq);
     await this.#tail?.releaseBefore(cursor);
   }
 
   async #shipBase(wanted: WantedBase): Promise<SnapshotStored> {
     const { logger } = this.#options;
     try {
-      const stored = await shipBase(wanted, () => this.#writer, this.#shipping, this.#shipper);
+      const stored = await shipBase(wanted, () => this.#life.writer, this.#shipping, this.#shipper);
       this.#snapshots += 1;
       const { backup, offset, summary } = stored;
       logger.info('snapshot', { backup, offset: offset.toString(), keys: summary.keys });
@@ -363,28 +280,17 @@ export class NodeCapture {
     }
   }
 
-  /** Never less than the log says already. */
-  #provenTo(durable: bigint): number | null {
-    const logged = openTimelineOf(this.#options.log.state)?.provenTo ?? null;
-    const seen = this.#writer?.provenTo(durable) ?? null;
-    return seen === null || (logged !== null && logged > seen) ? logged : seen;
-  }
-
   async #drain(): Promise<void> {
     const { log, clock } = this.#options;
-    this.#rollNow();
-    await this.#ships.settled();
+    this.#life.roll();
+    await this.#life.shipped();
     this.#rethrow();
-    await this.#events.heartbeat((durable) => this.#provenTo(durable), true);
+    await this.#life.heartbeat(true);
     // A snapshot under way is for the next run: its event may not come after the release.
     this.#stop.abort();
     await this.#desk.settled();
     const generation = log.state.owner?.generation ?? 0;
     await this.#events.append({ type: 'Released', generation, atMs: clock.nowMs() });
-  }
-
-  #segmentLimits(): { readonly bytesMax: number } {
-    return { bytesMax: 2 * this.#options.limits.rollMaxBytes };
   }
 
   #fail(cause: unknown): void {

@@ -1,0 +1,168 @@
+import type { TailCursor, TailItem } from '@tidemark/aof';
+import type { HoleReason } from '@tidemark/archive';
+import { makeId } from '@tidemark/core';
+import type { SegmentShipper } from '../ship/segment-shipper.ts';
+import { ShipLine } from '../ship/ship-line.ts';
+import type { CaptureOptions } from './capture-options.ts';
+import type { EventLine } from './event-line.ts';
+import {
+  freshWriter,
+  nodeOf,
+  openTimelineOf,
+  resumableTimeline,
+  resumeWriter,
+} from './open-timeline.ts';
+import type { TimelineWriter } from './timeline-writer.ts';
+
+type Opened = Extract<TailItem, { kind: 'opened' }>;
+
+/** What a timeline life works with. */
+export interface TimelineLifeOptions {
+  readonly capture: CaptureOptions;
+  readonly events: EventLine;
+  readonly shipper: SegmentShipper;
+  /** A segment that ends at this place of the files is durable. */
+  readonly onDurable: (cursor: TailCursor) => Promise<void>;
+  /** Called once, with the first fault of shipping that a retry cannot mend. */
+  readonly onFailed: (cause: unknown) => void;
+}
+
+/**
+ * The timelines of one capture, one after the other: each is opened or resumed, rolled into
+ * segments that are shipped, and closed with a reason. At most one is open.
+ */
+export class TimelineLife {
+  readonly #options: CaptureOptions;
+  readonly #events: EventLine;
+  readonly #ships: ShipLine;
+  #writer: TimelineWriter | null = null;
+  #segments = 0;
+  #failure: Error | null = null;
+
+  constructor({ capture, events, shipper, onDurable, onFailed }: TimelineLifeOptions) {
+    this.#options = capture;
+    this.#events = events;
+    this.#ships = new ShipLine({
+      shipper,
+      onShipped: async ({ header, cursor }) => {
+        this.#segments += 1;
+        this.#writer?.settle(header.end);
+        if (cursor !== null) await onDurable(cursor);
+      },
+      onFailed: (cause) => {
+        this.#failure = cause instanceof Error ? cause : new Error(String(cause));
+        onFailed(cause);
+      },
+    });
+  }
+
+  /** Builds the segments of the open timeline; null while none is open. */
+  get writer(): TimelineWriter | null {
+    return this.#writer;
+  }
+  /** Segments that were shipped since the start. */
+  get segments(): number {
+    return this.#segments;
+  }
+  /** Rolled segments that wait to be shipped. */
+  get waiting(): number {
+    return this.#ships.waiting;
+  }
+
+  /** Takes the next file: of the open timeline, of the one to be resumed, or of a new one. */
+  async enter(item: Opened): Promise<void> {
+    const { log, clock, logger } = this.#options;
+    const resumable = resumableTimeline(log.state);
+    if (item.continuity === 'proven' && this.#writer !== null) {
+      this.#writer.openFile(item.file, 0);
+    } else if (item.continuity === 'resumed' && this.#writer === null && resumable !== null) {
+      this.#writer = resumeWriter(resumable, item, clock, this.#segmentLimits());
+      logger.info('resumed', {
+        timeline: resumable.timeline,
+        offset: resumable.end.toString(),
+      });
+    } else {
+      await this.close(item.reason ?? 'capture-down', 'the log could not be followed on');
+      await this.#open(item);
+    }
+  }
+
+  /**
+   * Ships what there is of the open timeline, then closes it. Nothing happens without one.
+   * @throws What shipping failed with: a timeline ends where its bytes are durable, not before.
+   */
+  async close(reason: HoleReason, detail: string): Promise<void> {
+    const { log, clock, logger } = this.#options;
+    this.roll();
+    await this.#ships.settled();
+    if (this.#failure !== null) throw this.#failure;
+    const open = openTimelineOf(log.state);
+    const provenTo = open === null ? null : this.provenTo(open.end);
+    this.#writer = null;
+    if (open === null) return;
+    await this.#events.append({
+      type: 'TimelineClosed',
+      timeline: open.timeline,
+      offset: open.end,
+      reason,
+      provenTo,
+      detail,
+      atMs: clock.nowMs(),
+    });
+    logger.warn('hole', { timeline: open.timeline, reason, detail });
+  }
+
+  /** Rolls the segment being built when it is old or large enough. */
+  rollWhenDue(): void {
+    const { rollMaxAgeMs, rollMaxBytes } = this.#options.limits;
+    const writer = this.#writer;
+    if (writer === null || writer.rawBytes === 0) return;
+    const old = this.#ships.waiting === 0 && writer.ageMs >= rollMaxAgeMs;
+    if (old || writer.rawBytes >= rollMaxBytes) this.roll();
+  }
+
+  /** Rolls the segment being built, if there is anything in it. */
+  roll(): void {
+    const rolled = this.#writer?.roll() ?? null;
+    if (rolled !== null) this.#ships.add(rolled, this.provenTo(rolled.header.end));
+  }
+
+  /** Resolves when all that was rolled so far is durable or has failed. */
+  async shipped(): Promise<void> {
+    await this.#ships.settled();
+  }
+
+  /** The latest second proven once everything before `durable` is; never less than the log says. */
+  provenTo(durable: bigint): number | null {
+    const logged = openTimelineOf(this.#options.log.state)?.provenTo ?? null;
+    const seen = this.#writer?.provenTo(durable) ?? null;
+    return seen === null || (logged !== null && logged > seen) ? logged : seen;
+  }
+
+  /** Appends a sign of life when one is due, or at once when it proves more than the log does. */
+  async heartbeat(atOnce: boolean): Promise<void> {
+    await this.#events.heartbeat((durable) => this.provenTo(durable), atOnce);
+  }
+
+  async #open(item: Opened): Promise<void> {
+    const { log, clock, random, logger, address } = this.#options;
+    const previous = log.state.timeline;
+    const timeline = makeId(clock.nowMs(), random);
+    const reason = previous === null ? 'attach' : (previous.closed?.reason ?? 'capture-down');
+    await this.#events.append({
+      type: 'TimelineOpened',
+      timeline,
+      source: 'aof',
+      reason,
+      previous: previous?.timeline ?? null,
+      atMs: clock.nowMs(),
+      node: await nodeOf(address),
+    });
+    this.#writer = freshWriter(timeline, item.file, clock, this.#segmentLimits());
+    logger.info('timeline', { timeline, reason, file: item.file.name });
+  }
+
+  #segmentLimits(): { readonly bytesMax: number } {
+    return { bytesMax: 2 * this.#options.limits.rollMaxBytes };
+  }
+}
