@@ -1,17 +1,10 @@
 import type { CommandBatch, RawPositions } from '../../decoder/command-batch.ts';
 import { CommandDecoder } from '../../decoder/command-decoder.ts';
-import { ChunkWriter } from './chunk-writer.ts';
-import {
-  EditPlan,
-  commandInChunk,
-  farFields,
-  heldCommand,
-  planExpiry,
-  type Edit,
-  type RawCommand,
-} from './command-edits.ts';
+import { ChunkWriter } from '../raw/chunk-writer.ts';
+import { HeldCommand } from '../raw/held-command.ts';
+import { commandInChunk, heldCommand, type RawCommand } from '../raw/raw-command.ts';
+import { EditPlan, farFields, planExpiry, type Edit } from './command-edits.ts';
 import { EXPIRY_KIND, EXPIRY_KIND_OF_SPEC, ExpirySite } from './expiry-site.ts';
-import { HeldCommand } from './held-command.ts';
 import { LargeCommand } from './large-command.ts';
 import type { ExpiryRule } from './new-expiry.ts';
 

@@ -2,18 +2,10 @@ import { FormatError } from '@tidemark/core';
 import type { CommandBatch, RawPositions, UnfinishedCommand } from '../../decoder/command-batch.ts';
 import { argumentInteger, argumentIs, keyword } from '../arguments.ts';
 import { COMMANDS } from '../command-table.ts';
-import type { ChunkWriter } from './chunk-writer.ts';
-import {
-  EditPlan,
-  FAR_FUTURE_MS,
-  encodeArgument,
-  encodeCommand,
-  heldCommand,
-  planExpiry,
-  rawFrom,
-  rawTo,
-  type Edit,
-} from './command-edits.ts';
+import type { ChunkWriter } from '../raw/chunk-writer.ts';
+import type { HeldCommand } from '../raw/held-command.ts';
+import { encodeArgument, encodeCommand, heldCommand, rawFrom, rawTo } from '../raw/raw-command.ts';
+import { EditPlan, FAR_FUTURE_MS, planExpiry, type Edit } from './command-edits.ts';
 import {
   EXPIRY_KIND,
   EXPIRY_KIND_OF_SPEC,
@@ -21,7 +13,6 @@ import {
   mSetExOptions,
   type ExpiryKind,
 } from './expiry-site.ts';
-import type { HeldCommand } from './held-command.ts';
 import type { ExpiryRule } from './new-expiry.ts';
 
 const TIME_OPTIONS = ['pxat', 'exat', 'px', 'ex'].map(keyword);
