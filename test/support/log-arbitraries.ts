@@ -120,6 +120,7 @@ export const anyWriterEvent: fc.Arbitrary<WriterEvent> = fc.oneof(
     atMs: ms,
   }),
   fc.record({ type: fc.constant('NodeFactsStored' as const), object, atMs: ms }),
+  fc.record({ type: fc.constant('HoleProven' as const), closed: id, opened: id, atMs: ms }),
   fc.record({
     type: fc.constant('Released' as const),
     generation: fc.integer({ min: 1 }),

@@ -1,6 +1,7 @@
 import type { SegmentHeader } from '@tidemark/archive';
 import type {
   Heartbeat,
+  HoleProven,
   NodeFactsStored,
   ObjectRef,
   OwnerClaimed,
@@ -145,6 +146,14 @@ export const closed = (offset: bigint, over: Partial<TimelineClosed> = {}): Time
 export const nodeFacts = (over: Partial<NodeFactsStored> = {}): NodeFactsStored => ({
   type: 'NodeFactsStored',
   object: objectRef({ kind: 9 }),
+  atMs: START_MS + 6,
+  ...over,
+});
+
+export const proven = (over: Partial<HoleProven> = {}): HoleProven => ({
+  type: 'HoleProven',
+  closed: 't1',
+  opened: 't2',
   atMs: START_MS + 6,
   ...over,
 });

@@ -1,5 +1,6 @@
 export type {
   Heartbeat,
+  HoleProven,
   NodeFactsStored,
   ObjectRef,
   OwnerClaimed,
@@ -94,6 +95,7 @@ export {
 } from './log/instance-log.ts';
 export { Catalog, openCatalog, type CatalogWriter } from './projection/catalog.ts';
 export type {
+  CatalogFacts,
   CatalogSegment,
   CatalogSnapshot,
   CatalogTimeline,

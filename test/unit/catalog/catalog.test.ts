@@ -12,6 +12,7 @@ import {
   objectRef,
   opened,
   OTHER_LOG_KEY,
+  proven,
   snapshot,
   START_MS,
   stored,
@@ -263,8 +264,43 @@ describe('openCatalog()', () => {
         { backup: 'bk_1', offset: 0n, from: T0, mode: 'attach', summary: { keys: 12 } },
         { backup: 'bk_2', offset: 20n, from: T0 + 2, mode: 'manual' },
       ]);
-      expect(catalog.nodeFacts(LOG)).toMatchObject({ seq: 10, readKey: entryKey(10), kind: 9 });
+      expect(catalog.nodeFacts(LOG)).toMatchObject({
+        object: { seq: 10, readKey: entryKey(10), kind: 9 },
+      });
       expect(catalog.nodeFacts({ ...LOG, writer: 'w7' })).toBeNull();
+    });
+
+    it('a proven hole is no hole; a proof of timelines that do not follow each other is nothing', async () => {
+      await log.append(closed(50n, { reason: 'rewrite-unobserved' }));
+      await log.append(opened({ timeline: 't2', previous: 't1', reason: 'rewrite-unobserved' }));
+      await log.append(snapshot(0n, { timeline: 't2', backup: 'bk_2', from: T0 + 20 }));
+      await log.append(heartbeat(0n, { timeline: 't2', provenTo: T0 + 30 }));
+      await log.append(proven({ closed: 't0', opened: 't1' }));
+      await syncTest(catalog, store);
+      const { holes } = catalog.windows(iid);
+      expect(holes).toEqual([{ from: T0 + 4, to: T0 + 19, reason: 'rewrite-unobserved' }]);
+      await log.append(proven());
+      await syncTest(catalog, store);
+      expect(catalog.timelines(iid).map(({ joined }) => joined)).toEqual([false, true]);
+      expect(catalog.windows(iid)).toMatchObject({
+        ranges: [
+          { timeline: 't1', from: T0, to: T0 + 19 },
+          { timeline: 't2', from: T0 + 20, to: T0 + 30 },
+        ],
+        holes: [],
+      });
+    });
+
+    it('gives the node facts in force at an instant, and before the first ones those', async () => {
+      for (const second of [10, 20]) {
+        await log.append(nodeFacts({ atMs: START_MS + second * 1000 }));
+      }
+      await syncTest(catalog, store);
+      const takenAt = (ms: number | null): number =>
+        (catalog.nodeFacts(LOG, ms === null ? null : START_MS + ms)?.takenMs ?? 0) - START_MS;
+      expect([-1, 6, 9_999, 10_000, 19_999, 20_000, null].map(takenAt)).toEqual([
+        6, 6, 6, 10_000, 10_000, 20_000, 20_000,
+      ]);
     });
 
     it('computes windows from snapshots and proven seconds; holes have their reasons', async () => {

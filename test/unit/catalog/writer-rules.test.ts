@@ -15,6 +15,7 @@ import {
   heartbeat,
   nodeFacts,
   opened,
+  proven,
   released,
   snapshot,
   stored,
@@ -48,6 +49,7 @@ const events: Record<WriterEventType, WriterEvent> = {
   Heartbeat: heartbeat(100n),
   TimelineClosed: closed(100n),
   NodeFactsStored: nodeFacts(),
+  HoleProven: proven(),
   Released: released(),
 };
 
@@ -66,6 +68,7 @@ const table: Record<State, Record<WriterEventType, Expected>> = {
     Heartbeat: unclaimed,
     TimelineClosed: unclaimed,
     NodeFactsStored: unclaimed,
+    HoleProven: unclaimed,
     Released: unclaimed,
   },
   claimed: {
@@ -76,6 +79,7 @@ const table: Record<State, Record<WriterEventType, Expected>> = {
     Heartbeat: /timeline t1 is not open/,
     TimelineClosed: none,
     NodeFactsStored: 'allowed',
+    HoleProven: none,
     Released: 'allowed',
   },
   open: {
@@ -86,6 +90,7 @@ const table: Record<State, Record<WriterEventType, Expected>> = {
     Heartbeat: 'allowed',
     TimelineClosed: 'allowed',
     NodeFactsStored: 'allowed',
+    HoleProven: /timeline t1 is the newest/,
     Released: 'allowed',
   },
   closed: {
@@ -96,6 +101,7 @@ const table: Record<State, Record<WriterEventType, Expected>> = {
     Heartbeat: /timeline t1 is not open/,
     TimelineClosed: /timeline t1 is closed/,
     NodeFactsStored: 'allowed',
+    HoleProven: /timeline t1 is the newest/,
     Released: 'allowed',
   },
   released: {
@@ -106,6 +112,7 @@ const table: Record<State, Record<WriterEventType, Expected>> = {
     Heartbeat: gone,
     TimelineClosed: gone,
     NodeFactsStored: gone,
+    HoleProven: gone,
     Released: gone,
   },
 };
@@ -194,6 +201,15 @@ describe('the rules of a writer log', () => {
   it('a timeline is not opened twice, and names the one before it', () => {
     expect(refusal(states.closed, opened({ timeline: 't1', previous: 't1' }))).toMatch(/was there/);
     expect(refusal(states.closed, opened({ timeline: 't2' }))).toMatch(/is t1, not null/);
+  });
+
+  it('a proof names a timeline and the one opened after it', () => {
+    const second = [closed(100n), opened({ timeline: 't2', previous: 't1' })] as const;
+    const state = fold(...base, ended, ...second);
+    expect(refusal(state, proven())).toBeNull();
+    expect(refusal(state, proven({ closed: 't0' }))).toMatch(/before t2 is t1, not t0/);
+    expect(refusal(state, proven({ closed: 't2', opened: 't1' }))).toMatch(/t2 is the newest/);
+    expect(evolve(state, proven(), 5, digestOf(5)).timeline).toEqual(state.timeline);
   });
 
   it('entries are folded in their order', () => {

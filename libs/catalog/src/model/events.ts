@@ -143,6 +143,19 @@ export interface NodeFactsStored {
   readonly atMs: number;
 }
 
+/**
+ * The dataset at the end of one timeline was found equal to that at the beginning of the next: no
+ * write is missing between them.
+ */
+export interface HoleProven {
+  readonly type: 'HoleProven';
+  /** The timeline that was closed. */
+  readonly closed: string;
+  /** The timeline that was opened after it. */
+  readonly opened: string;
+  readonly atMs: number;
+}
+
 /** A clean stop: the next owner need not wait. */
 export interface Released {
   readonly type: 'Released';
@@ -159,6 +172,7 @@ export type WriterEvent =
   | Heartbeat
   | TimelineClosed
   | NodeFactsStored
+  | HoleProven
   | Released;
 
 /** The name of a writer event. */

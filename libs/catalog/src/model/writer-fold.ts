@@ -57,6 +57,7 @@ function apply(state: WriterState, event: WriterEvent): WriterState {
     case 'Released':
       return { ...state, owner: state.owner && { ...state.owner, released: true } };
     case 'NodeFactsStored':
+    case 'HoleProven':
       return state;
     case 'TimelineOpened':
       return { ...state, timeline: openTimeline(event) };

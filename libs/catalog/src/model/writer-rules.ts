@@ -1,5 +1,6 @@
 import type {
   Heartbeat,
+  HoleProven,
   SegmentStored,
   SnapshotStored,
   TimelineClosed,
@@ -36,6 +37,8 @@ export function refusalOf(state: WriterState, event: WriterEvent): string | null
       return refuseClosed(timeline, event);
     case 'NodeFactsStored':
       return null;
+    case 'HoleProven':
+      return refuseProven(timeline, event);
     case 'Released':
       return refuseReleased(owner, event.generation);
   }
@@ -114,6 +117,15 @@ function refuseHeartbeat(timeline: TimelineState | null, event: Heartbeat): stri
   // A sign of life may have waited for its turn behind a segment.
   if (event.offset <= timeline.end) return null;
   return `offset ${event.offset} is beyond the durable end ${timeline.end}`;
+}
+
+/** Of older timelines the fold knows nothing: the projection looks at those. */
+function refuseProven(timeline: TimelineState | null, event: HoleProven): string | null {
+  const { closed, opened } = event;
+  if (timeline === null) return 'no timeline was opened';
+  if (closed === opened || closed === timeline.timeline) return `timeline ${closed} is the newest`;
+  if (opened !== timeline.timeline || closed === timeline.previous) return null;
+  return `the timeline before ${opened} is ${String(timeline.previous)}, not ${closed}`;
 }
 
 function refuseClosed(timeline: TimelineState | null, event: TimelineClosed): string | null {

@@ -12,7 +12,7 @@ import {
 } from './database.ts';
 import { InstanceTable } from './instance-table.ts';
 import { Queries } from './queries.ts';
-import type { CatalogSegment, CatalogSnapshot, CatalogTimeline, StoredObject } from './rows.ts';
+import type { CatalogFacts, CatalogSegment, CatalogSnapshot, CatalogTimeline } from './rows.ts';
 import { TABLES } from './schema.ts';
 import { Statements } from './statements.ts';
 import { forEachInstance, syncInstance, type SyncOptions } from './sync.ts';
@@ -128,13 +128,18 @@ export class Catalog implements Disposable {
     return this.#guarded(({ queries }) => queries.snapshots(iid));
   }
 
-  /** The newest stored node facts of a writer, or `null`. */
-  nodeFacts(log: {
-    readonly iid: string;
-    readonly shard: string;
-    readonly writer: string;
-  }): StoredObject | null {
-    return this.#guarded(({ queries }) => queries.nodeFacts(log));
+  /**
+   * The node facts of a writer in force at an instant: the newest that were taken by then, else the
+   * first ones.
+   *
+   * @param atMs - Unix milliseconds; null = now.
+   * @returns `null` when none are stored.
+   */
+  nodeFacts(
+    log: { readonly iid: string; readonly shard: string; readonly writer: string },
+    atMs: number | null = null,
+  ): CatalogFacts | null {
+    return this.#guarded(({ queries }) => queries.nodeFacts(log, atMs));
   }
 
   /**
@@ -176,7 +181,7 @@ export class Catalog implements Disposable {
     const spans = this.timelines(iid)
       .filter((timeline) => timeline.shard === wanted)
       .map(spanOf);
-    return computeWindows(spans);
+    return computeWindows(joinSpans(spans));
   }
 
   /** Closes the file. */
@@ -211,8 +216,27 @@ function partsOf(db: Connection): Parts {
   };
 }
 
-function spanOf(timeline: CatalogTimeline): TimelineSpan {
+/**
+ * A timeline reaches up to the next one where it was proven that nothing is missing between them:
+ * until then its end is the dataset of the node.
+ */
+function joinSpans(spans: readonly JoinableSpan[]): readonly TimelineSpan[] {
+  return spans.map(({ previous: _, joined: __, ...span }) => {
+    const next = spans.find(({ previous, joined }) => joined && previous === span.timeline);
+    if (next?.from == null || span.from === null) return span;
+    return { ...span, to: Math.max(span.to ?? next.from - 1, next.from - 1) };
+  });
+}
+
+interface JoinableSpan extends TimelineSpan {
+  readonly previous: string | null;
+  readonly joined: boolean;
+}
+
+function spanOf(timeline: CatalogTimeline): JoinableSpan {
   return {
+    previous: timeline.previous,
+    joined: timeline.joined,
     timeline: timeline.timeline,
     from: timeline.from,
     to: timeline.provenTo,

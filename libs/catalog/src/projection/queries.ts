@@ -5,10 +5,10 @@ import {
   segmentOf,
   snapshotOf,
   timelineOf,
+  type CatalogFacts,
   type CatalogSegment,
   type CatalogSnapshot,
   type CatalogTimeline,
-  type StoredObject,
 } from './rows.ts';
 import type { Statements } from './statements.ts';
 
@@ -90,15 +90,17 @@ export class Queries {
     return row === undefined ? null : segmentOf(row);
   }
 
-  /** The newest node facts of a writer. */
-  nodeFacts(log: WriterLogId): StoredObject | null {
+  /** The newest node facts of a writer taken by an instant, else the first ones. */
+  nodeFacts(log: WriterLogId, atMs: number | null): CatalogFacts | null {
     const row = this.#db
       .rows(
         `SELECT f.*, w.iid, w.shard, w.writer
          FROM node_facts f JOIN writers w ON w.id = f.writer_id
-         WHERE w.iid = ? AND w.shard = ? AND w.writer = ? ORDER BY f.seq DESC LIMIT 1`,
+         WHERE w.iid = ? AND w.shard = ? AND w.writer = ?
+         ORDER BY f.at_ms <= coalesce(?, f.at_ms) DESC,
+           iif(f.at_ms <= coalesce(?, f.at_ms), -f.seq, f.seq) LIMIT 1`,
       )
-      .get(log.iid, log.shard, log.writer);
-    return row === undefined ? null : objectOf(row);
+      .get(log.iid, log.shard, log.writer, atMs, atMs);
+    return row === undefined ? null : { object: objectOf(row), takenMs: Number(row['at_ms']) };
   }
 }

@@ -36,6 +36,13 @@ export interface CatalogSnapshot extends PlannedSnapshot {
   readonly object: StoredObject;
 }
 
+/** Node facts as the catalog knows them. */
+export interface CatalogFacts {
+  readonly object: StoredObject;
+  /** When they were taken, Unix milliseconds. */
+  readonly takenMs: number;
+}
+
 /** A timeline as the catalog knows it. */
 export interface CatalogTimeline {
   readonly iid: string;
@@ -46,6 +53,8 @@ export interface CatalogTimeline {
   readonly openedBecause: 'attach' | HoleReason;
   readonly openedMs: number;
   readonly previous: string | null;
+  /** Whether it was proven that nothing is missing between `previous` and this one. */
+  readonly joined: boolean;
   readonly node: { readonly runId: string; readonly version: string; readonly product: string };
   /** Durable end. */
   readonly end: bigint;
@@ -118,6 +127,7 @@ export function timelineOf(row: Row): CatalogTimeline {
     openedBecause: str(row, 'opened_reason') as CatalogTimeline['openedBecause'],
     openedMs: num(row, 'opened_ms'),
     previous: strOrNull(row, 'previous'),
+    joined: num(row, 'joined') === 1,
     node: { runId: str(row, 'run_id'), version: str(row, 'version'), product: str(row, 'product') },
     end: big(row, 'end_offset'),
     from: numOrNull(row, 'from_second'),

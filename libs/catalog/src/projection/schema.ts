@@ -1,5 +1,5 @@
 /** Version of the tables below; another version is dropped and rebuilt from the store. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 /** Marks a file as a catalog of ours ("TDMC"), so that nobody else's database is ever emptied. */
 export const APPLICATION_ID = 0x54444d43;
@@ -40,6 +40,7 @@ CREATE TABLE timelines (
   opened_reason TEXT NOT NULL,
   opened_ms INTEGER NOT NULL,
   previous TEXT,
+  joined INTEGER NOT NULL DEFAULT 0,
   run_id TEXT NOT NULL,
   version TEXT NOT NULL,
   product TEXT NOT NULL,

@@ -2,7 +2,7 @@ import { writerLogKey } from '@tidemark/archive';
 import { CatalogError, IntegrityError } from '@tidemark/core';
 import type { LogEntry, WriterLogId } from '../log/entry-codec.ts';
 import { evolveEntry } from '../log/writer-log.ts';
-import type { ObjectRef, SegmentStored, SnapshotStored } from '../model/events.ts';
+import type { HoleProven, ObjectRef, SegmentStored, SnapshotStored } from '../model/events.ts';
 import { canonicalJson } from '../model/wire/canonical-json.ts';
 import { writerStateShape } from '../model/wire/state-shape.ts';
 import { EMPTY_WRITER_STATE, type TimelineState, type WriterState } from '../model/writer-state.ts';
@@ -97,6 +97,9 @@ export class WriterTable {
         return;
       case 'NodeFactsStored':
         this.#addNodeFacts(writerId, entry, event.object, event.atMs);
+        return;
+      case 'HoleProven':
+        this.#join(writerId, event);
         return;
       case 'TimelineOpened':
         if (timeline !== null) this.#openTimeline(writerId, timeline, entry.seq);
@@ -230,6 +233,15 @@ export class WriterTable {
            object_dek, object_kind, body_offset) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       )
       .run(writerId, entry.seq, atMs, ...objectColumns(object, entry));
+  }
+
+  /** Nothing happens unless the one timeline was opened right after the other. */
+  #join(writerId: number, { closed, opened }: HoleProven): void {
+    this.#db
+      .prepare(
+        'UPDATE timelines SET joined = 1 WHERE writer_id = ? AND timeline = ? AND previous = ?',
+      )
+      .run(writerId, opened, closed);
   }
 
   #timelineId(writerId: number, timeline: string): number {

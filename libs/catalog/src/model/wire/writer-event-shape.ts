@@ -155,6 +155,7 @@ export const writerEventShape: Shape<WriterEvent> = unionOf<WriterEvent>({
     atMs: ms,
   },
   NodeFactsStored: { object: objectRef, atMs: ms },
+  HoleProven: { closed: id, opened: id, atMs: ms },
   Released: { generation: whole(1), atMs: ms },
 });
 
