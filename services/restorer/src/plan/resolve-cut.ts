@@ -13,6 +13,8 @@ import type { ObjectReader } from '../fetch/object-reader.ts';
 import type { PlannedCut, PlannedObject } from './restore-plan.ts';
 
 const HEAD_BYTES = 4_196;
+/** Segments in which the time of the last commands is looked for: one small read each. */
+const LOOK_BACK_SEGMENTS = 16;
 const RANGE_BYTES_MAX = 512 * 1024 * 1024;
 
 /** How the footer of a segment is read. */
@@ -84,9 +86,10 @@ async function tightest(
 }
 
 /**
- * Until when the last commands of a timeline ran, as far as its last segment tells: the mark at its
- * very end does, and so does an annotation, for a later second would have got another one. With
- * neither, commands may have come after the last sample, nobody knows how long after.
+ * Until when the last commands of a timeline ran, as far as its last segments tell: the mark at its
+ * very end does, and so does the last annotation, for a later second would have got another one. It
+ * may lie some segments back when a second took several. With neither, commands may have come after
+ * the last sample, nobody knows how long after.
  */
 async function boundAtEnd(
   timeline: string,
@@ -94,16 +97,21 @@ async function boundAtEnd(
   catalog: Catalog,
   options: FooterReaderOptions,
 ): Promise<number | null> {
-  const range = { fromOffset: end > 0n ? end - 1n : 0n, toOffset: end };
-  const last = catalog.segments(timeline, range).at(-1);
-  if (last === undefined) return null;
-  let bound: number | null = null;
-  let stamped: number | null = null;
-  for (const { offset, notBeforeMs, notAfterMs, source } of await readMarks(last, options)) {
-    if (offset === end && notAfterMs !== null) bound = Math.min(bound ?? notAfterMs, notAfterMs);
-    if (source === 'annotation') stamped = Math.max(stamped ?? 0, notBeforeMs + 999);
+  let to = end;
+  for (let back = 0; back < LOOK_BACK_SEGMENTS; back++) {
+    const range = { fromOffset: to > 0n ? to - 1n : 0n, toOffset: to };
+    const row = catalog.segments(timeline, range).at(-1);
+    if (row === undefined) return null;
+    let bound: number | null = null;
+    let stamped: number | null = null;
+    for (const { offset, notBeforeMs, notAfterMs, source } of await readMarks(row, options)) {
+      if (offset === end && notAfterMs !== null) bound = Math.min(bound ?? notAfterMs, notAfterMs);
+      if (source === 'annotation') stamped = Math.max(stamped ?? 0, notBeforeMs + 999);
+    }
+    if (bound !== null || stamped !== null) return bound ?? stamped;
+    to = row.start;
   }
-  return bound ?? stamped;
+  return null;
 }
 
 /** Offset up to which a timeline is stored. */

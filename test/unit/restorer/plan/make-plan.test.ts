@@ -89,6 +89,20 @@ describe('makePlan() to a second', () => {
     expect(reads(made)).toEqual([[0n, archive.end]]);
   });
 
+  it('finds the last annotation some segments back: a second may take several', async () => {
+    archive = await TestArchive.begun();
+    archive.write(`#TS:${FIRST}`, ['SET', 'a', '1']);
+    await archive.roll();
+    for (const key of ['b', 'c']) {
+      archive.write(['SET', key, '2']);
+      await archive.roll();
+    }
+    await archive.prove(FIRST + 9);
+    expect((await at(FIRST + 5)).cut).toEqual({
+      ...{ timeline: 't1', offset: archive.end, notBeforeMs: null, notAfterMs: ms(FIRST) + 999 },
+    });
+  });
+
   it.each([
     ['at the end bounds it', true, ms(FIRST) + 700],
     ['before the end does not', false, null],
