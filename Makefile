@@ -1,5 +1,6 @@
 # Every target installs what it needs: npm packages from the lockfile, a redis-server when none is
-# on PATH (apt as root; otherwise a message that says what to install).
+# on PATH (apt as root; otherwise a message that says what to install), servers of other versions
+# under .cache/servers.
 SHELL := /bin/bash
 .DEFAULT_GOAL := build
 NODE_PREFIX := $(shell dirname "$$(dirname "$$(readlink -f "$$(command -v node)")")")
@@ -12,7 +13,7 @@ BIN := node_modules/.bin
 STAMP := node_modules/.tidemark-installed
 PART := scripts/part.sh
 
-.PHONY: build runnable test check bench soak demo clean install redis
+.PHONY: build runnable test test-matrix check bench soak demo clean install redis servers
 
 install: $(STAMP)
 $(STAMP): package-lock.json package.json
@@ -22,6 +23,10 @@ $(STAMP): package-lock.json package.json
 
 redis:
 	@scripts/install-redis.sh
+
+# Servers of other versions, under .cache/servers; what cannot be had is said, and its tests skipped.
+servers: redis
+	@scripts/install-servers.sh
 
 # The product alone; tests, demo and bench are compiled by the targets that need them.
 build: install
@@ -38,7 +43,7 @@ check: install
 	@$(PART) dead-code $(BIN)/knip
 	@$(PART) tidy node scripts/tidy.mjs
 
-test: install redis
+test: install redis servers
 	@rm -f build/parts.txt
 	@$(MAKE) --no-print-directory check
 	@$(PART) unit $(BIN)/vitest run --project unit
@@ -46,6 +51,12 @@ test: install redis
 	@$(PART) integration $(BIN)/vitest run --project integration
 	@$(PART) end-to-end $(BIN)/vitest run --project e2e
 	@echo; echo "what each part took:"; cat build/parts.txt
+
+# Every server as source, every possible pair as target; prints the table.
+test-matrix: build redis servers
+	@mkdir -p build && touch build/parts.txt
+	@$(PART) matrix $(BIN)/vitest run --project matrix
+	@echo; cat build/version-matrix.txt; echo; tail -1 build/parts.txt
 
 soak: build redis
 	@$(BIN)/vitest run --project soak

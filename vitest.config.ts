@@ -53,6 +53,7 @@ export default defineConfig({
       project('integration', ['test/integration/**/*.int.test.ts'], 180_000, 3),
       // Most of a test with a real server is waiting for seconds to pass.
       project('e2e', ['test/e2e/**/*.e2e.test.ts'], 300_000, 3),
+      project('matrix', ['test/matrix/**/*.matrix.test.ts'], 300_000, 3),
       project('soak', ['test/soak/**/*.soak.test.ts'], 1_800_000, 1),
     ],
   },
