@@ -12,6 +12,12 @@ export interface ObjectIdentity {
   readonly key: string | null;
 }
 
+/** Node facts belong to a writer, not to one of its timelines: this stands in their identity. */
+export const NODE_FACTS_PLACE: Pick<ObjectIdentity, 'timeline' | 'start'> = {
+  timeline: 'node',
+  start: 0n,
+};
+
 /**
  * The identity of a sealed object (docs/formats/sealed-container.md). The reader builds it from
  * what it asked for and never takes it from the object.

@@ -17,7 +17,10 @@ export {
   type SegmentPlace,
   type WriterPlace,
 } from './layout.ts';
-export { objectIdentity, type ObjectIdentity } from './identity.ts';
+export { NODE_FACTS_PLACE, objectIdentity, type ObjectIdentity } from './identity.ts';
+export { FACTS_RAW_MAX, factsJson, packFacts, unpackFacts } from './facts/facts-codec.ts';
+export type { AclUserFacts, CommandFacts, FactsPart, NodeFactsRecord } from './facts/node-facts.ts';
+export { splitSecrets } from './facts/secrets.ts';
 export { findCut, provenSecond, type Cut, type Mark } from './marks/mark.ts';
 export { MarkBook } from './marks/mark-book.ts';
 export {

@@ -1,7 +1,13 @@
-import { FormatError } from '@tidemark/core';
+import { FormatError, type ErrorCode } from '@tidemark/core';
 
-/** The two object formats of this package; each has its own error code. */
-export type ArchiveFormat = 'segment' | 'snapshot';
+/** The object formats of this package; each has its own error code. */
+export type ArchiveFormat = 'segment' | 'snapshot' | 'facts';
+
+const CODES: Readonly<Record<ArchiveFormat, ErrorCode>> = {
+  segment: 'TM_SEGMENT_FORMAT',
+  snapshot: 'TM_SNAPSHOT_FORMAT',
+  facts: 'TM_FACTS_FORMAT',
+};
 
 /**
  * Makes the error for an object that is not well formed.
@@ -13,14 +19,10 @@ export function formatError(
   offset: number,
   context: Readonly<Record<string, number | string>> = {},
 ): FormatError {
-  return new FormatError(
-    format === 'segment' ? 'TM_SEGMENT_FORMAT' : 'TM_SNAPSHOT_FORMAT',
-    message,
-    {
-      context: { offset, ...context },
-      hint: 'the object was written wrong or damaged before it was sealed; "tidemark repo verify" names every such object',
-    },
-  );
+  return new FormatError(CODES[format], message, {
+    context: { offset, ...context },
+    hint: 'the object was written wrong or damaged before it was sealed; "tidemark repo verify" names every such object',
+  });
 }
 
 /** Reads what `ByteWriter` wrote; every read is checked against the end of the bytes. */

@@ -40,6 +40,7 @@ export const ERROR_CODES = {
   TM_RDB_OPCODE: fatal(14, 'an opcode that is not known or stands in a wrong place'),
   TM_RDB_LENGTH: fatal(14, 'a length that is not well encoded'),
   TM_RDB_STRING: fatal(14, 'a compressed string in an RDB that does not decode'),
+  TM_RDB_PACKED: fatal(14, 'a packed value (listpack, list node) in an RDB that is damaged'),
   TM_RDB_LIMIT: fatal(14, 'a length in an RDB over the limit'),
   TM_RDB_TRUNCATED: fatal(14, 'an RDB that ends too early'),
   TM_RDB_TRAILING: fatal(14, 'bytes after the end of an RDB'),
@@ -69,6 +70,7 @@ export const ERROR_CODES = {
   TM_TARGET_MEMORY: fatal(1, 'the target would evict or lacks memory'),
   TM_TARGET_SETTING: fatal(1, 'a setting of the target stands in the way'),
   TM_TARGET_LOST: fatal(1, 'the target left or failed during the restore'),
+  TM_TARGET_COMMAND: fatal(1, 'the target cannot run a command of the replay'),
   TM_TARGET_REPLAY: fatal(1, 'the target refused a command of the replay'),
   TM_FEED: fatal(1, 'the replication feed failed'),
   TM_FEED_LISTEN: fatal(1, 'the feed cannot listen'),
@@ -97,6 +99,7 @@ export const ERROR_CODES = {
   // Archive formats
   TM_SEGMENT_FORMAT: fatal(14, 'a segment is not well formed'),
   TM_SNAPSHOT_FORMAT: fatal(14, 'a snapshot object is not well formed'),
+  TM_FACTS_FORMAT: fatal(14, 'stored node facts are not well formed'),
   // Log and catalog
   TM_LOG_FORMAT: fatal(14, 'a log entry is not well formed'),
   TM_LOG_AUTH: fatal(14, 'a log entry was not written with the log key'),
