@@ -1,4 +1,7 @@
 export { ANNOTATION_BYTES_MAX, parseTimestampLine } from './annotations/annotation-line.ts';
+export { adaptCommands, type AdaptCommandsOptions } from './commands/adapt/adapt-commands.ts';
+export type { AdaptPayload } from './commands/adapt/rules/server-rules.ts';
+export type { TargetDialect } from './commands/adapt/target-dialect.ts';
 export { argumentBytes, argumentInteger, argumentIs, keyword } from './commands/arguments.ts';
 export {
   COMMANDS,
@@ -43,6 +46,7 @@ export { AofTail, openAofTail, type SampleStamp } from './tail/aof-tail.ts';
 export { digestOf } from './tail/incr-reader.ts';
 export {
   DIGEST_BYTES_MAX,
+  type AofLayout,
   type AofTailOptions,
   type BaseFile,
   type BreakReason,

@@ -1,0 +1,196 @@
+import { FormatError, PlanError } from '@tidemark/core';
+import type { CommandBatch, RawPositions, UnfinishedCommand } from '../../decoder/command-batch.ts';
+import { CommandDecoder } from '../../decoder/command-decoder.ts';
+import { COMMANDS } from '../command-table.ts';
+import { ChunkWriter } from '../raw/chunk-writer.ts';
+import { HeldCommand } from '../raw/held-command.ts';
+import { commandInChunk, heldCommand } from '../raw/raw-command.ts';
+import { CommandView, type CommandPlace } from './command-view.ts';
+import { Refusal, type Outcome, type Rule } from './rule.ts';
+import { nameDialect, type TargetDialect } from './target-dialect.ts';
+
+/** What the adapter is told. */
+export interface AdapterSettings {
+  readonly dialect: TargetDialect;
+  /** The rule of each command of `COMMANDS`, by its index. */
+  readonly rules: readonly (Rule | null)[];
+  /** Stream offset and database of the first byte. */
+  readonly offset: bigint;
+  readonly db: number;
+  readonly onBatch: (batch: CommandBatch) => void;
+  /** Told the name of each command that others took the place of, or none. */
+  readonly onChange: (name: string) => void;
+  /** Bytes of one unfinished command that are held back at most. */
+  readonly holdBytesMax: number;
+}
+
+/** `open`: not decided yet, its bytes are held; `pass`: they go out as they come. */
+type Mode = 'open' | 'pass';
+
+/**
+ * Changes a command log for a target, chunk by chunk: most of it passes without a copy.
+ *
+ * A command that spans chunks and may have to change is held back until it is whole; one over
+ * `holdBytesMax` only passes when its first arguments tell that nothing is to be done.
+ */
+export class CommandAdapter {
+  readonly writer = new ChunkWriter();
+  private readonly settings: AdapterSettings;
+  private readonly decoder: CommandDecoder;
+  private readonly held = new HeldCommand();
+  private mode: Mode = 'open';
+
+  constructor(settings: AdapterSettings) {
+    this.settings = settings;
+    const { offset, db } = settings;
+    this.decoder = new CommandDecoder({ offset, db, annotations: false });
+  }
+
+  push(chunk: Buffer): void {
+    const partialBefore = this.decoder.partialBytes;
+    let cursor = 0;
+    for (const batch of this.decoder.push(chunk)) {
+      this.settings.onBatch(batch);
+      if (batch.spanning === null) cursor = this.adaptChunk(batch, chunk, cursor);
+      else {
+        cursor = (batch.end[0] as number) - partialBefore;
+        this.held.add(chunk.subarray(0, cursor));
+        this.endSpanning(batch, batch.spanning);
+      }
+    }
+    const { unfinished, partialBytes } = this.decoder;
+    if (unfinished === null) {
+      this.writer.write(chunk, cursor);
+      return;
+    }
+    const from = Math.max(chunk.length - partialBytes, 0);
+    this.writer.write(chunk, cursor, from);
+    this.held.add(chunk.subarray(from));
+    this.relieve(unfinished);
+  }
+
+  end(): void {
+    this.decoder.end();
+  }
+
+  /** Writes the chunk up to its last changed command; returns how far. */
+  private adaptChunk(batch: CommandBatch, chunk: Buffer, from: number): number {
+    const { rules } = this.settings;
+    const { spec, count } = batch;
+    let cursor = from;
+    for (let row = 0; row < count; row += 1) {
+      const rule = rules[spec[row] as number];
+      if (rule === null || rule === undefined) continue;
+      const at = batch.argAt[row] as number;
+      const argc = batch.argc[row] as number;
+      if (rule.passes?.(batch, at, argc) === true) continue;
+      const raw = (): ReturnType<typeof commandInChunk> => commandInChunk(batch, row);
+      const outcome = this.decide(
+        rule,
+        { columns: batch, at, argc, raw },
+        spec[row] as number,
+        () => startOf(batch, row),
+      );
+      if (outcome === null) continue;
+      const { start, contentEnd } = raw();
+      this.writer.write(chunk, cursor, start);
+      for (const command of outcome) this.writer.write(command);
+      cursor = (contentEnd[at + argc - 1] as number) + 2;
+    }
+    return cursor;
+  }
+
+  private endSpanning(batch: CommandBatch, positions: RawPositions): void {
+    const { held, mode, writer } = this;
+    this.mode = 'open';
+    const spec = batch.spec[0] as number;
+    const rule = this.settings.rules[spec] ?? null;
+    const argc = batch.argc[0] as number;
+    const outcome =
+      rule === null || mode === 'pass'
+        ? null
+        : this.decide(
+            rule,
+            { columns: batch, at: 0, argc, raw: () => heldCommand(positions, argc, held) },
+            spec,
+            () => batch.base,
+          );
+    if (outcome === null) held.writeTo(held.end, writer);
+    else for (const command of outcome) writer.write(command);
+    held.clear();
+  }
+
+  /** Lets out what need not be held. */
+  private relieve(command: UnfinishedCommand): void {
+    if (this.mode === 'open' && this.passesAlready(command)) this.mode = 'pass';
+    if (this.mode === 'pass') this.held.writeTo(this.held.end, this.writer);
+  }
+
+  private passesAlready(command: UnfinishedCommand): boolean {
+    if (command.complete === 0) return false; // its name is not known yet
+    const rule = this.settings.rules[command.spec] ?? null;
+    if (rule === null) return true;
+    const looksAt = rule.passesBy ?? 1;
+    if (command.complete >= looksAt && rule.passes?.(command, 0, command.argc) === true)
+      return true;
+    if (this.held.bytes <= this.settings.holdBytesMax) return false;
+    const raw = (): ReturnType<typeof heldCommand> =>
+      heldCommand(command, command.complete, this.held);
+    const place: CommandPlace = { columns: command, at: 0, argc: command.complete, raw };
+    const needed = rule.decidedBy?.(new CommandView(place)) ?? Number.NaN;
+    const offset = (): bigint => this.decoder.commandEnd;
+    if (needed <= command.complete) {
+      const outcome = this.decide(rule, place, command.spec, offset);
+      if (outcome === null) return true;
+    }
+    throw new FormatError('TM_AOF_LIMIT', 'a command too large to change it for the target', {
+      context: {
+        offset: offset(),
+        command: COMMANDS[command.spec]?.name ?? '',
+        max: this.settings.holdBytesMax,
+      },
+      hint: 'restore into a server of the same product, at least as new as the source',
+    });
+  }
+
+  private decide(
+    rule: Rule,
+    place: CommandPlace,
+    spec: number,
+    offset: () => bigint,
+  ): Exclude<Outcome, Refusal> {
+    const view = new CommandView(place);
+    const outcome = rule.decide(view);
+    const name = COMMANDS[spec]?.name ?? '';
+    if (outcome instanceof Refusal)
+      this.refuse(outcome, name === '' ? view.text(0) : name, offset());
+    if (outcome !== null) this.settings.onChange(name);
+    return outcome;
+  }
+
+  private refuse(refusal: Refusal, name: string, offset: bigint): never {
+    const { dialect } = this.settings;
+    const command = name.toUpperCase();
+    throw new PlanError(
+      refusal.databases ? 'TM_TARGET_DATABASES' : 'TM_TARGET_COMMAND',
+      `the target (${nameDialect(dialect)}) cannot run ${command} at offset ${offset.toString()}: ` +
+        refusal.reason,
+      {
+        context: {
+          command,
+          offset,
+          product: dialect.product,
+          version: dialect.versionNumber,
+          reason: refusal.reason,
+        },
+        hint: refusal.databases
+          ? 'set "databases" in its configuration file as high as the source has it'
+          : `restore to an earlier point (--offset ${offset.toString()}), or into a server that has it`,
+      },
+    );
+  }
+}
+
+function startOf(batch: CommandBatch, row: number): bigint {
+  return batch.base + BigInt(batch.start[row] as number);
+}

@@ -1,0 +1,99 @@
+import { COMMANDS, SPEC_UNKNOWN } from '../command-table.ts';
+import { hasCommand, whoHas } from './command-since.ts';
+import { LEAVE_OUT, refuseAlways, type Rule } from './rule.ts';
+import * as hash from './rules/hash-rules.ts';
+import * as list from './rules/list-rules.ts';
+import * as server from './rules/server-rules.ts';
+import * as stream from './rules/stream-rules.ts';
+import * as string from './rules/string-rules.ts';
+import type { TargetDialect } from './target-dialect.ts';
+
+type MakeRule = (dialect: TargetDialect) => Rule | null;
+
+/** Commands that the target knows, in forms that it may not know. */
+const FORMS: ReadonlyMap<string, MakeRule> = new Map<string, MakeRule>([
+  ['select', (dialect) => server.databaseRule(dialect, [1])],
+  ['swapdb', (dialect) => server.databaseRule(dialect, [1, 2])],
+  ['move', (dialect) => server.databaseRule(dialect, [2])],
+  ['copy', server.copyRule],
+  ['eval', server.scriptRule],
+  ['evalsha', server.scriptRule],
+  ['set', string.setRule],
+  ['bitop', string.bitOpRule],
+  ['pexpireat', string.keyTimeRule],
+  ['expireat', string.keyTimeRule],
+  ['pexpire', string.keyTimeRule],
+  ['expire', string.keyTimeRule],
+  ['lpop', (dialect) => list.popRule(dialect, true)],
+  ['rpop', (dialect) => list.popRule(dialect, false)],
+  ['zadd', list.zAddRule],
+  ['flushall', list.flushRule],
+  ['flushdb', list.flushRule],
+  ['xadd', (dialect) => stream.trimRule(dialect, true)],
+  ['xtrim', (dialect) => stream.trimRule(dialect, false)],
+  ['xgroup', stream.xGroupRule],
+  ['xsetid', stream.xSetIdRule],
+  ['hsetex', () => hash.HSETEX_RULE],
+]);
+
+/** What takes the place of commands that the target does not know. */
+const INSTEAD: ReadonlyMap<string, (dialect: TargetDialect) => Rule> = new Map([
+  ['msetex', string.mSetExInstead],
+  ['delex', () => string.DELETE_INSTEAD],
+  ['delifeq', () => string.DELETE_INSTEAD],
+  ['lmove', () => list.LMOVE_INSTEAD],
+  ['hsetex', hash.hSetExInstead],
+  ['hgetdel', () => hash.HGETDEL_INSTEAD],
+  ['hexpire', () => hash.FIELD_TTL_MISSING],
+  ['hexpireat', () => hash.FIELD_TTL_MISSING],
+  ['hpexpire', () => hash.FIELD_TTL_MISSING],
+  ['hpexpireat', () => hash.FIELD_TTL_MISSING],
+  ['hpersist', () => hash.FIELD_TTL_MISSING],
+]);
+
+/** Commands that are the same for every target that runs alone, whether it knows them or not. */
+const ALWAYS: ReadonlyMap<string, Rule> = new Map([
+  // Words between a master and its replicas, and messages that had their hearers at the time.
+  ...['ping', 'replconf', 'asking', 'publish', 'spublish'].map(
+    (name) => [name, LEAVE_OUT] as const,
+  ),
+  ['cluster', server.CLUSTER_RULE],
+  ['sflush', server.SLOTS_RULE],
+  ['trimslots', server.SLOTS_RULE],
+]);
+
+/** The rule of each command of `COMMANDS`, by its index; null = it goes as it is. */
+export function rulesFor(
+  dialect: TargetDialect,
+  adaptPayload: server.AdaptPayload | null,
+): readonly (Rule | null)[] {
+  return COMMANDS.map(({ name }, spec) => {
+    if (spec === SPEC_UNKNOWN) return unknownRule(dialect);
+    const always = ALWAYS.get(name);
+    if (always !== undefined) return always;
+    if (!hasCommand(dialect, name)) return INSTEAD.get(name)?.(dialect) ?? missing(name);
+    if (adaptPayload !== null) {
+      if (name.startsWith('restore')) return server.restoreRule(adaptPayload);
+      if (name === 'function') return server.functionRule(adaptPayload);
+    }
+    return FORMS.get(name)?.(dialect) ?? null;
+  });
+}
+
+function missing(name: string): Rule {
+  const who = whoHas(name);
+  return refuseAlways(
+    who === '' ? 'the target does not know this command' : `this command needs ${who}`,
+  );
+}
+
+/** A name that no release has: a module's, or one that was given by `rename-command`. */
+function unknownRule(dialect: TargetDialect): Rule | null {
+  if (dialect.commands === null) return null;
+  const known = new Set(dialect.commands);
+  const refusal = missing('');
+  return {
+    decide: (command) => (known.has(command.text(0)) ? null : refusal.decide(command)),
+    decidedBy: () => 1,
+  };
+}
