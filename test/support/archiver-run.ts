@@ -12,15 +12,12 @@ import type { Clock } from '@tidemark/core';
 import { createKeyRing, type KeyProvider } from '@tidemark/crypto';
 import { openFileStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
-import {
-  Archiver,
-  controlSocketPath,
-  type InstanceTarget,
-} from '../../services/archiver/src/archiver.ts';
+import { Archiver, controlSocketPath } from '../../services/archiver/src/archiver.ts';
 import type { CaptureLimits } from '../../services/archiver/src/capture/capture-options.ts';
 import type { CaptureStatus } from '../../services/archiver/src/capture/capture-status.ts';
 import { callArchiver } from '../../services/archiver/src/control/control-client.ts';
 import type { Logger } from '../../services/archiver/src/logger.ts';
+import type { InstanceTarget } from '../../services/archiver/src/open-capture.ts';
 import { ObjectReader } from '../../services/restorer/src/fetch/object-reader.ts';
 import { unwrapDataKey } from '../../services/restorer/src/fetch/plan-keys.ts';
 import { objectOfSegment } from '../../services/restorer/src/plan/resolve-cut.ts';
@@ -56,7 +53,7 @@ export interface RunningArchiver {
   readonly done: Promise<void>;
   /** As SIGTERM does: resolves when it has ended, or rejects with what it ended in. */
   stop(): Promise<void>;
-  status(): Promise<CaptureStatus>;
+  status(instance?: string): Promise<CaptureStatus>;
   ask(method: 'backup' | 'roll' | 'attach' | 'detach', instance?: string): Promise<unknown>;
   /** Waits for a line of its log. */
   until(message: string): Promise<void>;
@@ -139,9 +136,10 @@ export class ArchiverBench implements AsyncDisposable {
         abort.abort(new Error('the test stops'));
         await done;
       },
-      async status() {
+      async status(instance = INSTANCE) {
         const answer = await callArchiver({ socketPath, timeoutMs: 2_000 }, 'status', null);
-        return (answer as { readonly captures: readonly CaptureStatus[] }).captures[0]!;
+        const { captures } = answer as { readonly captures: readonly CaptureStatus[] };
+        return captures.find((one) => one.instance === instance)!;
       },
       async until(message) {
         await Promise.race([waitFor(() => messages.includes(message)), done.then(neverMore)]);

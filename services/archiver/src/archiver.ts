@@ -1,56 +1,18 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { NodeAddress } from '@tidemark/client';
-import { openInstanceLog, openWriterLog } from '@tidemark/catalog';
-import {
-  isSafeName,
-  makeId,
-  TidemarkError,
-  UsageError,
-  type Clock,
-  type Random,
-} from '@tidemark/core';
-import type { KeyProvider } from '@tidemark/crypto';
-import type { ObjectStore } from '@tidemark/store';
-import type { CaptureLimits } from './capture/capture-options.ts';
+import { isSafeName, makeId, TidemarkError, UsageError } from '@tidemark/core';
 import type { CaptureStatus } from './capture/capture-status.ts';
-import { NodeCapture } from './capture/node-capture.ts';
+import { isLost, KeptCapture } from './capture/kept-capture.ts';
 import { openControlServer } from './control/control-server.ts';
 import type { ControlRequest } from './control/protocol.ts';
-import type { Logger } from './logger.ts';
+import { openCapture, type CaptureSetting, type InstanceTarget } from './open-capture.ts';
 import { SpoolLock } from './ship/spool-lock.ts';
-import { Spool } from './ship/spool.ts';
-
-/** Only one shard is captured per instance as long as clusters are not. */
-const SHARD = '0';
-
-/** One instance to capture. */
-export interface InstanceTarget {
-  readonly id: string;
-  readonly address: NodeAddress;
-  readonly aofDir: string;
-}
 
 /** What an archiver runs on; adapters come from main.ts. */
-export interface ArchiverOptions {
-  readonly stateDir: string;
-  readonly spoolBytesMax: number;
-  readonly limits: CaptureLimits;
-  readonly takeOver: boolean;
+export interface ArchiverOptions extends CaptureSetting {
   readonly instances: readonly InstanceTarget[];
   /** Reads the configuration again when an instance is to be attached while running. */
   readonly findInstance: (id: string) => Promise<InstanceTarget | null>;
-  readonly store: ObjectStore;
-  readonly keys: KeyProvider;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-}
-
-interface Running {
-  readonly capture: NodeCapture;
-  readonly stop: AbortController;
-  readonly done: Promise<void>;
 }
 
 /** Path of the control socket in a state folder. */
@@ -58,16 +20,18 @@ export function controlSocketPath(stateDir: string): string {
   return join(stateDir, 'control.sock');
 }
 
-/** Captures a set of instances and answers on the control socket until it is told to stop. */
+/**
+ * Captures a set of instances and answers on the control socket until it is told to stop.
+ *
+ * An instance that cannot be captured is tried again, and the others go on.
+ */
 export class Archiver {
   readonly #options: ArchiverOptions;
-  readonly #running = new Map<string, Running>();
+  readonly #kept = new Map<string, KeptCapture>();
   /** Attaching and detaching take turns: two claims of one log would depose each other. */
   #turn: Promise<unknown> = Promise.resolve();
   #stopping = false;
   #ownerId = '';
-  #failure: Error | null = null;
-  #failed: (() => void) | null = null;
 
   constructor(options: ArchiverOptions) {
     this.#options = options;
@@ -75,7 +39,9 @@ export class Archiver {
 
   /**
    * Runs until the signal is aborted; then every capture ships what it has and releases its log.
-   * @throws CatalogError `TM_LOG_OWNER` when another archiver owns a log or the spool.
+   * @throws CatalogError `TM_LOG_OWNER` when another archiver owns the spool, or all the logs; what
+   *   the first instance fails with at the start when none can be captured and time will not mend
+   *   it; what a capture ended in when it was told to stop.
    */
   async run(signal: AbortSignal): Promise<void> {
     const { stateDir, instances, logger } = this.#options;
@@ -86,112 +52,84 @@ export class Archiver {
     await using _control = await openControlServer(controlSocketPath(stateDir), (request) =>
       this.#answer(request),
     );
+    let failure: Error | null = null;
     try {
-      for (const instance of instances) await this.#inTurn(() => this.#attach(instance));
+      for (const instance of instances) this.#keep(instance);
       if (instances.length === 0) logger.warn('no-instances');
-      await new Promise<void>((resolve) => {
-        this.#failed = resolve;
-        if (signal.aborted || this.#failure !== null) resolve();
-        signal.addEventListener('abort', () => resolve(), { once: true });
-      });
+      failure = await Promise.race([aborted(signal), this.#nothingBegins(), this.#allAreLost()]);
       logger.info('stopping');
     } finally {
       this.#stopping = true;
-      await this.#stopAll();
-      // One that was being attached when the end came.
-      await this.#inTurn(() => this.#stopAll());
+      const ends = await this.#inTurn(() => this.#stopAll());
+      failure ??= ends.find((end) => end !== null) ?? null;
     }
-    if (this.#failure !== null) throw this.#failure;
+    if (failure !== null) throw failure;
     logger.info('stopped');
   }
 
-  async #stopAll(): Promise<void> {
-    for (const { stop } of this.#running.values()) stop.abort();
-    await Promise.all([...this.#running.values()].map(({ done }) => done));
+  /** Stops every capture; what each of them ended in. Those that were lost before are left out. */
+  async #stopAll(): Promise<readonly (Error | null)[]> {
+    const running = [...this.#kept.values()].filter(({ over }) => !over);
+    return Promise.all(running.map((kept) => kept.stop().then(() => null, asError)));
   }
 
-  async #inTurn(work: () => Promise<void>): Promise<void> {
+  /** Resolves with the first failure when no instance can be captured and time will not mend it. */
+  async #nothingBegins(): Promise<Error> {
+    const first = [...this.#kept.values()];
+    const ends = await Promise.allSettled(first.map(({ begun }) => begun));
+    const failures = ends.flatMap((end) =>
+      end.status === 'rejected' && isHopeless(end.reason) ? [asError(end.reason)] : [],
+    );
+    return failures.length === first.length ? (failures[0] ?? never()) : never();
+  }
+
+  /** Resolves when the last log was lost to another archiver. */
+  async #allAreLost(): Promise<Error> {
+    const first = [...this.#kept.values()];
+    const ends = await Promise.allSettled(first.map(({ done }) => done));
+    const lost = ends.flatMap((end) =>
+      end.status === 'rejected' && isLost(end.reason) ? [asError(end.reason)] : [],
+    );
+    // Others may have been attached meanwhile, or all were detached.
+    const others = [...this.#kept.values()].some(({ over }) => !over);
+    return others ? never() : (lost[0] ?? never());
+  }
+
+  async #inTurn<T>(work: () => Promise<T> | T): Promise<T> {
     const turn = this.#turn.then(work);
     this.#turn = turn.catch(() => undefined);
-    await turn;
+    return turn;
   }
 
-  async #attach(target: InstanceTarget): Promise<void> {
+  /** Begins to keep an instance captured, unless it is already. */
+  #keep(target: InstanceTarget): KeptCapture {
     if (this.#stopping) throw new TidemarkError('TM_ARCHIVER_DOWN', 'the archiver is stopping');
-    const { store, keys, clock, random, logger, stateDir, spoolBytesMax, limits, takeOver } =
-      this.#options;
-    if (this.#running.has(target.id)) return;
-    const logKey = await keys.logKey(target.id);
-    const writer = await this.#writerOf(target.id, logKey);
-    const log = await openWriterLog({
-      store,
-      iid: target.id,
-      shard: SHARD,
-      writer,
-      logKey,
-      clock,
-      random,
-    });
-    await log.claim({ ownerId: this.#ownerId, takeOver, heartbeatMs: limits.heartbeatMs });
-    const capture = new NodeCapture({
+    const known = this.#kept.get(target.id);
+    if (known !== undefined && !known.over) return known;
+    const { clock, logger } = this.#options;
+    const kept = new KeptCapture({
       instance: target.id,
-      shard: SHARD,
-      writer,
-      address: target.address,
-      aofDir: target.aofDir,
-      store,
-      keys,
-      spool: await Spool.open(join(stateDir, 'spool', target.id), spoolBytesMax),
-      log,
+      open: () => openCapture(target, this.#ownerId, this.#options),
       clock,
-      random,
       logger: logger.child({ instance: target.id }),
-      limits,
     });
-    const stop = new AbortController();
-    const done = capture.run(stop.signal).catch((cause: unknown) => {
-      if (stop.signal.aborted && cause === stop.signal.reason) return;
-      this.#fail(target.id, cause);
-    });
-    this.#running.set(target.id, { capture, stop, done });
+    this.#kept.set(target.id, kept);
+    return kept;
   }
 
   async #detach(id: string): Promise<void> {
-    const running = this.#running.get(id);
-    if (running === undefined) return;
-    running.stop.abort();
-    await running.done;
-    this.#running.delete(id);
-  }
-
-  /** The writer of an instance: registered once, then the same for good. */
-  async #writerOf(
-    iid: string,
-    logKey: Awaited<ReturnType<KeyProvider['logKey']>>,
-  ): Promise<string> {
-    const { store, clock, random } = this.#options;
-    const log = await openInstanceLog({ store, iid, logKey, clock, random });
-    await log.append((state) =>
-      state.writers.some(isOurs)
-        ? null
-        : {
-            type: 'WriterRegistered',
-            shard: SHARD,
-            writer: `w-${makeId(clock.nowMs(), random)}`,
-            source: 'aof',
-            atMs: clock.nowMs(),
-          },
-    );
-    const ours = log.state.writers.find(isOurs);
-    if (ours === undefined) throw new TidemarkError('TM_INTERNAL', 'no writer is registered');
-    return ours.writer;
+    const kept = this.#kept.get(id);
+    if (kept === undefined) return;
+    try {
+      await kept.detach();
+    } finally {
+      this.#kept.delete(id);
+    }
   }
 
   async #answer(request: ControlRequest): Promise<unknown> {
     if (request.method === 'status') {
-      const captures: CaptureStatus[] = [...this.#running.values()].map(({ capture }) =>
-        capture.status(),
-      );
+      const captures: CaptureStatus[] = [...this.#kept.values()].map((kept) => kept.status());
       return { pid: process.pid, captures };
     }
     const id = request.instance ?? '';
@@ -202,17 +140,19 @@ export class Archiver {
     if (request.method === 'attach') {
       const target = await this.#options.findInstance(id);
       if (target === null) throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`);
-      await this.#inTurn(() => this.#attach(target));
+      await (
+        await this.#inTurn(() => this.#keep(target))
+      ).begun;
       return {};
     }
-    const running = this.#running.get(id);
-    if (running === undefined) {
+    const kept = this.#kept.get(id);
+    if (kept === undefined) {
       throw new TidemarkError('TM_NOT_FOUND', `the archiver does not capture ${id}`, {
         hint: 'add it with: tidemark instance add',
       });
     }
-    if (request.method === 'roll') return running.capture.roll();
-    const stored = await running.capture.backup();
+    if (request.method === 'roll') return kept.running.roll();
+    const stored = await kept.running.backup();
     return { backup: stored.backup, offset: stored.offset.toString(), from: stored.from };
   }
 
@@ -229,20 +169,24 @@ export class Archiver {
     await rename(`${path}.tmp`, path);
     return fresh;
   }
-
-  #fail(instance: string, cause: unknown): void {
-    const error = cause instanceof Error ? cause : new Error(String(cause));
-    const code = error instanceof TidemarkError ? error.code : 'TM_INTERNAL';
-    this.#options.logger.error('capture-failed', { instance, code, error: error.message });
-    this.#failure ??= error;
-    this.#failed?.();
-  }
 }
 
-function isOurs(writer: {
-  readonly shard: string;
-  readonly source: string;
-  readonly retiredMs: number | null;
-}): boolean {
-  return writer.shard === SHARD && writer.source === 'aof' && writer.retiredMs === null;
+async function aborted(signal: AbortSignal): Promise<null> {
+  if (!signal.aborted) {
+    await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
+  }
+  return null;
+}
+
+function never(): Promise<never> {
+  return new Promise(() => undefined);
+}
+
+/** Whether time alone will not mend it. Room in the spool comes back. */
+function isHopeless(cause: unknown): boolean {
+  return cause instanceof TidemarkError && !cause.retryable && cause.code !== 'TM_SPOOL';
+}
+
+function asError(cause: unknown): Error {
+  return cause instanceof Error ? cause : new Error(String(cause));
 }

@@ -1,5 +1,6 @@
-export { controlSocketPath, type InstanceTarget } from './archiver.ts';
+export { controlSocketPath } from './archiver.ts';
 export type { CaptureLimits } from './capture/capture-options.ts';
 export type { CaptureStatus } from './capture/capture-status.ts';
 export { callArchiver, type CallOptions } from './control/control-client.ts';
 export { serveArchiver, type ServeOptions } from './main.ts';
+export type { InstanceTarget } from './open-capture.ts';

@@ -2,10 +2,11 @@ import { pino } from 'pino';
 import { openKeyRing } from '@tidemark/crypto';
 import { openFileStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
-import { Archiver, type InstanceTarget } from './archiver.ts';
+import { Archiver } from './archiver.ts';
 import { stepBack } from './background.ts';
 import type { CaptureLimits } from './capture/capture-options.ts';
 import type { Logger } from './logger.ts';
+import type { InstanceTarget } from './open-capture.ts';
 
 /** Plain settings of an archiver process; no adapter among them. */
 export interface ServeOptions {

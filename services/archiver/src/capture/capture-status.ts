@@ -1,8 +1,20 @@
+import type { ErrorCode } from '@tidemark/core';
+
+/** Why an instance is not captured now. */
+export interface CaptureFailure {
+  readonly code: ErrorCode;
+  readonly message: string;
+  readonly hint: string | null;
+  /** When it failed last, Unix milliseconds. */
+  readonly sinceMs: number;
+}
+
 /** What `status` says about a capture. Offsets are decimal strings, times whole Unix seconds. */
 export interface CaptureStatus {
   readonly instance: string;
-  readonly writer: string;
-  readonly state: 'starting' | 'capturing' | 'caught-up' | 'stopped';
+  /** Null before it is known. */
+  readonly writer: string | null;
+  readonly state: 'starting' | 'capturing' | 'caught-up' | 'stopped' | 'failed';
   readonly pinClass: string | null;
   readonly timeline: string | null;
   readonly durableOffset: string;
@@ -13,7 +25,29 @@ export interface CaptureStatus {
   readonly lagSeconds: number | null;
   readonly linkError: string | null;
   readonly storeError: string | null;
+  /** Only in the state `failed`: the capture is tried again, unless another archiver owns its log. */
+  readonly failure: CaptureFailure | null;
   /** Since this archiver started. */
   readonly segments: number;
   readonly snapshots: number;
+}
+
+/** The status of an instance that no capture runs for: before its first try, or between two. */
+export function failedStatus(instance: string, failure: CaptureFailure | null): CaptureStatus {
+  return {
+    instance,
+    writer: null,
+    state: failure === null ? 'starting' : 'failed',
+    pinClass: null,
+    timeline: null,
+    durableOffset: '0',
+    provenTo: null,
+    lagBytes: null,
+    lagSeconds: null,
+    linkError: null,
+    storeError: null,
+    failure,
+    segments: 0,
+    snapshots: 0,
+  };
 }

@@ -5,8 +5,10 @@ import {
   type TailCursor,
   type TailItem,
 } from '@tidemark/aof';
+import type { HoleReason } from '@tidemark/archive';
 import type { SnapshotStored } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
+import { FactsWatch } from '../facts/facts-watch.ts';
 import { DataKeys } from '../ship/data-keys.ts';
 import { SegmentShipper, type ShipperOptions } from '../ship/segment-shipper.ts';
 import { StoreHealth } from '../ship/store-health.ts';
@@ -45,10 +47,13 @@ export class NodeCapture {
   readonly #life: TimelineLife;
   readonly #desk: BaseDesk;
   readonly #samples: SampleDesk;
+  readonly #facts: FactsWatch;
   #tail: AofTail | null = null;
   #failure: Error | null = null;
   #state: CaptureStatus['state'] = 'starting';
   #snapshots = 0;
+  /** How the timeline is closed at the end; null when the next run goes on with it. */
+  #last: { readonly reason: HoleReason; readonly detail: string } | null = null;
 
   constructor(options: CaptureOptions) {
     this.#options = options;
@@ -65,6 +70,7 @@ export class NodeCapture {
       append: (event, body) => this.#events.append(event, body),
     };
     this.#shipper = new SegmentShipper(this.#shipping);
+    this.#facts = new FactsWatch({ ...this.#shipping, capture: options });
     this.#life = new TimelineLife({
       capture: options,
       events: this.#events,
@@ -88,10 +94,11 @@ export class NodeCapture {
 
   /**
    * Captures until the signal is aborted; then ships the open segment and releases the log.
+   * @param onReading - Called when the log of the node can be read.
    * @throws CatalogError `TM_LOG_OWNER` or `TM_LOG_CONFLICT` when another owner took the log;
    *   StoreError `TM_STORE_IO` when the store does not answer at the end.
    */
-  async run(signal: AbortSignal): Promise<void> {
+  async run(signal: AbortSignal, onReading: () => void): Promise<void> {
     const { log, clock, logger, aofDir, limits } = this.#options;
     const reading = AbortSignal.any([signal, this.#stop.signal]);
     boundEnd(signal, this.#stop, clock);
@@ -108,7 +115,12 @@ export class NodeCapture {
         pinBytesMax: limits.pinBytesMax,
         pinAgeMaxMs: limits.pinAgeMaxMs,
       });
-      const background = [this.#sampling(this.#tail, reading), this.#tick(reading)];
+      onReading();
+      const background = [
+        this.#sampling(this.#tail, reading),
+        this.#tick(reading),
+        this.#facts.run(reading).catch((cause: unknown) => this.#fail(cause)),
+      ];
       try {
         for (;;) await this.#take(await this.#tail.next());
       } catch (error) {
@@ -170,6 +182,11 @@ export class NodeCapture {
     return stored.finally(() => over.abort()); // else its timer runs on
   }
 
+  /** When the capture ends, the timeline is closed too: nobody will go on with it. */
+  closeAtEnd(reason: HoleReason, detail: string): void {
+    this.#last = { reason, detail };
+  }
+
   /** What there is to say now. */
   status(): CaptureStatus {
     const { instance, writer, log, clock } = this.#options;
@@ -191,6 +208,7 @@ export class NodeCapture {
       lagSeconds: provenTo === null ? null : Math.max(0, nowSecond - provenTo - 1),
       linkError: this.#samples.linkError,
       storeError: this.#health.error,
+      failure: null,
       segments: this.#life.segments,
       snapshots: this.#snapshots,
     };
@@ -286,6 +304,7 @@ export class NodeCapture {
     await this.#life.shipped();
     this.#rethrow();
     await this.#life.heartbeat(true);
+    if (this.#last !== null) await this.#life.close(this.#last.reason, this.#last.detail);
     // A snapshot under way is for the next run: its event may not come after the release.
     this.#stop.abort();
     await this.#desk.settled();

@@ -62,6 +62,11 @@ export class DataKeys {
     return this.#generate('snapshot');
   }
 
+  /** A key for one object that is made beside the segments. The caller zero-fills it. */
+  async forFacts(): Promise<DataKey> {
+    return this.#generate('segments');
+  }
+
   /** Zero-fills the key of the epoch. */
   close(): void {
     this.#epoch?.dataKey.key.fill(0);

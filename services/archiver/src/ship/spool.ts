@@ -36,6 +36,11 @@ export class Spool {
     this.#freeBytesMin = freeBytesMin;
   }
 
+  /** Its folder. Other small files may lie there under names without an ending. */
+  get dir(): string {
+    return this.#dir;
+  }
+
   /**
    * Opens the folder (made with 0700) and sweeps what was never finished.
    * @param bytesMax - Upper bound of all sealed bytes that wait.

@@ -58,8 +58,18 @@ export async function showStatus(invocation: Invocation): Promise<void> {
               ? '-'
               : `${formatBytes(capture.lagBytes)} / ${(capture.lagSeconds ?? 0).toString()} s`,
             capture?.pinClass ?? '-',
-            capture?.linkError ?? capture?.storeError ?? '',
+            noteOf(capture),
           ]),
         )),
   ]);
+}
+
+/** What ails a capture: why there is none, else what it waits for. */
+function noteOf(
+  capture: Pick<CaptureStatus, 'failure' | 'linkError' | 'storeError'> | null,
+): string {
+  const failure = capture?.failure ?? null;
+  if (failure === null) return capture?.linkError ?? capture?.storeError ?? '';
+  const { code, message, hint } = failure;
+  return `${code}: ${message}${hint === null ? '' : `; ${hint}`}`;
 }

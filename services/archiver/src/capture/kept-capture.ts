@@ -1,0 +1,152 @@
+import { TidemarkError, type Clock } from '@tidemark/core';
+import type { Logger } from '../logger.ts';
+import { failedStatus, type CaptureFailure, type CaptureStatus } from './capture-status.ts';
+import type { NodeCapture } from './node-capture.ts';
+
+/** Pause after the first failure; it doubles up to the second value. */
+const FIRST_PAUSE_MS = 1_000;
+const PAUSE_MS_MAX = 60_000;
+/** A capture that ran for this long has got over what ailed it before. */
+const STEADY_MS = 300_000;
+
+/** What a kept capture works with. */
+export interface KeptCaptureOptions {
+  readonly instance: string;
+  /** Claims the log and makes a capture of it that does not run yet. */
+  readonly open: () => Promise<NodeCapture>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * Keeps one instance captured: a capture that fails is begun anew after a pause, until it is told to
+ * stop. Only a log that belongs to another archiver is left alone for good.
+ *
+ * What one instance runs into stops no other one; `status` shows it.
+ */
+export class KeptCapture {
+  readonly #options: KeptCaptureOptions;
+  readonly #stop = new AbortController();
+  readonly #done: Promise<void>;
+  readonly #begun: Promise<void>;
+  #capture: NodeCapture | null = null;
+  #failure: CaptureFailure | null = null;
+  #over = false;
+
+  constructor(options: KeptCaptureOptions) {
+    this.#options = options;
+    let begun = (): void => undefined;
+    let notBegun = (_: unknown): void => undefined;
+    this.#begun = new Promise((resolve, reject) => {
+      begun = resolve;
+      notBegun = reject;
+    });
+    this.#begun.catch(() => undefined); // whoever wants to know asks
+    this.#done = this.#run(begun, notBegun);
+    this.#done.catch(() => undefined);
+  }
+
+  /** Whether it has ended for good: it was stopped, or its log belongs to another archiver. */
+  get over(): boolean {
+    return this.#over;
+  }
+
+  /** Resolves when the first try reads the log of the node, rejects with what it failed with. */
+  get begun(): Promise<void> {
+    return this.#begun;
+  }
+
+  /** Resolves when it has ended; rejects with what its last capture ended in. */
+  get done(): Promise<void> {
+    return this.#done;
+  }
+
+  /**
+   * The capture that runs now.
+   * @throws TidemarkError with the code of what it failed with, while it waits for its next try.
+   */
+  get running(): NodeCapture {
+    if (this.#capture !== null) return this.#capture;
+    const failure = this.#failure;
+    if (failure === null) {
+      throw new TidemarkError('TM_ARCHIVER_DOWN', 'the capture of this instance has not begun');
+    }
+    const { code, message, hint } = failure;
+    throw new TidemarkError(code, message, hint === null ? {} : { hint });
+  }
+
+  /** What there is to say now. */
+  status(): CaptureStatus {
+    const { instance } = this.#options;
+    const running = this.#capture?.status() ?? null;
+    if (running !== null && this.#failure === null) return running;
+    return running ?? failedStatus(instance, this.#failure);
+  }
+
+  /** Ships what there is and ends; a log is released. */
+  async stop(): Promise<void> {
+    this.#stop.abort(new Error('the capture is stopped'));
+    await this.#done;
+  }
+
+  /** As `stop`, and the timeline is closed with the reason `detached`. */
+  async detach(): Promise<void> {
+    await this.#capture?.roll().catch(() => undefined); // as much as can be had
+    this.#capture?.closeAtEnd('detached', 'the instance was removed');
+    await this.stop();
+  }
+
+  async #run(begun: () => void, notBegun: (cause: unknown) => void): Promise<void> {
+    const { clock } = this.#options;
+    const { signal } = this.#stop;
+    const isTold = (): boolean => signal.aborted;
+    try {
+      for (let failures = 0; !isTold(); failures++) {
+        const sinceMs = clock.monotonicMs();
+        try {
+          await this.#once(begun);
+          return;
+        } catch (cause) {
+          if (isTold()) throw cause;
+          notBegun(cause);
+          this.#note(cause);
+          if (isLost(cause)) throw cause;
+        }
+        if (clock.monotonicMs() - sinceMs >= STEADY_MS) failures = 0;
+        const pause = Math.min(PAUSE_MS_MAX, FIRST_PAUSE_MS * 2 ** Math.min(failures, 16));
+        await clock.sleep(pause, signal).catch(() => undefined);
+      }
+    } finally {
+      this.#over = true;
+      begun();
+    }
+  }
+
+  async #once(begun: () => void): Promise<void> {
+    const capture = await this.#options.open();
+    this.#capture = capture;
+    try {
+      await capture.run(this.#stop.signal, () => {
+        this.#failure = null;
+        begun();
+      });
+    } finally {
+      this.#capture = null;
+    }
+  }
+
+  #note(cause: unknown): void {
+    const known = cause instanceof TidemarkError;
+    const message = cause instanceof Error ? cause.message : String(cause);
+    const code = known ? cause.code : 'TM_INTERNAL';
+    const hint = known ? (cause.hint ?? null) : null;
+    this.#failure = { code, message, hint, sinceMs: this.#options.clock.nowMs() };
+    this.#options.logger.error('capture-failed', { code, error: message });
+  }
+}
+
+/** The log is another archiver's now. To claim it back would depose that one in turn. */
+export function isLost(cause: unknown): boolean {
+  if (!(cause instanceof TidemarkError)) return false;
+  return cause.code === 'TM_LOG_OWNER' || cause.code === 'TM_LOG_CONFLICT';
+}

@@ -1,0 +1,122 @@
+import { join } from 'node:path';
+import type { NodeAddress } from '@tidemark/client';
+import { openInstanceLog, openWriterLog, readInstanceRecord } from '@tidemark/catalog';
+import { makeId, TidemarkError, type Clock, type Random } from '@tidemark/core';
+import type { KeyProvider } from '@tidemark/crypto';
+import type { ObjectStore } from '@tidemark/store';
+import type { CaptureLimits } from './capture/capture-options.ts';
+import { NodeCapture } from './capture/node-capture.ts';
+import type { Logger } from './logger.ts';
+import { Spool } from './ship/spool.ts';
+
+/** Only one shard is captured per instance as long as clusters are not. */
+const SHARD = '0';
+
+/** One instance to capture. */
+export interface InstanceTarget {
+  readonly id: string;
+  readonly address: NodeAddress;
+  readonly aofDir: string;
+}
+
+/** What captures of an archiver share. */
+export interface CaptureSetting {
+  readonly stateDir: string;
+  readonly spoolBytesMax: number;
+  readonly limits: CaptureLimits;
+  readonly takeOver: boolean;
+  readonly store: ObjectStore;
+  readonly keys: KeyProvider;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/**
+ * Claims the writer log of an instance and makes a capture of it, which does not run yet.
+ * @param ownerId - Id of the spool.
+ * @throws CatalogError `TM_NOT_FOUND` when the store does not know the instance, `TM_LOG_OWNER` when
+ *   another archiver owns its log; StoreError; KeyError; TidemarkError `TM_SPOOL`.
+ */
+export async function openCapture(
+  target: InstanceTarget,
+  ownerId: string,
+  setting: CaptureSetting,
+): Promise<NodeCapture> {
+  const { stateDir, spoolBytesMax, limits, takeOver, ...ports } = setting;
+  const { store, keys, clock, random } = ports;
+  const logKey = await keys.logKey(target.id);
+  const writer = await writerOf(target.id, logKey, setting);
+  const log = await openWriterLog({
+    store,
+    iid: target.id,
+    shard: SHARD,
+    writer,
+    logKey,
+    clock,
+    random,
+  });
+  await log.claim({ ownerId, takeOver, heartbeatMs: limits.heartbeatMs });
+  return new NodeCapture({
+    ...ports,
+    instance: target.id,
+    shard: SHARD,
+    writer,
+    address: target.address,
+    aofDir: target.aofDir,
+    spool: await Spool.open(join(stateDir, 'spool', target.id), spoolBytesMax),
+    log,
+    logger: setting.logger.child({ instance: target.id }),
+    limits,
+  });
+}
+
+/** The writer of an instance: registered once, then the same for good. */
+async function writerOf(
+  iid: string,
+  logKey: Awaited<ReturnType<KeyProvider['logKey']>>,
+  { store, clock, random }: CaptureSetting,
+): Promise<string> {
+  await requireRecord(iid, logKey, store);
+  const log = await openInstanceLog({ store, iid, logKey, clock, random });
+  await log.append((state) =>
+    state.writers.some(isOurs)
+      ? null
+      : {
+          type: 'WriterRegistered',
+          shard: SHARD,
+          writer: `w-${makeId(clock.nowMs(), random)}`,
+          source: 'aof',
+          atMs: clock.nowMs(),
+        },
+  );
+  const ours = log.state.writers.find(isOurs);
+  if (ours === undefined) throw new TidemarkError('TM_INTERNAL', 'no writer is registered');
+  return ours.writer;
+}
+
+/** A store that is not mounted looks like an empty one: nothing may be begun in it. */
+async function requireRecord(
+  iid: string,
+  logKey: Awaited<ReturnType<KeyProvider['logKey']>>,
+  store: ObjectStore,
+): Promise<void> {
+  try {
+    await readInstanceRecord({ store, iid, logKey });
+  } catch (cause) {
+    if (!(cause instanceof TidemarkError) || cause.code !== 'TM_NOT_FOUND') throw cause;
+    throw new TidemarkError('TM_NOT_FOUND', `the store ${store.url} does not know ${iid}`, {
+      context: { iid },
+      hint: 'is it mounted, and the one that store.url means? Else add the instance again: tidemark instance remove, then add',
+      cause,
+    });
+  }
+}
+
+function isOurs(writer: {
+  readonly shard: string;
+  readonly source: string;
+  readonly retiredMs: number | null;
+}): boolean {
+  return writer.shard === SHARD && writer.source === 'aof' && writer.retiredMs === null;
+}

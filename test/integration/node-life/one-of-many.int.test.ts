@@ -1,0 +1,63 @@
+import { rename } from 'node:fs/promises';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { buildAof } from '../../support/aof-run.ts';
+import { ArchiverBench, INSTANCE, waitFor } from '../../support/archiver-run.ts';
+
+beforeAll(buildAof, 120_000);
+
+describe('an archiver of several instances, one of which cannot be captured', () => {
+  it('goes on with the others, says what ails that one, and takes it up when it is well', async () => {
+    await using bench = await ArchiverBench.open();
+    await bench.register('second');
+    const away = `${bench.server.aofDir}-away`;
+    const instances = [bench.target(), { ...bench.target('second'), aofDir: away }];
+    const archiver = bench.start({ instances });
+    await archiver.until('caught-up');
+    await waitFor(async () => (await archiver.status('second')).state === 'failed');
+    expect((await archiver.status('second')).failure).toMatchObject({
+      code: 'TM_AOF_DIR',
+      hint: expect.stringContaining('appenddirname') as unknown,
+    });
+    await expect(archiver.ask('roll', 'second')).rejects.toMatchObject({ code: 'TM_AOF_DIR' });
+    expect(await archiver.status()).toMatchObject({ state: 'caught-up', failure: null });
+    await archiver.ask('roll');
+    // Its folder appears: the next try finds it.
+    await archiver.ask('detach');
+    await rename(bench.server.aofDir, away);
+    await waitFor(async () => (await archiver.status('second')).state === 'caught-up');
+    expect((await archiver.status('second')).failure).toBeNull();
+    await archiver.stop();
+  });
+
+  it('leaves a log that another archiver owns alone, and goes on with the others', async () => {
+    await using bench = await ArchiverBench.open();
+    await bench.register('second');
+    const other = bench.start({ state: 'other', instances: [bench.target('second')] });
+    await other.until('caught-up');
+    const both = bench.start({ instances: [bench.target(), bench.target('second')] });
+    await both.until('caught-up');
+    await waitFor(async () => (await both.status('second')).state === 'failed');
+    expect((await both.status('second')).failure).toMatchObject({
+      code: 'TM_LOG_OWNER',
+      hint: expect.stringContaining('--take-over') as unknown,
+    });
+    await expect(both.ask('roll', 'second')).rejects.toMatchObject({ code: 'TM_LOG_OWNER' });
+    await both.ask('roll', INSTANCE);
+    await both.stop();
+    await other.ask('roll', 'second'); // nobody took it away
+    await other.stop();
+  });
+
+  it('ends with the error when none can be captured and time will not mend it', async () => {
+    await using bench = await ArchiverBench.open();
+    const nowhere = { ...bench.target(), aofDir: `${bench.server.dir}/nowhere` };
+    const stranger = bench.target('stranger');
+    await expect(bench.start({ instances: [nowhere] }).done).rejects.toMatchObject({
+      ...{ code: 'TM_AOF_DIR', exitCode: 2 },
+    });
+    await expect(bench.start({ instances: [stranger] }).done).rejects.toMatchObject({
+      ...{ code: 'TM_NOT_FOUND', exitCode: 10, context: { iid: 'stranger' } },
+      hint: expect.stringContaining('is it mounted') as unknown,
+    });
+  });
+});
