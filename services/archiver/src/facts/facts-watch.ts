@@ -12,8 +12,9 @@ import { packWithinLimit, sealFacts } from './seal-facts.ts';
 
 /** Between two looks over one connection. */
 const LOOK_MS = 60_000;
-/** Before the node is asked again after a fault. */
-const AGAIN_MS = 5_000;
+/** Before the node is asked again after a fault; doubled with each further one. */
+const AGAIN_MS = 200;
+const AGAIN_MS_MAX = 10_000;
 
 /** What a watch works with. */
 export interface FactsWatchOptions extends RetryOptions {
@@ -47,7 +48,7 @@ export class FactsWatch {
     const stopped = (): boolean => signal.aborted;
     const logKey = await keys.logKey(instance);
     this.#fingerprint = await this.#storedLast();
-    while (!stopped()) {
+    for (let failures = 0; !stopped(); failures++) {
       try {
         await using client = await connectNode(address, {
           timeoutMs: 5_000,
@@ -55,12 +56,14 @@ export class FactsWatch {
           signal,
         });
         await this.#watch(client, logKey, signal);
+        failures = 0;
       } catch (error) {
         if (stopped()) return;
         if (!(error instanceof TidemarkError) || isFinal(error)) throw error;
         this.#warn(error);
       }
-      await clock.sleep(AGAIN_MS, signal).catch(() => undefined);
+      const pause = Math.min(AGAIN_MS_MAX, AGAIN_MS * 2 ** Math.min(failures, 10));
+      await clock.sleep(pause, signal).catch(() => undefined);
     }
   }
 
