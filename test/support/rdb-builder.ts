@@ -1,7 +1,18 @@
 import { Crc64 } from '@tidemark/core';
 import { int64, len, moduleId, moduleItems, str } from './rdb-encode.ts';
 
-export { double, int64, intStr, len, lzfStr, moduleId, moduleItems, str } from './rdb-encode.ts';
+export {
+  double,
+  int64,
+  intStr,
+  len,
+  listpack,
+  type ListpackItem,
+  lzfStr,
+  moduleId,
+  moduleItems,
+  str,
+} from './rdb-encode.ts';
 export { RDB_VECTORS, type RdbVector, streamValue } from './rdb-vectors.ts';
 
 /** What an entry is made of. */

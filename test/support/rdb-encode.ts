@@ -104,3 +104,62 @@ export const moduleItems = (): Buffer =>
     ...[len(3), Buffer.alloc(4, 0xff), len(4), double(1.5), len(5), str('text'), len(5), intStr(9)],
     len(0),
   ]);
+
+/** An entry of a listpack: a string as such, or an integer in its shortest form. */
+export type ListpackItem = string | Buffer | number | bigint;
+
+function listpackContent(item: ListpackItem): Buffer {
+  if (typeof item === 'string' || Buffer.isBuffer(item)) {
+    const text = Buffer.from(item);
+    const { length } = text;
+    if (length < 64) return Buffer.concat([Buffer.of(0x80 | length), text]);
+    if (length < 4096) {
+      return Buffer.concat([Buffer.of(0xe0 | (length >> 8), length & 0xff), text]);
+    }
+    const head = Buffer.alloc(5, 0xf0);
+    head.writeUInt32LE(length, 1);
+    return Buffer.concat([head, text]);
+  }
+  if (item >= 0 && item < 128) return Buffer.of(Number(item));
+  if (item >= -4096 && item < 4096) {
+    return Buffer.of(0xc0 | ((Number(item) >> 8) & 0x1f), Number(item) & 0xff);
+  }
+  const forms = [
+    [0xf1, 2],
+    [0xf2, 3],
+    [0xf3, 4],
+  ] as const;
+  for (const [head, width] of forms) {
+    const bound = 2 ** (8 * width - 1);
+    if (item < -bound || item >= bound) continue;
+    const bytes = Buffer.alloc(1 + width, head);
+    bytes.writeIntLE(Number(item), 1, width);
+    return bytes;
+  }
+  return Buffer.concat([Buffer.of(0xf4), int64(item)]);
+}
+
+function backLength(length: number): Buffer {
+  const bounds = [128, 16_383, 2_097_151, 268_435_455];
+  const index = bounds.findIndex((bound) => length < bound);
+  const count = index < 0 ? 5 : index + 1;
+  return Buffer.from(
+    Array.from({ length: count }, (_, at) => {
+      const bits = Math.floor(length / 128 ** (count - 1 - at)) % 128;
+      return at === 0 ? bits : bits | 0x80;
+    }),
+  );
+}
+
+/** A listpack; `count` is what its header says. */
+export function listpack(items: readonly ListpackItem[], count = items.length): Buffer {
+  const entries = items.map((item) => {
+    const content = listpackContent(item);
+    return Buffer.concat([content, backLength(content.length)]);
+  });
+  const head = Buffer.alloc(6);
+  const body = Buffer.concat(entries);
+  head.writeUInt32LE(body.length + 7, 0);
+  head.writeUInt16LE(Math.min(count, 65_535), 4);
+  return Buffer.concat([head, body, Buffer.of(0xff)]);
+}

@@ -1,4 +1,14 @@
-import { double, int64, intStr, len, lzfStr, moduleId, moduleItems, str } from './rdb-encode.ts';
+import {
+  double,
+  int64,
+  intStr,
+  len,
+  listpack,
+  lzfStr,
+  moduleId,
+  moduleItems,
+  str,
+} from './rdb-encode.ts';
 
 /** A value as it stands in an RDB. */
 export interface RdbVector {
@@ -66,15 +76,22 @@ const SHARED: readonly RdbVector[] = [
   { name: 'hash as ziplist', type: 13, value: str('ziplist bytes') },
   { name: 'quicklist', type: 14, value: cat(len(2), str('node'), lzfStr('n'.repeat(99))) },
   { name: 'stream', type: 15, value: streamValue(15) },
-  { name: 'hash as listpack', type: 16, value: str('listpack bytes') },
-  { name: 'sorted set as listpack', type: 17, value: str('listpack bytes') },
+  { name: 'hash as listpack', type: 16, value: str(listpack(['f', 'v', 'g', -300])) },
+  {
+    name: 'sorted set as listpack',
+    type: 17,
+    value: str(listpack(['a', '-inf', 'b', 1, 'c', '1.5'])),
+  },
   {
     name: 'quicklist 2',
     type: 18,
-    value: cat(len(2), len(1), str('plain node'), len(2), lzfStr('p'.repeat(80))),
+    value: cat(
+      ...[len(3), len(1), str('plain node'), len(2), str(listpack(['a', 5, 'b'.repeat(300)]))],
+      ...[len(2), lzfStr(listpack(['c'.repeat(80)]))],
+    ),
   },
   { name: 'stream 2', type: 19, value: streamValue(19) },
-  { name: 'set as listpack', type: 20, value: str('listpack bytes') },
+  { name: 'set as listpack', type: 20, value: str(listpack(['a', 70_000, 'x'.repeat(70)])) },
   { name: 'stream 3', type: 21, value: streamValue(21) },
 ];
 
@@ -93,7 +110,7 @@ export const RDB_VECTORS: Readonly<Record<'redis' | 'valkey', readonly RdbVector
     {
       name: 'hash with field expiries as listpack',
       type: 25,
-      value: cat(int64(0), str('listpack bytes')),
+      value: cat(int64(1700000000000), str(listpack(['f', 'v', 1700000000000, 'g', 7, 0]))),
     },
     { name: 'stream 4', type: 26, value: streamValue(26) },
   ],

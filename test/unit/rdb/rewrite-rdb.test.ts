@@ -191,27 +191,6 @@ describe('newExpiry', () => {
     expect(written).toMatchObject({ keyMeta: 0, minVersion: 9 });
   });
 
-  it.each([
-    ['redis', 24],
-    ['redis', 25],
-    ['valkey', 22],
-  ] as const)('refuses %s type %i, whose fields expire on their own', async (product, type) => {
-    const { value } = RDB_VECTORS[product].find((one) => one.type === type)!;
-    const builder = new RdbBuilder({ product }).selectDb(3).string('x', 'y');
-    const offset = builder.offset;
-    const bytes = builder.entry({ key: 'k', type, value }).build();
-    const newExpiry = (expiryMs: number): number => expiryMs;
-    for (const size of [bytes.length, 1]) {
-      await expect(rewrite(bytes, { newExpiry }, size)).rejects.toMatchObject({
-        code: 'TM_RDB_REWRITE',
-        context: { db: 3, type, offset },
-      });
-    }
-    const kept = await rewrite(bytes, { newExpiry, keepKey: (_, key) => key.toString() === 'x' });
-    expect(kept.written.keys).toBe(1);
-    expect((await rewrite(bytes)).written.fieldTtl).toBe(true);
-  });
-
   it('writes times long ago and far away', async () => {
     const times = [-1_700_000_000_123, -2, 0, 2 ** 32 - 1, 2 ** 32, 2 ** 53 - 1];
     const source = new RdbBuilder();
@@ -246,21 +225,15 @@ describe('version', () => {
 
   it.each([
     [
-      'a type that is too new',
-      new RdbBuilder().entry({ key: 'k', type: 20, value: str('') }),
-      10,
+      'expiries of fields for a server before Redis 7.4',
+      new RdbBuilder().entry({ key: 'k', type: 24, value: Buffer.alloc(9) }),
       11,
-    ],
-    [
-      'a type of Redis for Valkey',
-      new RdbBuilder().entry({ key: 'k', type: 25, value: Buffer.alloc(9) }),
-      80,
       12,
     ],
     [
-      'a type of Valkey for Redis',
+      'expiries of fields of Valkey 9 for a server before Redis 7.4',
       new RdbBuilder({ product: 'valkey' }).entry({ key: 'k', type: 22, value: len(0) }),
-      ...[15, 80],
+      ...[11, 80],
     ],
     ['functions', new RdbBuilder().function2('x'), 9, 10],
     ['metadata of keys', new RdbBuilder().entry({ key: 'k', keyMeta: keyMeta() }), 12, 13],

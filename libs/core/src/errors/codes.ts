@@ -40,7 +40,6 @@ export const ERROR_CODES = {
   TM_RDB_OPCODE: fatal(14, 'an opcode that is not known or stands in a wrong place'),
   TM_RDB_LENGTH: fatal(14, 'a length that is not well encoded'),
   TM_RDB_STRING: fatal(14, 'a compressed string in an RDB that does not decode'),
-  TM_RDB_VALUE: fatal(14, 'a value in an RDB whose content is damaged'),
   TM_RDB_LIMIT: fatal(14, 'a length in an RDB over the limit'),
   TM_RDB_TRUNCATED: fatal(14, 'an RDB that ends too early'),
   TM_RDB_TRAILING: fatal(14, 'bytes after the end of an RDB'),

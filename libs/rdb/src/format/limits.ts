@@ -22,5 +22,14 @@ export const MODULE_COUNT_MAX = 256;
 /** An LZF back reference of three bytes stands for at most 264. */
 export const LZF_EXPANSION_MAX = 88;
 
+/**
+ * What a conversion holds of a value at once, in bytes: a listpack, a node of a list, a field with its
+ * value. As much as a server takes for one string (`proto-max-bulk-len`).
+ */
+export const VALUE_PART_BYTES_MAX = 512 * 1024 * 1024;
+
+/** The latest expiry of a field that Redis loads, Unix milliseconds (src/ebuckets.h, 48 bits). */
+export const FIELD_EXPIRY_MAX = 2 ** 48 - 1;
+
 /** Bytes before a key that `rewriteRdb` holds until it knows the key: the KEY_META block. */
 export const KEY_META_BYTES_MAX = 16 * 1024 * 1024;

@@ -77,6 +77,8 @@ export const VERSION_FLOOR = 9;
 export const VERSION_FUNCTION2 = 10;
 /** The version that brought KEY_META. */
 export const VERSION_KEY_META = 13;
+/** Up to here the types of Redis and Valkey are the same. */
+export const VERSION_SHARED_LAST = 11;
 /** The first version of Valkey's own numbering. */
 export const VERSION_VALKEY_FIRST = 80;
 

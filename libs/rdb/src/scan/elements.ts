@@ -17,7 +17,7 @@ import {
   readWideLength,
 } from './steps.ts';
 import type { SummaryBuilder } from './summary.ts';
-import { passModuleItems, passValue } from './values.ts';
+import { passKeyMeta, passModuleItems, passValue } from './values.ts';
 import { int32Le, int64Le } from './within.ts';
 
 /** What the step-by-step reader works on. */
@@ -77,15 +77,6 @@ function* readModuleAux(reader: ElementReader): Steps<void> {
   yield* passModuleItems(cursor);
 }
 
-/** KEY_META: a count of class words, each with a list of module items. */
-function* readKeyMeta(reader: ElementReader): Steps<void> {
-  const { cursor } = reader;
-  for (let left = yield* readLength(cursor); left > 0; left -= 1) {
-    yield* passBytes(cursor, 4);
-    yield* passModuleItems(cursor);
-  }
-}
-
 /** One of the blocks that stand before a key. Gives whether it was one. */
 function* readPrefix(reader: ElementReader, opcode: number): Steps<boolean> {
   const { cursor, open, product } = reader;
@@ -108,7 +99,7 @@ function* readPrefix(reader: ElementReader, opcode: number): Steps<boolean> {
       throw unknownOpcode(opcode, opcodeAt, 'stands twice before one key');
     }
     open.metaStart = opcodeAt;
-    yield* readKeyMeta(reader);
+    yield* passKeyMeta(cursor);
     open.metaEnd = cursor.offset;
     open.flags |= ROW.hasKeyMeta;
   } else return false;
@@ -127,6 +118,7 @@ function* readEntry(reader: ElementReader, first: number): Steps<void> {
   const layout = layouts[type];
   if (layout === undefined) throw unknownType(reader, type, typeAt);
   open.type = type;
+  open.typeAt = typeAt;
   yield* readString(cursor, KEY_BYTES_MAX, open.key);
   open.valueStart = cursor.offset;
   open.named = true;

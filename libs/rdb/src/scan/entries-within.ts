@@ -45,6 +45,7 @@ export function scanEntriesWithin(
       type = bytes[next] as number;
     }
     if (type >= OPCODE_FIRST) break;
+    const typeAt = next;
     let keyStart = next + 1;
     let keyEnd = keyLiteralEnd(bytes, keyStart, end);
     let value = keyEnd;
@@ -69,6 +70,7 @@ export function scanEntriesWithin(
     rows.db[row] = db;
     rows.expiryMs[row] = expiryMs;
     rows.expiryAt[row] = base + at;
+    rows.typeAt[row] = base + typeAt;
     rows.start[row] = base + at;
     rows.end[row] = base + stop;
     rows.valueStart[row] = base + value;

@@ -41,6 +41,8 @@ export interface RdbBatch {
   /** The KEY_META block; holds with `ROW.hasKeyMeta`. */
   readonly metaStart: Float64Array;
   readonly metaEnd: Float64Array;
+  /** Where the type byte stands; holds for entries. */
+  readonly typeAt: Float64Array;
   readonly start: Float64Array;
   readonly end: Float64Array;
   /** First byte of the value: after type and key. The value ends at `end`. */
@@ -61,7 +63,9 @@ export interface ElementFacts {
   readonly expiryAt: number;
   readonly metaStart: number;
   readonly metaEnd: number;
+  readonly typeAt: number;
   readonly start: number;
+  readonly valueStart: number;
   keyView(): Buffer;
 }
 
@@ -78,6 +82,7 @@ export class OpenElement implements ElementFacts {
   expiryAt = 0;
   metaStart = 0;
   metaEnd = 0;
+  typeAt = 0;
   start = 0;
   valueStart = 0;
   readonly key = new GrowingBytes();
@@ -112,6 +117,7 @@ export class RowBatch implements RdbBatch {
   readonly expiryAt = new Float64Array(BATCH_ROWS);
   readonly metaStart = new Float64Array(BATCH_ROWS);
   readonly metaEnd = new Float64Array(BATCH_ROWS);
+  readonly typeAt = new Float64Array(BATCH_ROWS);
   readonly start = new Float64Array(BATCH_ROWS);
   readonly end = new Float64Array(BATCH_ROWS);
   readonly valueStart = new Float64Array(BATCH_ROWS);
@@ -141,6 +147,7 @@ export class RowBatch implements RdbBatch {
     this.expiryAt[row] = open.expiryAt;
     this.metaStart[row] = open.metaStart;
     this.metaEnd[row] = open.metaEnd;
+    this.typeAt[row] = open.typeAt;
     this.start[row] = open.start;
     this.end[row] = end;
     this.valueStart[row] = open.valueStart;

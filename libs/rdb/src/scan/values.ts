@@ -12,12 +12,13 @@ import {
 } from './steps.ts';
 
 const ID_BYTES = 16;
-const NODE = [STRING, STRING];
+/** Id of the first entry, listpack. */
+export const STREAM_NODE_UNIT = [STRING, STRING];
 /** Id, delivery time, delivery count. */
-const PENDING = [ID_BYTES, 8, LENGTH];
-const ID = [ID_BYTES];
+export const PENDING_UNIT = [ID_BYTES, 8, LENGTH];
+export const STREAM_ID_UNIT = [ID_BYTES];
 /** Idempotency id, entry id. */
-const PRODUCED = [STRING, LENGTH, LENGTH];
+export const PRODUCED_UNIT = [STRING, LENGTH, LENGTH];
 
 /**
  * Passes the list of typed items that stands in module values and module fields:
@@ -40,11 +41,19 @@ export function* passModuleItems(cursor: ChunkCursor): Steps<void> {
   }
 }
 
+/** Passes KEY_META after its opcode: a count of class words, each with a list of module items. */
+export function* passKeyMeta(cursor: ChunkCursor): Steps<void> {
+  for (let left = yield* readLength(cursor); left > 0; left -= 1) {
+    yield* passBytes(cursor, 4);
+    yield* passModuleItems(cursor);
+  }
+}
+
 function* passConsumers(cursor: ChunkCursor, type: number): Steps<void> {
   for (let left = yield* readLength(cursor); left > 0; left -= 1) {
     yield* passString(cursor);
     yield* passBytes(cursor, type >= 21 ? 16 : 8);
-    yield* passUnits(cursor, yield* readLength(cursor), ID);
+    yield* passUnits(cursor, yield* readLength(cursor), STREAM_ID_UNIT);
   }
 }
 
@@ -57,19 +66,19 @@ function* passConsumers(cursor: ChunkCursor, type: number): Steps<void> {
  * @see docs/formats/rdb-reading.md, "Streams"
  */
 function* passStream(cursor: ChunkCursor, type: number): Steps<void> {
-  yield* passUnits(cursor, yield* readLength(cursor), NODE);
+  yield* passUnits(cursor, yield* readLength(cursor), STREAM_NODE_UNIT);
   yield* passUnits(cursor, type >= 19 ? 8 : 3, [LENGTH]);
   for (let left = yield* readLength(cursor); left > 0; left -= 1) {
     yield* passString(cursor);
     yield* passUnits(cursor, type >= 19 ? 3 : 2, [LENGTH]);
-    yield* passUnits(cursor, yield* readLength(cursor), PENDING);
+    yield* passUnits(cursor, yield* readLength(cursor), PENDING_UNIT);
     yield* passConsumers(cursor, type);
   }
   if (type < 26) return;
   yield* passUnits(cursor, 2, [LENGTH]);
   for (let left = yield* readLength(cursor); left > 0; left -= 1) {
     yield* passString(cursor);
-    yield* passUnits(cursor, yield* readLength(cursor), PRODUCED);
+    yield* passUnits(cursor, yield* readLength(cursor), PRODUCED_UNIT);
   }
   yield* passUnits(cursor, 2, [LENGTH]);
 }

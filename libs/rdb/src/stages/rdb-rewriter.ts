@@ -5,7 +5,8 @@ import { VERSION_VALKEY_FIRST } from '../format/types.ts';
 import { type ElementFacts, isEntry, type OpenElement, type RdbBatch } from '../scan/rows.ts';
 import { RdbScanner } from '../scan/scanner.ts';
 import { type RdbSummary, SummaryBuilder } from '../scan/summary.ts';
-import { encodeHeader, encodeSelectDb } from './encode.ts';
+import { ValueConverter } from '../decode/value-converter.ts';
+import { encodeHeader, encodeSelectDb } from '../format/encode.ts';
 import { RdbOutput } from './rdb-output.ts';
 import { type EntryPlan, type RewriteRdbOptions, RewriteRules } from './rewrite-rules.ts';
 
@@ -41,6 +42,12 @@ class RowFacts implements ElementFacts {
   get metaEnd(): number {
     return this.#batch.metaEnd[this.row] as number;
   }
+  get typeAt(): number {
+    return this.#batch.typeAt[this.row] as number;
+  }
+  get valueStart(): number {
+    return this.#batch.valueStart[this.row] as number;
+  }
   get start(): number {
     return this.#batch.start[this.row] as number;
   }
@@ -52,9 +59,9 @@ class RowFacts implements ElementFacts {
 /**
  * The engine of `rewriteRdb`: bytes in by `push` and `end`, chunks out by `output.take`.
  *
- * An element that ends in a later chunk is in one of three modes. Held: its key is not known yet, its
- * bytes wait in memory. Copied, dropped: it was decided, its bytes pass or vanish as they come. Only
- * what stands before and in a key is ever held.
+ * An element that ends in a later chunk is in one of four modes. Held: its key is not known yet, its
+ * bytes wait in memory. Copied, dropped, converted: it was decided, its bytes pass, vanish or feed a
+ * conversion as they come. Only what stands before and in a key is held, and what a conversion needs.
  */
 export class RdbRewriter {
   readonly output = new RdbOutput();
@@ -68,11 +75,14 @@ export class RdbRewriter {
   /** Range of the chunk that is kept and not written yet; what follows it extends it. */
   #runStart = 0;
   #runEnd = 0;
-  #mode: 'held' | 'copied' | 'dropped' = 'held';
+  #mode: 'held' | 'copied' | 'dropped' | 'converted' = 'held';
   #held: Uint8Array[] = [];
   #heldBytes = 0;
   /** What the element decided last looks like as it is written. */
-  #plan: EntryPlan = { cuts: [], flags: 0 };
+  #plan: EntryPlan = { cuts: [], flags: 0, type: 0, convert: null };
+  /** Of the entry decided last, when its value is converted, with the bytes written before it. */
+  #converter: ValueConverter | null = null;
+  #bytesBefore = 0;
   #writtenDb = 0;
   #sizes: Buffer | null = null;
 
@@ -127,8 +137,9 @@ export class RdbRewriter {
       facts.row = row;
       const end = batch.end[row] as number;
       const mode = facts.start < this.#base ? this.#mode : 'held';
-      let kept = mode === 'copied';
-      if (kept) this.#keep(this.#base, end);
+      let kept = mode === 'copied' || mode === 'converted';
+      if (mode === 'copied') this.#keep(this.#base, end);
+      else if (mode === 'converted') this.#convert(this.#base, end);
       else if (mode === 'held') {
         kept = this.#decide(rules, facts, end);
         this.#drop();
@@ -143,10 +154,12 @@ export class RdbRewriter {
     const end = this.#base + this.#chunk.length;
     if (start === open.start) this.#mode = 'held';
     if (this.#mode === 'copied') this.#keep(start, end);
+    else if (this.#mode === 'converted') this.#convert(start, end);
     if (this.#mode !== 'held') return;
     // The sizes of a database are tiny and wanted whole; all else can go on its way.
     if (open.named && open.type !== OPCODE.resizeDb) {
-      this.#mode = this.#decide(this.#begin(), open, end) ? 'copied' : 'dropped';
+      const kept = this.#decide(this.#begin(), open, end);
+      this.#mode = !kept ? 'dropped' : this.#converter === null ? 'copied' : 'converted';
       this.#drop();
       return;
     }
@@ -161,6 +174,7 @@ export class RdbRewriter {
   /** Writes an element up to `end`, or leaves it out. Gives whether it is kept. */
   #decide(rules: RewriteRules, facts: ElementFacts, end: number): boolean {
     const { type, start } = facts;
+    this.#converter = null;
     if (isEntry(type)) return this.#decideEntry(rules, facts, end);
     if (type === OPCODE.selectDb) this.#sizes = null;
     else if (type === OPCODE.resizeDb) {
@@ -183,8 +197,22 @@ export class RdbRewriter {
       if (cut.instead !== null) this.#insert(cut.instead);
       from = cut.end;
     }
-    this.#keep(from, end);
+    if (plan.convert === null) this.#keep(from, end);
+    else {
+      this.#keep(from, facts.typeAt);
+      this.#insert(Buffer.of(plan.type));
+      this.#keep(facts.typeAt + 1, facts.valueStart);
+      this.#flushRun();
+      this.#bytesBefore = this.output.bytes;
+      this.#converter = new ValueConverter(plan.convert, this.output, facts.valueStart);
+      this.#convert(facts.valueStart, end);
+    }
     return true;
+  }
+
+  /** Feeds the conversion with bytes of the chunk between two stream offsets. */
+  #convert(start: number, end: number): void {
+    this.#converter?.push(this.#chunk.subarray(start - this.#base, end - this.#base));
   }
 
   /** Writes what must stand before a key of `db`. */
@@ -200,10 +228,16 @@ export class RdbRewriter {
       if (facts.type === OPCODE.function2) this.#written.addFunction();
       return;
     }
-    const { cuts, flags } = this.#plan;
-    let start = facts.start;
+    const { cuts, flags, type } = this.#plan;
+    let { start } = facts;
+    let stop = end;
+    if (this.#converter !== null) {
+      this.#converter.end();
+      this.#converter = null;
+      stop = facts.valueStart + this.output.bytes - this.#bytesBefore;
+    }
     for (const cut of cuts) start += cut.end - cut.start - (cut.instead?.length ?? 0);
-    this.#written.addEntry(facts.type, flags, facts.db, { start, end });
+    this.#written.addEntry(type, flags, facts.db, { start, end: stop });
   }
 
   /** Keeps bytes of the source between two stream offsets; they may begin in held chunks. */

@@ -1,18 +1,19 @@
 import { FormatError, UsageError } from '@tidemark/core';
 import { OPCODE } from '../format/opcodes.ts';
+import { planType, type ReadersOf, type TypePlan } from '../decode/conversions.ts';
+import { keepFieldExpiry } from '../decode/field-expiry.ts';
+import type { ConvertValue } from '../decode/value-converter.ts';
 import {
-  hasFieldTtl,
   isKnownVersion,
-  typeName,
-  typeVersion,
   VERSION_FLOOR,
   VERSION_FUNCTION2,
   VERSION_KEY_META,
+  VERSION_SHARED_LAST,
   VERSION_VALKEY_FIRST,
 } from '../format/types.ts';
 import type { RdbHeader } from '../scan/header.ts';
 import { type ElementFacts, ROW } from '../scan/rows.ts';
-import { encodeExpiry } from './encode.ts';
+import { encodeExpiry } from '../format/encode.ts';
 
 /** What a rewrite changes. Without any option: databases and hints tidied, all else kept. */
 export interface RewriteRdbOptions {
@@ -22,8 +23,9 @@ export interface RewriteRdbOptions {
    */
   readonly keepKey?: (db: number, key: Buffer, type: number) => boolean;
   /**
-   * New expiry of a kept key that has one (Unix milliseconds), or null to take it away. `key` is valid
-   * only during the call.
+   * New expiry of a kept key that has one (Unix milliseconds), or null to take it away. Asked for
+   * each field with an expiry of its own too, with the key of its hash. `key` is valid only during
+   * the call.
    */
   readonly newExpiry?: (expiryMs: number, db: number, key: Buffer) => number | null;
   /** Default true. */
@@ -31,8 +33,9 @@ export interface RewriteRdbOptions {
   /** Whether metadata of modules on keys (Redis 8.6) is kept. Default true. */
   readonly keepKeyMeta?: boolean;
   /**
-   * RDB version to be written: 9 to 15 (Redis), 80 or 81 (Valkey); `minVersion` of a summary of the
-   * same source is enough. Default: the version of the source, at least 9.
+   * RDB version to be written: 9 to 15 (Redis), 80 or 81 (Valkey). Values that its readers do not
+   * know are converted where they have a form for them (docs/formats/rdb-conversions.md), else
+   * refused. Default: the version of the source, at least 9, and no value is judged.
    */
   readonly version?: number;
 }
@@ -49,6 +52,10 @@ export interface EntryPlan {
   readonly cuts: readonly Cut[];
   /** `ROW` bits of the entry as it is written. */
   readonly flags: number;
+  /** Type byte as it is written. */
+  readonly type: number;
+  /** How the value becomes one of that type; null when it is copied. */
+  readonly convert: ConvertValue | null;
 }
 
 /** AUX fields that are facts about the file; the others are hints, positions or orders to a loader. */
@@ -57,14 +64,14 @@ const AUX_KEPT = new Set([
   ...['aof-base', 'aof-preamble'],
 ]);
 
-/** Up to here the types of Redis and Valkey are the same. */
-const VERSION_SHARED_LAST = 11;
 const NO_CUTS: readonly Cut[] = [];
 
 /** Decides what becomes of each element; moves no bytes. */
 export class RewriteRules {
   readonly #options: RewriteRdbOptions;
   readonly #header: RdbHeader;
+  readonly #readers: ReadersOf;
+  readonly #plans = new Map<number, TypePlan>();
   /** RDB version that is written. */
   readonly version: number;
 
@@ -84,6 +91,13 @@ export class RewriteRules {
     this.#options = options;
     this.#header = header;
     this.version = options.version ?? Math.max(header.version, VERSION_FLOOR);
+    this.#readers =
+      options.version === undefined
+        ? { product: header.product, version: Infinity }
+        : {
+            product: options.version >= VERSION_VALKEY_FIRST ? 'valkey' : 'redis',
+            version: options.version,
+          };
   }
 
   /** Whether RESIZEDB may stand again: right only while every key stays. */
@@ -106,45 +120,53 @@ export class RewriteRules {
 
   /**
    * How an entry is written, or null when it is left out.
-   * @throws FormatError `TM_RDB_REWRITE` when the wanted version does not know the type, or expiries
-   *   are to change and the type may hold expiries of fields.
+   * @throws FormatError `TM_RDB_REWRITE` when readers of the wanted version have no form for it.
    */
   planEntry(facts: ElementFacts): EntryPlan | null {
     const { keepKey } = this.#options;
     if (keepKey !== undefined && !keepKey(facts.db, facts.keyView(), facts.type)) return null;
-    this.#checkType(facts);
+    const { type, convert } = this.#planValue(facts);
     const expiry = this.#expiryCut(facts);
     const meta = this.#metaCut(facts);
-    if (expiry === null && meta === null) return { cuts: NO_CUTS, flags: facts.flags };
+    if (expiry === null && meta === null) {
+      return { cuts: NO_CUTS, flags: facts.flags, type, convert };
+    }
     let flags = facts.flags;
     if (expiry !== null && expiry.instead === null) flags &= ~ROW.hasExpiry;
     if (meta !== null) flags &= ~ROW.hasKeyMeta;
     const cuts = [expiry, meta].filter((cut) => cut !== null);
-    return { cuts: cuts.sort((left, right) => left.start - right.start), flags };
+    return { cuts: cuts.sort((left, right) => left.start - right.start), flags, type, convert };
   }
 
-  #checkType(facts: ElementFacts): void {
-    const { product } = this.#header;
+  #planValue(facts: ElementFacts): Pick<EntryPlan, 'type' | 'convert'> {
     const { type, db, start: offset } = facts;
-    if (this.#options.newExpiry !== undefined && hasFieldTtl(product, type)) {
-      const name = typeName(product, type) ?? '';
-      const message = `expiries of fields in type ${type} (${name}) cannot be rewritten`;
-      throw new FormatError('TM_RDB_REWRITE', message, {
-        context: { offset, db, type },
-        hint: 'keep expiries as they are, or leave hashes with expiries of fields out',
-      });
+    const { newExpiry } = this.#options;
+    let plan = this.#plans.get(type);
+    if (plan === undefined) {
+      plan = planType(this.#header.product, type, this.#readers, newExpiry !== undefined);
+      this.#plans.set(type, plan);
     }
-    this.#require(typeVersion(product, type), `type ${type}`, offset);
+    if (plan.kind === 'copy') return { type, convert: null };
+    if (plan.kind === 'convert') {
+      if (newExpiry === undefined)
+        return { type: plan.type, convert: plan.convert(keepFieldExpiry) };
+      // The value may go on in later chunks, when the key is gone.
+      const key = Buffer.from(facts.keyView());
+      const convert = plan.convert((expiryMs) => newExpiry(expiryMs, db, key));
+      return { type: plan.type, convert };
+    }
+    const { version } = this;
+    throw new FormatError('TM_RDB_REWRITE', `${plan.reason}, ${version} is written`, {
+      context: { offset, db, type, needed: plan.needed, version },
+    });
   }
 
   /** Refuses what readers of the wanted version do not know. The source's own version is not judged. */
   #require(needed: number, what: string, offset: number): void {
-    const { version } = this;
-    if (this.#options.version === undefined) return;
-    const crosses =
-      needed > VERSION_SHARED_LAST &&
-      (this.#header.product === 'valkey') !== version >= VERSION_VALKEY_FIRST;
-    if (needed <= version && !crosses) return;
+    const { version, product } = this.#readers;
+    if (needed <= version && (needed <= VERSION_SHARED_LAST || product === this.#header.product)) {
+      return;
+    }
     const message = `${what} of ${this.#header.product} needs RDB version ${needed}, ${version} is written`;
     throw new FormatError('TM_RDB_REWRITE', message, { context: { offset, needed, version } });
   }

@@ -1,5 +1,5 @@
-import { OPCODE } from '../format/opcodes.ts';
-import { VERSION_VALKEY_FIRST } from '../format/types.ts';
+import { OPCODE } from './opcodes.ts';
+import { VERSION_VALKEY_FIRST } from './types.ts';
 
 /** The nine bytes an RDB begins with. */
 export function encodeHeader(version: number): Buffer {
@@ -8,10 +8,15 @@ export function encodeHeader(version: number): Buffer {
     : Buffer.from(`REDIS${String(version).padStart(4, '0')}`, 'latin1');
 }
 
-/** A length below 2^32 in its shortest form. */
+/** A length (a safe integer) in its shortest form. */
 export function encodeLength(length: number): Buffer {
   if (length < 0x40) return Buffer.of(length);
   if (length < 0x4000) return Buffer.of(0x40 | (length >> 8), length & 0xff);
+  if (length > 0xffff_ffff) {
+    const wide = Buffer.alloc(9, 0x81);
+    wide.writeBigUInt64BE(BigInt(length), 1);
+    return wide;
+  }
   const bytes = Buffer.alloc(5, 0x80);
   bytes.writeUInt32BE(length, 1);
   return bytes;
@@ -24,9 +29,13 @@ export function encodeSelectDb(db: number): Buffer {
 
 /** The block that gives a key an expiry in milliseconds (a safe integer). */
 export function encodeExpiry(expiryMs: number): Buffer {
-  const bytes = Buffer.allocUnsafe(9);
-  bytes[0] = OPCODE.expiryMs;
-  bytes.writeInt32LE(expiryMs | 0, 1);
-  bytes.writeInt32LE(Math.floor(expiryMs / 4_294_967_296), 5);
+  return Buffer.concat([Buffer.of(OPCODE.expiryMs), encodeInt64(expiryMs)]);
+}
+
+/** A safe integer as 64 bits, signed, little endian. */
+export function encodeInt64(value: number): Buffer {
+  const bytes = Buffer.allocUnsafe(8);
+  bytes.writeInt32LE(value | 0, 0);
+  bytes.writeInt32LE(Math.floor(value / 4_294_967_296), 4);
   return bytes;
 }
