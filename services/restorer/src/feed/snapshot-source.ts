@@ -7,8 +7,10 @@ import { newExpiry } from '../plan/ttl-rule.ts';
 
 /**
  * The snapshot of a plan as the RDB that is fed.
- * @param rdbVersion - Version to announce; null = as the source wrote it. A lower one is right when
- *   the target is older and every type in the snapshot is known to it.
+ * @param rdbVersion - Version to write, as `rdbFormFor` chose it for the target: values it has no
+ *   type for are converted. null = as the source wrote it.
+ * @throws FormatError `TM_RDB_REWRITE` with `db`, `offset` and `type` for a value that the target has
+ *   no form for.
  */
 export async function* snapshotSource(
   plan: RestorePlan,

@@ -26,6 +26,12 @@ const VALKEY: readonly (readonly [server: number, rdb: number])[] = [
 /** The last version that both products read; 12 to 79 are Redis alone, 80 and up Valkey alone. */
 const SHARED_VERSION_MAX = 11;
 const VALKEY_VERSION_MIN = 80;
+/** Versions that brought functions, expiries of fields (Redis, Valkey), metadata of keys. */
+const FUNCTIONS_VERSION = 10;
+const FIELD_TTL_VERSION = { redis: 12, valkey: VALKEY_VERSION_MIN };
+const KEY_META_VERSION = 13;
+/** The only type of version 13; what else needs it is metadata of keys. */
+const STREAM_4 = '26';
 
 /** The highest RDB version that a server writes, and so the highest it reads. */
 export function newestRdbVersion(server: LoaderFacts): number {
@@ -49,4 +55,87 @@ export function canLoadRdb(
   if (rdb.version < VALKEY_VERSION_MIN)
     return server.product === 'redis' && rdb.product === 'redis';
   return server.product === 'valkey' && rdb.product === 'valkey';
+}
+
+/** What of a snapshot decides who can load it: a part of its summary. */
+export interface RdbData {
+  readonly product: 'redis' | 'valkey';
+  /** In the header. */
+  readonly version: number;
+  /** Lowest version that has all that is carried. */
+  readonly minVersion: number;
+  /** Type byte (decimal) to number of keys. */
+  readonly types: Readonly<Record<string, number>>;
+  /** Whether hashes of types with expiries of fields are carried. */
+  readonly fieldTtl: boolean;
+  /** Libraries. */
+  readonly functions: number;
+}
+
+/** In which form a snapshot is sent to a server, or why there is none that it loads. */
+export type RdbForm =
+  | {
+      readonly loads: true;
+      /** RDB version to write (`rewriteRdb`); null: as it is, byte for byte. */
+      readonly version: number | null;
+      /** Whether values change their form on the way (docs/formats/rdb-conversions.md). */
+      readonly converted: boolean;
+    }
+  | {
+      readonly loads: false;
+      /** What the server lacks, as the rest of a sentence "the target has no ...". */
+      readonly lacks: string;
+      /** Servers that have it. */
+      readonly hint: string;
+    };
+
+/**
+ * The lowest form of a snapshot that a server loads whole, or what it lacks for all of them.
+ *
+ * A snapshot that loads as it is stays as it is. Else the version is announced that its types need,
+ * and values the server does not know are converted by `rewriteRdb`. Modules are not judged here.
+ */
+export function rdbFormFor(server: LoaderFacts, data: RdbData): RdbForm {
+  const { product, minVersion } = data;
+  const version = Math.max(data.version, minVersion);
+  if (canLoadRdb(server, { product, version })) {
+    return { loads: true, version: null, converted: false };
+  }
+  const lack = lackOf(server, data);
+  if (lack !== null) return { loads: false, ...lack };
+  if (canLoadRdb(server, { product, version: minVersion })) {
+    return { loads: true, version: minVersion, converted: false };
+  }
+  const fieldTtl = FIELD_TTL_VERSION[server.product];
+  const highest = data.fieldTtl ? fieldTtl : SHARED_VERSION_MAX;
+  const loaded = Math.min(newestRdbVersion(server), highest);
+  return {
+    loads: true,
+    version: loaded,
+    converted: minVersion > SHARED_VERSION_MAX || minVersion > loaded,
+  };
+}
+
+function lackOf(
+  server: LoaderFacts,
+  data: RdbData,
+): { readonly lacks: string; readonly hint: string } | null {
+  const newest = newestRdbVersion(server);
+  if (data.functions > 0 && newest < FUNCTIONS_VERSION) {
+    return { lacks: 'functions', hint: 'restore into Redis 7.0, Valkey 7.2 or newer' };
+  }
+  if (data.fieldTtl && newest < FIELD_TTL_VERSION[server.product]) {
+    return {
+      lacks: 'expiries of hash fields',
+      hint: 'restore into Redis 7.4, Valkey 9.0 or newer',
+    };
+  }
+  const keyMeta =
+    data.product === 'redis' &&
+    data.minVersion >= KEY_META_VERSION &&
+    data.types[STREAM_4] === undefined;
+  if (keyMeta && (server.product === 'valkey' || newest < KEY_META_VERSION)) {
+    return { lacks: 'metadata of keys', hint: 'restore into Redis 8.6 or newer' };
+  }
+  return null;
 }

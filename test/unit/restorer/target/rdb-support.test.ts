@@ -2,6 +2,8 @@ import { describe, expect, it } from 'vitest';
 import {
   canLoadRdb,
   newestRdbVersion,
+  type RdbData,
+  rdbFormFor,
 } from '../../../../services/restorer/src/target/rdb-support.ts';
 
 type Product = 'redis' | 'valkey';
@@ -45,5 +47,69 @@ describe('canLoadRdb()', () => {
     ['a version that nobody writes', 'valkey', 9_01_02, 'valkey', 40, false],
   ])('%s', (_name, product, versionNumber, owner, version, loads) => {
     expect(canLoadRdb({ product, versionNumber }, { product: owner, version })).toBe(loads);
+  });
+});
+
+const data = (change: Partial<RdbData> = {}): RdbData => ({
+  ...{ product: 'redis', version: 12, minVersion: 11, types: { 0: 1, 20: 1 } },
+  ...{ fieldTtl: false, functions: 0 },
+  ...change,
+});
+const stream4 = { version: 13, minVersion: 13, types: { 26: 1 } };
+const valkeyFields = { product: 'valkey', version: 80, minVersion: 80, fieldTtl: true } as const;
+const redisFields = { minVersion: 12, fieldTtl: true };
+
+describe('rdbFormFor()', () => {
+  it.each<[string, Product, number, Partial<RdbData>, number | null, boolean]>([
+    ['as it is', 'redis', 8_00_06, {}, null, false],
+    ['an older header suffices', 'redis', 7_02_04, {}, 11, false],
+    ['Redis 8 without its own types to Valkey', 'valkey', 8_01_01, {}, 11, false],
+    ['Redis 8 to Redis 7.0', 'redis', 7_00_15, {}, 10, true],
+    ['Redis 8 to Redis 6', 'redis', 6_00_16, {}, 9, true],
+    ['Valkey 9 to Redis 7.2', 'redis', 7_02_04, { product: 'valkey', version: 80 }, 11, false],
+    ['fields of Redis to Valkey 9', 'valkey', 9_01_02, redisFields, 80, true],
+    ['fields of Valkey to Redis 8', 'redis', 8_00_06, valkeyFields, 12, true],
+    ['fields of Valkey to Redis 8.6', 'redis', 8_06_03, valkeyFields, 12, true],
+    ['streams of 8.6 to 8.0', 'redis', 8_00_06, stream4, 11, true],
+    [
+      'streams and fields of 8.6 to 8.0',
+      'redis',
+      8_00_06,
+      { ...stream4, fieldTtl: true },
+      12,
+      true,
+    ],
+    ['streams of 8.6 to Valkey 8', 'valkey', 8_01_01, stream4, 11, true],
+    [
+      'streams and fields of 8.6 to Valkey 9',
+      'valkey',
+      9_00_00,
+      { ...stream4, fieldTtl: true },
+      80,
+      true,
+    ],
+    [
+      'a header lower than what is carried',
+      'redis',
+      8_00_06,
+      { version: 9, minVersion: 12 },
+      null,
+      false,
+    ],
+  ])('%s', (_name, product, versionNumber, change, version, converted) => {
+    const form = rdbFormFor({ product, versionNumber }, data(change));
+    expect(form).toEqual({ loads: true, version, converted });
+  });
+
+  it.each<[string, Product, number, Partial<RdbData>, string]>([
+    ['fields of Redis to Redis 7.2', 'redis', 7_02_04, redisFields, 'expiries of hash fields'],
+    ['fields of Redis to Valkey 8', 'valkey', 8_01_01, redisFields, 'expiries of hash fields'],
+    ['fields of Valkey to Redis 7.0', 'redis', 7_00_15, valkeyFields, 'expiries of hash fields'],
+    ['functions to Redis 6', 'redis', 6_02_14, { functions: 1 }, 'functions'],
+    ['metadata to Redis 8.0', 'redis', 8_00_06, { ...stream4, types: {} }, 'metadata of keys'],
+    ['metadata to Valkey', 'valkey', 9_01_02, { ...stream4, types: {} }, 'metadata of keys'],
+  ])('refuses %s by name', (_name, product, versionNumber, change, lacks) => {
+    const form = rdbFormFor({ product, versionNumber }, data(change));
+    expect(form).toMatchObject({ loads: false, lacks });
   });
 });
