@@ -1,0 +1,92 @@
+import type { AclUserFacts, NodeFactsRecord } from '@tidemark/archive';
+import type { NodeClient } from '@tidemark/client';
+import { NodeError } from '@tidemark/core';
+import type { FactsPartReport, LeftFact } from './facts-report.ts';
+
+const DEFAULT_USER = 'default';
+
+/** How users are written. */
+export interface WriteAclOptions {
+  readonly defaultUser: boolean;
+  /** False: only says what would be done. */
+  readonly write: boolean;
+}
+
+/**
+ * Writes the users of a node on the target as they were, password hashes included. Users that only
+ * the target has stay; the user of this connection is never touched, and `default` only when asked.
+ * @throws NodeError when the target does not answer or denies ACL LIST.
+ */
+export async function writeAcl(
+  facts: NodeFactsRecord,
+  client: NodeClient,
+  { defaultUser, write }: WriteAclOptions,
+): Promise<FactsPartReport> {
+  const own = String(await client.call('ACL', 'WHOAMI'));
+  const present = new Set(await linesOf(client));
+  const written: string[] = [];
+  const left: LeftFact[] = [];
+  let same = 0;
+  for (const user of facts.acl ?? []) {
+    const { name, rules } = user;
+    if (present.has(`user ${name} ${rules}`)) {
+      same += 1;
+      continue;
+    }
+    const reason =
+      reasonOf(name, own, defaultUser) ??
+      (write ? await setUser(client, user, channelsOf(facts)) : null);
+    const shown = printableName(name);
+    if (reason === null) written.push(shown);
+    else left.push({ name: shown, reason });
+  }
+  return { written, same, left };
+}
+
+function reasonOf(name: string, own: string, defaultUser: boolean): string | null {
+  if (name === own) return 'this restore is connected as that user';
+  if (name === DEFAULT_USER && !defaultUser) return 'it is written with --with-default-user only';
+  return null;
+}
+
+async function linesOf(client: NodeClient): Promise<readonly string[]> {
+  const reply = await client.callBuffer('ACL', 'LIST');
+  return (Array.isArray(reply) ? (reply as unknown[]) : []).map((line) =>
+    Buffer.isBuffer(line) ? line.toString('latin1') : String(line),
+  );
+}
+
+/** Redis 6.0 knows no rules for channels: every user may use all of them. */
+function channelsOf({ product, version }: NodeFactsRecord): readonly string[] {
+  return product === 'redis' && version.startsWith('6.0.') ? ['allchannels'] : [];
+}
+
+async function setUser(
+  client: NodeClient,
+  { name, rules }: AclUserFacts,
+  more: readonly string[],
+): Promise<string | null> {
+  // No rule holds a space but a selector, and the server puts its words together again.
+  const words = rules.split(' ').filter((word) => word !== '');
+  const bytes = [name, 'reset', ...words, ...more].map((word) => Buffer.from(word, 'latin1'));
+  try {
+    await client.call('ACL', 'SETUSER', ...bytes);
+    return null;
+  } catch (error) {
+    if (!(error instanceof NodeError) || !client.isOpen) throw error;
+    if (error.code === 'TM_NODE_RIGHTS') return 'the target denies ACL SETUSER';
+    // The server repeats the rule that it does not take. Nothing but a command's may be shown.
+    const [, rule] = /modifier '([+-][a-z0-9@|_.-]+)'/i.exec(String(error.context['reply'])) ?? [];
+    return rule === undefined
+      ? 'the target refuses its rules'
+      : `the target does not know its rule ${rule}`;
+  }
+}
+
+/** A user's name for a report: bytes that are not printable ASCII as `\xNN`. */
+function printableName(name: string): string {
+  return name.replace(
+    /[^\x20-\x5b\x5d-\x7e]/g,
+    (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
+}
