@@ -35,6 +35,7 @@ const LIMITS: CaptureLimits = {
   heartbeatMs: 20_000,
   pinBytesMax: 1 << 30,
   pinAgeMaxMs: 3_600_000,
+  requestRewrites: true,
 };
 
 /** How a test wants its archiver. */

@@ -45,8 +45,9 @@ export class BaseDesk {
     this.#options = options;
   }
 
-  get busy(): boolean {
-    return this.#shipping !== null;
+  /** Whether a snapshot is under way, or a base or a request waits. */
+  get occupied(): boolean {
+    return this.#shipping !== null || this.#waiting !== null || this.#request !== null;
   }
   get requested(): boolean {
     return this.#request !== null;

@@ -13,6 +13,8 @@ export interface CaptureLimits {
   readonly heartbeatMs: number;
   readonly pinBytesMax: number;
   readonly pinAgeMaxMs: number;
+  /** Whether the node may be asked for a rewrite when a snapshot is needed and none comes. */
+  readonly requestRewrites: boolean;
 }
 
 /** One capture of one node through its append-only files. */

@@ -11,6 +11,7 @@ import { TidemarkError } from '@tidemark/core';
 import { FactsWatch } from '../facts/facts-watch.ts';
 import { DataKeys } from '../ship/data-keys.ts';
 import { SegmentShipper, type ShipperOptions } from '../ship/segment-shipper.ts';
+import { neededRewrite } from '../ship/snapshot-policy.ts';
 import { StoreHealth } from '../ship/store-health.ts';
 import { BaseDesk, type WantedBase } from './base-desk.ts';
 import { boundEnd } from './bound-end.ts';
@@ -19,7 +20,8 @@ import type { CaptureStatus } from './capture-status.ts';
 import { EventLine } from './event-line.ts';
 import { followsLog } from './follows-log.ts';
 import { openTimelineOf, resumableTimeline } from './open-timeline.ts';
-import { requestBase } from './request-rewrite.ts';
+import { requestBase, requestRewrite } from './request-rewrite.ts';
+import { RewriteAsker } from './rewrite-asker.ts';
 import { SampleDesk } from './sample-desk.ts';
 import { shipBase } from './ship-base.ts';
 import { TimelineLife } from './timeline-life.ts';
@@ -47,6 +49,7 @@ export class NodeCapture {
   readonly #life: TimelineLife;
   readonly #desk: BaseDesk;
   readonly #samples: SampleDesk;
+  readonly #rewrites: RewriteAsker;
   readonly #facts: FactsWatch;
   #tail: AofTail | null = null;
   #failure: Error | null = null;
@@ -81,6 +84,14 @@ export class NodeCapture {
     this.#samples = new SampleDesk({
       ...options,
       onPlaced: (place) => this.#life.writer?.addSample(place),
+    });
+    this.#rewrites = new RewriteAsker({
+      clock,
+      logger,
+      need: () =>
+        this.#desk.occupied ? null : neededRewrite(openTimelineOf(log.state), clock.nowMs()),
+      isQuiet: () => this.#samples.isQuiet,
+      ask: () => this.#askRewrite(),
     });
     this.#desk = new BaseDesk({
       startOf: (seq) => this.#life.writer?.fileStart(seq) ?? null,
@@ -135,6 +146,7 @@ export class NodeCapture {
         new TidemarkError('TM_ARCHIVER_DOWN', 'the capture ended before the backup was made'),
       );
       await this.#desk.settled();
+      await this.#rewrites.settled();
       await this.#life.shipped();
       await this.#tail?.[Symbol.asyncDispose]();
       this.#dataKeys.close();
@@ -250,16 +262,23 @@ export class NodeCapture {
   }
 
   async #tick(signal: AbortSignal): Promise<void> {
-    const { clock } = this.#options;
+    const { clock, limits } = this.#options;
     try {
       while (!signal.aborted) {
         await clock.sleep(TICK_MS, signal);
         this.#life.rollWhenDue();
+        if (limits.requestRewrites) this.#rewrites.look();
         await this.#life.heartbeat(false);
       }
     } catch (cause) {
       if (!signal.aborted) this.#fail(cause);
     }
+  }
+
+  async #askRewrite(): Promise<void> {
+    const { address, clock } = this.#options;
+    this.#tail?.noteRewrite(true); // as for a backup
+    await requestRewrite(address, clock, this.#stop.signal);
   }
 
   #caughtUp(): void {

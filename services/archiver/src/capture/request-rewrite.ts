@@ -28,7 +28,7 @@ export async function requestBase(
  * @throws NodeError `TM_NODE_REPLY` when the rewrite fails or is not begun; `TM_NODE_RIGHTS` when
  *   the user may not ask for one.
  */
-async function requestRewrite(
+export async function requestRewrite(
   address: NodeAddress,
   clock: Clock,
   signal: AbortSignal,

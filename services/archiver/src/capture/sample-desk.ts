@@ -5,6 +5,9 @@ import type { Logger } from '../logger.ts';
 import { runSampler } from './sampler.ts';
 import type { SamplePlace } from './timeline-writer.ts';
 
+/** How long ago a sample may have been taken that says that the node is quiet. */
+const QUIET_MS_MAX = 5_000;
+
 /** What a sample desk works with. */
 export interface SampleDeskOptions {
   readonly address: NodeAddress;
@@ -23,6 +26,7 @@ interface Place {
 export class SampleDesk {
   readonly #options: SampleDeskOptions;
   #latest: (Place & { readonly atMs: number }) | null = null;
+  #quietAtMs: number | null = null;
   #linkError: string | null = null;
 
   constructor(options: SampleDeskOptions) {
@@ -36,6 +40,12 @@ export class SampleDesk {
   /** Whether any sample was placed yet. */
   get placed(): boolean {
     return this.#latest !== null;
+  }
+
+  /** Whether the node answered lately, writes its log, and neither loads nor rewrites. */
+  get isQuiet(): boolean {
+    const { clock } = this.#options;
+    return this.#quietAtMs !== null && clock.monotonicMs() - this.#quietAtMs <= QUIET_MS_MAX;
   }
 
   /** Takes samples until the signal is aborted. */
@@ -68,6 +78,7 @@ export class SampleDesk {
   }
 
   #place(tail: AofTail, sample: NodeSample, stamp: ReturnType<AofTail['beginSample']>): void {
+    this.#quietAtMs = isQuiet(sample) ? this.#options.clock.monotonicMs() : null;
     // While it loads its log a server says that the log is off (redis src/aof.c,
     // loadSingleAppendOnlyFile), and its sizes are not those of its files yet.
     if (sample.loading) return;
@@ -90,4 +101,9 @@ export class SampleDesk {
     this.#latest = { seq, position, atMs: this.#options.clock.nowMs() };
     this.#options.onPlaced({ seq, position, ino: file.ino, timeUs: sample.timeUs });
   }
+}
+
+function isQuiet(sample: NodeSample): boolean {
+  const rewrites = sample.aofRewriteInProgress || sample.aofRewriteScheduled;
+  return !sample.loading && sample.aofEnabled && sample.lastWriteOk && !rewrites;
 }

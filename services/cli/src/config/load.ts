@@ -43,6 +43,7 @@ export async function loadConfig(path: string): Promise<Config> {
       heartbeatMs: parseDuration(archiver.heartbeat ?? '20s', 'archiver.heartbeat'),
       pinBytesMax: parseSize(archiver.pin_max ?? '20GiB', 'archiver.pin_max'),
       pinAgeMaxMs: parseDuration(archiver.pin_max_age ?? '24h', 'archiver.pin_max_age'),
+      requestRewrites: archiver.request_rewrites ?? true,
     },
     instances: file.instance ?? [],
   };

@@ -52,6 +52,7 @@ export const ConfigSchema = {
         pin_max: text,
         pin_max_age: text,
         heartbeat: text,
+        request_rewrites: { type: 'boolean' },
       },
     },
     policy: {

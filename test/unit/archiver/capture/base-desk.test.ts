@@ -59,10 +59,10 @@ describe('BaseDesk.offer()', () => {
     await desk.offer(base(5));
     expect(ships()).toEqual([['base-5', 'attach']]);
     expect(shipping[0]).toMatchObject({ offset: 100n, secondBefore: 7 });
-    expect([desk.busy, released]).toEqual([true, []]);
+    expect([desk.occupied, released]).toEqual([true, []]);
     shipping[0]!.done(snapshot(100n));
     await settle();
-    expect([desk.busy, released]).toEqual([false, ['base-5']]);
+    expect([desk.occupied, released]).toEqual([false, ['base-5']]);
   });
 
   it('lets a base go that the policy does not want', async () => {
