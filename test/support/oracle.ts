@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Redis } from 'ioredis';
 
 type Reply = string | number | Buffer | null | Error | readonly Reply[];
@@ -5,7 +6,7 @@ type Reply = string | number | Buffer | null | Error | readonly Reply[];
 /** What is compared of one key. Values are compared by their digest. */
 export interface KeyFacts {
   readonly type: string;
-  /** Unix milliseconds; -1 without expiry. */
+  /** Unix milliseconds; -1 without expiry. Before 7.0 the nearest that the server can tell. */
   readonly expiryMs: number;
   /** `DEBUG DIGEST-VALUE`, or null where DEBUG is not allowed. */
   readonly digest: string | null;
@@ -13,6 +14,17 @@ export interface KeyFacts {
   readonly stream: string | null;
   /** Hashes with field expiries: field to Unix milliseconds, as sorted JSON. */
   readonly fieldExpiry: string | null;
+  /** Hashes, when they are wanted: every field, its expiry (-1 without), digest of its value. */
+  readonly fields: readonly FieldFacts[] | null;
+}
+
+/** Name in printable form, Unix milliseconds or -1, digest of the value. */
+export type FieldFacts = readonly [name: string, expiryMs: number, value: string];
+
+/** What is read beside the rest. */
+export interface OracleOptions {
+  /** Every field of every hash: for servers whose digests of hashes differ in what they count. */
+  readonly hashes?: boolean;
 }
 
 /** What is compared of one database. */
@@ -40,16 +52,22 @@ const PAGE_KEYS = 500;
  * It may be asked of a replica that is not promoted yet: keys that are logically expired show in
  * `dbSize` and `digest` only. The data must not change meanwhile.
  */
-export async function readOracle(client: Redis): Promise<Oracle> {
+export async function readOracle(client: Redis, options: OracleOptions = {}): Promise<Oracle> {
   const own = client.duplicate({ lazyConnect: true, retryStrategy: () => null });
   own.on('error', () => undefined);
   await own.connect();
   try {
     const digest = await optional(own.call('DEBUG', 'DIGEST'));
-    const fieldTtl = await knowsCommand(own, 'HPEXPIRETIME');
+    const at = {
+      client: own,
+      debug: digest !== null,
+      fieldTtl: await knowsCommand(own, 'HPEXPIRETIME'),
+      expiryTime: await knowsCommand(own, 'PEXPIRETIME'),
+      hashes: options.hashes === true,
+    };
     const databases = new Map<number, DatabaseFacts>();
     for (const [, db] of (await own.info('keyspace')).matchAll(/^db(\d+):/gm)) {
-      databases.set(Number(db), await readDatabase(own, Number(db), digest !== null, fieldTtl));
+      databases.set(Number(db), await readDatabase(at, Number(db)));
     }
     return { digest, databases, functions: await readFunctions(own) };
   } finally {
@@ -70,12 +88,17 @@ async function knowsCommand(client: Redis, name: string): Promise<boolean> {
   return Array.isArray(facts);
 }
 
-async function readDatabase(
-  client: Redis,
-  db: number,
-  debug: boolean,
-  fieldTtl: boolean,
-): Promise<DatabaseFacts> {
+/** A connection, and what its server can tell. */
+interface Reader {
+  readonly client: Redis;
+  readonly debug: boolean;
+  readonly fieldTtl: boolean;
+  readonly expiryTime: boolean;
+  readonly hashes: boolean;
+}
+
+async function readDatabase(at: Reader, db: number): Promise<DatabaseFacts> {
+  const { client } = at;
   await client.select(db);
   const keys = new Map<string, KeyFacts>();
   let cursor = '0';
@@ -85,22 +108,19 @@ async function readDatabase(
       Buffer[],
     ];
     cursor = next.toString();
-    if (page.length > 0) await readPage({ client, page, debug, fieldTtl }, keys);
+    if (page.length > 0) await readPage(at, page, keys);
   } while (cursor !== '0');
   return { dbSize: await client.dbsize(), keys };
 }
 
-interface Page {
-  readonly client: Redis;
-  readonly page: readonly Buffer[];
-  readonly debug: boolean;
-  readonly fieldTtl: boolean;
-}
-
-async function readPage(at: Page, into: Map<string, KeyFacts>): Promise<void> {
-  const { client, page } = at;
+async function readPage(
+  at: Reader,
+  page: readonly Buffer[],
+  into: Map<string, KeyFacts>,
+): Promise<void> {
+  const { client } = at;
   const types = (await Promise.all(page.map((key) => client.call('TYPE', key)))) as string[];
-  const expiries = await Promise.all(page.map((key) => client.call('PEXPIRETIME', key)));
+  const expiries = await readExpiryTimes(at, page);
   const digests = at.debug
     ? ((await client.call('DEBUG', 'DIGEST-VALUE', ...page)) as string[])
     : [];
@@ -109,12 +129,25 @@ async function readPage(at: Page, into: Map<string, KeyFacts>): Promise<void> {
     if (type === 'none') continue; // expired since SCAN
     into.set(printable(key), {
       type,
-      expiryMs: Number(expiries[i]),
+      expiryMs: expiries[i] ?? -1,
       digest: digests[i] ?? null,
       stream: type === 'stream' ? await readStream(client, key) : null,
       fieldExpiry: type === 'hash' && at.fieldTtl ? await readFieldExpiry(client, key) : null,
+      fields: type === 'hash' && at.hashes ? await readFields(at, key) : null,
     });
   }
+}
+
+async function readExpiryTimes(at: Reader, page: readonly Buffer[]): Promise<number[]> {
+  const { client } = at;
+  if (at.expiryTime) {
+    const times = await Promise.all(page.map((key) => client.call('PEXPIRETIME', key)));
+    return times.map(Number);
+  }
+  const [seconds = 0, micros = 0] = (await client.time()).map(Number);
+  const nowMs = seconds * 1000 + Math.floor(micros / 1000);
+  const left = await Promise.all(page.map((key) => client.pttl(key)));
+  return left.map((ms) => (ms < 0 ? ms : nowMs + ms));
 }
 
 /** Times and tree shapes are not promised (I1); everything else of a stream is. */
@@ -151,23 +184,39 @@ function plain(reply: Reply): unknown {
 
 async function readFieldExpiry(client: Redis, key: Buffer): Promise<string | null> {
   const fields = (await client.callBuffer('HKEYS', key)) as Buffer[];
-  const found: [string, number][] = [];
-  for (let start = 0; start < fields.length; start += PAGE_KEYS) {
-    const part = fields.slice(start, start + PAGE_KEYS);
-    const times = (await client.call(
-      'HPEXPIRETIME',
-      key,
-      'FIELDS',
-      part.length,
-      ...part,
-    )) as number[];
-    for (const [i, field] of part.entries()) {
-      const time = times[i] ?? -1;
-      if (time >= 0) found.push([printable(field), time]);
-    }
-  }
+  const times = await readFieldTimes(client, key, fields);
+  const found = fields
+    .map((field, i): [string, number] => [printable(field), times[i] ?? -1])
+    .filter(([, time]) => time >= 0);
   if (found.length === 0) return null;
   return JSON.stringify(found.sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+async function readFields(at: Reader, key: Buffer): Promise<FieldFacts[]> {
+  const pairs = (await at.client.callBuffer('HGETALL', key)) as Buffer[];
+  const names = pairs.filter((_, i) => i % 2 === 0);
+  const times = at.fieldTtl ? await readFieldTimes(at.client, key, names) : [];
+  return names
+    .map((name, i): FieldFacts => {
+      const value = createHash('sha256').update(pairs[2 * i + 1] ?? '');
+      return [printable(name), times[i] ?? -1, value.digest('hex')];
+    })
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** Expiry of each field; -1 without, -2 of one that is gone. */
+async function readFieldTimes(
+  client: Redis,
+  key: Buffer,
+  fields: readonly Buffer[],
+): Promise<number[]> {
+  const all: number[] = [];
+  for (let start = 0; start < fields.length; start += PAGE_KEYS) {
+    const part = fields.slice(start, start + PAGE_KEYS);
+    const times = await client.call('HPEXPIRETIME', key, 'FIELDS', part.length, ...part);
+    all.push(...(times as number[]));
+  }
+  return all;
 }
 
 async function readFunctions(client: Redis): Promise<Map<string, string>> {
@@ -231,6 +280,8 @@ function diffKey(
   for (const fact of ['type', 'expiryMs', 'digest', 'stream', 'fieldExpiry'] as const) {
     if (a[fact] !== b[fact]) lines.push(`${label}: ${fact} ${a[fact]} != ${b[fact]}`);
   }
+  const [left, right] = [JSON.stringify(a.fields), JSON.stringify(b.fields)];
+  if (left !== right) lines.push(`${label}: fields ${left} != ${right}`);
 }
 
 function unionOf<K>(a: ReadonlyMap<K, unknown>, b: ReadonlyMap<K, unknown>): Set<K> {

@@ -24,15 +24,40 @@ const PAUSE_MS_MAX = 60_000;
 const GONE = -2;
 const SCAN_ALL = 1_000_000;
 
+/** How seconds are recorded. */
+export interface RecorderOptions {
+  /** Milliseconds into a second before which nothing is written. Default 0. */
+  readonly writeFromMs?: number;
+  /**
+   * A server before 6.2: CLIENT PAUSE would hold the reader too, and nobody tells when a key
+   * expires. Its active expiry is switched off instead, and expiries are read from an RDB.
+   */
+  readonly old?: RedisServer;
+  /** Every field of every hash is recorded too. */
+  readonly hashes?: boolean;
+}
+
+/** How a restored server is held against what was recorded. */
+export interface DiffOptions {
+  /** A server before 6.2. */
+  readonly old?: boolean;
+  /** Fields of hashes were recorded. */
+  readonly hashes?: boolean;
+  /** What of both is compared. Default: all but the counters of groups. */
+  readonly comparable?: (oracle: Oracle) => Oracle;
+}
+
 /** Writes for the first part of a second and reads the dataset at its end. */
 export class SecondRecorder {
   readonly #client: Redis;
   readonly #databases: number;
+  readonly #options: RecorderOptions;
   readonly #recorded: RecordedSecond[] = [];
 
-  constructor(client: Redis, databases: number) {
+  constructor(client: Redis, databases: number, options: RecorderOptions = {}) {
     this.#client = client;
     this.#databases = databases;
+    this.#options = options;
   }
 
   get recorded(): readonly RecordedSecond[] {
@@ -46,6 +71,10 @@ export class SecondRecorder {
 
   /** Writes and records one second; returns when it is over. */
   async recordOne(workload: Workload): Promise<void> {
+    const { writeFromMs = 0 } = this.#options;
+    // A second whose time for writing has passed is left out.
+    while (Date.now() % 1000 >= WRITE_UNTIL_MS) await delay(5);
+    while (Date.now() % 1000 < writeFromMs) await delay(5);
     while (Date.now() % 1000 < WRITE_UNTIL_MS) await workload.step();
     this.#recorded.push(await this.#readEnd());
   }
@@ -56,16 +85,18 @@ export class SecondRecorder {
    * does hide them). So it may be read at leisure.
    */
   async #readEnd(): Promise<RecordedSecond> {
+    const { old } = this.#options;
+    if (old !== undefined) await this.#client.call('DEBUG', 'SET-ACTIVE-EXPIRE', 0);
     await this.#visitAll();
-    await this.#client.call('CLIENT', 'PAUSE', PAUSE_MS_MAX, 'WRITE');
+    if (old === undefined) await this.#client.call('CLIENT', 'PAUSE', PAUSE_MS_MAX, 'WRITE');
     try {
       const [second = 0, micros = 0] = (await this.#client.time()).map(Number);
       const endMs = performance.now() + 1_000 - micros / 1000;
-      const oracle = await readAlive(this.#client);
+      const oracle = await readAlive(this.#client, this.#options);
       await delay(Math.max(0, endMs + AFTER_END_MS - performance.now()));
       return { second, oracle };
     } finally {
-      await this.#client.call('CLIENT', 'UNPAUSE');
+      if (old === undefined) await this.#client.call('CLIENT', 'UNPAUSE');
     }
   }
 
@@ -82,11 +113,18 @@ export class SecondRecorder {
  * The oracle of a server that deletes no expired key. Keys that expire while it is read are left out
  * of the list; their database still counts them.
  */
-async function readAlive(client: Redis): Promise<Oracle> {
+async function readAlive(client: Redis, options: RecorderOptions = {}): Promise<Oracle> {
+  const { old } = options;
   // A stream that expires between its type and its content is an error: the next read hides it.
-  const oracle = await readOracle(client).catch(() => readOracle(client));
+  const oracle = await readOracle(client, options).catch(() => readOracle(client, options));
+  const expiries = old === undefined ? null : await readExpiries(old, client);
   const databases = [...oracle.databases].map(([db, { dbSize, keys }]) => {
-    const alive = [...keys].filter(([, { expiryMs }]) => expiryMs !== GONE);
+    const alive = [...keys]
+      .filter(([, { expiryMs }]) => expiryMs !== GONE)
+      .map(([key, facts]): [string, KeyFacts] => {
+        const expiryMs = expiries?.get(`${db} ${key}`) ?? facts.expiryMs;
+        return [key, { ...facts, expiryMs }];
+      });
     return [db, { dbSize, keys: new Map(alive) }] as const;
   });
   return { ...oracle, databases: new Map(databases) };
@@ -102,8 +140,13 @@ export async function diffRestored(
   wanted: Oracle,
   target: RedisServer,
   client: Redis,
+  options: DiffOptions = {},
 ): Promise<string[]> {
-  const found = await readAlive(client);
+  const { hashes = false, comparable = withoutGroupCounters } = options;
+  const found = await readAlive(client, {
+    hashes,
+    ...(options.old === true ? { old: target } : {}),
+  });
   const physical = await readExpiries(target, client);
   const databases = new Map(found.databases);
   for (const [db, { dbSize, keys }] of found.databases) {
@@ -117,23 +160,44 @@ export async function diffRestored(
     databases.set(db, { dbSize, keys: all });
   }
   const counted = { ...found, databases };
-  return diffOracle(withoutGroupCounters(wanted), withoutGroupCounters(counted));
+  const nowMs = Date.now();
+  const alike = (oracle: Oracle): Oracle => comparable(withoutDueFields(oracle, nowMs));
+  return diffOracle(alike(wanted), alike(counted));
+}
+
+/** Leaves out fields whose time has come: servers hide them at once, and delete them when they like. */
+function withoutDueFields(oracle: Oracle, nowMs: number): Oracle {
+  return mapKeys(oracle, (facts) => {
+    if (facts.type !== 'hash') return facts;
+    const due = (time: number): boolean => time >= 0 && time <= nowMs;
+    const times = JSON.parse(facts.fieldExpiry ?? '[]') as [string, number][];
+    const left = times.filter(([, time]) => !due(time));
+    return {
+      ...facts,
+      fieldExpiry: left.length === 0 ? null : JSON.stringify(left),
+      fields: facts.fields?.filter(([, time]) => !due(time)) ?? null,
+    };
+  });
+}
+
+/** The oracle with the facts of each key changed. */
+export function mapKeys(oracle: Oracle, change: (facts: KeyFacts) => KeyFacts): Oracle {
+  const databases = [...oracle.databases].map(([db, { dbSize, keys }]) => {
+    const changed = [...keys].map(([key, facts]) => [key, change(facts)] as const);
+    return [db, { dbSize, keys: new Map(changed) }] as const;
+  });
+  return { ...oracle, databases: new Map(databases) };
 }
 
 /**
  * Leaves out how many entries a group has read, and the lag that follows from it: Redis 7.0 does
  * not log a normal read of them, so its own load of its log loses them too (docs/promises.md).
  */
-function withoutGroupCounters(oracle: Oracle): Oracle {
-  const databases = [...oracle.databases].map(([db, { dbSize, keys }]) => {
-    const without = [...keys].map(([key, facts]) => {
-      if (facts.stream === null) return [key, facts] as const;
-      const stream = facts.stream.replace(/"(entries-read|lag)":(null|-?\d+),/g, '');
-      return [key, { ...facts, stream }] as const;
-    });
-    return [db, { dbSize, keys: new Map(without) }] as const;
+export function withoutGroupCounters(oracle: Oracle): Oracle {
+  return mapKeys(oracle, (facts) => {
+    const stream = facts.stream?.replace(/"(entries-read|lag)":(null|-?\d+),/g, '') ?? null;
+    return { ...facts, stream };
   });
-  return { ...oracle, databases: new Map(databases) };
 }
 
 /** Expiry of every key that is physically there, by `<db> <key>`; -1 = none. */

@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { readFile } from 'node:fs/promises';
 import { startServer, type ServerProcess } from '@tidemark/client';
 import { Redis, type RedisOptions } from 'ioredis';
+import { serverBinaries } from './servers.ts';
 import { TempDir } from './temp-dir.ts';
 
 /** Settings of a test's connection. */
@@ -57,7 +58,7 @@ export class RedisServer implements AsyncDisposable {
     return this.temp.path;
   }
 
-  /** The folder of the multi-part append-only file. */
+  /** The folder of the multi-part append-only file; before 7.0 there is none. */
   get aofDir(): string {
     return join(this.temp.path, 'appendonlydir');
   }
@@ -117,22 +118,35 @@ export class RedisServer implements AsyncDisposable {
   }
 }
 
+/** Settings that no server before 7.0 knows; it refuses to start with them. */
+const SETTINGS_FROM_7 = new Set(['enable-debug-command', 'aof-timestamp-enabled']);
+
 function launch(dir: string, options: StartRedisOptions, port: number): Promise<ServerProcess> {
   const aof = options.aof ?? true;
+  const config = {
+    'enable-debug-command': 'yes',
+    'repl-diskless-sync-delay': '0',
+    appendonly: aof ? 'yes' : 'no',
+    ...(aof ? { 'aof-timestamp-enabled': 'yes' } : {}),
+    ...options.config,
+  };
+  const known = Object.entries(config).filter(
+    ([name]) => !isOld(options) || !SETTINGS_FROM_7.has(name),
+  );
   return startServer({
     ...(options.binary === undefined ? {} : { binary: options.binary }),
     dir,
     port,
     unixSocket: true,
     readyTimeoutMs: 30_000,
-    config: {
-      'enable-debug-command': 'yes',
-      'repl-diskless-sync-delay': '0',
-      appendonly: aof ? 'yes' : 'no',
-      ...(aof ? { 'aof-timestamp-enabled': 'yes' } : {}),
-      ...options.config,
-    },
+    config: Object.fromEntries(known),
   });
+}
+
+/** Whether the program is one before 7.0. */
+function isOld({ binary }: StartRedisOptions): boolean {
+  const server = serverBinaries().find((known) => known.binary === binary);
+  return server !== undefined && Number.parseInt(server.version, 10) < 7;
 }
 
 /**

@@ -3,8 +3,10 @@ import type { Argument, NodeClient } from '@tidemark/client';
 import { collectionOperations } from './workload/collection-operations.ts';
 import { Dice } from './workload/dice.ts';
 import { globalOperations, keyspaceOperations } from './workload/keyspace-operations.ts';
+import { fieldOperations } from './workload/field-operations.ts';
 import { Scene, type Words } from './workload/scene.ts';
 import { openingScripts, scriptOperations } from './workload/script-operations.ts';
+import { sinceVersion } from './workload/since.ts';
 import {
   openingGroups,
   settle,
@@ -24,6 +26,12 @@ export interface WorkloadOptions {
   readonly batch?: number;
   /** A value of 1 to 4 MB once in so many batches; 0 = never. Default 60. */
   readonly bigOnceIn?: number;
+  /** Only commands that this version of Redis knows, e.g. 60000 for 6.0. Default: all. */
+  readonly level?: number;
+  /** Hash fields with an expiry too. Default false. */
+  readonly fieldExpiry?: boolean;
+  /** Values that are put back from a DUMP of this server. Default true. */
+  readonly dumps?: boolean;
 }
 
 /** Weights of the families of operations. */
@@ -34,7 +42,7 @@ const FAMILIES: readonly (readonly [number, readonly ((at: Scene) => Words[])[]]
   [6, keyspaceOperations],
   [4, scriptOperations],
 ];
-const WEIGHTS = FAMILIES.reduce((sum, [weight]) => sum + weight, 0);
+const WITH_FIELDS: typeof FAMILIES = [...FAMILIES, [8, fieldOperations]];
 const POPS_TIMEOUT_S = 0.02;
 
 /**
@@ -50,6 +58,10 @@ export class Workload {
   readonly #databases: number;
   readonly #batch: number;
   readonly #bigOnceIn: number;
+  readonly #level: number;
+  readonly #dumps: boolean;
+  readonly #families: typeof FAMILIES;
+  readonly #weights: number;
   /** Commands sent, and error replies to them outside transactions. */
   commands = 0;
   errors = 0;
@@ -62,6 +74,10 @@ export class Workload {
     this.#databases = options.databases ?? 16;
     this.#batch = options.batch ?? 40;
     this.#bigOnceIn = options.bigOnceIn ?? 60;
+    this.#level = options.level ?? Infinity;
+    this.#dumps = options.dumps ?? true;
+    this.#families = options.fieldExpiry === true ? WITH_FIELDS : FAMILIES;
+    this.#weights = this.#families.reduce((sum, [weight]) => sum + weight, 0);
   }
 
   /** Libraries, and some keys in every database. */
@@ -83,7 +99,7 @@ export class Workload {
     const pops = dice.once(6) ? this.#popBlocking() : Promise.resolve();
     await this.#send(commands);
     if (dice.once(4)) await this.#settleEntries();
-    if (dice.once(8)) await this.#restoreDump();
+    if (this.#dumps && dice.once(8)) await this.#restoreDump();
     await pops;
   }
 
@@ -95,8 +111,8 @@ export class Workload {
     const scene = this.#scene();
     const commands: Words[] = [];
     while (commands.length < count) {
-      let at = this.#dice.fraction() * WEIGHTS;
-      const family = FAMILIES.find(([weight]) => (at -= weight) < 0) ?? FAMILIES[0];
+      let at = this.#dice.fraction() * this.#weights;
+      const family = this.#families.find(([weight]) => (at -= weight) < 0) ?? FAMILIES[0];
       commands.push(...this.#dice.pick(family?.[1] ?? stringOperations)(scene));
     }
     return commands;
@@ -149,8 +165,9 @@ export class Workload {
   }
 
   async #send(commands: readonly Words[], client = this.#client): Promise<unknown[]> {
-    const replies = await client.pipeline(commands);
-    this.commands += commands.length;
+    const known = commands.filter((words) => sinceVersion(words) <= this.#level);
+    const replies = await client.pipeline(known);
+    this.commands += known.length;
     this.errors += replies.filter((reply) => reply instanceof NodeError).length;
     return replies;
   }
