@@ -199,11 +199,13 @@ class Folder {
 
   constructor(parent: string) {
     this.dir = join(parent, 'aof');
+    const layout = 'multi-part' as const;
     const place = pinPlace(this.dir, 'm', null);
     this.root = place.root;
     this.pinDir = place.dir;
     mkdirSync(this.dir, { recursive: true });
-    const settings = { dir: this.dir, manifestName: 'm', pinRoot: place.root, pinDir: place.dir };
+    const folders = { pinRoot: place.root, pinDir: place.dir };
+    const settings = { dir: this.dir, manifestName: 'm', ...folders, layout, resume: null };
     this.scout = new PinScout(settings, (report) => this.reports.push(report));
   }
 
@@ -241,21 +243,21 @@ describe('PinScout', () => {
     const folder = new Folder(temp.path);
     folder.scout.start();
     expect(folder.shapes()).toEqual(['absent']);
-    folder.touch('b1');
+    folder.touch('b1.rdb');
     folder.touch('i1', 'old content');
-    folder.write('b1 seq 1 type b', 'i1 seq 1 type i');
+    folder.write('b1.rdb seq 1 type b', 'i1 seq 1 type i');
     await folder.until(2);
     folder.touch('i2');
-    folder.write('b1 seq 1 type b', 'i1 seq 1 type i', 'i2 seq 2 type i');
+    folder.write('b1.rdb seq 1 type b', 'i1 seq 1 type i', 'i2 seq 2 type i');
     await folder.until(3);
-    folder.touch('b2');
-    folder.write('b2 seq 2 type b', 'i1 seq 1 type h', 'i2 seq 2 type i');
+    folder.touch('b2.rdb');
+    folder.write('b2.rdb seq 2 type b', 'i1 seq 1 type h', 'i2 seq 2 type i');
     unlinkSync(join(folder.dir, 'i1'));
-    unlinkSync(join(folder.dir, 'b1'));
-    folder.write('b2 seq 2 type b', 'i2 seq 2 type i');
+    unlinkSync(join(folder.dir, 'b1.rdb'));
+    folder.write('b2.rdb seq 2 type b', 'i2 seq 2 type i');
     await folder.until(4);
     folder.scout.close();
-    expect(folder.shapes()).toEqual(['absent', 'b1 i1', 'b1 i1 i2', 'b2 i2']);
+    expect(folder.shapes()).toEqual(['absent', 'b1.rdb i1', 'b1.rdb i1 i2', 'b2.rdb i2']);
     expect(folder.pins()).toBe(4);
     const last = folder.reports[2];
     if (last?.kind !== 'version') throw new Error('no version');

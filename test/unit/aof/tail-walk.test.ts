@@ -1,8 +1,5 @@
 import {
-  appendFileSync,
-  existsSync,
   linkSync,
-  mkdirSync,
   readdirSync,
   renameSync,
   truncateSync,
@@ -11,71 +8,16 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { openAofTail, type AofTailOptions } from '@tidemark/aof';
+import { openAofTail } from '@tidemark/aof';
 import { systemClock } from '@tidemark/system';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { AofRun, buildAof } from '../../support/aof-run.ts';
-import { TempDir } from '../../support/temp-dir.ts';
+import { HandMadeAof } from '../../support/aof-folder.ts';
+import { buildAof, type AofRun } from '../../support/aof-run.ts';
 
 beforeAll(() => buildAof(), 120_000);
 
-/** An AOF folder written by hand, the way the server changes it. */
-class Folder implements AsyncDisposable {
-  readonly #temp: TempDir;
-  readonly dir: string;
-
-  private constructor(temp: TempDir) {
-    this.#temp = temp;
-    this.dir = join(temp.path, 'aof');
-    mkdirSync(this.dir);
-  }
-
-  static async create(): Promise<Folder> {
-    return new Folder(await TempDir.create());
-  }
-
-  path(name: string): string {
-    return join(this.dir, name);
-  }
-
-  put(name: string, content = ''): void {
-    writeFileSync(this.path(name), content);
-  }
-
-  append(name: string, content: string): void {
-    appendFileSync(this.path(name), content);
-  }
-
-  /** `b1 h1 i1 i2`: type and seq; the file of an `h` is an increment. */
-  manifest(text: string, names: Record<string, string> = {}): void {
-    const lines = text.split(' ').map((word) => {
-      const name = names[word] ?? word.replace('h', 'i');
-      return `file ${name} seq ${word.slice(1)} type ${word.charAt(0)}\n`;
-    });
-    writeFileSync(this.path('temp-m'), lines.join(''));
-    renameSync(this.path('temp-m'), this.path('m'));
-  }
-
-  open(options: Partial<AofTailOptions> & { paused?: boolean } = {}): Promise<AofRun> {
-    return AofRun.open({ dir: this.dir, manifestName: 'm', ...options });
-  }
-
-  pins(): string[] {
-    const root = join(this.#temp.path, '.tidemark-pins');
-    if (!existsSync(root)) return [];
-    return readdirSync(root)
-      .flatMap((name) => readdirSync(join(root, name)))
-      .map((name) => name.replace(/^(base|incr)\.(\d+).*$/, '$1$2'))
-      .sort();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.#temp[Symbol.asyncDispose]();
-  }
-}
-
-const start = async (): Promise<Folder> => {
-  const folder = await Folder.create();
+const start = async (): Promise<HandMadeAof> => {
+  const folder = await HandMadeAof.create();
   folder.put('b1', 'base');
   folder.put('i1', 'one;');
   folder.manifest('b1 i1');
@@ -117,9 +59,9 @@ describe('AofTail', () => {
     folder.put('b2', 'new base');
     folder.manifest('b2 h1 i2');
     await run.until('the base', () => run.last.bases.length === 1);
-    expect(run.last.bases[0]?.base).toMatchObject({ name: 'b2', seq: 2, alignedSeq: 2, size: 8 });
+    expect(run.last.bases[0]?.base).toMatchObject({ name: 'b2.rdb', seq: 2, alignedSeq: 2, size: 8 });
     expect(folder.pins()).toEqual(['base1', 'base2', 'incr1', 'incr2']);
-    await run.tail.releaseBase('b1');
+    await run.tail.releaseBase('b1.rdb');
     await run.tail.release(2); // the second is being read
     expect(folder.pins()).toEqual(['base2', 'incr2']);
   });

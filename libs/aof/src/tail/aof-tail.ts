@@ -14,6 +14,9 @@ import { errorCode } from './pin-files.ts';
 import { PinKeeper } from './pin-keeper.ts';
 import { GrowthWatch, Waker } from './reader-wait.ts';
 import { SampleMapper, type DiskView } from './sample-mapper.ts';
+import type { SeenFile } from './seen.ts';
+import { SingleSampleMapper } from './single/single-sample-mapper.ts';
+import { readSingleView } from './single/single-view.ts';
 
 const READ_BYTES_MAX = 1 << 20;
 const MANIFEST_NAME = 'appendonly.aof.manifest';
@@ -32,8 +35,11 @@ interface TailParts {
   readonly walk: LogWalk;
   readonly chain: Chain;
   readonly waker: Waker;
-  readonly mapper: SampleMapper;
+  readonly mapper: PlaceMapper;
 }
+
+/** Maps samples to places: one of the two layouts. */
+type PlaceMapper = Pick<SampleMapper, 'map' | 'reset'>;
 
 /**
  * Reads the command log of one node from its AOF folder, across rewrites, restarts and breaks.
@@ -170,8 +176,10 @@ export class AofTail implements AsyncDisposable {
   }
 
   #view(): DiskView | null {
-    const { pins, options } = this.#parts;
-    return readDiskView(pins.dir, options.manifestName ?? MANIFEST_NAME);
+    const { pins, chain, options } = this.#parts;
+    const name = options.manifestName ?? MANIFEST_NAME;
+    if (options.layout !== 'single-file') return readDiskView(pins.dir, name);
+    return readSingleView(pins.dir, name, chain.newest?.file ?? null);
   }
 
   async #wait(): Promise<void> {
@@ -198,6 +206,9 @@ function deniedOr(error: unknown, dir: string): unknown {
   });
 }
 
+const noRdbReader = (): Promise<never> =>
+  Promise.reject(new UsageError('TM_USAGE', 'a log with an RDB at its head needs rdbBytes'));
+
 /**
  * Opens the log of a node for reading: from its base, or from where an earlier process stopped.
  *
@@ -209,13 +220,19 @@ export async function openAofTail(options: AofTailOptions): Promise<AofTail> {
   const { clock, signal, resume, dir, pinBytesMax, pinAgeMaxMs } = options;
   signal.throwIfAborted();
   const chain = new Chain();
-  const mapper = new SampleMapper();
+  const layout = options.layout ?? 'multi-part';
+  const mapper = layout === 'single-file' ? new SingleSampleMapper() : new SampleMapper();
   const waker = new Waker(clock, signal);
   let walk: LogWalk | null = null;
-  const pins = await PinKeeper.open(
+  const letGo = (files: readonly SeenFile[]): void => {
+    pins.letGo(files).catch(() => waker.wake()); // the limits let go of what stays
+  };
+  const pins: PinKeeper = await PinKeeper.open(
     {
       dir,
       manifestName: options.manifestName ?? MANIFEST_NAME,
+      layout,
+      resume,
       pinOwner: options.pinOwner ?? null,
       hold: options.hold ?? false,
       clock,
@@ -223,13 +240,18 @@ export async function openAofTail(options: AofTailOptions): Promise<AofTail> {
       pinAgeMaxMs,
     },
     {
-      onVersion: (version) => chain.apply(version),
+      onVersion: (version) => {
+        chain.apply(version);
+        const idle = chain.takeOrphans().filter((file) => walk?.releases.awaits(file) !== true);
+        if (idle.length > 0) letGo(idle);
+      },
       onDrop: async (file) => walk?.drop(file),
       onNews: () => waker.wake(),
     },
   );
   const bytesMax = Math.max(1, options.readBytesMax ?? READ_BYTES_MAX);
   const onRestart = (): void => mapper.reset();
-  walk = new LogWalk({ pins, chain, clock, signal, bytesMax, resume, onRestart });
+  const rdbBytes = options.rdbBytes ?? noRdbReader;
+  walk = new LogWalk({ pins, chain, clock, signal, bytesMax, resume, rdbBytes, onRestart });
   return new AofTail({ options, pins, walk, chain, waker, mapper });
 }

@@ -9,6 +9,8 @@ export interface ChainNode {
   base: SeenFile | null;
   /** Whether that base was given to the caller. */
   baseTold: boolean;
+  /** The base of a rewrite that stands at its first byte and holds commands: no snapshot. */
+  commandBase: SeenFile | null;
   /** Whether its pin went over a limit. */
   dropped: boolean;
 }
@@ -17,8 +19,11 @@ const nodeOf = (file: SeenFile): ChainNode => ({
   file,
   base: null,
   baseTold: false,
+  commandBase: null,
   dropped: false,
 });
+
+const hasBase = ({ base, file }: ChainNode): boolean => base !== null || file.head !== undefined;
 
 /** Whether one manifest that was read listed `next` right after `node`, both as `i`. */
 export function isProven(node: ChainNode, next: ChainNode): boolean {
@@ -41,12 +46,14 @@ export class Chain {
   #manifest: ChainNode[] = [];
   #history: readonly SeenFile[] = [];
   #headless = false;
+  #orphans: SeenFile[] = [];
 
   /** Takes the next manifest version. */
   apply(version: SeenVersion): void {
     this.versions++;
     this.#history = version.history;
-    this.#headless = version.incr.length === 0;
+    this.#headless = version.closed ?? version.incr.length === 0;
+    const before = this.#manifest;
     this.#manifest = [];
     // What stands before the first known increment was read already: it is not queued again.
     const known = version.incr.findIndex((file) => file !== null && this.find(file) !== null);
@@ -57,11 +64,30 @@ export class Chain {
       this.#manifest.push(node);
       if (i > known && !this.nodes.includes(node)) this.nodes.push(node);
     }
+    this.#noteOrphans(before);
     const first = version.incr[0] === null ? undefined : this.#manifest[0];
+    if (first === undefined) return;
     const { base } = version;
-    if (first === undefined || base === null) return;
+    const second = this.#manifest[1];
+    if (first.file.head !== undefined && second !== undefined && !isProven(first, second)) {
+      if (second.commandBase === null) second.baseTold = false;
+      second.commandBase = first.file;
+    }
+    if (base === null) return;
     if (first.base === null || !sameFile(first.base, base)) first.baseTold = false;
     first.base = base;
+  }
+
+  /** Bases in command form that left the manifest and were never queued: nobody reads them. */
+  takeOrphans(): readonly SeenFile[] {
+    return this.#orphans.splice(0);
+  }
+
+  #noteOrphans(before: readonly ChainNode[]): void {
+    for (const { file } of before) {
+      if (file.head === undefined || this.find(file) !== null) continue;
+      if (!this.#manifest.some((node) => sameFile(node.file, file))) this.#orphans.push(file);
+    }
   }
 
   /** Puts increments of an earlier process before the others. */
@@ -123,9 +149,15 @@ export class Chain {
     const last = this.nodes.findIndex((node) => sameFile(node.file, file));
     if (last < 0) return [];
     const start = this.nodes.findIndex(
-      (node, i) => i > last && !node.dropped && (node.base !== null || node === this.#manifest[0]),
+      (node, i) => i > last && !node.dropped && (hasBase(node) || node === this.#manifest[0]),
     );
-    return this.nodes.splice(0, start < 0 ? this.nodes.length : start);
+    if (start >= 0) return this.nodes.splice(0, start);
+    const gone = this.nodes.splice(0);
+    const [first] = this.#manifest;
+    const fresh = first?.file.head !== undefined && !first.dropped;
+    if (!fresh || this.#manifest.some((node) => sameFile(node.file, file))) return gone;
+    this.nodes.push(...this.#manifest);
+    return gone.filter((node) => !this.nodes.includes(node));
   }
 
   /**

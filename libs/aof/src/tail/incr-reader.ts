@@ -45,11 +45,17 @@ export class IncrReader {
     return new IncrReader(file, fd, 0, Buffer.alloc(0));
   }
 
+  /** A reader at a later position that needs no proof. */
+  static async after(file: SeenFile, fd: number, position: number): Promise<IncrReader> {
+    const block = Buffer.alloc(Math.min(DIGEST_BYTES_MAX, position));
+    const got = await readAt(fd, block, position - block.length);
+    return new IncrReader(file, fd, position, block.subarray(0, got));
+  }
+
   /** A reader at a cursor, or `null` when the bytes before it are not those of the cursor. */
   static async atCursor(file: SeenFile, fd: number, at: TailCursor): Promise<IncrReader | null> {
     const length = at.digestBytes;
     if (length > Math.min(DIGEST_BYTES_MAX, at.position)) return null;
-    if (length === 0 && at.position > 0) return null;
     const block = Buffer.alloc(length);
     const got = await readAt(fd, block, at.position - length);
     if (got < length || digestOf(block) !== at.digest) return null;

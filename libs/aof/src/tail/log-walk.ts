@@ -14,6 +14,9 @@ const PACE_MS = 15;
 /** A short write is taken back and written again: how long a file may stay shorter. */
 const SHRINK_GRACE_MS = 1_000;
 
+/** The file of an open descriptor under a name of its own, whatever became of its first one. */
+const fdPath = (fd: number): string => `/proc/self/fd/${fd}`;
+
 /** What a walk needs. */
 export interface LogWalkOptions {
   readonly pins: PinKeeper;
@@ -22,6 +25,8 @@ export interface LogWalkOptions {
   readonly signal: AbortSignal;
   readonly bytesMax: number;
   readonly resume: TailCursor | null;
+  /** Tells the length of the RDB that a file begins with. */
+  readonly rdbBytes: (path: string, signal: AbortSignal) => Promise<number>;
   /** Called when the same files are to be read from their base again. */
   readonly onRestart: () => void;
 }
@@ -136,11 +141,18 @@ export class LogWalk {
   async #enter(node: ChainNode, start: NextStart): Promise<TailItem> {
     const fd = node.dropped ? null : this.#pins.borrow(node.file);
     if (fd === null) return this.#break('pin-dropped', `${node.file.name} is gone`);
-    this.#reader = IncrReader.atStart(node.file, fd);
-    return this.#opened(node, this.#reader, start);
+    const { rdbBytes, signal } = this.#options;
+    const headBytes = node.file.head === 'rdb' ? await rdbBytes(fdPath(fd), signal) : 0;
+    this.#reader = await IncrReader.after(node.file, fd, headBytes);
+    return this.#opened(node, this.#reader, start, headBytes);
   }
 
-  #opened(node: ChainNode, reader: IncrReader, start: NextStart): TailItem {
+  #opened(
+    node: ChainNode,
+    reader: IncrReader,
+    start: NextStart,
+    headBytes: number | null,
+  ): TailItem {
     this.#start = null;
     this.#idleTold = false;
     this.#lastReadSmall = false;
@@ -152,8 +164,10 @@ export class LogWalk {
       file: { name, seq, dev, ino },
       continuity,
       ...(reason === null ? {} : { reason }),
-      base: this.releases.tellBase(node),
+      base:
+        headBytes === null ? this.releases.passBase(node) : this.releases.tellBase(node, headBytes),
       position: reader.position,
+      start: headBytes ?? 0,
     };
   }
 
@@ -182,7 +196,7 @@ export class LogWalk {
       return this.#break('divergent-tail', `${at.file} has other bytes before ${at.position}`);
     }
     this.#reader = reader;
-    return this.#opened(node, reader, { continuity: 'resumed', reason: null });
+    return this.#opened(node, reader, { continuity: 'resumed', reason: null }, null);
   }
 
   async #read(reader: IncrReader): Promise<TailItem | null> {
@@ -191,7 +205,7 @@ export class LogWalk {
       return this.#break('rewrite-unobserved', `${reader.file.name} left the manifest`);
     }
     if (node.dropped) return this.#break('pin-dropped', `${node.file.name} was over a limit`);
-    if (!node.baseTold && node.base !== null) {
+    if (!node.baseTold && (node.base ?? node.commandBase) !== null) {
       const base = this.releases.tellBase(node);
       if (base !== null) return { kind: 'base', base };
     }

@@ -6,6 +6,9 @@ export type PinClass = 'pinned' | 'held' | 'hold';
 /** Why continuity could not be proven. */
 export type BreakReason = 'aof-off' | 'rewrite-unobserved' | 'divergent-tail' | 'pin-dropped';
 
+/** How a server keeps its log: manifest and files in a folder (7.0 and newer), or one file. */
+export type AofLayout = 'multi-part' | 'single-file';
+
 /** What a file is, beyond its name: names and seqs are used again by the server. */
 export interface FileIdentity {
   readonly seq: number;
@@ -24,9 +27,15 @@ export interface IncrFile extends FileIdentity {
 export interface BaseFile {
   readonly name: string;
   readonly seq: number;
-  /** Where its bytes can be read until `releaseBase`. */
+  /**
+   * `rdb` (default): an RDB of `size` bytes at the start of the file at `path`, which may go on with
+   * commands. `empty`: the dataset before the first command is empty, there is nothing to read.
+   * `commands`: the base of a rewrite is a list of commands, which is no snapshot.
+   */
+  readonly form?: 'rdb' | 'empty' | 'commands';
+  /** Where its bytes can be read until `releaseBase`; empty where there are none. */
   readonly path: string;
-  /** Bytes. */
+  /** Bytes of the RDB. */
   readonly size: number;
   /** `seq` of the increment that begins exactly where this base ends. */
   readonly alignedSeq: number;
@@ -34,7 +43,7 @@ export interface BaseFile {
 
 /** A place in the files from which a later process can go on. All fields are plain JSON. */
 export interface TailCursor extends FileIdentity {
-  /** Name of the increment. */
+  /** Name of the increment, or of the single file. */
   readonly file: string;
   /** Bytes of it that were taken. */
   readonly position: number;
@@ -59,6 +68,11 @@ export type TailItem =
       readonly base: BaseFile | null;
       /** Physical position of the first byte that follows. */
       readonly position: number;
+      /**
+       * Physical position of the first command of the file: 0, or where an RDB at its head ends. With
+       * continuity `proven`, what lies between it and `position` was delivered already.
+       */
+      readonly start: number;
     }
   | { readonly kind: 'bytes'; readonly data: Buffer; readonly position: number }
   | { readonly kind: 'base'; readonly base: BaseFile }
@@ -70,8 +84,15 @@ export type TailItem =
 export interface AofTailOptions {
   /** The folder of the multi-part AOF (`dir`/`appenddirname`). */
   readonly dir: string;
-  /** Default `appendonly.aof.manifest`. */
+  /** Default `appendonly.aof.manifest`; of a single file its own name. */
   readonly manifestName?: string;
+  /** What {@link probeAofDir} found. Default `multi-part`. */
+  readonly layout?: AofLayout;
+  /**
+   * Reads the RDB that a file begins with and tells how many bytes it has. Needed for logs with an
+   * RDB head: the single file of 6.x, and its file after an upgrade.
+   */
+  readonly rdbBytes?: (path: string, signal: AbortSignal) => Promise<number>;
   /** Where an earlier process stopped, or `null` to start at the base. */
   readonly resume: TailCursor | null;
   readonly clock: Clock;
@@ -97,7 +118,9 @@ export interface TailSample {
   readonly aofBaseSize: number;
   readonly aofBufferLength: number;
   readonly rewriteInProgress: boolean;
-  /** `aof_rewrites`: how many rewrites were begun. */
+  /** `aof_rewrite_scheduled`. */
+  readonly rewriteScheduled?: boolean;
+  /** `aof_rewrites`: how many rewrites were begun; -1 where the server does not tell. */
   readonly rewrites: number;
   /** `run_id`; without it a restart between two samples is seen only by its effects. */
   readonly runId?: string;

@@ -3,7 +3,7 @@ import { realpath } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { FormatError, TidemarkError, UsageError, type Clock } from '@tidemark/core';
-import type { BaseFile, FileIdentity, PinClass } from './model.ts';
+import type { AofLayout, BaseFile, FileIdentity, PinClass } from './model.ts';
 import { errorCode, isMissing, listPins, openSame, statOrNull } from './pin-files.ts';
 import { fileKey, formatPinName, pinPlace, sameFile } from './pin-names.ts';
 import { overLimits } from './pin-limits.ts';
@@ -19,6 +19,8 @@ const LIMIT_LOOK_MS = 1_000;
 export interface PinKeeperOptions {
   readonly dir: string;
   readonly manifestName: string;
+  readonly layout: AofLayout;
+  readonly resume: FileIdentity | null;
   readonly pinOwner: string | null;
   readonly hold: boolean;
   readonly clock: Clock;
@@ -93,8 +95,8 @@ export class PinKeeper {
     const keeper = new PinKeeper(dir, options, events);
     keeper.#adoptLeftovers();
     const place = pinPlace(dir, options.manifestName, options.pinOwner);
-    const { manifestName } = options;
-    const settings = { dir, manifestName, pinRoot: place.root, pinDir: place.dir };
+    const { manifestName, layout, resume } = options;
+    const settings = { dir, manifestName, layout, resume, pinRoot: place.root, pinDir: place.dir };
     keeper.#thread = new PinThread(settings, {
       onReport: (report) => keeper.#take(report),
       onDeath: (cause) => keeper.#die(cause),
@@ -195,6 +197,12 @@ export class PinKeeper {
       return stat?.ino.toString() === file.ino && stat.dev.toString() === file.dev;
     });
     return path === undefined ? null : { name, seq, size, alignedSeq, path };
+  }
+
+  /** The RDB that a log begins with, as the caller reads it. */
+  headOf(file: SeenFile, bytes: number): BaseFile | null {
+    const whole = this.baseOf(file, file.seq);
+    return whole === null ? null : { ...whole, size: bytes };
   }
 
   /** Lets go of files. Unknown ones are passed over. */

@@ -20,14 +20,13 @@ import {
   errorCode,
   findFile,
   isMissing,
-  linkPin,
   listPins,
-  openSame,
   statOrNull,
   type FoundFile,
   type FoundPin,
 } from './pin-files.ts';
-import { fileKey, formatPinName } from './pin-names.ts';
+import { headOf, holdFile } from './hold-file.ts';
+import { fileKey } from './pin-names.ts';
 import type { PinReport, PinScoutOptions, SeenFile, SeenVersion } from './seen.ts';
 import type { FileIdentity } from './model.ts';
 
@@ -48,6 +47,16 @@ function shapeOf(version: SeenVersion): string {
     file === null ? '-' : `${fileKey(file.type, file)}.${file.pinned ? 'p' : 'h'}.${file.name}`;
   const { base, incr, history } = version;
   return [one(base), ...incr.map(one), 'history', ...history.map(one)].join('\n');
+}
+
+/**
+ * A base that is no RDB from its first byte to its last: commands (`aof-use-rdb-preamble no`), or the
+ * single file that an upgrade from 6.x took over. Its commands come right before the increments; it
+ * gets the number before theirs, for its own may be that of one of them.
+ */
+function baseThatIsALog({ base, incr }: AofManifest): ManifestFile | null {
+  if (base === null || base.name.endsWith('.rdb')) return null;
+  return { ...base, seq: (incr[0]?.seq ?? 1) - 1 };
 }
 
 interface ManifestRead {
@@ -238,18 +247,25 @@ export class PinScout {
     };
     const incr: (SeenFile | null)[] = [];
     let previous: SeenFile | null = null;
+    const log = baseThatIsALog(manifest);
+    if (log !== null) {
+      const held = this.#holdFile(log, 'i', null);
+      previous = keep(held === null || held.head ? held : { ...held, head: headOf(held) });
+      incr.push(previous);
+    }
     for (const file of manifest.incr) {
       previous = keep(this.#holdFile(file, 'i', previous));
       incr.push(previous);
     }
-    const base = manifest.base === null ? null : keep(this.#holdFile(manifest.base, 'b', null));
+    const rdb = log === null ? manifest.base : null;
+    const base = rdb === null ? null : keep(this.#holdFile(rdb, 'b', null));
     const history: SeenFile[] = [];
     for (const file of manifest.history) {
       const seen = this.#lookAtHistory(file);
       if (seen !== null) history.push(seen);
     }
     this.#held = held;
-    return { base, incr, history };
+    return { base, incr, history, closed: manifest.incr.length === 0 };
   }
 
   #holdFile(file: ManifestFile, type: 'b' | 'i', previous: SeenFile | null): SeenFile | null {
@@ -276,25 +292,10 @@ export class PinScout {
     found: FoundFile,
     before: SeenFile | null,
   ): SeenFile | null {
-    const { dir, pinRoot, pinDir } = this.#options;
-    const path = join(dir, file.name);
-    const { identity, size } = found;
-    const known = this.#previous.get(fileKey(type, identity)) ?? null;
+    const known = this.#previous.get(fileKey(type, found.identity)) ?? null;
     const previous =
       before === null ? known : { seq: before.seq, dev: before.dev, ino: before.ino };
-    const pin = { type, ...identity, previous };
-    const seen = { type, ...identity, name: file.name, size, previous };
-    switch (linkPin(path, pinRoot, pinDir, pin)) {
-      case 'linked':
-        return { ...seen, path: join(pinDir, formatPinName(pin)), pinned: true, fd: null };
-      case 'refused': {
-        const fd = openSame(path, identity);
-        return fd === null ? null : { ...seen, path, pinned: false, fd };
-      }
-      case 'gone':
-      case 'replaced':
-        return null;
-    }
+    return holdFile(this.#options, file.name, type, found, previous);
   }
 
   #lookAtHistory(file: ManifestFile): SeenFile | null {

@@ -2,6 +2,7 @@ import { readlinkSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { parentPort, workerData } from 'node:worker_threads';
 import { PinScout } from './pin-scout.ts';
+import { SingleScout } from './single/single-scout.ts';
 import type { PinOrder, PinReport, PinScoutOptions } from './seen.ts';
 
 // Entry of the pin thread: it does nothing but pin. See pin-keeper.ts for the other end.
@@ -21,9 +22,12 @@ function keepPriority(): void {
 const port = parentPort;
 if (port === null) throw new Error('pin-worker is started as a worker thread');
 
-const scout = new PinScout(workerData as PinScoutOptions, (report: PinReport) => {
+const options = workerData as PinScoutOptions;
+const tell = (report: PinReport): void => {
   port.postMessage(report);
-});
+};
+const scout =
+  options.layout === 'single-file' ? new SingleScout(options, tell) : new PinScout(options, tell);
 
 port.on('message', (order: PinOrder) => {
   switch (order.kind) {

@@ -8,7 +8,8 @@ import {
   type AofManifest,
   type ManifestFile,
 } from '../manifest/parse-manifest.ts';
-import type { PinClass } from './model.ts';
+import { isRdbStart } from './hold-file.ts';
+import type { AofLayout, PinClass } from './model.ts';
 import { errorCode, findFile, isMissing, makePinFolders } from './pin-files.ts';
 import { realFolder } from './pin-keeper.ts';
 import { pinPlace } from './pin-names.ts';
@@ -17,13 +18,18 @@ import { pinPlace } from './pin-names.ts';
 export interface AofDirFacts {
   /** Real path of the folder. */
   readonly dir: string;
+  readonly layout: AofLayout;
+  /** Of the manifest, or of the log itself where it is a single file. */
   readonly manifestName: string;
   /** How files could be held: a real link was tried. */
   readonly pinClass: PinClass;
+  /** Null for a single file too. */
   readonly base: ManifestFile | null;
+  /** Whether the dataset before the increments is an RDB, commands, or an RDB and then commands. */
+  readonly baseForm: 'none' | 'rdb' | 'commands' | 'rdb-and-commands';
   /** Bytes of the base, 0 without one. */
   readonly baseBytes: number;
-  /** How many increments follow the base. */
+  /** How many increments follow the base; a single file counts as one. */
   readonly incrCount: number;
   /** Bytes of all increments. */
   readonly incrBytes: number;
@@ -51,8 +57,13 @@ async function readStart(path: string, bytesMax: number): Promise<Buffer> {
   }
 }
 
-/** The manifest by its usual name, or the only one that lies in the folder. */
-async function findManifest(dir: string, appendFileName: string | null): Promise<string> {
+interface Found {
+  readonly layout: AofLayout;
+  readonly name: string;
+}
+
+/** The manifest by its usual name, or the only one in the folder; else the single file of 6.x. */
+async function findLog(dir: string, appendFileName: string | null): Promise<Found> {
   let names: string[];
   try {
     names = await readdir(dir);
@@ -62,16 +73,23 @@ async function findManifest(dir: string, appendFileName: string | null): Promise
       : USER_HINT;
     throw refuse(`the AOF folder cannot be read (${errorCode(error)})`, dir, hint, error);
   }
-  const wanted = `${appendFileName ?? 'appendonly.aof'}.manifest`;
-  if (names.includes(wanted)) return wanted;
-  const others = names.filter((name) => name.endsWith('.manifest') && !name.startsWith('temp-'));
-  const [only] = others;
-  if (appendFileName === null && others.length === 1 && only !== undefined) return only;
+  const single = appendFileName ?? 'appendonly.aof';
+  const manifest = pick(names, `${single}.manifest`, '.manifest', appendFileName === null);
+  if (manifest !== null) return { layout: 'multi-part', name: manifest };
+  const file = pick(names, single, '.aof', appendFileName === null);
+  if (file !== null) return { layout: 'single-file', name: file };
   throw refuse(
-    `${dir} holds no AOF manifest`,
+    `${dir} holds no AOF manifest and no append-only file`,
     dir,
-    'name the folder that holds <appendfilename>.manifest (CONFIG GET dir, appenddirname); the append-only file must be on, in 7.0 or newer',
+    'name the folder that holds <appendfilename>.manifest (7.0 and newer: CONFIG GET dir, appenddirname) or <appendfilename> itself (6.x: CONFIG GET dir); the append-only file must be on',
   );
+}
+
+/** A name, or the only one with this ending that is no temporary file. */
+function pick(names: readonly string[], wanted: string, end: string, any: boolean): string | null {
+  if (names.includes(wanted)) return wanted;
+  const others = names.filter((name) => name.endsWith(end) && !name.startsWith('temp-'));
+  return any && others.length === 1 ? (others[0] ?? null) : null;
 }
 
 async function readManifest(dir: string, name: string): Promise<AofManifest> {
@@ -84,36 +102,24 @@ async function readManifest(dir: string, name: string): Promise<AofManifest> {
   }
 }
 
-/** A base must be an RDB from its first byte to its last. */
-async function checkBase(dir: string, manifest: AofManifest): Promise<number> {
+/** What the base holds, judged by its name and its first bytes. */
+async function lookAtBase(
+  dir: string,
+  manifest: AofManifest,
+): Promise<Pick<AofDirFacts, 'baseBytes' | 'baseForm'>> {
   const { base } = manifest;
   if (base === null) {
-    if (manifest.incr.length > 0) return 0;
+    if (manifest.incr.length > 0) return { baseBytes: 0, baseForm: 'none' };
     throw new UsageError('TM_AOF_BASE', 'the AOF has no base and no increment', {
       context: { dir },
       hint: 'switch the append-only file on',
     });
   }
-  const path = join(dir, base.name);
-  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW);
-  try {
-    const { size } = await file.stat();
-    if (base.name.endsWith('.rdb')) return size;
-    const head = Buffer.alloc(6);
-    await file.read(head, 0, 6, 0);
-    const tail = Buffer.alloc(9);
-    if (size >= 18) await file.read(tail, 0, 9, size - 9);
-    const rdb = head.toString('latin1').startsWith('REDIS') || head.toString('latin1') === 'VALKEY';
-    // The end-of-file opcode stands 9 bytes before the end; after an upgrade from 6.x commands may
-    // follow it, and such a base is not one snapshot.
-    if (rdb && tail[0] === 0xff) return size;
-  } finally {
-    await file.close();
-  }
-  throw new UsageError('TM_AOF_BASE', 'the AOF base is not an RDB file', {
-    context: { dir, base: base.name },
-    hint: 'set "aof-use-rdb-preamble yes" on the server and run BGREWRITEAOF once',
-  });
+  const found = findFile(join(dir, base.name), base.seq);
+  const start = await readStart(join(dir, base.name), 6);
+  const baseBytes = found?.size ?? start.length;
+  if (base.name.endsWith('.rdb')) return { baseBytes, baseForm: 'rdb' };
+  return { baseBytes, baseForm: isRdbStart(start) ? 'rdb-and-commands' : 'commands' };
 }
 
 /** Tries what the pin thread will do. The trial link is removed at once. */
@@ -150,25 +156,14 @@ function removeIfThere(path: string): void {
   }
 }
 
-interface Measured {
-  readonly manifest: AofManifest;
-  readonly baseBytes: number;
-  readonly incrBytes: number;
-}
+type Measured = Omit<AofDirFacts, 'dir' | 'pinClass'> & { readonly sample: string };
 
 /** Looks at every file; `null` when one went with a rewrite meanwhile. */
-async function measure(dir: string, manifestName: string): Promise<Measured | null> {
-  const manifest = await readManifest(dir, manifestName);
+async function measure(dir: string, { layout, name }: Found): Promise<Measured | null> {
   try {
-    const baseBytes = await checkBase(dir, manifest);
-    let incrBytes = 0;
-    for (const { name, seq } of manifest.incr) {
-      const found = findFile(join(dir, name), seq);
-      if (found === null) return null;
-      await readStart(join(dir, name), 1);
-      incrBytes += found.size;
-    }
-    return { manifest, baseBytes, incrBytes };
+    return layout === 'single-file'
+      ? await measureSingle(dir, name)
+      : await measureFolder(dir, name);
   } catch (error) {
     const code = errorCode(error);
     if (isMissing(error)) return null;
@@ -177,36 +172,59 @@ async function measure(dir: string, manifestName: string): Promise<Measured | nu
   }
 }
 
+async function measureFolder(dir: string, manifestName: string): Promise<Measured | null> {
+  const { base, incr, history } = await readManifest(dir, manifestName);
+  const facts = await lookAtBase(dir, { base, incr, history });
+  let incrBytes = 0;
+  for (const { name, seq } of incr) {
+    const found = findFile(join(dir, name), seq);
+    if (found === null) return null;
+    await readStart(join(dir, name), 1);
+    incrBytes += found.size;
+  }
+  const sample = incr.at(-1)?.name ?? base?.name ?? manifestName;
+  const layout = 'multi-part';
+  return { ...facts, layout, manifestName, base, incrCount: incr.length, incrBytes, sample };
+}
+
+async function measureSingle(dir: string, name: string): Promise<Measured | null> {
+  const found = findFile(join(dir, name), 0);
+  if (found === null) return null;
+  const rdb = isRdbStart(await readStart(join(dir, name), 6));
+  return {
+    layout: 'single-file',
+    manifestName: name,
+    base: null,
+    baseForm: rdb ? 'rdb-and-commands' : 'commands',
+    baseBytes: 0,
+    incrCount: 1,
+    incrBytes: found.size,
+    sample: name,
+  };
+}
+
 /**
- * Looks at an AOF folder before an instance is added: whether it can be read, whether its base can
- * be captured, and how its files could be held.
+ * Looks at an AOF folder before an instance is added: which layout it has, whether it can be read,
+ * and how its files could be held.
+ * @param dir - The folder of the manifest; of a server before 7.0 the one of the append-only file.
  * @param appendFileName - `appendfilename` of the server; by default `appendonly.aof`, or the only
- *   manifest of the folder.
+ *   manifest (or append-only file) of the folder.
  * @throws UsageError `TM_AOF_DIR` (folder, manifest or a file missing or not readable),
- *   `TM_AOF_BASE` (base in command form, or none); FormatError `TM_AOF_MANIFEST`.
+ *   `TM_AOF_BASE` (no base and no increment); FormatError `TM_AOF_MANIFEST`.
  */
 export async function probeAofDir(
   dir: string,
   appendFileName: string | null = null,
 ): Promise<AofDirFacts> {
   const folder = await realFolder(dir);
-  const manifestName = await findManifest(folder, appendFileName);
+  const log = await findLog(folder, appendFileName);
   let measured: Measured | null = null;
   for (let attempt = 0; measured === null && attempt < ATTEMPTS; attempt++) {
-    measured = await measure(folder, manifestName);
+    measured = await measure(folder, log);
   }
   if (measured === null) throw refuse('a file of the AOF manifest is missing', dir, USER_HINT);
-  const { manifest, baseBytes, incrBytes } = measured;
-  const sample = manifest.incr.at(-1)?.name ?? manifest.base?.name ?? manifestName;
-  return {
-    dir: folder,
-    manifestName,
-    pinClass: tryLink(folder, manifestName, sample),
-    base: manifest.base,
-    baseBytes,
-    incrCount: manifest.incr.length,
-    incrBytes,
-  };
+  const { sample, ...facts } = measured;
+  return { dir: folder, pinClass: tryLink(folder, log.name, sample), ...facts };
 }
 
 /**

@@ -6,6 +6,12 @@ import type { SeenFile } from './seen.ts';
 
 const keyOf = (file: FileIdentity): string => `${file.seq}.${file.dev}.${file.ino}`;
 
+const baseless = (
+  form: 'empty' | 'commands',
+  { name, seq }: SeenFile,
+  alignedSeq: number,
+): BaseFile => ({ form, name, seq, path: '', size: 0, alignedSeq });
+
 /** Which files the caller has been given and may still need: they stay held until it says so. */
 export class TailReleases {
   readonly #pins: PinKeeper;
@@ -17,12 +23,26 @@ export class TailReleases {
     this.#pins = pins;
   }
 
-  /** The base at the start of an increment, as the caller gets it. */
-  tellBase(node: ChainNode): BaseFile | null {
+  /**
+   * The base at the start of an increment, as the caller gets it.
+   * @param headBytes - Bytes of the RDB that the file itself begins with.
+   */
+  tellBase(node: ChainNode, headBytes = 0): BaseFile | null {
     node.baseTold = true;
+    const { file } = node;
+    const alignedSeq = file.seq;
+    if (file.head === 'rdb') return this.#pins.headOf(file, headBytes);
+    if (file.head === 'none') return baseless('empty', file, alignedSeq);
+    if (node.commandBase !== null) return baseless('commands', node.commandBase, alignedSeq);
     if (node.base === null) return null;
     this.#toldBases.add(keyOf(node.base));
     return this.#pins.baseOf(node.base, node.file.seq);
+  }
+
+  /** The base at the start of an increment that is gone on with: one inside it is shipped already. */
+  passBase(node: ChainNode): BaseFile | null {
+    node.baseTold = true;
+    return node.file.head === undefined ? this.tellBase(node) : null;
   }
 
   /** What was let go: increments wait for their release, bases nobody was told of go at once. */
@@ -40,6 +60,11 @@ export class TailReleases {
       this.#pins.holdAgain(file);
       if (base !== null) this.#pins.holdAgain(base);
     }
+  }
+
+  /** Whether a file was read to its end and waits for its release. */
+  awaits(file: SeenFile): boolean {
+    return this.#passed.some((old) => sameFile(old, file));
   }
 
   /** A file whose pin is gone already. */
