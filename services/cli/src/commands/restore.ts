@@ -142,6 +142,20 @@ async function targetOf(flags: RestoreFlags): Promise<RestoreTarget> {
   };
 }
 
+/** Which way the data takes into the target. */
+function pathText({ path }: RestoreReport): string[] {
+  if (path === null) return [];
+  const changed = Object.entries(path.changedCommands).map(
+    ([name, count]) => `${count.toString()} ${name.toUpperCase()}`,
+  );
+  const forms = [
+    ...(path.snapshot === 'converted' ? ['the snapshot'] : []),
+    ...(changed.length > 0 ? [changed.join(', ')] : []),
+  ];
+  const converted = forms.length === 0 ? '' : `, in another form: ${forms.join('; ')}`;
+  return [`path: ${path.name}, ${path.source} to ${path.target}${converted}`];
+}
+
 function reportText(id: string, report: RestoreReport, configPath: string): string[] {
   const { cut, at, target, keys, vanishing, commands, bytes, elapsedSeconds } = report;
   const where = at ?? `offset ${cut.offset}`;
@@ -151,6 +165,7 @@ function reportText(id: string, report: RestoreReport, configPath: string): stri
       return [
         `plan: ${id} at ${where}, timeline ${cut.timeline}, offset ${cut.offset}`,
         `to read and feed: ${formatBytes(bytes)}, up to ${commands.toString()} commands, ${keys.toString()} keys in the snapshot`,
+        ...pathText(report),
         'everything needed is there and whole; nothing was written',
       ];
     case 'aborted':

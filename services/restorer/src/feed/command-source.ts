@@ -1,13 +1,39 @@
-import { rewriteCommandExpiry, tapCommands, type CommandBatch } from '@tidemark/aof';
+import {
+  adaptCommands,
+  rewriteCommandExpiry,
+  tapCommands,
+  type CommandBatch,
+  type TargetDialect,
+} from '@tidemark/aof';
 import { segmentCommands } from '@tidemark/archive';
 import { nameObject, type ByteSource } from '@tidemark/core';
 import type { ObjectReader } from '../fetch/object-reader.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { newExpiry } from '../plan/ttl-rule.ts';
+import { adaptPayloadFor } from './adapt-payload.ts';
 import { readAhead } from './read-ahead.ts';
 
 /** At most twice these bytes are held: one segment of the usual size may come on top. */
 const READ_AHEAD = { items: 4, bytes: 8 * 1024 * 1024 };
+
+/** In which form the commands of a plan are fed: kept with the restore, so that it can go on. */
+export interface CommandForm {
+  /** What the target understands. */
+  readonly target: TargetDialect;
+  /**
+   * Redis 7.4 and newer ignores HPERSIST on a field whose time has passed, also as a replica; a far
+   * expiry is then sent before each of them.
+   */
+  readonly guardFieldPersist: boolean;
+}
+
+/** Who looks on while commands are fed. */
+export interface CommandWatch {
+  /** Sees every command as the log has it, before it is fed. */
+  readonly onBatch?: (batch: CommandBatch) => void;
+  /** Told the name of each command that is fed in another form, or not at all. */
+  readonly onChange?: (name: string) => void;
+}
 
 /**
  * The command stream of a plan from its snapshot to its cut, as it is fed: the same bytes every
@@ -15,31 +41,54 @@ const READ_AHEAD = { items: 4, bytes: 8 * 1024 * 1024 };
  *
  * It begins with a SELECT of the database that is selected at the snapshot, so that the target
  * does not depend on what it had selected.
- * @param onBatch - Sees every command that is fed.
- * @param guardFieldPersist - Redis 7.4 and newer ignores HPERSIST on a field whose time has passed,
- *   also as a replica; a far expiry is then sent before each of them.
+ * @throws PlanError `TM_TARGET_COMMAND`, `TM_TARGET_DATABASES` for a command that the target cannot
+ *   run, before it is fed; `context.offset` is its place in the timeline.
  */
 export async function* commandSource(
   plan: RestorePlan,
   reader: ObjectReader,
-  onBatch: (batch: CommandBatch) => void,
-  guardFieldPersist: boolean,
+  form: CommandForm,
+  watch: CommandWatch = {},
 ): ByteSource {
-  const raw = tapCommands(rawCommands(plan, reader), onBatch);
-  if (plan.ttl.mode === 'absolute' && !guardFieldPersist) yield* raw;
+  const { target, guardFieldPersist } = form;
+  const [first] = plan.reads;
+  const select = selectFirst(plan);
+  const adapted = adaptCommands(rawCommands(plan, reader), {
+    target,
+    adaptPayload: adaptPayloadFor(target),
+    offset: (first?.from ?? 0n) - BigInt(select.length),
+    ...watch,
+  });
+  if (plan.ttl.mode === 'absolute' && !guardFieldPersist) yield* adapted;
   else {
-    yield* rewriteCommandExpiry(raw, {
+    yield* rewriteCommandExpiry(adapted, {
       newExpiry: (expiryMs) => newExpiry(plan.ttl, expiryMs),
       guardFieldPersist,
     });
   }
 }
 
+/** Shows every command of a plan and feeds none. */
+export async function watchCommands(
+  plan: RestorePlan,
+  reader: ObjectReader,
+  onBatch: (batch: CommandBatch) => void,
+): Promise<void> {
+  const iterator = tapCommands(rawCommands(plan, reader), onBatch);
+  while ((await iterator.next()).done !== true);
+}
+
+function selectFirst(plan: RestorePlan): Buffer {
+  const db = plan.reads[0]?.header.db.toString() ?? '';
+  return Buffer.from(
+    db === '' ? '' : `*2\r\n$6\r\nSELECT\r\n$${db.length.toString()}\r\n${db}\r\n`,
+    'latin1',
+  );
+}
+
 async function* rawCommands(plan: RestorePlan, reader: ObjectReader): ByteSource {
-  const [first] = plan.reads;
-  if (first === undefined) return;
-  const db = first.header.db.toString();
-  yield Buffer.from(`*2\r\n$6\r\nSELECT\r\n$${db.length.toString()}\r\n${db}\r\n`, 'latin1');
+  if (plan.reads.length === 0) return;
+  yield selectFirst(plan);
   const ahead = readAhead(
     plan.reads.map(({ object }) => ({
       bytes: object.ref.size,

@@ -3,7 +3,7 @@ import type { CommandBatch, KeyRule } from '@tidemark/aof';
 import type { ByteSource } from '@tidemark/core';
 import type { ObjectReader } from '../fetch/object-reader.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
-import { commandSource } from './command-source.ts';
+import { watchCommands } from './command-source.ts';
 import { snapshotSource } from './snapshot-source.ts';
 import { isEntry, RdbScanner, ROW, type RdbBatch } from '@tidemark/rdb';
 
@@ -66,8 +66,7 @@ export class DyingKeys {
   }): Promise<void> {
     const { plan, reader } = prepared;
     await drain(this.tapRdb(snapshotSource(plan, reader, null)));
-    const commands = commandSource(plan, reader, (batch) => this.noteCommands(batch), false);
-    await drain(commands);
+    await watchCommands(plan, reader, (batch) => this.noteCommands(batch));
   }
 
   /** Passes an RDB through and notes its keys. */

@@ -72,6 +72,7 @@ export async function makePlan(
     instance,
     shard,
     writer,
+    source: sourceOf(catalog, instance, snapshot),
     at,
     cut,
     ttl: { mode: request.ttl, atMs: instantOf(at, snapshot, reads), nowMs: clock.nowMs() },
@@ -82,6 +83,17 @@ export async function makePlan(
     sealedBytes: sum([snapshot.object.size, ...plannedReads.map(({ object }) => object.ref.size)]),
     feedBytes: sum([snapshot.rdbBytes, ...plannedReads.map(({ from, to }) => Number(to - from))]),
   };
+}
+
+/** Who wrote a timeline. A snapshot knows its own product best. */
+function sourceOf(
+  catalog: Catalog,
+  instance: string,
+  { timeline, summary }: CatalogSnapshot,
+): RestorePlan['source'] {
+  const known = catalog.timelines(instance).find((one) => one.timeline === timeline);
+  const product = known?.node.product === 'valkey' ? 'valkey' : summary.product;
+  return { product, version: known?.node.version ?? '' };
 }
 
 /** Where the newest snapshot at or before an offset stands; 0 when there is none. */

@@ -34,6 +34,8 @@ export interface RestorePlan {
   readonly instance: string;
   readonly shard: string;
   readonly writer: string;
+  /** The server that wrote it, as it was when the timeline was opened. */
+  readonly source: { readonly product: 'redis' | 'valkey'; readonly version: string };
   /** The wanted second; null for a restore to an offset or a backup. */
   readonly at: number | null;
   readonly cut: PlannedCut;

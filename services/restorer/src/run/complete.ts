@@ -1,3 +1,4 @@
+import { NodeError } from '@tidemark/core';
 import {
   checkReplay,
   countKeys,
@@ -10,6 +11,11 @@ import {
   type Promotion,
 } from '../target/index.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
+import type { FactsReport } from '../facts/facts-report.ts';
+import { openFacts } from '../facts/open-facts.ts';
+import { factsReport } from '../facts/restore-facts.ts';
+import { writeAcl } from '../facts/write-acl.ts';
+import { writeConfig } from '../facts/write-config.ts';
 import { DyingKeys } from '../feed/dying-keys.ts';
 import type { RestoreEnvironment } from './environment.ts';
 import { switchLogOn, type OpenTarget } from './open-target.ts';
@@ -97,23 +103,51 @@ export async function promoteReplayed(
   return reportOf(record, plan, counted, promotion, { target, timer });
 }
 
+/** A promotion, and the facts of the node that were written with it. */
+interface Promoted extends Promotion {
+  readonly facts: FactsReport | null;
+}
+
 async function promote(
   record: RestoreRecord,
   { target, timer }: RestorePlace,
   environment: RestoreEnvironment,
-): Promise<Promotion> {
-  const promotion = await promoteTarget(target.client, {
+): Promise<Promoted> {
+  const { client } = target;
+  const wish = record.facts;
+  const opened = wish === null ? null : await openFacts(record.instance, wish.atMs, environment);
+  // Users before anybody can use the data, settings when those of the replay are taken back.
+  const acl =
+    opened !== null && wish?.acl === true
+      ? await writeAcl(opened.facts, client, { defaultUser: wish.defaultUser, write: true })
+      : null;
+  const promotion = await promoteTarget(client, {
     record: parseTargetRecord(record.settings),
     clock: environment.clock,
     onPromoted: () => timer.end('promote'),
   });
   const warnings = [...promotion.warnings];
-  if (record.target.newDir !== null && !(await switchLogOn(target.client, environment))) {
+  const config =
+    opened !== null && wish?.config === true
+      ? await writeConfig(opened.facts, client, true).catch((cause: unknown) => {
+          if (!(cause instanceof NodeError)) throw cause;
+          warnings.push(`the settings of the node were not all written: ${cause.message}`);
+          return null;
+        })
+      : null;
+  const facts = opened && factsReport(opened, { acl, config });
+  if (record.target.newDir === null) {
+    if ([acl, config].some((part) => part !== null && part.written.length > 0)) {
+      warnings.push(
+        'users and settings were written in memory: CONFIG REWRITE (ACL SAVE with an aclfile) keeps them over a restart',
+      );
+    }
+  } else if (!(await switchLogOn(client, environment))) {
     warnings.push('the new server could not write its append-only file: see its log');
   }
   timer.end('persist');
   await new RestoreRecords(environment.stateDir).remove(record.id);
-  return { ...promotion, warnings };
+  return { ...promotion, warnings, facts };
 }
 
 function reportOf(
@@ -125,7 +159,7 @@ function reportOf(
     readonly vanishingSample: readonly string[];
     readonly databases: readonly DatabaseCount[];
   },
-  promotion: Promotion | null,
+  promotion: Promoted | null,
   { target, timer }: RestorePlace,
 ): RestoreReport {
   const { databases, commands, bytes, vanishingSample } = counted;
@@ -135,6 +169,7 @@ function reportOf(
     at: reportSecond(record.at),
     cut: reportCut(plan),
     ttl: record.ttl.mode,
+    path: record.path,
     keys: databases.reduce((sum, { keys }) => sum + keys, 0),
     vanishing: databases.reduce((sum, { vanishing }) => sum + (vanishing ?? 0), 0),
     vanishingSample,
@@ -143,6 +178,7 @@ function reportOf(
     elapsedSeconds: timer.elapsedSeconds,
     target: target.url,
     phases: timer.phases,
+    facts: promotion?.facts ?? null,
     warnings: [
       ...planWarnings(plan),
       ...(promotion?.warnings ?? []),

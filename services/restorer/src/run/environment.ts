@@ -3,6 +3,7 @@ import type { NodeAddress } from '@tidemark/client';
 import type { Clock, Random } from '@tidemark/core';
 import type { KeyProvider } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
+import type { FactsWish } from '../facts/facts-report.ts';
 import type { WantedPoint } from '../plan/make-plan.ts';
 import type { TtlMode } from '../plan/ttl-rule.ts';
 
@@ -51,4 +52,6 @@ export interface RestoreRequest {
   readonly allowFlush: boolean;
   readonly feedListen: string | null;
   readonly feedAdvertise: string | null;
+  /** Facts of the node that are written on the target too. */
+  readonly facts: FactsWish | null;
 }

@@ -65,7 +65,7 @@ async function replayOn(
     allowFrom: target.client.remoteAddress,
     feed: record.feed,
     rdbVersion: record.rdbVersion,
-    guardFieldPersist: record.guardFieldPersist,
+    form: record.commands,
     resume: role.replicationId === record.feed.replicationId,
     clock,
     signal,
@@ -105,6 +105,7 @@ export async function abortRestore(
     at: reportSecond(record.at),
     cut: { timeline: record.timeline, offset: record.offset, notBefore: null, notAfter: null },
     ttl: record.ttl.mode,
+    path: record.path,
     keys: 0,
     vanishing: 0,
     vanishingSample: [],
@@ -113,6 +114,7 @@ export async function abortRestore(
     elapsedSeconds: timer.elapsedSeconds,
     target: record.target.url,
     phases: timer.phases,
+    facts: null,
     warnings,
   };
 }

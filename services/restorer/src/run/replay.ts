@@ -23,7 +23,7 @@ export interface ReplayOptions {
   readonly allowFrom: string;
   readonly feed: RestoreRecord['feed'];
   readonly rdbVersion: number | null;
-  readonly guardFieldPersist: boolean;
+  readonly form: RestoreRecord['commands'];
   /** Takes over from a feed of an earlier process. */
   readonly resume: boolean;
   readonly clock: Clock;
@@ -52,15 +52,12 @@ export async function openReplay(prepared: PreparedPlan, options: ReplayOptions)
     },
     commands: (from) => {
       commands = 0;
-      const source = commandSource(
-        plan,
-        reader,
-        (batch) => {
+      const source = commandSource(plan, reader, options.form, {
+        onBatch: (batch) => {
           commands += batch.count;
           if (plainTtl) dying.noteCommands(batch);
         },
-        options.guardFieldPersist,
-      );
+      });
       return skipBytes(source, from);
     },
     clock: options.clock,

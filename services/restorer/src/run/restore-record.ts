@@ -1,7 +1,10 @@
 import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSafeName, UsageError } from '@tidemark/core';
+import type { CommandForm } from '../feed/command-source.ts';
+import type { FactsWish } from '../facts/facts-report.ts';
 import type { TtlRule } from '../plan/ttl-rule.ts';
+import type { RestorePath } from './restore-path.ts';
 
 /** What another process needs to go on with a restore or to call it off. Plain JSON, mode 0600. */
 export interface RestoreRecord {
@@ -23,7 +26,11 @@ export interface RestoreRecord {
   readonly ttl: TtlRule;
   readonly promote: boolean;
   readonly rdbVersion: number | null;
-  readonly guardFieldPersist: boolean;
+  /** The form in which commands are sent. */
+  readonly commands: CommandForm;
+  readonly path: RestorePath;
+  /** Facts of the node that are written too: those in force at this time, Unix milliseconds. */
+  readonly facts: (FactsWish & { readonly atMs: number }) | null;
   readonly target: {
     readonly url: string;
     readonly passwordFile: string | null;

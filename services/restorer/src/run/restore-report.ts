@@ -1,4 +1,6 @@
+import type { FactsReport } from '../facts/facts-report.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
+import type { RestorePath } from './restore-path.ts';
 
 /** What `restore` ends with. Times RFC 3339 UTC whole seconds, offsets decimal strings. */
 export interface RestoreReport {
@@ -12,6 +14,8 @@ export interface RestoreReport {
     readonly notAfter: string | null;
   };
   readonly ttl: string;
+  /** How the data gets into the target; null when no target was looked at. */
+  readonly path: RestorePath | null;
   readonly keys: number;
   /** Keys whose expiry has passed: they go within a second of the promotion. */
   readonly vanishing: number;
@@ -23,6 +27,8 @@ export interface RestoreReport {
   readonly target: string;
   /** Seconds that each phase took. */
   readonly phases: Readonly<Record<string, number>>;
+  /** Users and settings that were written; null when none were asked for. */
+  readonly facts: FactsReport | null;
   readonly warnings: readonly string[];
 }
 

@@ -9,6 +9,9 @@ import {
   type TargetFacts,
   type TargetNeeds,
 } from '../target/index.ts';
+import { openFacts } from '../facts/open-facts.ts';
+import { planFacts, preflightFacts, refuseUnread } from '../facts/restore-facts.ts';
+import type { FactsReport } from '../facts/facts-report.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { giveUp } from './call-off.ts';
 import { complete, type RestorePlace } from './complete.ts';
@@ -17,13 +20,12 @@ import { openTarget, type OpenTarget } from './open-target.ts';
 import { PhaseTimer } from './phase-timer.ts';
 import { preparePlan, verifyPlan, type PreparedPlan } from './prepared-plan.ts';
 import { openReplay } from './replay.ts';
+import { choosePath, commandForm, type RestorePath } from './restore-path.ts';
 import { RestoreRecords, type RestoreRecord } from './restore-record.ts';
 import { planWarnings, reportCut, reportSecond, type RestoreReport } from './restore-report.ts';
 
 /** Any offset does; the first command byte has the next one. */
 const BASE_OFFSET = 1n;
-/** Redis 7.4: expiry of hash fields. */
-const FIELD_TTL_FROM = 7_04_00;
 
 /**
  * Restores an instance into a target: plan, verify, preflight, replay, count, promote, persist.
@@ -43,12 +45,13 @@ export async function restore(
   await verifyPlan(prepared, request.verify, environment);
   timer.end('verify');
   const { plan } = prepared;
+  await checkFacts(request, plan, environment);
   await using target = await openTarget(request.target, id, plan.databases, environment);
   let record: RestoreRecord;
-  let facts: TargetFacts;
   try {
-    facts = await preflightTarget(target.client, needsOf(plan, request.allowFlush));
-    record = await makeRecord(id, request, plan, { target, facts }, environment);
+    const found = await lookAt(target, prepared, request);
+    if (request.facts !== null) await preflightFacts(target.client, request.facts);
+    record = await makeRecord(id, request, plan, { target, ...found }, environment);
   } catch (cause) {
     await target.server?.kill();
     throw cause;
@@ -68,9 +71,12 @@ export async function dryRun(
   await verifyPlan(prepared, request.verify, environment);
   timer.end('verify');
   const { plan } = prepared;
+  let facts = await dryFacts(request, plan, null, environment);
+  let path: RestorePath | null = null;
   if (request.target.kind === 'server') {
     await using target = await openTarget(request.target, 'dry-run', plan.databases, environment);
-    await preflightTarget(target.client, needsOf(plan, request.allowFlush));
+    ({ path } = await lookAt(target, prepared, request));
+    facts = await dryFacts(request, plan, target, environment);
     timer.end('preflight');
   }
   const { target } = request;
@@ -80,6 +86,7 @@ export async function dryRun(
     at: reportSecond(plan.at),
     cut: reportCut(plan),
     ttl: plan.ttl.mode,
+    path,
     keys: plan.snapshot.summary.keys,
     vanishing: 0,
     vanishingSample: [],
@@ -88,8 +95,52 @@ export async function dryRun(
     elapsedSeconds: timer.elapsedSeconds,
     target: target.kind === 'server' ? target.url : 'new',
     phases: timer.phases,
+    facts,
     warnings: planWarnings(plan),
   };
+}
+
+/** A target that was looked at, and how the data will get into it. */
+interface FoundTarget {
+  readonly facts: TargetFacts;
+  readonly path: RestorePath;
+}
+
+/** Everything that is decided before the target is touched. */
+async function lookAt(
+  target: OpenTarget,
+  prepared: PreparedPlan,
+  request: RestoreRequest,
+): Promise<FoundTarget> {
+  const { plan } = prepared;
+  const facts = await preflightTarget(target.client, needsOf(plan, request.allowFlush));
+  const converted = !canLoadRdb(facts, plan.snapshot.summary);
+  return { facts, path: await choosePath(prepared, facts, converted) };
+}
+
+/** Facts that are not there are found before the target is touched. */
+async function checkFacts(
+  request: RestoreRequest,
+  plan: RestorePlan,
+  environment: RestoreEnvironment,
+): Promise<void> {
+  const { facts: wish, instance } = request;
+  if (wish !== null) refuseUnread(await openFacts(instance, plan.ttl.atMs, environment), wish);
+}
+
+/** What would be written of the facts, as far as there is a target to compare with. */
+async function dryFacts(
+  request: RestoreRequest,
+  plan: RestorePlan,
+  target: OpenTarget | null,
+  environment: RestoreEnvironment,
+): Promise<FactsReport | null> {
+  const { facts: wish, instance } = request;
+  if (wish === null) return null;
+  const opened = await openFacts(instance, plan.ttl.atMs, environment);
+  refuseUnread(opened, wish);
+  if (target !== null) await preflightFacts(target.client, wish);
+  return planFacts(opened, wish, target?.client ?? null);
 }
 
 async function replayInto(
@@ -108,7 +159,7 @@ async function replayInto(
     allowFrom: target.client.remoteAddress,
     feed: record.feed,
     rdbVersion: record.rdbVersion,
-    guardFieldPersist: record.guardFieldPersist,
+    form: record.commands,
     resume: false,
     clock,
     signal,
@@ -145,7 +196,7 @@ async function makeRecord(
   id: string,
   request: RestoreRequest,
   plan: RestorePlan,
-  { target, facts }: { readonly target: OpenTarget; readonly facts: TargetFacts },
+  { target, facts, path }: FoundTarget & { readonly target: OpenTarget },
   environment: RestoreEnvironment,
 ): Promise<RestoreRecord> {
   const { clock, random } = environment;
@@ -170,7 +221,8 @@ async function makeRecord(
     ttl: plan.ttl,
     promote: request.promote,
     rdbVersion: canLoadRdb(facts, summary) ? null : summary.minVersion,
-    guardFieldPersist: facts.product === 'redis' && facts.versionNumber >= FIELD_TTL_FROM,
+    commands: commandForm(facts),
+    path,
     target: {
       url: target.url,
       passwordFile: request.target.kind === 'server' ? request.target.passwordFile : null,
@@ -184,6 +236,7 @@ async function makeRecord(
       replicationId: random.bytes(20).toString('hex'),
       baseOffset: BASE_OFFSET.toString(),
     },
+    facts: request.facts && { ...request.facts, atMs: plan.ttl.atMs },
     replayedOffset: null,
     settings: await makeTargetRecord(target.client, facts, credentials),
   };

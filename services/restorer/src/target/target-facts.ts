@@ -14,6 +14,8 @@ export interface TargetFacts extends NodeFacts {
   readonly appendonly: boolean;
   readonly save: string;
   readonly tlsReplication: boolean;
+  /** Names of its commands in lower case, modules' included; null when COMMAND may not be asked. */
+  readonly commands: readonly string[] | null;
 }
 
 const SENTINEL_CHANNEL = '__sentinel__:hello';
@@ -38,7 +40,24 @@ export async function readTargetFacts(client: NodeClient): Promise<TargetFacts> 
     appendonly: config.appendonly === 'yes',
     save: config.save ?? '',
     tlsReplication: config['tls-replication'] === 'yes',
+    commands: await readCommands(client, node.versionNumber),
   };
+}
+
+/** COMMAND LIST is younger than COMMAND, which answers with much more. */
+const COMMAND_LIST_FROM = 7_00_00;
+
+async function readCommands(
+  client: NodeClient,
+  versionNumber: number,
+): Promise<readonly string[] | null> {
+  const list = versionNumber >= COMMAND_LIST_FROM;
+  const [reply] = await client.pipeline([list ? ['COMMAND', 'LIST'] : ['COMMAND']]);
+  if (!Array.isArray(reply)) return null;
+  const names = (reply as readonly unknown[]).map((one) =>
+    String(Array.isArray(one) ? one[0] : one).toLowerCase(),
+  );
+  return names.sort();
 }
 
 /** How many libraries of functions the server holds; 0 where it knows none or may not be asked. */

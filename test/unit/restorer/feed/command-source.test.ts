@@ -1,7 +1,11 @@
 import type { CommandBatch } from '@tidemark/aof';
 import { bytesOf } from '@tidemark/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { commandSource, skipBytes } from '../../../../services/restorer/src/feed/command-source.ts';
+import {
+  commandSource,
+  skipBytes,
+  type CommandForm,
+} from '../../../../services/restorer/src/feed/command-source.ts';
 import { snapshotSource } from '../../../../services/restorer/src/feed/snapshot-source.ts';
 import type { WantedPoint } from '../../../../services/restorer/src/plan/make-plan.ts';
 import type { TtlMode } from '../../../../services/restorer/src/plan/ttl-rule.ts';
@@ -45,8 +49,13 @@ async function prepare(point: WantedPoint, ttl: TtlMode = 'absolute'): Promise<P
 }
 const latest = { kind: 'latest' } as const;
 const end = (): WantedPoint => ({ kind: 'offset', offset: archive.end, timeline: null });
-const feed = ({ plan, reader }: PreparedPlan, guard = false): Promise<Buffer> =>
-  collect(commandSource(plan, reader, () => undefined, guard));
+/** A target that takes everything as it is. */
+const FORM: CommandForm = {
+  target: { product: 'redis', versionNumber: 8_06_03, databases: 16, commands: null },
+  guardFieldPersist: false,
+};
+const feed = ({ plan, reader }: PreparedPlan, form: Partial<CommandForm> = {}): Promise<Buffer> =>
+  collect(commandSource(plan, reader, { ...FORM, ...form }));
 
 describe('commandSource()', () => {
   it('is a SELECT and the bytes from the snapshot to the cut, the same each time', async () => {
@@ -74,7 +83,7 @@ describe('commandSource()', () => {
     await archive.roll();
     const { plan, reader } = await prepare({ kind: 'offset', offset: cut, timeline: null });
     const part = { ...plan, reads: plan.reads.map((read) => ({ ...read, from: base })) };
-    const bytes = await collect(commandSource(part, reader, () => undefined, false));
+    const bytes = await collect(commandSource(part, reader, FORM));
     expect(linesOf(bytes)).toEqual(['SELECT 0', 'SET b 2']);
   });
 
@@ -92,7 +101,7 @@ describe('commandSource()', () => {
     const note = (batch: CommandBatch): void => {
       for (let row = 0; row < batch.count; row++) seen.push(batch.db[row]!);
     };
-    await collect(commandSource(plan, reader, note, false));
+    await collect(commandSource(plan, reader, FORM, { onBatch: note }));
     expect(seen).toEqual([0, 3, 3, 3]);
   });
 
@@ -115,9 +124,43 @@ describe('commandSource()', () => {
     await archive.roll();
     const prepared = await prepare(end());
     expect(linesOf(await feed(prepared))).toEqual(['SELECT 0', 'HPERSIST h FIELDS 1 f']);
-    const guarded = linesOf(await feed(prepared, true));
+    const guarded = linesOf(await feed(prepared, { guardFieldPersist: true }));
     expect(guarded[1]).toMatch(/^HPEXPIREAT h \d+ FIELDS 1 f$/);
     expect(guarded[2]).toBe('HPERSIST h FIELDS 1 f');
+  });
+
+  it('gives the same bytes for the same target, in the form that it takes', async () => {
+    archive.write(['PING'], ['SET', 'a', '1', 'PXAT', String(ALIVE_MS)], ['LPOP', 'l', '2']);
+    await archive.roll();
+    const prepared = await prepare(end(), 'persist');
+    const target = { ...FORM.target, versionNumber: 6_00_16 };
+    const [once, again] = [await feed(prepared, { target }), await feed(prepared, { target })];
+    expect(linesOf(once)).toEqual(['SELECT 0', 'SET a 1', 'PERSIST a', 'LTRIM l 2 -1']);
+    expect(again).toEqual(once);
+  });
+
+  it('stops before a command that the target cannot run, and names its place', async () => {
+    const offset = archive.write(['SET', 'a', '1']);
+    archive.write(['COPY', 'a', 'b']);
+    await archive.roll();
+    const prepared = await prepare(end());
+    const target = { ...FORM.target, versionNumber: 6_00_16 };
+    await expect(feed(prepared, { target })).rejects.toMatchObject({
+      code: 'TM_TARGET_COMMAND',
+      context: { command: 'COPY', offset },
+    });
+  });
+
+  it('stops before a database that the target has not', async () => {
+    const offset = archive.write(['SET', 'a', '1']);
+    archive.write(['SELECT', '9'], ['SET', 'b', '1']);
+    await archive.roll();
+    const prepared = await prepare(end());
+    const target = { ...FORM.target, databases: 9 };
+    await expect(feed(prepared, { target })).rejects.toMatchObject({
+      code: 'TM_TARGET_DATABASES',
+      context: { command: 'SELECT', offset },
+    });
   });
 
   it('names the object that is damaged', async () => {
@@ -174,6 +217,40 @@ describe('snapshotSource()', () => {
       ['alive', expiryMs],
       ['dead', DEAD_MS],
     ]);
+  });
+
+  it('gives the same bytes for the same target, in the form that it takes', async () => {
+    archive.write(['PING'], ['SET', 'a', '1', 'PXAT', String(ALIVE_MS)], ['LPOP', 'l', '2']);
+    await archive.roll();
+    const prepared = await prepare(end(), 'persist');
+    const target = { ...FORM.target, versionNumber: 6_00_16 };
+    const [once, again] = [await feed(prepared, { target }), await feed(prepared, { target })];
+    expect(linesOf(once)).toEqual(['SELECT 0', 'SET a 1', 'PERSIST a', 'LTRIM l 2 -1']);
+    expect(again).toEqual(once);
+  });
+
+  it('stops before a command that the target cannot run, and names its place', async () => {
+    const offset = archive.write(['SET', 'a', '1']);
+    archive.write(['COPY', 'a', 'b']);
+    await archive.roll();
+    const prepared = await prepare(end());
+    const target = { ...FORM.target, versionNumber: 6_00_16 };
+    await expect(feed(prepared, { target })).rejects.toMatchObject({
+      code: 'TM_TARGET_COMMAND',
+      context: { command: 'COPY', offset },
+    });
+  });
+
+  it('stops before a database that the target has not', async () => {
+    const offset = archive.write(['SET', 'a', '1']);
+    archive.write(['SELECT', '9'], ['SET', 'b', '1']);
+    await archive.roll();
+    const prepared = await prepare(end());
+    const target = { ...FORM.target, databases: 9 };
+    await expect(feed(prepared, { target })).rejects.toMatchObject({
+      code: 'TM_TARGET_DATABASES',
+      context: { command: 'SELECT', offset },
+    });
   });
 
   it('names the object that is damaged', async () => {

@@ -11,7 +11,15 @@ const RECORD: RestoreRecord = {
   ...{ version: 1, id: 'rs-01abc', instance: 'orders', state: 'running', startedMs: 5, at: 7 },
   ...{ timeline: 't1', offset: '12345678901234567890', backup: 'bk-1' },
   ttl: { mode: 'remaining', atMs: 1, nowMs: 2 },
-  ...{ promote: true, rdbVersion: null, guardFieldPersist: false },
+  ...{ promote: true, rdbVersion: null },
+  commands: {
+    target: { product: 'redis', versionNumber: 7_00_15, databases: 16, commands: ['set'] },
+    guardFieldPersist: false,
+  },
+  path: {
+    ...{ name: 'native', source: 'redis 7.0.15', target: 'redis 7.0.15' },
+    ...{ snapshot: 'as stored', changedCommands: {} },
+  },
   target: { url: 'redis://h:1', passwordFile: '/p', newDir: null },
   feed: {
     ...{ listenHost: '127.0.0.1', host: '127.0.0.1', port: 9, user: 'u', password: 'secret' },

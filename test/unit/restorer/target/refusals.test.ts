@@ -31,6 +31,7 @@ const FIT: TargetFacts = {
   appendonly: false,
   save: '',
   tlsReplication: false,
+  commands: null,
 };
 const NEEDS: TargetNeeds = {
   databases: 16,
