@@ -3,6 +3,7 @@ import { TidemarkError, UsageError } from '@tidemark/core';
 import { createBackup, listBackups } from './commands/backup.ts';
 import { diagnose } from './commands/doctor.ts';
 import { init } from './commands/init.ts';
+import { showFacts } from './commands/facts.ts';
 import { addNode, listInstances, removeNode, showInstance } from './commands/instance.ts';
 import { rebuildCatalog, verifyRepo } from './commands/repo.ts';
 import { restoreCommand, type RestoreFlags } from './commands/restore.ts';
@@ -181,6 +182,11 @@ function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
     async (id: string, _: unknown, command: Command) =>
       perform(command, (invocation) => showInstance(id, invocation)),
   );
+  leaf(instance, 'facts <id>', 'Show version, settings and users of the node, as stored.')
+    .option('--at <time>', 'as of this second (default: the latest)')
+    .action(async (id: string, options: { at?: string }, command: Command) =>
+      perform(command, (invocation) => showFacts(id, options, invocation)),
+    );
   leaf(instance, 'remove <id>', 'Stop capturing an instance; its history stays.').action(
     async (id: string, _: unknown, command: Command) =>
       perform(command, (invocation) => removeNode(id, invocation)),
@@ -211,6 +217,9 @@ function addRestore(program: Command, leaf: Leaf, perform: Perform): void {
         'full',
       ]),
     )
+    .option('--with-acl', 'write the users that the node had, but for "default"')
+    .option('--with-default-user', 'with --with-acl: also the user "default"')
+    .option('--with-config', 'write the settings that the node had, where that is safe')
     .option('-y, --yes', 'flush a target that holds data')
     .option(
       '--feed-listen <host>',

@@ -1,3 +1,5 @@
+export type { FactsReport } from './facts/facts-report.ts';
+export { openFacts as readFactsAt } from './facts/open-facts.ts';
 export type { WantedPoint } from './plan/make-plan.ts';
 export type { TtlMode } from './plan/ttl-rule.ts';
 export type {

@@ -18,6 +18,7 @@ import { readPassword } from '../config/load.ts';
 import { freshen, Workspace, type Invocation } from '../context.ts';
 import { formatBytes } from '../output/table.ts';
 import { parseTime } from '../time.ts';
+import { factsText } from './facts.ts';
 
 /** Flags of `tidemark restore` as commander gives them. */
 export interface RestoreFlags {
@@ -32,6 +33,9 @@ export interface RestoreFlags {
   readonly promote: boolean;
   readonly dryRun?: boolean;
   readonly verify?: 'stream' | 'full';
+  readonly withAcl?: boolean;
+  readonly withDefaultUser?: boolean;
+  readonly withConfig?: boolean;
   readonly yes?: boolean;
   readonly feedListen?: string;
   readonly feedAdvertise?: string;
@@ -90,7 +94,17 @@ async function requestOf(id: string, flags: RestoreFlags): Promise<RestoreReques
     allowFlush: flags.yes === true,
     feedListen: flags.feedListen ?? null,
     feedAdvertise: flags.feedAdvertise ?? null,
+    facts: factsOf(flags),
   };
+}
+
+function factsOf(flags: RestoreFlags): RestoreRequest['facts'] {
+  const [acl, config] = [flags.withAcl === true, flags.withConfig === true];
+  const defaultUser = flags.withDefaultUser === true;
+  if (defaultUser && !acl) {
+    throw new UsageError('TM_USAGE', '--with-default-user belongs to --with-acl');
+  }
+  return acl || config ? { acl, defaultUser, config } : null;
 }
 
 function pointOf(flags: RestoreFlags): WantedPoint {
@@ -166,6 +180,7 @@ function reportText(id: string, report: RestoreReport, configPath: string): stri
         `plan: ${id} at ${where}, timeline ${cut.timeline}, offset ${cut.offset}`,
         `to read and feed: ${formatBytes(bytes)}, up to ${commands.toString()} commands, ${keys.toString()} keys in the snapshot`,
         ...pathText(report),
+        ...factsText(report.facts, true),
         'everything needed is there and whole; nothing was written',
       ];
     case 'aborted':
@@ -184,6 +199,7 @@ function reportText(id: string, report: RestoreReport, configPath: string): stri
                 ` (${report.vanishingSample.slice(0, 3).join(', ')}${vanishing > 3 ? ', …' : ''}); keep such keys with --ttl remaining`,
             ]
           : []),
+        ...factsText(report.facts, false),
         ...(report.state === 'replayed'
           ? [
               `not promoted. Promote: ${again} --resume ${report.id}   Call off: ${again} --abort ${report.id}`,
