@@ -1,6 +1,7 @@
 import {
   openCatalog,
   type Catalog,
+  type ClockStepped,
   type SegmentStored,
   type WriterEvent,
   type WriterLog,
@@ -17,6 +18,7 @@ import {
   opened,
   snapshot,
   START_MS,
+  stepped,
   stored,
 } from '../support/log-events.ts';
 import { openTestLog, readTestLog } from '../support/log-harness.ts';
@@ -62,6 +64,12 @@ class Historian {
         return closed(timeline.end, { timeline: name, reason: 'detached', provenTo, atMs });
       case 'heartbeat':
         return heartbeat(timeline.end, { timeline: name, provenTo, atMs });
+      case 'step': {
+        const direction = flag ? ('back' as const) : ('forward' as const);
+        const at = { timeline: name, direction, provenTo: flag ? this.#second : null, atMs };
+        if (flag) this.#second -= 5;
+        return stepped(timeline.end, at);
+      }
       case 'snapshot': {
         const ahead = flag ? 0n : BigInt(bytes);
         const backup = `bk_${name}_${bytes}`;
@@ -76,6 +84,22 @@ class Historian {
       }
     }
   }
+}
+
+/** The segments of a timeline between two steps back of the clock. */
+function segmentsOfStretch(
+  events: readonly WriterEvent[],
+  timeline: string,
+  wanted: number,
+): SegmentStored[] {
+  let stretch = 0;
+  return events.filter((event): event is SegmentStored => {
+    if (event.type === 'ClockStepped' && event.timeline === timeline) {
+      stretch += event.direction === 'back' ? 1 : 0;
+    }
+    if (event.type !== 'SegmentStored') return false;
+    return event.segment.timeline === timeline && stretch === wanted;
+  });
 }
 
 const open = (): Catalog => openCatalog({ path: ':memory:' });
@@ -134,15 +158,22 @@ describe('the projection', () => {
         expect(catalog.snapshots(LOG.iid)).toHaveLength(
           events.filter(({ type }) => type === 'SnapshotStored').length,
         );
-        for (const { timeline } of timelines) {
-          for (let second = T0 - 2; second < T0 + 20; second++) {
-            const model = segments.find(
-              ({ segment }) =>
-                segment.timeline === timeline &&
-                segment.lastSecond !== null &&
-                segment.lastSecond > second,
-            );
-            expect(catalog.segmentForCut(timeline, second)?.header).toEqual(model?.segment);
+        for (const { timeline, steps } of timelines) {
+          const logged = events.filter(
+            (event): event is ClockStepped =>
+              event.type === 'ClockStepped' && event.timeline === timeline,
+          );
+          expect(steps).toMatchObject(
+            logged.map(({ direction, offset }) => ({ direction, offset })),
+          );
+          for (let second = T0 - 20; second < T0 + 20; second++) {
+            for (let stretch = 0; stretch < 4; stretch++) {
+              const model = segmentsOfStretch(events, timeline, stretch).find(
+                ({ segment: { lastSecond } }) => lastSecond !== null && lastSecond > second,
+              );
+              const found = catalog.segmentForCut(timeline, second, stretch);
+              expect(found?.header).toEqual(model?.segment);
+            }
           }
         }
       }),

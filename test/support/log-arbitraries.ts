@@ -119,6 +119,18 @@ export const anyWriterEvent: fc.Arbitrary<WriterEvent> = fc.oneof(
     detail: line,
     atMs: ms,
   }),
+  fc.record({
+    type: fc.constant('ClockStepped' as const),
+    timeline: id,
+    direction: fc.constantFrom('back' as const, 'forward' as const),
+    before: offset,
+    offset,
+    fromMs: ms,
+    toMs: ms,
+    sinceMs: ms,
+    provenTo: second,
+    atMs: ms,
+  }),
   fc.record({ type: fc.constant('NodeFactsStored' as const), object, atMs: ms }),
   fc.record({ type: fc.constant('HoleProven' as const), closed: id, opened: id, atMs: ms }),
   fc.record({
@@ -130,7 +142,7 @@ export const anyWriterEvent: fc.Arbitrary<WriterEvent> = fc.oneof(
 
 /** One step of a history that obeys the rules; what it becomes depends on the state before it. */
 export interface HistoryStep {
-  readonly kind: 'segment' | 'snapshot' | 'heartbeat' | 'turn' | 'facts' | 'claim';
+  readonly kind: 'segment' | 'snapshot' | 'heartbeat' | 'step' | 'turn' | 'facts' | 'claim';
   readonly bytes: number;
   readonly seconds: number;
   readonly flag: boolean;
@@ -144,6 +156,7 @@ export const historySteps: fc.Arbitrary<HistoryStep[]> = fc.array(
       'segment' as const,
       'snapshot' as const,
       'heartbeat' as const,
+      'step' as const,
       'turn' as const,
       'facts' as const,
       'claim' as const,

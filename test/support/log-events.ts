@@ -1,5 +1,6 @@
 import type { SegmentHeader } from '@tidemark/archive';
 import type {
+  ClockStepped,
   Heartbeat,
   HoleProven,
   NodeFactsStored,
@@ -139,6 +140,21 @@ export const closed = (offset: bigint, over: Partial<TimelineClosed> = {}): Time
   reason: 'capture-down',
   provenTo: null,
   detail: 'the archiver was away',
+  atMs: START_MS + 5,
+  ...over,
+});
+
+/** A step back of an hour; nothing ran between the bounds of it unless `over` says so. */
+export const stepped = (offset: bigint, over: Partial<ClockStepped> = {}): ClockStepped => ({
+  type: 'ClockStepped',
+  timeline: 't1',
+  direction: 'back',
+  before: offset,
+  offset,
+  fromMs: START_MS + 3_600_000,
+  toMs: START_MS,
+  sinceMs: START_MS + 100,
+  provenTo: null,
   atMs: START_MS + 5,
   ...over,
 });

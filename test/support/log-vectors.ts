@@ -14,8 +14,10 @@ import {
   nodeFacts,
   objectRef,
   opened,
+  proven,
   released,
   snapshot,
+  stepped,
   stored,
 } from './log-events.ts';
 
@@ -41,7 +43,11 @@ export const VECTOR_EVENTS: readonly (readonly [WriterEvent, Buffer?])[] = [
     BODY,
   ],
   [heartbeat(7n, { provenTo: 1_795_000_002 })],
+  [stepped(2n ** 52n, { before: 2n ** 52n - 9n, provenTo: 1_795_000_003 })],
+  [stepped(2n ** 52n, { direction: 'forward' })],
   [closed(2n ** 52n, { detail: 'ключ — "quoted" \u2028' })],
+  [opened({ timeline: 't2', previous: 't1', reason: 'capture-down' })],
+  [proven()],
   [released()],
 ];
 

@@ -23,6 +23,8 @@ export type { AclUserFacts, CommandFacts, FactsPart, NodeFactsRecord } from './f
 export { splitSecrets } from './facts/secrets.ts';
 export { findCut, provenSecond, type Cut, type Mark } from './marks/mark.ts';
 export { MarkBook } from './marks/mark-book.ts';
+export { stretchesOf, type ClockStep, type SecondRange, type Stretch } from './clock/clock-step.ts';
+export { passesOf, stretchAt } from './clock/passes.ts';
 export {
   computeWindows,
   HOLE_REASONS,

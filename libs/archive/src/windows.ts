@@ -1,3 +1,6 @@
+import type { SteppedSpan } from './clock/clock-step.ts';
+import { clockPieces, pieceAt, type ClockPiece } from './clock/passes.ts';
+
 /** Why seconds between two windows cannot be restored. The list is closed. */
 export type HoleReason =
   | 'aof-off'
@@ -24,7 +27,7 @@ export const HOLE_REASONS: readonly HoleReason[] = [
 ];
 
 /** What one timeline can restore. Seconds are whole Unix seconds, both ends inclusive. */
-export interface TimelineSpan {
+export interface TimelineSpan extends SteppedSpan {
   readonly timeline: string;
   /** First second that it serves: that of its first snapshot; null = none yet. */
   readonly from: number | null;
@@ -61,37 +64,100 @@ export interface Windows {
  * Computes the windows of one writer.
  *
  * From the first second that a timeline serves it is the current one, whatever an earlier timeline
- * knows of that second or a later one: those are reached by naming the timeline. This also settles
- * a clock that was set back.
+ * knows of that second or a later one: those are reached by naming the timeline. Where a clock was
+ * set back within a timeline, what passed twice is a hole (`clockPieces`), and so are seconds before
+ * its first one that it came back to while an earlier timeline has them too.
  * @param spans - In the order in which the timelines were opened.
  */
 export function computeWindows(spans: readonly TimelineSpan[]): Windows {
-  const kept: { range: WindowRange; index: number }[] = [];
-  let ceiling = Infinity;
-  for (let index = spans.length - 1; index >= 0; index--) {
-    const span = spans[index];
-    if (span?.from === undefined || span.from === null) continue;
-    const to = Math.min(span.to ?? -Infinity, ceiling - 1);
-    if (to >= span.from) {
-      kept.unshift({ range: { from: span.from, to, timeline: span.timeline }, index });
-    }
-    ceiling = Math.min(ceiling, span.from);
+  const layers = spans.flatMap((span, index): Layer[] =>
+    span.from === null
+      ? []
+      : [{ index, timeline: span.timeline, from: span.from, pieces: clockPieces(span) }],
+  );
+  const points = new Set<number>();
+  for (const { from, pieces } of layers) {
+    points.add(from);
+    for (const piece of pieces) points.add(piece.from).add(piece.to + 1);
   }
+  const sorted = [...points].sort((a, b) => a - b);
+  const answers = sorted.flatMap((from, i): Answer[] => {
+    const next = sorted[i + 1];
+    return next === undefined ? [] : [{ from, to: next - 1, ...answerAt(layers, from) }];
+  });
+  return windowsOf(answers, spans);
+}
+
+interface Layer {
+  readonly index: number;
+  readonly timeline: string;
+  readonly from: number;
+  readonly pieces: readonly ClockPiece[];
+}
+
+/** Seconds with one answer: a timeline to restore from, or a hole of one or another kind. */
+interface Answer {
+  readonly from: number;
+  readonly to: number;
+  readonly layer: Layer | null;
+  /** Whether there is no layer because there are several. */
+  readonly stepped: boolean;
+}
+
+function answerAt(layers: readonly Layer[], second: number): Pick<Answer, 'layer' | 'stepped'> {
+  let current = layers.length - 1;
+  while (current >= 0 && (layers[current] as Layer).from > second) current -= 1;
+  let found: { layer: Layer; piece: ClockPiece } | null = null;
+  for (let i = Math.max(current, 0); i < layers.length; i++) {
+    const layer = layers[i] as Layer;
+    const piece = pieceAt(layer.pieces, second);
+    if (piece === null) continue;
+    if (found !== null) return { layer: null, stepped: true };
+    found = { layer, piece };
+  }
+  if (found === null) return { layer: null, stepped: false };
+  return found.piece.stretch === null
+    ? { layer: null, stepped: true }
+    : { layer: found.layer, stepped: false };
+}
+
+/** Ranges from the first to the last restorable second, and the holes between them. */
+function windowsOf(answers: readonly Answer[], spans: readonly TimelineSpan[]): Windows {
+  const ranges: WindowRange[] = [];
   const holes: Hole[] = [];
-  for (let i = 1; i < kept.length; i++) {
-    const before = kept[i - 1];
-    const after = kept[i];
-    if (before === undefined || after === undefined) continue;
-    if (after.range.from - before.range.to <= 1) continue;
-    const reason = reasonBetween(spans.slice(before.index, after.index + 1));
-    holes.push({ from: before.range.to + 1, to: after.range.from - 1, reason });
+  let before: Layer | null = null;
+  let waiting: Answer[] = [];
+  for (const answer of answers) {
+    const { from, to, layer } = answer;
+    if (layer === null) {
+      if (before !== null) waiting.push(answer);
+      continue;
+    }
+    if (before !== null && waiting.length > 0) {
+      const [low, high] = [before.index, layer.index].sort((a, b) => a - b);
+      const reason = reasonBetween(spans.slice(low, (high ?? 0) + 1));
+      for (const hole of waiting) addHole(holes, hole, hole.stepped ? 'clock-step' : reason);
+    }
+    const last = ranges.at(-1);
+    if (last !== undefined && last.timeline === layer.timeline && last.to === from - 1) {
+      ranges[ranges.length - 1] = { ...last, to };
+    } else {
+      ranges.push({ from, to, timeline: layer.timeline });
+    }
+    before = layer;
+    waiting = [];
   }
-  return {
-    ranges: kept.map(({ range }) => range),
-    holes,
-    earliest: kept[0]?.range.from ?? null,
-    latest: kept.at(-1)?.range.to ?? null,
-  };
+  const [earliest, latest] = [ranges[0]?.from ?? null, ranges.at(-1)?.to ?? null];
+  return { ranges, holes, earliest, latest };
+}
+
+function addHole(holes: Hole[], { from, to }: Answer, reason: HoleReason): void {
+  const last = holes.at(-1);
+  if (last !== undefined && last.to === from - 1 && last.reason === reason) {
+    holes[holes.length - 1] = { ...last, to };
+  } else {
+    holes.push({ from, to, reason });
+  }
 }
 
 /** The first known reason on the way from one timeline to another: its closing, then openings. */

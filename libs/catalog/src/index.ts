@@ -1,4 +1,5 @@
 export type {
+  ClockStepped,
   Heartbeat,
   HoleProven,
   NodeFactsStored,
@@ -32,6 +33,7 @@ export type {
 export {
   EMPTY_WRITER_STATE,
   logBytesSinceSnapshot,
+  stretchOf,
   type SnapshotMark,
   type TimelineState,
   type WriterOwner,

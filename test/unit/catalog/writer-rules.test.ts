@@ -3,6 +3,7 @@ import {
   EMPTY_WRITER_STATE,
   evolve,
   logBytesSinceSnapshot,
+  stretchOf,
   type WriterEvent,
   type WriterEventType,
   type WriterState,
@@ -18,6 +19,7 @@ import {
   proven,
   released,
   snapshot,
+  stepped,
   stored,
 } from '../../support/log-events.ts';
 
@@ -48,6 +50,7 @@ const events: Record<WriterEventType, WriterEvent> = {
   SnapshotStored: snapshot(100n),
   Heartbeat: heartbeat(100n),
   TimelineClosed: closed(100n),
+  ClockStepped: stepped(100n),
   NodeFactsStored: nodeFacts(),
   HoleProven: proven(),
   Released: released(),
@@ -67,6 +70,7 @@ const table: Record<State, Record<WriterEventType, Expected>> = {
     SnapshotStored: unclaimed,
     Heartbeat: unclaimed,
     TimelineClosed: unclaimed,
+    ClockStepped: unclaimed,
     NodeFactsStored: unclaimed,
     HoleProven: unclaimed,
     Released: unclaimed,
@@ -78,6 +82,7 @@ const table: Record<State, Record<WriterEventType, Expected>> = {
     SnapshotStored: none,
     Heartbeat: /timeline t1 is not open/,
     TimelineClosed: none,
+    ClockStepped: none,
     NodeFactsStored: 'allowed',
     HoleProven: none,
     Released: 'allowed',
@@ -89,6 +94,7 @@ const table: Record<State, Record<WriterEventType, Expected>> = {
     SnapshotStored: 'allowed',
     Heartbeat: 'allowed',
     TimelineClosed: 'allowed',
+    ClockStepped: 'allowed',
     NodeFactsStored: 'allowed',
     HoleProven: /timeline t1 is the newest/,
     Released: 'allowed',
@@ -100,6 +106,7 @@ const table: Record<State, Record<WriterEventType, Expected>> = {
     SnapshotStored: 'allowed',
     Heartbeat: /timeline t1 is not open/,
     TimelineClosed: /timeline t1 is closed/,
+    ClockStepped: /timeline t1 is closed/,
     NodeFactsStored: 'allowed',
     HoleProven: /timeline t1 is the newest/,
     Released: 'allowed',
@@ -111,6 +118,7 @@ const table: Record<State, Record<WriterEventType, Expected>> = {
     SnapshotStored: gone,
     Heartbeat: gone,
     TimelineClosed: gone,
+    ClockStepped: gone,
     NodeFactsStored: gone,
     HoleProven: gone,
     Released: gone,
@@ -203,6 +211,15 @@ describe('the rules of a writer log', () => {
     expect(refusal(states.closed, opened({ timeline: 't2' }))).toMatch(/is t1, not null/);
   });
 
+  it('a step of the clock lies at or before the durable end, and after the one before it', () => {
+    expect(refusal(states.open, stepped(101n))).toMatch(/101 is beyond the durable end 100/);
+    expect(refusal(states.open, stepped(50n, { before: 51n }))).toMatch(/after 51 and before 50/);
+    expect(refusal(states.open, stepped(50n, { timeline: 't0' }))).toMatch(/is t1, not t0/);
+    const again = fold(...base, ended, stepped(60n));
+    expect(refusal(again, stepped(59n))).toMatch(/59 lies before that at 60/);
+    expect(refusal(again, stepped(60n))).toBeNull();
+  });
+
   it('a proof names a timeline and the one opened after it', () => {
     const second = [closed(100n), opened({ timeline: 't2', previous: 't1' })] as const;
     const state = fold(...base, ended, ...second);
@@ -250,6 +267,42 @@ describe('the fold of a writer log', () => {
     expect(state.timeline?.provenTo).toBe(50);
     const late = fold(...base, closed(0n, { provenTo: 60 }));
     expect(late.timeline?.provenTo).toBe(60);
+  });
+
+  it('forgets what was proven when the clock steps back, and keeps it with the step', () => {
+    const at = { provenTo: 48 };
+    const back = fold(...base, stored(0n, 10n, { provenTo: 50 }), stepped(10n, at));
+    expect(back.timeline).toMatchObject({ provenTo: null, steps: [{ offset: 10n, provenTo: 50 }] });
+    const on = fold(
+      ...base,
+      stored(0n, 10n, { provenTo: 50 }),
+      stepped(10n, { direction: 'forward', provenTo: 48 }),
+      heartbeat(10n, { provenTo: 60 }),
+    );
+    expect(on.timeline).toMatchObject({ provenTo: 60, steps: [{ provenTo: null }] });
+    expect(stretchOf(back.timeline!)).toBe(1);
+    expect(stretchOf(on.timeline!)).toBe(0);
+  });
+
+  it('keeps 64 steps and counts the steps back that it forgot', () => {
+    const steps = Array.from({ length: 70 }, (_, i) =>
+      stepped(BigInt(i), { direction: i % 2 === 0 ? 'back' : 'forward' }),
+    );
+    const { timeline } = fold(...base, stored(0n, 100n), ...steps);
+    expect(timeline?.steps).toHaveLength(64);
+    expect(timeline?.steps[0]?.offset).toBe(6n);
+    expect(timeline?.forgottenStepsBack).toBe(3);
+    expect(stretchOf(timeline!)).toBe(35);
+  });
+
+  it('takes the first second of the first snapshot, also when a later one has an earlier', () => {
+    const state = fold(
+      ...base,
+      snapshot(0n, { from: 50 }),
+      stored(0n, 9n),
+      snapshot(9n, { from: 5 }),
+    );
+    expect(state.timeline).toMatchObject({ from: 50, fromOffset: 0n });
   });
 
   it('remembers the snapshot furthest on and the first second of all', () => {

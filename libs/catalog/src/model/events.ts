@@ -1,4 +1,4 @@
-import type { HoleReason, SegmentHeader } from '@tidemark/archive';
+import type { ClockStep, HoleReason, SegmentHeader } from '@tidemark/archive';
 
 /** Where a sealed object lies and which one it is. */
 export interface ObjectRef {
@@ -93,7 +93,7 @@ export interface SegmentStored {
   /** Stream state at `segment.end`; the next segment's header repeats it. */
   readonly after: StreamState;
   readonly object: ObjectRef;
-  /** Latest second proven once this segment is durable. */
+  /** Latest second since the last step back of the clock that this segment proves. */
   readonly provenTo: number | null;
   readonly cursor: TailCursorJson | null;
   readonly atMs: number;
@@ -136,6 +136,16 @@ export interface TimelineClosed {
   readonly atMs: number;
 }
 
+/**
+ * The server's clock stepped within the open timeline. Segments stored before it hold no mark from
+ * after a step back, segments after it none from before.
+ */
+export interface ClockStepped extends ClockStep {
+  readonly type: 'ClockStepped';
+  readonly timeline: string;
+  readonly atMs: number;
+}
+
 /** Version, modules, command table and settings of the node are stored. */
 export interface NodeFactsStored {
   readonly type: 'NodeFactsStored';
@@ -171,6 +181,7 @@ export type WriterEvent =
   | SnapshotStored
   | Heartbeat
   | TimelineClosed
+  | ClockStepped
   | NodeFactsStored
   | HoleProven
   | Released;

@@ -1,7 +1,7 @@
 import { CatalogError } from '@tidemark/core';
-import type { SnapshotStored, WriterEvent } from './events.ts';
+import type { ClockStepped, SnapshotStored, WriterEvent } from './events.ts';
 import { refusalOf } from './writer-rules.ts';
-import type { TimelineState, WriterState } from './writer-state.ts';
+import { STEPS_KEPT, type TimelineState, type WriterState } from './writer-state.ts';
 
 /**
  * The state after one more entry.
@@ -80,6 +80,9 @@ function openTimeline(event: Extract<WriterEvent, { type: 'TimelineOpened' }>): 
     after: { db: 0, inMulti: false, partialBytes: 0 },
     provenTo: null,
     from: null,
+    fromOffset: null,
+    steps: [],
+    forgottenStepsBack: 0,
     cursor: null,
     snapshot: null,
   };
@@ -87,7 +90,7 @@ function openTimeline(event: Extract<WriterEvent, { type: 'TimelineOpened' }>): 
 
 type TimelineEvent = Extract<
   WriterEvent,
-  { type: 'SegmentStored' | 'SnapshotStored' | 'Heartbeat' | 'TimelineClosed' }
+  { type: 'SegmentStored' | 'SnapshotStored' | 'Heartbeat' | 'TimelineClosed' | 'ClockStepped' }
 >;
 
 function applyToTimeline(timeline: TimelineState, event: TimelineEvent): TimelineState {
@@ -101,6 +104,8 @@ function applyToTimeline(timeline: TimelineState, event: TimelineEvent): Timelin
       return applySnapshot(timeline, event);
     case 'Heartbeat':
       return { ...timeline, provenTo: later(timeline.provenTo, event.provenTo) };
+    case 'ClockStepped':
+      return applyStep(timeline, event);
     case 'TimelineClosed': {
       const closed = { reason: event.reason, atMs: event.atMs, detail: event.detail };
       return { ...timeline, closed, provenTo: later(timeline.provenTo, event.provenTo) };
@@ -109,15 +114,44 @@ function applyToTimeline(timeline: TimelineState, event: TimelineEvent): Timelin
 }
 
 function applySnapshot(timeline: TimelineState, event: SnapshotStored): TimelineState {
-  const from = timeline.from === null ? event.from : Math.min(timeline.from, event.from);
+  const first = firstServed(timeline, event);
   if (timeline.snapshot !== null && timeline.snapshot.offset > event.offset) {
-    return { ...timeline, from };
+    return { ...timeline, ...first };
   }
   const { backup, offset, rdbBytes, endedMs } = event;
-  return { ...timeline, from, snapshot: { backup, offset, rdbBytes, endedMs } };
+  return { ...timeline, ...first, snapshot: { backup, offset, rdbBytes, endedMs } };
 }
 
-/** What was proven stays proven, also when a server's clock slews back over a second. */
+/** By offset, not by time: after a step back of the clock a later snapshot has an earlier second. */
+function firstServed(
+  { from, fromOffset }: TimelineState,
+  event: SnapshotStored,
+): Pick<TimelineState, 'from' | 'fromOffset'> {
+  const { offset } = event;
+  if (from === null || fromOffset === null || offset < fromOffset) {
+    return { from: event.from, fromOffset: offset };
+  }
+  return { from: offset === fromOffset ? Math.min(from, event.from) : from, fromOffset };
+}
+
+/** What was proven before a step back says nothing of the time after it. */
+function applyStep(timeline: TimelineState, event: ClockStepped): TimelineState {
+  const { direction, before, offset, fromMs, toMs, sinceMs } = event;
+  const back = direction === 'back';
+  const provenTo = back ? later(timeline.provenTo, event.provenTo) : null;
+  const step = { direction, before, offset, fromMs, toMs, sinceMs, provenTo };
+  const all = [...timeline.steps, step];
+  const gone = all.slice(0, Math.max(0, all.length - STEPS_KEPT));
+  const goneBack = gone.filter((one) => one.direction === 'back').length;
+  return {
+    ...timeline,
+    provenTo: back ? null : timeline.provenTo,
+    steps: all.slice(gone.length),
+    forgottenStepsBack: timeline.forgottenStepsBack + goneBack,
+  };
+}
+
+/** What was proven stays proven until the clock steps back. */
 function later(before: number | null, now: number | null): number | null {
   if (before === null) return now;
   return now === null ? before : Math.max(before, now);

@@ -1,4 +1,5 @@
 import type {
+  ClockStepped,
   Heartbeat,
   HoleProven,
   SegmentStored,
@@ -35,6 +36,8 @@ export function refusalOf(state: WriterState, event: WriterEvent): string | null
       return refuseHeartbeat(timeline, event);
     case 'TimelineClosed':
       return refuseClosed(timeline, event);
+    case 'ClockStepped':
+      return refuseStep(timeline, event);
     case 'NodeFactsStored':
       return null;
     case 'HoleProven':
@@ -117,6 +120,16 @@ function refuseHeartbeat(timeline: TimelineState | null, event: Heartbeat): stri
   // A sign of life may have waited for its turn behind a segment.
   if (event.offset <= timeline.end) return null;
   return `offset ${event.offset} is beyond the durable end ${timeline.end}`;
+}
+
+function refuseStep(timeline: TimelineState | null, event: ClockStepped): string | null {
+  const closed = refuseNotOpen(timeline, event.timeline);
+  if (closed !== null || timeline === null) return closed;
+  const { before, offset } = event;
+  if (before > offset) return `step after ${before} and before ${offset}`;
+  if (offset > timeline.end) return `step at ${offset} is beyond the durable end ${timeline.end}`;
+  const last = timeline.steps.at(-1)?.offset ?? 0n;
+  return offset < last ? `step at ${offset} lies before that at ${last}` : null;
 }
 
 /** Of older timelines the fold knows nothing: the projection looks at those. */

@@ -1,4 +1,4 @@
-import type { HoleReason } from '@tidemark/archive';
+import type { ClockStep, HoleReason } from '@tidemark/archive';
 import type { StreamState, TailCursorJson } from './events.ts';
 
 /** Who holds a writer log. */
@@ -39,10 +39,15 @@ export interface TimelineState {
   readonly end: bigint;
   /** Stream state at `end`. */
   readonly after: StreamState;
-  /** Latest second proven by a durable sample; never falls. */
+  /** Latest second proven by a durable mark since the last step back of the clock. */
   readonly provenTo: number | null;
-  /** First second that any snapshot so far serves. */
+  /** First second that the first snapshot serves, and where it stands. */
   readonly from: number | null;
+  readonly fromOffset: bigint | null;
+  /** Steps of the clock, the newest `STEPS_KEPT` of them. */
+  readonly steps: readonly ClockStep[];
+  /** Steps back that are kept no more. */
+  readonly forgottenStepsBack: number;
   /** Where the AOF tail goes on; belongs to `end`. */
   readonly cursor: TailCursorJson | null;
   readonly snapshot: SnapshotMark | null;
@@ -58,6 +63,18 @@ export interface WriterState {
   readonly lastEntryMs: number | null;
   readonly owner: WriterOwner | null;
   readonly timeline: TimelineState | null;
+}
+
+/**
+ * Steps of the clock that the fold keeps. Older ones stand in their entries; where retention took
+ * those it took the segments before them too.
+ */
+export const STEPS_KEPT = 64;
+
+/** How often the clock stepped back in a timeline: the number of its present stretch. */
+export function stretchOf(timeline: TimelineState): number {
+  const kept = timeline.steps.filter(({ direction }) => direction === 'back').length;
+  return timeline.forgottenStepsBack + kept;
 }
 
 /** Predecessor of the first entry of a log. */

@@ -157,9 +157,11 @@ export class Catalog implements Disposable {
   /**
    * The first segment of a timeline with a mark after `second`: the cut of that second lies in it
    * or before it. `null` when no segment has one.
+   *
+   * @param stretch - How many steps back of the clock lie before it; a second may pass once in each.
    */
-  segmentForCut(timeline: string, second: number): CatalogSegment | null {
-    return this.#guarded(({ queries }) => queries.segmentForCut(timeline, second));
+  segmentForCut(timeline: string, second: number, stretch = 0): CatalogSegment | null {
+    return this.#guarded(({ queries }) => queries.segmentForCut(timeline, second, stretch));
   }
 
   /**
@@ -169,6 +171,16 @@ export class Catalog implements Disposable {
    * @throws CatalogError `TM_NOT_FOUND`, UsageError `TM_USAGE` when a shard must be named.
    */
   windows(iid: string, shard?: string): Windows {
+    return computeWindows(this.spans(iid, shard));
+  }
+
+  /**
+   * What each timeline of one shard can restore, in the order of their opening.
+   *
+   * @param shard - May be left out when the instance has one.
+   * @throws CatalogError `TM_NOT_FOUND`, UsageError `TM_USAGE` when a shard must be named.
+   */
+  spans(iid: string, shard?: string): readonly TimelineSpan[] {
     const { writers } = this.instance(iid);
     const shards = [...new Set(writers.map((writer) => writer.shard))];
     if (shard === undefined && shards.length > 1) {
@@ -181,7 +193,7 @@ export class Catalog implements Disposable {
     const spans = this.timelines(iid)
       .filter((timeline) => timeline.shard === wanted)
       .map(spanOf);
-    return computeWindows(joinSpans(spans));
+    return joinSpans(spans);
   }
 
   /** Closes the file. */
@@ -239,7 +251,10 @@ function spanOf(timeline: CatalogTimeline): JoinableSpan {
     joined: timeline.joined,
     timeline: timeline.timeline,
     from: timeline.from,
+    fromOffset: timeline.fromOffset,
     to: timeline.provenTo,
+    steps: timeline.steps,
+    forgottenStepsBack: timeline.forgottenStepsBack,
     closedBecause: timeline.closed?.reason ?? null,
     openedBecause: timeline.openedBecause,
   };

@@ -1,9 +1,11 @@
+import type { ClockStep } from '@tidemark/archive';
 import { OFFSET_MAX } from '../model/wire/shape.ts';
 import type { WriterLogId } from '../log/entry-codec.ts';
 import {
   objectOf,
   segmentOf,
   snapshotOf,
+  stepOf,
   timelineOf,
   type CatalogFacts,
   type CatalogSegment,
@@ -34,15 +36,19 @@ export class Queries {
 
   /** Timelines of an instance in the order of their opening. */
   timelines(iid: string): readonly CatalogTimeline[] {
+    const steps = this.#steps(iid);
     return this.#db
       .rows(
         `SELECT t.*, w.iid, w.shard, w.writer, ${OPENED} AS opened,
-           (SELECT min(from_second) FROM snapshots WHERE timeline_id = t.id) AS from_second
+           f.from_second, f.stream_offset AS from_offset
          FROM timelines t JOIN writers w ON w.id = t.writer_id
+         LEFT JOIN snapshots f ON f.id = (
+           SELECT id FROM snapshots WHERE timeline_id = t.id
+           ORDER BY stream_offset, from_second LIMIT 1)
          WHERE w.iid = ? ORDER BY opened, w.shard, w.writer, t.id`,
       )
       .all(iid)
-      .map(timelineOf);
+      .map((row) => timelineOf(row, steps.get(row['id'] as bigint) ?? []));
   }
 
   /** Snapshots of an instance, by timeline and offset. */
@@ -78,16 +84,36 @@ export class Queries {
       .map(segmentOf);
   }
 
-  /** The first segment of a timeline whose last mark is after `second`. */
-  segmentForCut(timeline: string, second: number): CatalogSegment | null {
+  /** The first segment of a stretch of a timeline whose last mark is after `second`. */
+  segmentForCut(timeline: string, second: number, stretch: number): CatalogSegment | null {
     const row = this.#db
       .rows(
         `${FROM_SEGMENTS}
-         WHERE t.timeline = ? AND s.max_second > ?
+         WHERE t.timeline = ? AND s.stretch = ? AND s.max_second > ?
          ORDER BY s.max_second, s.start_offset LIMIT 1`,
       )
-      .get(timeline, second);
+      .get(timeline, stretch, second);
     return row === undefined ? null : segmentOf(row);
+  }
+
+  /** Steps of the clock, by row of their timeline, in their order. */
+  #steps(iid: string): ReadonlyMap<bigint, readonly ClockStep[]> {
+    const byTimeline = new Map<bigint, ClockStep[]>();
+    const rows = this.#db
+      .rows(
+        `SELECT c.* FROM clock_steps c
+         JOIN timelines t ON t.id = c.timeline_id
+         JOIN writers w ON w.id = t.writer_id
+         WHERE w.iid = ? ORDER BY c.timeline_id, c.number`,
+      )
+      .all(iid);
+    for (const row of rows) {
+      const id = row['timeline_id'] as bigint;
+      const known = byTimeline.get(id) ?? [];
+      if (known.length === 0) byTimeline.set(id, known);
+      known.push(stepOf(row));
+    }
+    return byTimeline;
   }
 
   /** The newest node facts of a writer taken by an instant, else the first ones. */

@@ -1,5 +1,5 @@
 import { writerLogKey, type PlannedSegment, type PlannedSnapshot } from '@tidemark/archive';
-import type { HoleReason, SegmentHeader } from '@tidemark/archive';
+import type { ClockStep, HoleReason, SegmentHeader } from '@tidemark/archive';
 import type { ObjectRef, RdbSummaryJson, SnapshotStored } from '../model/events.ts';
 
 /** Where the log says an object is, and how to read it from there. */
@@ -19,6 +19,8 @@ export interface StoredObject extends ObjectRef {
 export interface CatalogSegment extends PlannedSegment {
   readonly header: SegmentHeader;
   readonly object: StoredObject;
+  /** Steps back of the clock before it in its timeline. */
+  readonly stretch: number;
   readonly provenTo: number | null;
   readonly atMs: number;
 }
@@ -58,9 +60,15 @@ export interface CatalogTimeline {
   readonly node: { readonly runId: string; readonly version: string; readonly product: string };
   /** Durable end. */
   readonly end: bigint;
-  /** First second that its snapshots serve. */
+  /** First second that its first snapshot serves, and where that stands. */
   readonly from: number | null;
+  readonly fromOffset: bigint | null;
+  /** Latest second proven since the last step back of the clock. */
   readonly provenTo: number | null;
+  /** Steps of the clock, in offset order. */
+  readonly steps: readonly ClockStep[];
+  /** Steps back before those, whose entries are gone. */
+  readonly forgottenStepsBack: number;
   readonly closed: {
     readonly reason: HoleReason;
     readonly atMs: number;
@@ -94,6 +102,7 @@ export function segmentOf(row: Row): CatalogSegment {
     end: header.end,
     header,
     object: objectOf(row),
+    stretch: num(row, 'stretch'),
     provenTo: numOrNull(row, 'proven_to'),
     atMs: num(row, 'at_ms'),
   };
@@ -115,8 +124,21 @@ export function snapshotOf(row: Row): CatalogSnapshot {
   };
 }
 
+/** Reads a row of a step of the clock. */
+export function stepOf(row: Row): ClockStep {
+  return {
+    direction: str(row, 'direction') as ClockStep['direction'],
+    before: big(row, 'before_offset'),
+    offset: big(row, 'at_offset'),
+    fromMs: num(row, 'from_ms'),
+    toMs: num(row, 'to_ms'),
+    sinceMs: num(row, 'since_ms'),
+    provenTo: numOrNull(row, 'proven_to'),
+  };
+}
+
 /** Reads a timeline row joined with its writer. */
-export function timelineOf(row: Row): CatalogTimeline {
+export function timelineOf(row: Row, steps: readonly ClockStep[]): CatalogTimeline {
   const closedReason = row['closed_reason'];
   return {
     iid: str(row, 'iid'),
@@ -131,7 +153,10 @@ export function timelineOf(row: Row): CatalogTimeline {
     node: { runId: str(row, 'run_id'), version: str(row, 'version'), product: str(row, 'product') },
     end: big(row, 'end_offset'),
     from: numOrNull(row, 'from_second'),
+    fromOffset: bigOrNull(row, 'from_offset'),
     provenTo: numOrNull(row, 'proven_to'),
+    steps,
+    forgottenStepsBack: num(row, 'forgotten_steps_back'),
     closed:
       closedReason === null
         ? null
@@ -172,6 +197,10 @@ function strOrNull(row: Row, name: string): string | null {
 
 function big(row: Row, name: string): bigint {
   return row[name] as bigint;
+}
+
+function bigOrNull(row: Row, name: string): bigint | null {
+  return row[name] as bigint | null;
 }
 
 function num(row: Row, name: string): number {

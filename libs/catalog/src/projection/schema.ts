@@ -1,5 +1,5 @@
 /** Version of the tables below; another version is dropped and rebuilt from the store. */
-export const SCHEMA_VERSION = 2;
+export const SCHEMA_VERSION = 3;
 
 /** Marks a file as a catalog of ours ("TDMC"), so that nobody else's database is ever emptied. */
 export const APPLICATION_ID = 0x54444d43;
@@ -8,8 +8,9 @@ export const APPLICATION_ID = 0x54444d43;
  * Tables of the projection. It is a cache: every row comes from a log entry, and offsets fit into
  * SQLite's signed 64 bits (`OFFSET_MAX`).
  *
- * `segments.max_second` is the highest `last_second` of the timeline up to that segment; it rises
- * with `start_offset` also where a clock was set back, so that a cut is found by index.
+ * `segments.stretch` counts the steps back of the clock before it, and `segments.max_second` is the
+ * highest `last_second` of its stretch up to that segment: it rises with `start_offset`, so that a
+ * cut is found by index.
  */
 export const SCHEMA = `
 CREATE TABLE instances (
@@ -46,6 +47,7 @@ CREATE TABLE timelines (
   product TEXT NOT NULL,
   end_offset INTEGER NOT NULL,
   proven_to INTEGER,
+  forgotten_steps_back INTEGER NOT NULL DEFAULT 0,
   closed_reason TEXT,
   closed_ms INTEGER,
   closed_detail TEXT
@@ -53,11 +55,25 @@ CREATE TABLE timelines (
 
 CREATE INDEX timelines_by_writer ON timelines (writer_id);
 
+CREATE TABLE clock_steps (
+  timeline_id INTEGER NOT NULL REFERENCES timelines (id) ON DELETE CASCADE,
+  number INTEGER NOT NULL,
+  direction TEXT NOT NULL,
+  before_offset INTEGER NOT NULL,
+  at_offset INTEGER NOT NULL,
+  from_ms INTEGER NOT NULL,
+  to_ms INTEGER NOT NULL,
+  since_ms INTEGER NOT NULL,
+  proven_to INTEGER,
+  PRIMARY KEY (timeline_id, number)
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE segments (
   timeline_id INTEGER NOT NULL REFERENCES timelines (id) ON DELETE CASCADE,
   start_offset INTEGER NOT NULL,
   end_offset INTEGER NOT NULL,
   seq INTEGER NOT NULL,
+  stretch INTEGER NOT NULL,
   max_second INTEGER,
   db INTEGER NOT NULL,
   max_db INTEGER NOT NULL,
@@ -80,7 +96,7 @@ CREATE TABLE segments (
   PRIMARY KEY (timeline_id, start_offset)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX segments_by_second ON segments (timeline_id, max_second);
+CREATE INDEX segments_by_second ON segments (timeline_id, stretch, max_second);
 
 CREATE TABLE snapshots (
   id INTEGER PRIMARY KEY,
@@ -122,6 +138,7 @@ export const TABLES: readonly string[] = [
   'node_facts',
   'snapshots',
   'segments',
+  'clock_steps',
   'timelines',
   'writers',
   'instances',

@@ -1,11 +1,16 @@
-import { writerLogKey } from '@tidemark/archive';
+import { writerLogKey, type ClockStep } from '@tidemark/archive';
 import { CatalogError, IntegrityError } from '@tidemark/core';
 import type { LogEntry, WriterLogId } from '../log/entry-codec.ts';
 import { evolveEntry } from '../log/writer-log.ts';
 import type { HoleProven, ObjectRef, SegmentStored, SnapshotStored } from '../model/events.ts';
 import { canonicalJson } from '../model/wire/canonical-json.ts';
 import { writerStateShape } from '../model/wire/state-shape.ts';
-import { EMPTY_WRITER_STATE, type TimelineState, type WriterState } from '../model/writer-state.ts';
+import {
+  EMPTY_WRITER_STATE,
+  stretchOf,
+  type TimelineState,
+  type WriterState,
+} from '../model/writer-state.ts';
 import { readFold } from './database.ts';
 import type { Statements } from './statements.ts';
 
@@ -56,6 +61,7 @@ export class WriterTable {
     const id = Number(lastInsertRowid);
     this.#openTimeline(id, state.timeline, null);
     this.#updateTimeline(id, state.timeline);
+    for (const step of state.timeline.steps) this.#addStep(id, state.timeline.timeline, step);
   }
 
   /**
@@ -105,7 +111,13 @@ export class WriterTable {
         if (timeline !== null) this.#openTimeline(writerId, timeline, entry.seq);
         return;
       case 'SegmentStored':
-        this.#addSegment(writerId, entry, event);
+        this.#addSegment(writerId, entry, event, timeline);
+        break;
+      case 'ClockStepped':
+        // As the fold has it: with what was proven before it.
+        for (const step of timeline?.steps.slice(-1) ?? []) {
+          this.#addStep(writerId, event.timeline, step);
+        }
         break;
       case 'SnapshotStored':
         this.#addSnapshot(writerId, entry, event);
@@ -130,7 +142,8 @@ export class WriterTable {
     this.#db
       .prepare(
         `INSERT INTO timelines (writer_id, timeline, opened_seq, source, opened_reason, opened_ms,
-           previous, run_id, version, product, end_offset) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
+           previous, run_id, version, product, forgotten_steps_back, end_offset)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0)`,
       )
       .run(
         writerId,
@@ -143,6 +156,8 @@ export class WriterTable {
         node.runId,
         node.version,
         node.product,
+        // A log that is read from its beginning forgets none.
+        seq === null ? timeline.forgottenStepsBack : 0,
       );
   }
 
@@ -164,28 +179,49 @@ export class WriterTable {
       );
   }
 
-  #addSegment(writerId: number, entry: LogEntry, event: SegmentStored): void {
+  #addStep(writerId: number, timeline: string, step: ClockStep): void {
+    const { direction, before, offset, fromMs, toMs, sinceMs, provenTo } = step;
+    const id = this.#timelineId(writerId, timeline);
+    this.#db
+      .prepare(
+        `INSERT INTO clock_steps (timeline_id, number, direction, before_offset, at_offset, from_ms,
+           to_ms, since_ms, proven_to)
+         SELECT ?, count(*), ?, ?, ?, ?, ?, ?, ? FROM clock_steps WHERE timeline_id = ?`,
+      )
+      .run(id, direction, before, offset, fromMs, toMs, sinceMs, provenTo, id);
+  }
+
+  #addSegment(
+    writerId: number,
+    entry: LogEntry,
+    event: SegmentStored,
+    timeline: TimelineState | null,
+  ): void {
     const { segment, object } = event;
     const timelineId = this.#timelineId(writerId, segment.timeline);
     const before = this.#db
-      .prepare<{ max_second: number | null }>(
-        'SELECT max_second FROM segments WHERE timeline_id = ? ORDER BY start_offset DESC LIMIT 1',
+      .prepare<{ stretch: number; max_second: number | null }>(
+        `SELECT stretch, max_second FROM segments WHERE timeline_id = ?
+         ORDER BY start_offset DESC LIMIT 1`,
       )
       .get(timelineId);
-    const maxSecond = highest(before?.max_second ?? null, segment.lastSecond);
+    const stretch = timeline === null ? 0 : stretchOf(timeline);
+    const reached = before?.stretch === stretch ? before.max_second : null;
+    const maxSecond = highest(reached, segment.lastSecond);
     this.#db
       .prepare(
-        `INSERT INTO segments (timeline_id, start_offset, end_offset, seq, max_second, db, max_db, in_multi,
-           partial_bytes, commands, raw_bytes, first_second, last_second, frames, index_kind,
+        `INSERT INTO segments (timeline_id, start_offset, end_offset, seq, stretch, max_second, db, max_db,
+           in_multi, partial_bytes, commands, raw_bytes, first_second, last_second, frames, index_kind,
            object_key, object_size, object_digest, object_dek, object_kind, body_offset, proven_to,
            at_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       )
       .run(
         timelineId,
         segment.start,
         segment.end,
         entry.seq,
+        stretch,
         maxSecond,
         segment.db,
         segment.maxDb,

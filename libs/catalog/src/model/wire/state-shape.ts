@@ -1,4 +1,5 @@
 import type { InstanceState, InstanceWriter, Lease, TdeState } from '../instance-state.ts';
+import { STEPS_KEPT } from '../writer-state.ts';
 import { LEASES_MAX, WRITERS_MAX } from '../instance-state.ts';
 import type { SnapshotMark, TimelineState, WriterOwner, WriterState } from '../writer-state.ts';
 import { digest, id, line, ms, safeId, second } from './common.ts';
@@ -6,6 +7,7 @@ import { backupPolicy, instanceName } from './instance-event-shape.ts';
 import { fields, flag, listOf, nullable, offset, oneOf, text, whole, type Shape } from './shape.ts';
 import {
   captureSource,
+  clockStep,
   holeReason,
   nodeIdentity,
   openReason,
@@ -40,6 +42,9 @@ const timelineState = fields<TimelineState>({
   after: streamState,
   provenTo: nullable(second),
   from: nullable(second),
+  fromOffset: nullable(offset),
+  steps: listOf(clockStep, STEPS_KEPT),
+  forgottenStepsBack: whole(),
   cursor: nullable(tailCursor),
   snapshot: nullable(snapshotMark),
 });

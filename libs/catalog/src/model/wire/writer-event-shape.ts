@@ -1,4 +1,9 @@
-import { HOLE_REASONS, type HoleReason, type SegmentHeader } from '@tidemark/archive';
+import {
+  HOLE_REASONS,
+  type ClockStep,
+  type HoleReason,
+  type SegmentHeader,
+} from '@tidemark/archive';
 import type {
   ObjectRef,
   RdbSummaryJson,
@@ -18,6 +23,7 @@ import {
   text,
   unionOf,
   whole,
+  type FieldShapes,
   type Shape,
 } from './shape.ts';
 
@@ -65,6 +71,19 @@ export const nodeIdentity = fields<{ runId: string; version: string; product: st
   version: text(128),
   product: text(128),
 });
+
+const clockStepShapes: FieldShapes<ClockStep> = {
+  direction: oneOf('back', 'forward'),
+  before: offset,
+  offset,
+  fromMs: ms,
+  toMs: ms,
+  sinceMs: ms,
+  provenTo: nullable(second),
+};
+
+/** A step of the server's clock, as the fold keeps it. */
+export const clockStep: Shape<ClockStep> = fields<ClockStep>(clockStepShapes);
 
 const segmentHeader = fields<SegmentHeader>({
   timeline: id,
@@ -154,6 +173,7 @@ export const writerEventShape: Shape<WriterEvent> = unionOf<WriterEvent>({
     detail: line,
     atMs: ms,
   },
+  ClockStepped: { timeline: id, ...clockStepShapes, atMs: ms },
   NodeFactsStored: { object: objectRef, atMs: ms },
   HoleProven: { closed: id, opened: id, atMs: ms },
   Released: { generation: whole(1), atMs: ms },
