@@ -38,6 +38,7 @@ export class RdbScanner {
   #checksum: RdbSummary['checksum'] = 'absent';
   #whole = false;
   #fault: unknown = undefined;
+  #delivering = false;
 
   /** @param onBatch - Gets elements in file order; see `RdbBatch` for how long it is valid. */
   constructor(onBatch?: (batch: RdbBatch) => void) {
@@ -82,6 +83,8 @@ export class RdbScanner {
       this.#feedChecksum();
     } catch (error) {
       this.#fault = error;
+      // What ended before the fault is delivered, however the input was cut into chunks.
+      if (!this.#delivering) this.#flush();
       throw error;
     }
   }
@@ -112,8 +115,10 @@ export class RdbScanner {
   #flush(): void {
     const rows = this.#rows;
     if (rows.count > 0) {
+      this.#delivering = true;
       this.#summary.addBatch(rows);
       this.#onBatch?.(rows);
+      this.#delivering = false;
     }
     rows.clear();
   }

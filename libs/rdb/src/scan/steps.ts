@@ -85,11 +85,21 @@ export function* passString(cursor: ChunkCursor): Steps<void> {
     yield* readLength(cursor);
     return yield* passBytes(cursor, packed);
   }
-  const wide = yield* readLengthAfter(cursor, first, offset);
-  return yield* passBytes(cursor, toNumber(wide, Number.MAX_SAFE_INTEGER, offset));
+  return yield* passBytes(cursor, yield* readPlainLength(cursor, first, offset));
 }
 
-function* gather(cursor: ChunkCursor, count: number, out: GrowingBytes): Steps<void> {
+/** The length of a plain string whose first byte, at `offset`, was read. */
+export function* readPlainLength(
+  cursor: ChunkCursor,
+  first: number,
+  offset: number,
+): Steps<number> {
+  const wide = yield* readLengthAfter(cursor, first, offset);
+  return toNumber(wide, Number.MAX_SAFE_INTEGER, offset);
+}
+
+/** Appends `count` bytes to `out`, as they come. */
+export function* gather(cursor: ChunkCursor, count: number, out: GrowingBytes): Steps<void> {
   let left = count;
   for (;;) {
     const here = Math.min(left, cursor.end - cursor.at);
@@ -101,7 +111,8 @@ function* gather(cursor: ChunkCursor, count: number, out: GrowingBytes): Steps<v
   }
 }
 
-function integerText(bytes: Uint8Array): string {
+/** The text of a string that is written as an integer. */
+export function integerText(bytes: Uint8Array): string {
   if (bytes.length === 1) return String(((bytes[0] as number) << 24) >> 24);
   if (bytes.length === 2) {
     return String((((bytes[0] as number) << 16) | ((bytes[1] as number) << 24)) >> 16);

@@ -1,0 +1,177 @@
+import { FormatError, TidemarkError } from '@tidemark/core';
+import { ChunkCursor, type Steps } from '../scan/cursor.ts';
+import { type Layout, layoutsOf } from '../scan/layout.ts';
+import { isEntry, type RdbBatch } from '../scan/rows.ts';
+import { RdbScanner } from '../scan/scanner.ts';
+import type { RdbSummary } from '../scan/summary.ts';
+import { ValueTools } from './value-tools.ts';
+import { checkValue } from './value-check.ts';
+
+/** How a file is checked. */
+export interface RdbCheckerOptions {
+  /** Whether values are looked into; else only structure and checksum. Default true. */
+  readonly values?: boolean;
+  /** Gets all elements before their content is checked; see `RdbBatch` for how long it is valid. */
+  readonly onBatch?: (batch: RdbBatch) => void;
+}
+
+/** What a check found besides that nothing is wrong. */
+export interface RdbCheck extends RdbSummary {
+  /** Values that were looked into. */
+  readonly valuesChecked: number;
+  /** Packed values of more than 32 MiB: whole, but not looked into. */
+  readonly valuesPassed: number;
+  /** Collections of more than a million members, of which some may stand twice unseen. */
+  readonly collectionsNotCompared: number;
+}
+
+/** Bytes of a key that an error names. */
+const KEY_BYTES_NAMED = 64;
+
+const LZF = 0xc3;
+
+/**
+ * Checks a whole RDB: structure and checksum as `RdbScanner`, and the content of every value as a
+ * server does that loads with `sanitize-dump-payload yes`.
+ *
+ * Bytes come by `push` in chunks of any size. Memory is bounded: a value is followed as it comes;
+ * only packed values (up to 32 MiB) and hashes of members (up to a million of one collection) are
+ * held. Which fault is found does not depend on how the input is cut. A fault is final.
+ */
+export class RdbChecker {
+  readonly #scanner: RdbScanner;
+  readonly #values: boolean;
+  readonly #onBatch: ((batch: RdbBatch) => void) | undefined;
+  readonly #cursor = new ChunkCursor();
+  #tools: ValueTools | null = null;
+  #layouts: readonly (Layout | undefined)[] = [];
+  /** The check of a value that began in an earlier chunk. */
+  #steps: Steps<void> | null = null;
+  #valuesChecked = 0;
+  #fault: unknown = undefined;
+
+  constructor(options: RdbCheckerOptions = {}) {
+    this.#values = options.values ?? true;
+    this.#onBatch = options.onBatch;
+    this.#scanner = new RdbScanner((batch) => {
+      this.#onBatch?.(batch);
+      if (this.#values) this.#checkBatch(batch);
+    });
+  }
+
+  /** Bytes taken so far. */
+  get offset(): number {
+    return this.#scanner.offset;
+  }
+
+  /**
+   * Takes the next bytes.
+   * @throws What `RdbScanner.push` does; FormatError `TM_RDB_VALUE` or `TM_RDB_STRING` for the content
+   *   of a value, with `offset`, `db`, `key` (escaped, at most 64 bytes of it), `type` and, inside a
+   *   packed value, `within`.
+   */
+  push(chunk: Uint8Array): void {
+    if (this.#fault !== undefined) throw this.#fault as Error;
+    const base = this.#scanner.offset;
+    try {
+      this.#pushToScanner(chunk, base);
+      this.#followOpen(chunk, base);
+    } catch (error) {
+      this.#fault = error;
+      throw error;
+    }
+  }
+
+  /**
+   * Says that no more bytes come.
+   * @throws FormatError `TM_RDB_TRUNCATED` when the file is not whole.
+   */
+  end(): RdbCheck {
+    if (this.#fault !== undefined) throw this.#fault as Error;
+    return {
+      ...this.#scanner.end(),
+      valuesChecked: this.#valuesChecked,
+      valuesPassed: this.#tools?.strings.passed ?? 0,
+      collectionsNotCompared: this.#tools?.overflowed ?? 0,
+    };
+  }
+
+  #pushToScanner(chunk: Uint8Array, base: number): void {
+    try {
+      this.#scanner.push(chunk);
+    } catch (error) {
+      if (this.#fault !== undefined) throw this.#fault as Error;
+      // A fault in the content of the value under way may stand before the one in the structure.
+      if (error instanceof TidemarkError) this.#followOpen(chunk, base);
+      throw error;
+    }
+  }
+
+  #checkBatch(batch: RdbBatch): void {
+    const { count, type, db, base, data, end, valueStart } = batch;
+    for (let row = 0; row < count; row += 1) {
+      const kind = type[row] as number;
+      if (!isEntry(kind)) continue;
+      const start = valueStart[row] as number;
+      this.#valuesChecked += 1;
+      if (this.#steps === null) {
+        // A plain string holds nothing that could be wrong.
+        if (kind === 0 && start >= base && data[start - base] !== LZF) continue;
+        this.#steps = this.#begin(kind);
+      }
+      try {
+        this.#feed(data, base, start, (end[row] as number) - base);
+        this.#steps = null;
+      } catch (error) {
+        throw (this.#fault = naming(error, kind, db[row] as number, batch.keyOf(row)));
+      }
+    }
+  }
+
+  /** Follows the value that the chunk leaves unfinished, if there is one. */
+  #followOpen(chunk: Uint8Array, base: number): void {
+    const { open } = this.#scanner;
+    if (!this.#values || open === null || !open.named || !isEntry(open.type)) return;
+    this.#steps ??= this.#begin(open.type);
+    try {
+      this.#feed(chunk, base, open.valueStart, chunk.length);
+    } catch (error) {
+      throw naming(error, open.type, open.db, open.key.view());
+    }
+  }
+
+  #begin(type: number): Steps<void> {
+    if (this.#tools === null) {
+      const product = this.#scanner.header?.product ?? 'redis';
+      this.#tools = new ValueTools(product);
+      this.#layouts = layoutsOf(product);
+    }
+    const layout = this.#layouts[type];
+    if (layout === undefined) throw new FormatError('TM_INTERNAL', `type ${type} has no layout`);
+    return checkValue(this.#cursor, type, layout, this.#tools);
+  }
+
+  /** Gives the check the part of its value that lies in `bytes`, from stream offset `start`. */
+  #feed(bytes: Uint8Array, base: number, start: number, end: number): void {
+    const cursor = this.#cursor;
+    cursor.bytes = bytes;
+    cursor.base = base;
+    cursor.at = Math.max(0, start - base);
+    cursor.end = end;
+    this.#steps?.next();
+  }
+}
+
+/** A fault with the key in whose value it is. */
+function naming(error: unknown, type: number, db: number, key: Buffer): unknown {
+  if (!(error instanceof FormatError)) return error;
+  const { code, message, hint, context } = error;
+  const shown = key.toString('latin1', 0, KEY_BYTES_NAMED).replace(/[^ -~]|\\/g, escapeByte);
+  return new FormatError(code, `${message} (key "${shown}" of db ${db})`, {
+    context: { ...context, db, key: shown, type },
+    ...(hint === undefined ? {} : { hint }),
+  });
+}
+
+const escapeByte = (character: string): string =>
+  character === '\\' ? '\\\\' : `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`;
