@@ -1,5 +1,6 @@
 import type { BaseFile } from '@tidemark/aof';
 import type { SnapshotStored } from '@tidemark/catalog';
+import { UsageError } from '@tidemark/core';
 import { wantsSnapshot, type LastSnapshot } from '../ship/snapshot-policy.ts';
 
 /** What a base that is wanted is shipped as. */
@@ -24,6 +25,12 @@ export interface BaseDeskOptions {
   readonly release: (base: BaseFile) => Promise<void>;
 }
 
+const noRdb = (base: BaseFile): UsageError =>
+  new UsageError('TM_AOF_BASE', 'the node rewrote its log as commands, which are no snapshot', {
+    context: { base: base.name },
+    hint: 'set "aof-use-rdb-preamble yes" on the node (CONFIG SET and CONFIG REWRITE); capture and restore work without',
+  });
+
 /**
  * Decides what becomes of each base: shipped as a snapshot, one at a time, or let go.
  *
@@ -33,6 +40,7 @@ export interface BaseDeskOptions {
 export class BaseDesk {
   readonly #options: BaseDeskOptions;
   #waiting: BaseFile | null = null;
+  #latestForm: BaseFile['form'] = 'rdb';
   #shipping: Promise<void> | null = null;
   #request: {
     readonly stored: Promise<SnapshotStored>;
@@ -51,6 +59,11 @@ export class BaseDesk {
   }
   get requested(): boolean {
     return this.#request !== null;
+  }
+
+  /** Whether the latest base that was seen is an RDB, so that another rewrite would bring one. */
+  get rewritesGiveRdb(): boolean {
+    return this.#latestForm === 'rdb';
   }
 
   /** The next base whose rewrite begins after now is wanted, whatever the rule says. */
@@ -76,8 +89,17 @@ export class BaseDesk {
     request.failed(cause);
   }
 
-  /** A base was seen. */
+  /**
+   * A base was seen. One of commands becomes no snapshot, and the empty dataset before the first
+   * command is no backup.
+   */
   async offer(base: BaseFile): Promise<void> {
+    const { form = 'rdb' } = base;
+    this.#latestForm = form;
+    if (form !== 'rdb' && base.alignedSeq > (this.#request?.afterSeq ?? Infinity)) {
+      this.refuse(noRdb(base));
+    }
+    if (form === 'commands') return;
     const replaced = this.#waiting;
     this.#waiting = base;
     if (replaced !== null && replaced.name !== base.name) await this.#options.release(replaced);

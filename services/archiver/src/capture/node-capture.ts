@@ -1,6 +1,7 @@
 import {
   openAofTail,
   probeAofDir,
+  type AofLayout,
   type AofTail,
   type TailCursor,
   type TailItem,
@@ -11,7 +12,7 @@ import { TidemarkError } from '@tidemark/core';
 import { FactsWatch } from '../facts/facts-watch.ts';
 import { DataKeys } from '../ship/data-keys.ts';
 import { SegmentShipper, type ShipperOptions } from '../ship/segment-shipper.ts';
-import { neededRewrite } from '../ship/snapshot-policy.ts';
+import { neededRewrite, type RewriteNeed } from '../ship/snapshot-policy.ts';
 import { StoreHealth } from '../ship/store-health.ts';
 import { BaseDesk, type WantedBase } from './base-desk.ts';
 import { boundEnd } from './bound-end.ts';
@@ -20,6 +21,7 @@ import type { CaptureStatus } from './capture-status.ts';
 import { EventLine } from './event-line.ts';
 import { followsLog } from './follows-log.ts';
 import { openTimelineOf, resumableTimeline } from './open-timeline.ts';
+import { readRdbBytes } from './rdb-bytes.ts';
 import { requestBase, requestRewrite } from './request-rewrite.ts';
 import { RewriteAsker } from './rewrite-asker.ts';
 import { SampleDesk } from './sample-desk.ts';
@@ -52,6 +54,7 @@ export class NodeCapture {
   readonly #rewrites: RewriteAsker;
   readonly #facts: FactsWatch;
   #tail: AofTail | null = null;
+  #layout: AofLayout = 'multi-part';
   #failure: Error | null = null;
   #state: CaptureStatus['state'] = 'starting';
   #snapshots = 0;
@@ -88,8 +91,7 @@ export class NodeCapture {
     this.#rewrites = new RewriteAsker({
       clock,
       logger,
-      need: () =>
-        this.#desk.occupied ? null : neededRewrite(openTimelineOf(log.state), clock.nowMs()),
+      need: () => this.#neededRewrite(),
       isQuiet: () => this.#samples.isQuiet,
       ask: () => this.#askRewrite(),
     });
@@ -116,10 +118,13 @@ export class NodeCapture {
     try {
       const recovered = await this.#shipper.recover((event) => followsLog(event, log.state));
       if (recovered > 0) logger.info('recovered', { objects: recovered });
-      const { manifestName } = await probeAofDir(aofDir);
+      const { manifestName, layout } = await probeAofDir(aofDir);
+      this.#layout = layout;
       this.#tail = await openAofTail({
         dir: aofDir,
         manifestName,
+        layout,
+        rdbBytes: readRdbBytes,
         resume: resumableTimeline(log.state)?.cursor ?? null,
         clock,
         signal: reading,
@@ -273,6 +278,15 @@ export class NodeCapture {
     } catch (cause) {
       if (!signal.aborted) this.#fail(cause);
     }
+  }
+
+  #neededRewrite(): RewriteNeed | null {
+    if (this.#desk.occupied) return null;
+    const { log, clock } = this.#options;
+    const need = neededRewrite(openTimelineOf(log.state), clock.nowMs());
+    // A rewrite that brings no snapshot, or ends the timeline, makes nothing better.
+    const helps = this.#desk.rewritesGiveRdb && this.#layout === 'multi-part';
+    return need === 'long-log' && !helps ? 'none' : need;
   }
 
   async #askRewrite(): Promise<void> {

@@ -45,13 +45,13 @@ export function resumeWriter(
 /** A writer at offset 0 of a new timeline. */
 export function freshWriter(
   timeline: string,
-  file: IncrFile,
+  at: { readonly file: IncrFile; readonly position: number; readonly start: number },
   clock: Clock,
   limits: SegmentLimits,
 ): TimelineWriter {
   const start = { offset: 0n, db: 0, inMulti: false, skipBytes: 0 };
   const writer = new TimelineWriter({ timeline, start, latestSecond: null, clock, limits });
-  writer.openFile(file, 0);
+  writer.openFile(at.file, at.position, null, at.start);
   return writer;
 }
 

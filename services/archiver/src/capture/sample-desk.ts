@@ -91,6 +91,7 @@ export class SampleDesk {
         aofBaseSize: sample.aofBaseSize,
         aofBufferLength: sample.aofBufferLength,
         rewriteInProgress: sample.aofRewriteInProgress,
+        rewriteScheduled: sample.aofRewriteScheduled,
         rewrites: sample.aofRewrites,
         runId: sample.runId,
       },

@@ -22,7 +22,9 @@ export async function shipBase(
   if (writer === null) throw new TidemarkError('TM_INTERNAL', 'no open timeline');
   const job = {
     backup: `bk-${makeId(clock.nowMs(), random)}`,
-    path: wanted.base.path,
+    ...(wanted.base.form === 'empty'
+      ? { path: null }
+      : { path: wanted.base.path, bytes: wanted.base.size }),
     timeline: writer.timeline,
     offset: wanted.offset,
     mode: wanted.mode,

@@ -74,7 +74,7 @@ export class TimelineLife {
     const { log, clock, logger } = this.#options;
     const resumable = resumableTimeline(log.state);
     if (item.continuity === 'proven' && this.#writer !== null) {
-      this.#writer.openFile(item.file, 0);
+      this.#writer.openFile(item.file, item.position, null, item.start);
     } else if (item.continuity === 'resumed' && this.#writer === null && resumable !== null) {
       this.#writer = resumeWriter(resumable, item, clock, this.#segmentLimits());
       logger.info('resumed', {
@@ -158,7 +158,7 @@ export class TimelineLife {
       atMs: clock.nowMs(),
       node: await nodeOf(address),
     });
-    this.#writer = freshWriter(timeline, item.file, clock, this.#segmentLimits());
+    this.#writer = freshWriter(timeline, item, clock, this.#segmentLimits());
     logger.info('timeline', { timeline, reason, file: item.file.name });
   }
 

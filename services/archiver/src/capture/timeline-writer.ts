@@ -109,14 +109,21 @@ export class TimelineWriter {
   /**
    * Goes on with an INCR file from a physical position.
    * @param cursor - The durable cursor that led there, if one did.
+   * @param start - Where the commands of the file begin, when what lies between it and `position`
+   *   was taken in already, from another file; null when that is not known.
    */
-  openFile(file: IncrFile, position: number, cursor: TailCursorJson | null = null): void {
+  openFile(
+    file: IncrFile,
+    position: number,
+    cursor: TailCursorJson | null = null,
+    start: number | null = position === 0 ? 0 : null,
+  ): void {
     this.#seq = file.seq;
     this.#inodes.set(file.seq, file.ino);
     this.#intake.open(file, position, cursor);
-    if (position === 0) {
+    if (start !== null) {
       this.#fileStarts.set(file.seq, {
-        offset: this.#intake.taken,
+        offset: this.#intake.taken - BigInt(position - start),
         secondBefore: this.#latestSecond,
       });
     }

@@ -1,9 +1,10 @@
 import { open } from 'node:fs/promises';
 import { objectIdentity, packSnapshot, snapshotKey } from '@tidemark/archive';
 import { encodeWriterEvent, type RdbSummaryJson, type SnapshotStored } from '@tidemark/catalog';
-import { TidemarkError, type ByteSource } from '@tidemark/core';
+import { bytesOf, TidemarkError, type ByteSource } from '@tidemark/core';
 import { COMPRESSION, OBJECT_KIND, Sealer, sealStream } from '@tidemark/crypto';
 import { passRdb, type RdbSummary } from '@tidemark/rdb';
+import { EMPTY_RDB } from './empty-rdb.ts';
 import { retrying } from './retry.ts';
 import type { SegmentShipper, ShipperOptions } from './segment-shipper.ts';
 
@@ -13,7 +14,10 @@ const CHUNK_LOG2 = 20;
 /** A pinned base file that becomes a snapshot. */
 export interface SnapshotJob {
   readonly backup: string;
-  readonly path: string;
+  /** Null for the empty dataset, which no file holds. */
+  readonly path: string | null;
+  /** Bytes of the RDB at the start of the file. Default: the whole file. */
+  readonly bytes?: number;
   readonly timeline: string;
   readonly offset: bigint;
   readonly mode: SnapshotStored['mode'];
@@ -58,7 +62,11 @@ export async function shipSnapshot(
     if (seen === null) throw new TidemarkError('TM_INTERNAL', 'a base without a summary');
     return seen;
   };
-  const rdb = passRdb(readFileChunks(job.path, options.signal), (summary) => {
+  const source =
+    job.path === null
+      ? bytesOf(EMPTY_RDB)
+      : readFileChunks(job.path, job.bytes ?? Infinity, options.signal);
+  const rdb = passRdb(source, (summary) => {
     seen = summary;
   });
   const name = `snapshot-${job.backup}`;
@@ -97,7 +105,7 @@ export async function shipSnapshot(
 }
 
 /** A chunk is valid until the next one: scan and packing are done with it by then. */
-async function* readFileChunks(path: string, signal: AbortSignal): ByteSource {
+async function* readFileChunks(path: string, bytesMax: number, signal: AbortSignal): ByteSource {
   const file = await open(path, 'r').catch((cause: unknown) => {
     // Not a fault of the spool that it is read for: trying again does not bring it back.
     throw new TidemarkError('TM_AOF_DIR', 'the base is gone', {
@@ -107,10 +115,11 @@ async function* readFileChunks(path: string, signal: AbortSignal): ByteSource {
   });
   const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
   try {
-    for (;;) {
+    for (let rest = bytesMax; rest > 0;) {
       signal.throwIfAborted();
-      const { bytesRead } = await file.read(buffer, 0, READ_BYTES);
+      const { bytesRead } = await file.read(buffer, 0, Math.min(READ_BYTES, rest));
       if (bytesRead === 0) return;
+      rest -= bytesRead;
       yield buffer.subarray(0, bytesRead);
     }
   } finally {

@@ -54,6 +54,33 @@ const settle = (): Promise<void> => new Promise((resolve) => setImmediate(resolv
 const ships = (): [string, string][] => shipping.map(({ base: { name }, mode }) => [name, mode]);
 
 describe('BaseDesk.offer()', () => {
+  it('ships the empty dataset a log of commands begins with, but not as a backup', async () => {
+    last = null;
+    currentSeq = 4;
+    const stored = desk.request();
+    currentSeq = 5;
+    await desk.offer({ ...base(5), form: 'empty', path: '', size: 0 });
+    await expect(stored).rejects.toMatchObject({
+      code: 'TM_AOF_BASE',
+      context: { base: 'base-5' },
+      hint: expect.stringContaining('aof-use-rdb-preamble') as unknown,
+    });
+    expect(ships()).toEqual([['base-5', 'attach']]);
+    expect(desk.rewritesGiveRdb).toBe(false);
+  });
+
+  it('takes no base of commands, and tells the one who waits for a backup why', async () => {
+    last = null;
+    const earlier = desk.request();
+    await desk.offer({ ...base(5), form: 'commands', path: '', size: 0 });
+    expect(desk.requested).toBe(true); // its rewrite began before
+    await desk.offer({ ...base(6), form: 'commands', path: '', size: 0 });
+    await expect(earlier).rejects.toMatchObject({ code: 'TM_AOF_BASE' });
+    expect([ships(), desk.occupied, desk.rewritesGiveRdb]).toEqual([[], false, false]);
+    await desk.offer(base(5));
+    expect(desk.rewritesGiveRdb).toBe(true);
+  });
+
   it('ships the first base of a timeline and lets it go when it is stored', async () => {
     last = null;
     await desk.offer(base(5));

@@ -90,10 +90,18 @@ describe('resumeWriter()', () => {
 
 describe('freshWriter()', () => {
   it('begins at offset 0 and the start of the file', () => {
-    const writer = freshWriter('t9', incrFile(3), clock, LIMITS);
+    const at = { file: incrFile(3), position: 0, start: 0 };
+    const writer = freshWriter('t9', at, clock, LIMITS);
     expect(writer.place).toEqual({ seq: 3, position: 0 });
     expect(writer.fileStart(3)).toEqual({ offset: 0n, secondBefore: null });
     expect([writer.timeline, writer.end]).toEqual(['t9', 0n]);
+  });
+
+  it('begins behind the RDB that the file begins with', () => {
+    const at = { file: incrFile(3), position: 900, start: 900 };
+    const writer = freshWriter('t9', at, clock, LIMITS);
+    expect(writer.place).toEqual({ seq: 3, position: 900 });
+    expect(writer.fileStart(3)).toEqual({ offset: 0n, secondBefore: null });
   });
 });
 

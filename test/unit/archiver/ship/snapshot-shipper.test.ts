@@ -4,6 +4,7 @@ import { unpackSnapshot, type Mark } from '@tidemark/archive';
 import type { SnapshotStored } from '@tidemark/catalog';
 import { bytesOf } from '@tidemark/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { readRdbBytes } from '../../../../services/archiver/src/capture/rdb-bytes.ts';
 import { shipBase } from '../../../../services/archiver/src/capture/ship-base.ts';
 import type { TimelineWriter } from '../../../../services/archiver/src/capture/timeline-writer.ts';
 import { shipSnapshot } from '../../../../services/archiver/src/ship/snapshot-shipper.ts';
@@ -58,6 +59,28 @@ describe('shipSnapshot()', () => {
     expect([await readdir(run.spoolDir), run.spool.bytes]).toEqual([[], 0]);
     const all = Buffer.concat([...store.objects.values()]);
     expect(all.includes('kept-secret')).toBe(false);
+  });
+
+  it('stores the RDB at the start of a file that goes on with commands', async () => {
+    await writeFile(path, Buffer.concat([RDB, Buffer.from('*1\r\n$4\r\nPING\r\n')]));
+    expect(await readRdbBytes(path, new AbortController().signal)).toBe(RDB.length);
+    await shipSnapshot({ ...job(), bytes: RDB.length }, run.options, run.shipper);
+    const [entry] = await logged(store, 'SnapshotStored');
+    const plain = await openShipped(store, entry!, { timeline: 't1', start: 500n });
+    expect((await collect(unpackSnapshot(bytesOf(plain)))).equals(RDB)).toBe(true);
+  });
+
+  it('stores the empty dataset, which no file holds, as an RDB that every server loads', async () => {
+    const event = await shipSnapshot({ ...job(), path: null }, run.options, run.shipper);
+    expect(event.summary).toMatchObject({ keys: 0, version: 9, checksum: 'verified' });
+    expect(event.rdbBytes).toBe(18);
+  });
+
+  it('knows the length of an RDB that fills its file, and of none that is damaged', async () => {
+    const { signal } = new AbortController();
+    expect(await readRdbBytes(path, signal)).toBe(RDB.length);
+    await writeFile(path, RDB.subarray(0, -1));
+    await expect(readRdbBytes(path, signal)).rejects.toMatchObject({ code: 'TM_RDB_TRUNCATED' });
   });
 
   it.each<[string, Buffer, string]>([
