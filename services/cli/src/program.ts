@@ -163,7 +163,10 @@ function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
   leaf(instance, 'add <id>', 'Check a node and its AOF folder and take it into the configuration.')
     .requiredOption('-u, --url <url>', 'redis://[USER@]HOST:PORT')
     .option('--pass-file <file>', 'file whose first line is the password')
-    .requiredOption('--aof-dir <path>', 'folder that holds <appendfilename>.manifest, as seen here')
+    .requiredOption(
+      '--aof-dir <path>',
+      'folder that holds <appendfilename>.manifest (of 6.x: <appendfilename>), as seen here',
+    )
     .option('-y, --yes', 'consent to aof-timestamp-enabled yes on the node')
     .action(
       async (

@@ -18,7 +18,7 @@ import { Workspace, type Invocation } from '../context.ts';
 import { table } from '../output/table.ts';
 
 const TIMESTAMPS = 'aof-timestamp-enabled';
-const OLDEST_VERSION = 70_000;
+const OLDEST_VERSION = 60_000;
 
 /** Options of `tidemark instance add`. */
 export interface AddOptions {
@@ -55,6 +55,7 @@ export async function addNode(
   await using client = await connectNode(target.address, { signal: invocation.signal });
   const facts = await checkNode(client);
   const probe = await probeAofDir(target.aofDir);
+  await warnOfCommandBases(client, invocation);
   await createRecord(workspace, id);
   // Noted before it is done: whatever happens next, `instance remove` puts it back.
   const remember = (): Promise<void> => rememberSwitch(config.stateDir, id);
@@ -178,7 +179,7 @@ async function checkNode(client: NodeClient): Promise<Awaited<ReturnType<typeof 
   const facts = await readNodeFacts(client);
   if (facts.versionNumber < OLDEST_VERSION) {
     throw new NodeError('TM_NODE_VERSION', `${facts.product} ${facts.version} is too old`, {
-      hint: 'capture of the append-only file needs Redis 7.0 or newer, or Valkey',
+      hint: 'capture of the append-only file needs Redis 6.0 or newer, or Valkey',
     });
   }
   // MULTI and EXEC: a sample is one transaction.
@@ -213,6 +214,12 @@ async function consentToTimestamps(
   invocation: Invocation,
 ): Promise<'on' | 'switched-on' | 'off'> {
   const config = await client.configGet(TIMESTAMPS);
+  if (!(TIMESTAMPS in config)) {
+    invocation.printer.warn(
+      `this server has no ${TIMESTAMPS} (7.0 has it): seconds are known only as closely as samples are taken (200 ms)`,
+    );
+    return 'off';
+  }
   if (config[TIMESTAMPS] === 'yes') return 'on';
   if (yes) {
     await remember();
@@ -224,6 +231,16 @@ async function consentToTimestamps(
       'Add the instance with --yes to switch it on; servers older than 7.0 cannot load such a log',
   );
   return 'off';
+}
+
+/** Without an RDB in it a rewrite brings no snapshot. */
+async function warnOfCommandBases(client: NodeClient, invocation: Invocation): Promise<void> {
+  const config = await client.configGet('aof-use-rdb-preamble');
+  if (config['aof-use-rdb-preamble'] !== 'no') return;
+  invocation.printer.warn(
+    'aof-use-rdb-preamble is off: a rewrite brings no snapshot, and a restore replays everything ' +
+      'since the capture began. Better: CONFIG SET aof-use-rdb-preamble yes',
+  );
 }
 
 async function createRecord(workspace: Workspace, iid: string): Promise<void> {
