@@ -23,19 +23,21 @@ export async function writeAcl(
   { defaultUser, write }: WriteAclOptions,
 ): Promise<FactsPartReport> {
   const own = String(await client.call('ACL', 'WHOAMI'));
-  const present = new Set(await linesOf(client));
+  const lines = await linesOf(client);
+  const present = new Set(lines.map(plainLine));
+  const names = new Set(lines.map((line) => line.split(' ', 2)[1]));
   const written: string[] = [];
   const left: LeftFact[] = [];
   let same = 0;
   for (const user of facts.acl ?? []) {
     const { name, rules } = user;
-    if (present.has(`user ${name} ${rules}`)) {
+    if (present.has(plainLine(`user ${name} ${rules}`))) {
       same += 1;
       continue;
     }
     const reason =
       reasonOf(name, own, defaultUser) ??
-      (write ? await setUser(client, user, channelsOf(facts)) : null);
+      (write ? await setUser(client, user, wordsAround(facts, names.has(name))) : null);
     const shown = printableName(name);
     if (reason === null) written.push(shown);
     else left.push({ name: shown, reason });
@@ -56,19 +58,31 @@ async function linesOf(client: NodeClient): Promise<readonly string[]> {
   );
 }
 
-/** Redis 6.0 knows no rules for channels: every user may use all of them. */
-function channelsOf({ product, version }: NodeFactsRecord): readonly string[] {
-  return product === 'redis' && version.startsWith('6.0.') ? ['allchannels'] : [];
+/** Without the flag that is the default: some versions tell it, of some users. */
+function plainLine(line: string): string {
+  return line.replace(' sanitize-payload', '');
+}
+
+/** What stands before and after the rules of a user that is written. */
+interface WordsAround {
+  readonly before: readonly string[];
+  readonly after: readonly string[];
+}
+
+function wordsAround({ product, version }: NodeFactsRecord, known: boolean): WordsAround {
+  // Redis 6.0 knows no rules for channels: every user may use all of them.
+  const allChannels = product === 'redis' && version.startsWith('6.0.');
+  return { before: known ? ['reset'] : [], after: allChannels ? ['allchannels'] : [] };
 }
 
 async function setUser(
   client: NodeClient,
   { name, rules }: AclUserFacts,
-  more: readonly string[],
+  { before, after }: WordsAround,
 ): Promise<string | null> {
   // No rule holds a space but a selector, and the server puts its words together again.
   const words = rules.split(' ').filter((word) => word !== '');
-  const bytes = [name, 'reset', ...words, ...more].map((word) => Buffer.from(word, 'latin1'));
+  const bytes = [name, ...before, ...words, ...after].map((word) => Buffer.from(word, 'latin1'));
   try {
     await client.call('ACL', 'SETUSER', ...bytes);
     return null;

@@ -1,4 +1,4 @@
-import { writerLogKey } from '@tidemark/archive';
+import { NODE_FACTS_PLACE, writerLogKey } from '@tidemark/archive';
 import {
   readCheckpoint,
   readInstanceLog,
@@ -246,6 +246,8 @@ function placeOf(event: WriterEvent): { readonly timeline: string; readonly star
       return { timeline: event.segment.timeline, start: event.segment.start };
     case 'SnapshotStored':
       return { timeline: event.timeline, start: event.offset };
+    case 'NodeFactsStored':
+      return NODE_FACTS_PLACE;
     default:
       return null;
   }
