@@ -1,0 +1,131 @@
+import type { TidemarkError } from '@tidemark/core';
+import { type RdbCheck, RdbChecker } from '@tidemark/rdb';
+import { describe, expect, it } from 'vitest';
+import { damaged, withChecksum } from '../support/hostile/damage.ts';
+import { askChecker } from '../support/hostile/peer-checker.ts';
+import { oldRdbs, realRdbs } from '../support/hostile/rdb-corpus.ts';
+import { Seeded } from '../support/hostile/seeded.ts';
+import { compareVerdicts, type Comparison, verdictOf } from '../support/hostile/verdicts.ts';
+import { findServer, type ServerBinary, serverBinaries } from '../support/servers.ts';
+import { TempDir } from '../support/temp-dir.ts';
+
+function check(bytes: Uint8Array): RdbCheck {
+  const checker = new RdbChecker();
+  checker.push(bytes);
+  return checker.end();
+}
+
+/**
+ * What a server's checker lets pass and we do not: nothing that a server writes.
+ * The list is closed; a refusal for another reason fails the test.
+ */
+const REFUSED_BY_US: Readonly<Record<string, string>> = {
+  TM_RDB_TRAILING: 'bytes after the end, at which a server does not look',
+  TM_RDB_LENGTH: 'the mark of an integer or packed string where a length must stand',
+  TM_RDB_OPCODE: 'an expiry given twice, or without a key behind it',
+  TM_RDB_MAGIC: 'a version that is not all digits',
+  TM_RDB_LIMIT: 'a database number over 32 bits',
+};
+
+function reasonToRefuse({ code, message }: TidemarkError): string | null {
+  const known = REFUSED_BY_US[code] ?? null;
+  if (code === 'TM_RDB_OPCODE' && !/second expiry|where a value type must/.test(message))
+    return null;
+  if (code === 'TM_RDB_LIMIT' && !message.startsWith('database')) return null;
+  return known;
+}
+
+/** The highest RDB version that a server reads. */
+const VERSION_READ: Readonly<Record<string, number>> = {
+  'redis 7.0': 10,
+  'redis 8.0': 12,
+  'redis 8.6': 13,
+  'valkey 8.1': 11,
+  'valkey 9.1': 80,
+};
+
+/** Only what the checker is too old for; of a value's content nothing. */
+function reasonToAccept(server: ServerBinary, input: Uint8Array): string | null {
+  const { product, version, minVersion } = check(input);
+  const reads = VERSION_READ[server.name] ?? 0;
+  const foreign = server.product === 'valkey' && version >= 12 && version < 80;
+  const newer = version > reads || minVersion > reads || (product === 'valkey' && reads < 80);
+  return newer || foreign ? 'newer than the checker' : null;
+}
+
+async function compare(
+  server: ServerBinary,
+  good: readonly Buffer[],
+  damages: number,
+): Promise<{ good: Comparison; bad: Comparison }> {
+  const random = new Seeded(11);
+  const bad: Buffer[] = [];
+  for (let at = 0; at < damages; at += 1) {
+    const one = damaged(random.pick(good), random);
+    bad.push(at % 2 === 0 ? one : withChecksum(one));
+  }
+  await using dir = await TempDir.create();
+  const peer = await askChecker(server.checkRdb, [...good, ...bad], dir.path);
+  const compared = (inputs: readonly Buffer[], verdicts: readonly boolean[]): Comparison => {
+    const ours = inputs.map((bytes) => verdictOf(() => check(bytes)));
+    const accepted = (input: Uint8Array): string | null => reasonToAccept(server, input);
+    return compareVerdicts(inputs, ours, verdicts, { refused: reasonToRefuse, accepted });
+  };
+  return {
+    good: compared(good, peer.slice(0, good.length)),
+    bad: compared(bad, peer.slice(good.length)),
+  };
+}
+
+const total = (counts: Readonly<Record<string, number>>): number =>
+  Object.values(counts).reduce((sum, count) => sum + count, 0);
+
+describe('rdb check says what the checker of the server says', () => {
+  const onPath = serverBinaries().find(({ checkRdb }) => checkRdb === 'redis-check-rdb');
+
+  it('of 200 good files and 2,000 damaged ones, half of them with a right checksum', async () => {
+    if (onPath === undefined) throw new Error('redis-check-rdb is not on the PATH');
+    const good = [...(await realRdbs(150, 7, { functions: true })), ...oldRdbs()];
+    const old = findServer('redis', '6.0');
+    good.push(
+      ...(await realRdbs(200 - good.length, 8, old === null ? {} : { binary: old.binary })),
+    );
+    const found = await compare(onPath, good, 2000);
+    expect(found.good).toMatchObject({ bothAccept: 200, bothRefuse: 0, unexplained: [] });
+    const { bad } = found;
+    expect(bad.unexplained).toEqual([]);
+    const explained = total(bad.onlyWeRefuse) + total(bad.onlyWeAccept);
+    expect(bad.bothAccept + bad.bothRefuse + explained).toBe(2000);
+    expect(explained).toBeLessThan(20);
+    // Hash seeds and clocks differ from run to run, and so, a little, what a damage hits.
+    expect(bad.bothRefuse).toBeGreaterThan(1500);
+    expect(bad.bothAccept).toBeGreaterThan(100);
+    for (const [code, least] of [
+      ['TM_RDB_CHECKSUM', 100],
+      ['TM_RDB_TRUNCATED', 200],
+      ['TM_RDB_VALUE', 200],
+      ['TM_RDB_STRING', 50],
+      ['TM_RDB_LENGTH', 30],
+      ['TM_RDB_TYPE', 20],
+      ['TM_RDB_MAGIC', 2],
+    ] as const) {
+      expect(bad.codes[code], code).toBeGreaterThanOrEqual(least);
+    }
+  });
+
+  const others = serverBinaries().filter(
+    (server) => server !== onPath && VERSION_READ[server.name] !== undefined,
+  );
+  it.each(others.map((server) => [server.name, server] as const))(
+    'of 40 good and 300 damaged files of %s',
+    async (name, server) => {
+      const fieldTtl = server.product === 'redis' ? name >= 'redis 8' : name >= 'valkey 9';
+      const good = await realRdbs(40, 9, { binary: server.binary, functions: true, fieldTtl });
+      const found = await compare(server, good, 300);
+      expect(found.good).toMatchObject({ bothAccept: 40, unexplained: [] });
+      expect(found.bad.unexplained).toEqual([]);
+      expect(found.bad.bothRefuse).toBeGreaterThan(150);
+      expect(found.bad.codes.TM_RDB_VALUE).toBeGreaterThan(10);
+    },
+  );
+});
