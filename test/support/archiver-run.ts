@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { segmentCommands } from '@tidemark/archive';
@@ -98,7 +99,9 @@ export class ArchiverBench implements AsyncDisposable {
 
   target(id: string = INSTANCE): InstanceTarget {
     const address = { host: '127.0.0.1', port: this.server.port };
-    return { id, address, aofDir: this.server.aofDir };
+    // Before 7.0 there is no folder: the file lies in the folder of the server.
+    const { aofDir, dir } = this.server;
+    return { id, address, aofDir: existsSync(aofDir) ? aofDir : dir };
   }
 
   stateDir(name = 'state'): string {
@@ -162,7 +165,7 @@ export class ArchiverBench implements AsyncDisposable {
   async events(...types: readonly WriterEvent['type'][]): Promise<WriterEvent[]> {
     const all: WriterEvent[] = [];
     const logKey = await this.keys.logKey(INSTANCE);
-    for (const { shard, writer } of await this.#withCatalog((catalog) =>
+    for (const { shard, writer } of await this.withCatalog((catalog) =>
       catalog.writers(INSTANCE),
     )) {
       const source = { store: this.store, iid: INSTANCE, shard, writer, logKey };
@@ -175,7 +178,7 @@ export class ArchiverBench implements AsyncDisposable {
 
   /** The command bytes that the store holds of the newest timeline, from its offset 0 on. */
   async storedCommands(): Promise<Buffer> {
-    return this.#withCatalog(async (catalog) => {
+    return this.withCatalog(async (catalog) => {
       const { timeline } = catalog.timelines(INSTANCE).at(-1)!;
       const logKey = await this.keys.logKey(INSTANCE);
       const parts: Uint8Array[] = [];
@@ -201,7 +204,8 @@ export class ArchiverBench implements AsyncDisposable {
     return readFile(join(this.server.aofDir, incr.at(-1)!.name));
   }
 
-  async #withCatalog<T>(work: (catalog: Catalog) => T | Promise<T>): Promise<T> {
+  /** Works with a catalog that holds all that is stored. */
+  async withCatalog<T>(work: (catalog: Catalog) => T | Promise<T>): Promise<T> {
     const catalog = openCatalog({ path: join(this.#temp.path, 'catalog.db') });
     try {
       const logKey = await this.keys.logKey(INSTANCE);

@@ -1,0 +1,256 @@
+import { join } from 'node:path';
+import type { HoleReason, Windows } from '@tidemark/archive';
+import { connectNode, type NodeClient } from '@tidemark/client';
+import type { TidemarkError } from '@tidemark/core';
+import { dryRun, restore, type RestoreEnvironment, type RestoreRequest } from '@tidemark/restorer';
+import { systemClock, systemRandom } from '@tidemark/system';
+import { expect } from 'vitest';
+import {
+  ArchiverBench,
+  INSTANCE,
+  type RunningArchiver,
+  type StartOptions,
+} from './archiver-run.ts';
+import { diffRestored, SecondRecorder, type RecordedSecond } from './recorded-seconds.ts';
+import { startRedis, type RedisServer } from './redis-server.ts';
+import { chooseSeed, Workload } from './workload.ts';
+
+const DATABASES = 4;
+const PROVEN_MS_MAX = 15_000;
+/** The commands of 6.0. */
+const OLD_LEVEL = 60_000;
+
+/** How a test wants its node and its archiver. */
+export interface LifeOptions {
+  /** Settings of the source over the defaults. */
+  readonly config?: Readonly<Record<string, string>>;
+  readonly archiver?: StartOptions;
+  /** Program of the source; default `redis-server` on the PATH. */
+  readonly binary?: string;
+  /** The source is one before 6.2. Default false. */
+  readonly old?: boolean;
+}
+
+/** What a mishap is to leave behind. */
+export interface WantedHistory {
+  /** Why timelines were closed, in their order. */
+  readonly closed: readonly HoleReason[];
+  /** The reasons of the holes that `windows` lists, in their order. */
+  readonly holes: readonly HoleReason[];
+}
+
+/**
+ * A node, an archiver of this process beside it, and a second server that restores go into: for one
+ * mishap of the node. What the node holds is recorded at the end of seconds, and each of them is
+ * restored and compared at the end.
+ */
+export class NodeLife implements AsyncDisposable {
+  readonly bench: ArchiverBench;
+  readonly recorded: RecordedSecond[] = [];
+  readonly #target: RedisServer;
+  readonly #options: LifeOptions;
+  readonly #seed = chooseSeed('node life');
+  #archiver: RunningArchiver | null = null;
+  #clients: NodeClient[] = [];
+
+  private constructor(bench: ArchiverBench, target: RedisServer, options: LifeOptions) {
+    this.bench = bench;
+    this.#target = target;
+    this.#options = options;
+  }
+
+  /** Starts the node and its archiver, which has caught up and stored a snapshot then. */
+  static async start(options: LifeOptions = {}): Promise<NodeLife> {
+    const databases = DATABASES.toString();
+    const config = { databases, 'auto-aof-rewrite-percentage': '0', ...options.config };
+    const target = await startRedis({ aof: false, config: { databases } });
+    const { binary } = options;
+    const source = { config, ...(binary === undefined ? {} : { binary }) };
+    const bench = await ArchiverBench.open(source).catch(async (cause: unknown) => {
+      await target[Symbol.asyncDispose]();
+      throw cause;
+    });
+    const life = new NodeLife(bench, target, options);
+    await life.attach();
+    return life;
+  }
+
+  /** The node. */
+  get server(): RedisServer {
+    return this.bench.server;
+  }
+
+  get archiver(): RunningArchiver {
+    if (this.#archiver === null) throw new Error('no archiver runs');
+    return this.#archiver;
+  }
+
+  /** Starts the archiver and waits until it has caught up with a snapshot at hand. */
+  async attach(options: StartOptions = {}): Promise<void> {
+    const limits = { rollMaxAgeMs: 100, ...this.#options.archiver?.limits, ...options.limits };
+    this.#archiver = await this.bench.begin({ ...this.#options.archiver, ...options, limits });
+  }
+
+  /** Stops the archiver, as SIGTERM does. */
+  async leave(): Promise<void> {
+    await this.archiver.stop();
+    this.#archiver = null;
+  }
+
+  /** Writes for so many seconds and records each. */
+  async record(seconds = 1, server: RedisServer = this.server): Promise<void> {
+    const [writing, blocking] = [await this.#connect(server), await this.#connect(server)];
+    const { old = false } = this.#options;
+    const recorder = new SecondRecorder(
+      await server.connect(),
+      DATABASES,
+      old ? { old: server } : {},
+    );
+    const seed = this.#seed + this.recorded.length;
+    const workload = new Workload(writing, blocking, {
+      ...{ seed, databases: DATABASES, bigOnceIn: 0 },
+      ...(old ? { level: OLD_LEVEL, dumps: false } : {}),
+    });
+    await recorder.record(workload, seconds);
+    this.recorded.push(...recorder.recorded);
+  }
+
+  /** Asks for a rewrite and waits for its end; whether it went well. */
+  async rewrite(): Promise<boolean> {
+    await using client = await connectNode({ host: '127.0.0.1', port: this.server.port });
+    await client.call('BGREWRITEAOF');
+    for (;;) {
+      const info = await client.info('persistence');
+      if (!info.flag('aof_rewrite_in_progress') && !info.flag('aof_rewrite_scheduled')) {
+        return info.get('aof_last_bgrewrite_status') === 'ok';
+      }
+      await systemClock.sleep(10);
+    }
+  }
+
+  /** Waits until the archiver follows a new timeline and has stored a snapshot of it. */
+  async untilTimeline(number: number): Promise<void> {
+    await this.#until(`timeline ${number}`, async () => {
+      const events = await this.bench.events('TimelineOpened', 'SnapshotStored');
+      const opened = events.filter(({ type }) => type === 'TimelineOpened');
+      return opened.length >= number && events.at(-1)?.type === 'SnapshotStored';
+    });
+  }
+
+  /**
+   * Every recorded second is restored equal or lies in a hole with one of the wanted reasons; both
+   * sides of each hole are among them.
+   */
+  async expectHistory(wanted: WantedHistory): Promise<Windows> {
+    const windows = await this.#provenWindows();
+    const closed = await this.bench.events('TimelineClosed');
+    const said = JSON.stringify(windows);
+    expect(closed.map((event) => event.type === 'TimelineClosed' && event.reason)).toEqual(
+      wanted.closed,
+    );
+    expect(
+      windows.holes.map(({ reason }) => reason),
+      said,
+    ).toEqual(wanted.holes);
+    const isIn = ({ from, to }: { from: number; to: number }, second: number): boolean =>
+      from <= second && second <= to;
+    for (const one of this.recorded) {
+      const inside = windows.ranges.some((range) => isIn(range, one.second));
+      if (inside) {
+        expect(await this.#differences(one), `${one.second} of ${said}`).toEqual([]);
+        continue;
+      }
+      expect(
+        windows.holes.some((hole) => isIn(hole, one.second)),
+        `${one.second} of ${said}`,
+      ).toBe(true);
+      await expect(this.#try(one.second)).rejects.toMatchObject({ code: 'TM_TIME_NOT_RESTORABLE' });
+    }
+    for (const range of windows.ranges) {
+      const seen = this.recorded.some(({ second }) => isIn(range, second));
+      expect(seen, `nothing was recorded in ${JSON.stringify(range)} of ${said}`).toBe(true);
+    }
+    return windows;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const client of this.#clients) await client[Symbol.asyncDispose]();
+    await this.bench[Symbol.asyncDispose]();
+    await this.#target[Symbol.asyncDispose]();
+  }
+
+  async #provenWindows(): Promise<Windows> {
+    const last = this.recorded.at(-1)?.second ?? 0;
+    let windows: Windows | null = null;
+    await this.#until(`${last} proven`, async () => {
+      await this.archiver.ask('roll');
+      windows = await this.bench.withCatalog((catalog) => catalog.windows(INSTANCE));
+      return (windows.latest ?? 0) >= last;
+    });
+    return windows as unknown as Windows;
+  }
+
+  /** Restores a second into the target and says where it differs from what was recorded. */
+  async #differences(wanted: RecordedSecond): Promise<readonly string[]> {
+    const client = await this.#target.connect();
+    await this.bench.withCatalog((catalog) =>
+      restore(this.#request(wanted.second), this.#environment(catalog)),
+    );
+    const differences = await diffRestored(wanted.oracle, this.#target, client);
+    await client.call('REPLICAOF', 'NO', 'ONE');
+    client.disconnect();
+    return differences;
+  }
+
+  async #try(second: number): Promise<unknown> {
+    return this.bench.withCatalog((catalog) =>
+      dryRun(this.#request(second), this.#environment(catalog)),
+    );
+  }
+
+  #request(second: number): RestoreRequest {
+    const { port } = this.#target;
+    const address = { host: '127.0.0.1', port };
+    const url = `redis://127.0.0.1:${port}`;
+    return {
+      instance: INSTANCE,
+      point: { kind: 'second', second },
+      ttl: 'absolute',
+      target: { kind: 'server', url, address, passwordFile: null },
+      promote: false,
+      verify: 'stream',
+      allowFlush: true,
+      feedListen: null,
+      feedAdvertise: null,
+      facts: null,
+    };
+  }
+
+  #environment(catalog: RestoreEnvironment['catalog']): RestoreEnvironment {
+    const { store, keys } = this.bench;
+    return {
+      ...{ store, keys, catalog, clock: systemClock, random: systemRandom },
+      stateDir: join(this.bench.stateDir(), 'restores'),
+      signal: new AbortController().signal,
+      onProgress: () => undefined,
+    };
+  }
+
+  async #connect(server: RedisServer): Promise<NodeClient> {
+    const client = await connectNode({ host: '127.0.0.1', port: server.port });
+    this.#clients.push(client);
+    return client;
+  }
+
+  async #until(what: string, holds: () => Promise<boolean>): Promise<void> {
+    const deadline = performance.now() + PROVEN_MS_MAX;
+    let fault: TidemarkError | null = null;
+    while (!(await holds().catch((cause: unknown) => ((fault = cause as TidemarkError), false)))) {
+      if (performance.now() > deadline) {
+        const status = JSON.stringify(await this.archiver.status());
+        throw new Error(`did not come: ${what}; ${status}`, { cause: fault });
+      }
+      await systemClock.sleep(50);
+    }
+  }
+}
