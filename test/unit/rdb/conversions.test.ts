@@ -1,4 +1,4 @@
-import { bytesOf, collectBytes } from '@tidemark/core';
+import { bytesOf, type ByteSource, collectBytes } from '@tidemark/core';
 import { type RdbSummary, rewriteRdb, type RewriteRdbOptions } from '@tidemark/rdb';
 import { describe, expect, it } from 'vitest';
 import { inChunks } from '../../support/pattern.ts';
@@ -372,6 +372,62 @@ describe('a damaged value that is converted', () => {
     await expect(rewrite(bytes, { version: 80 }, 2)).rejects.toMatchObject({
       code: 'TM_RDB_LIMIT',
       context: { offset: 21 },
+    });
+  });
+});
+
+describe('memory', () => {
+  const FIELDS = 3000;
+  const VALUE_BYTES = 100_000;
+
+  /** A hash of 300 MB, in chunks that cut fields anywhere. */
+  async function* huge(product: Product): ByteSource {
+    const head = new RdbBuilder({ product, checksum: 'zero' });
+    const start = product === 'redis' ? cat(int64(T), len(FIELDS)) : len(FIELDS);
+    const before = product === 'redis' ? len(5) : Buffer.alloc(0);
+    const after = product === 'redis' ? Buffer.alloc(0) : int64(T + 4);
+    head.entry({ key: 'huge', type: product === 'redis' ? 24 : 22, value: start });
+    const field = cat(before, str('name'), str(Buffer.alloc(VALUE_BYTES, 7)), after);
+    yield* bytesOf(head.build().subarray(0, head.offset));
+    for (let at = 0; at < FIELDS; at += 1) {
+      yield await Promise.resolve(field.subarray(0, (at * 37) % field.length));
+      yield field.subarray((at * 37) % field.length);
+    }
+    yield* bytesOf(cat(Buffer.of(0xff), Buffer.alloc(8)));
+  }
+
+  it.each([
+    ['redis', 80],
+    ['valkey', 12],
+    ['redis', 12],
+    ['valkey', 80],
+  ] as const)('stays small while a hash of %s of 300 MB goes to %i', async (product, version) => {
+    const before = process.memoryUsage().arrayBuffers;
+    let [bytes, peak] = [0, 0];
+    const options = { version, newExpiry: (ms: number) => ms + 1 };
+    for await (const chunk of rewriteRdb(huge(product), options)) {
+      bytes += chunk.length;
+      peak = Math.max(peak, process.memoryUsage().arrayBuffers);
+    }
+    expect(bytes).toBeGreaterThan(FIELDS * VALUE_BYTES);
+    expect(peak - before).toBeLessThan(48_000_000);
+  });
+
+  it('is bounded for one field and its value where both must be held', async () => {
+    async function* endless(): ByteSource {
+      const head = new RdbBuilder({ product: 'valkey' });
+      head.entry({ key: 'k', type: 22, value: cat(len(1), str('f'), len(5_000_000_000)) });
+      yield* bytesOf(head.build().subarray(0, head.offset));
+      const chunk = Buffer.alloc(8_000_000);
+      for (;;) yield await Promise.resolve(chunk);
+    }
+    const run = rewriteRdb(endless(), { version: 12 });
+    const drain = async (): Promise<void> => {
+      while ((await run.next()).done !== true);
+    };
+    await expect(drain()).rejects.toMatchObject({
+      code: 'TM_RDB_LIMIT',
+      context: { limit: 512 * 1024 * 1024 },
     });
   });
 });

@@ -3,12 +3,11 @@ import { GrowingBytes } from '../format/growing-bytes.ts';
 import { FIELD_EXPIRY_MAX, VALUE_PART_BYTES_MAX } from '../format/limits.ts';
 import type { Steps } from '../scan/cursor.ts';
 import { rdbFault } from '../scan/faults.ts';
-import { passString, readBytes, readLength, readString } from '../scan/steps.ts';
+import { passString, readBytes, readLength } from '../scan/steps.ts';
 import { int64Le, lengthEnd, lengthValue, stringEnd } from '../scan/within.ts';
 import { type NewFieldExpiry, redisExpiry, ruledExpiry } from './field-expiry.ts';
 import type { ConvertValue } from './value-converter.ts';
-import type { ValueCursor } from './value-cursor.ts';
-import { writeString } from './packed-values.ts';
+import type { ByteSink, ValueCursor } from './value-cursor.ts';
 
 /** From here on a buffer that was handed on may be kept as a view. */
 const VIEW_BYTES = 8192;
@@ -100,37 +99,60 @@ export const fromHash2 = (rule: NewFieldExpiry): ConvertValue =>
     }
   };
 
+/** A field and its value as they stand, until the expiry behind them is known. */
+class HeldPair implements ByteSink {
+  #bytes = new GrowingBytes();
+  readonly #offset: number;
+
+  /** @param offset - Stream offset of the value, for the fault. */
+  constructor(offset: number) {
+    this.#offset = offset;
+  }
+
+  write(bytes: Uint8Array, start = 0, end = bytes.length): void {
+    const length = this.#bytes.length + end - start;
+    if (length > VALUE_PART_BYTES_MAX) {
+      const message = `a field and its value exceed limit ${VALUE_PART_BYTES_MAX}`;
+      throw rdbFault('TM_RDB_LIMIT', message, this.#offset, {
+        context: { length, limit: VALUE_PART_BYTES_MAX },
+      });
+    }
+    this.#bytes.append(bytes, start, end);
+  }
+
+  moveTo(cursor: ValueCursor): void {
+    cursor.write(this.#bytes.view());
+    if (this.#bytes.length >= VIEW_BYTES) this.#bytes = new GrowingBytes();
+    else this.#bytes.clear();
+  }
+}
+
 /**
  * From HASH_2 of Valkey (22) to HASH_METADATA of Redis (24): the expiry moves before the field, so
  * a field and its value that do not lie in one chunk are held until it comes.
  */
 export const hash2ToMetadata = (rule: NewFieldExpiry): ConvertValue =>
   function* convert(cursor): Steps<void> {
+    const held = new HeldPair(cursor.offset);
     const fields = yield* readLength(cursor);
     writeHead(cursor, 'redis', fields);
-    let held = new GrowingBytes();
     for (let left = fields; left > 0; left -= 1) {
-      const { offset, bytes, at, end } = cursor;
+      const { bytes, at, end } = cursor;
       const stop = pairEnd(bytes, at, end);
-      if (stop >= 0 && stop + 8 <= end) {
-        const expiryMs = ruledExpiry(rule, expiryOf(bytes, stop), offset);
-        cursor.write(encodeFieldExpiry('redis', expiryMs, offset));
+      const whole = stop >= 0 && stop + 8 <= end;
+      if (whole) cursor.at = stop;
+      else {
+        cursor.copy(held);
+        yield* passString(cursor);
+        yield* passString(cursor);
+        cursor.stop();
+      }
+      const { offset } = cursor;
+      const known = whole ? expiryOf(bytes, stop) : expiryOf(yield* readBytes(cursor, 8), 0);
+      cursor.write(encodeFieldExpiry('redis', ruledExpiry(rule, known, offset), offset));
+      if (whole) {
         cursor.write(bytes, at, stop);
         cursor.at = stop + 8;
-        continue;
-      }
-      yield* readHeld(cursor, held);
-      const split = held.length;
-      yield* readHeld(cursor, held);
-      const expiryMs = ruledExpiry(rule, expiryOf(yield* readBytes(cursor, 8), 0), offset);
-      cursor.write(encodeFieldExpiry('redis', expiryMs, offset));
-      writeString(cursor, held.view(0, split));
-      writeString(cursor, held.view(split));
-      if (held.length >= VIEW_BYTES) held = new GrowingBytes();
-      else held.clear();
+      } else held.moveTo(cursor);
     }
   };
-
-function readHeld(cursor: ValueCursor, held: GrowingBytes): Steps<void> {
-  return readString(cursor, VALUE_PART_BYTES_MAX - held.length, held);
-}

@@ -7,18 +7,20 @@ export interface ByteSink {
 }
 
 /**
- * Reads a value and writes another one: what is passed between `copy` and `stop` goes to the sink as
- * it is, whatever the chunks.
+ * Reads a value and writes another one: what is passed between `copy` and `stop` goes to the sink (or
+ * another place) as it is, whatever the chunks.
  */
 export class ValueCursor extends ChunkCursor {
   readonly #sink: ByteSink;
   /** Place in the chunk from which on bytes are copied and were not written; -1 outside copying. */
   #copyFrom = -1;
+  #copyTo: ByteSink;
 
   /** @param offset - Stream offset of the value, for faults. */
   constructor(sink: ByteSink, offset: number) {
     super();
     this.#sink = sink;
+    this.#copyTo = sink;
     this.base = offset;
   }
 
@@ -27,9 +29,10 @@ export class ValueCursor extends ChunkCursor {
     if (this.#copyFrom > 0) this.#copyFrom = 0;
   }
 
-  /** What is passed from here on is copied. */
-  copy(): void {
+  /** What is passed from here on is copied, by default to the sink. */
+  copy(to: ByteSink = this.#sink): void {
     this.flush();
+    this.#copyTo = to;
     this.#copyFrom = this.at;
   }
 
@@ -48,7 +51,7 @@ export class ValueCursor extends ChunkCursor {
   /** Hands on what was passed; to be called before the chunk goes. */
   flush(): void {
     if (this.#copyFrom < 0) return;
-    this.#sink.write(this.bytes, this.#copyFrom, this.at);
+    this.#copyTo.write(this.bytes, this.#copyFrom, this.at);
     this.#copyFrom = this.at;
   }
 }
