@@ -1,7 +1,8 @@
 import { join } from 'node:path';
 import { writeFile } from 'node:fs/promises';
 import type { HoleReason } from '@tidemark/archive';
-import { openCatalog, type Catalog } from '@tidemark/catalog';
+import { openCatalog, type Catalog, type TimelineOpened } from '@tidemark/catalog';
+import type { ClockJump } from '../../services/archiver/src/capture/clock-watch.ts';
 import { TimelineWriter } from '../../services/archiver/src/capture/timeline-writer.ts';
 import { shipSnapshot } from '../../services/archiver/src/ship/snapshot-shipper.ts';
 import type { RestoreEnvironment } from '../../services/restorer/src/run/environment.ts';
@@ -67,9 +68,14 @@ export class TestArchive implements AsyncDisposable {
     return this.writer.end;
   }
 
-  async begin(timeline: string, reason: 'attach' | HoleReason = 'attach'): Promise<void> {
+  async begin(
+    timeline: string,
+    reason: 'attach' | HoleReason = 'attach',
+    node: Partial<TimelineOpened['node']> = {},
+  ): Promise<void> {
     const previous = this.#run.log.state.timeline?.timeline ?? null;
-    await this.#run.log.append(opened({ timeline, previous, reason }));
+    const event = opened({ timeline, previous, reason });
+    await this.#run.log.append({ ...event, node: { ...event.node, ...node } });
     this.#writer = new TimelineWriter({
       timeline,
       start: { offset: 0n, db: 0, inMulti: false, skipBytes: 0 },
@@ -89,17 +95,31 @@ export class TestArchive implements AsyncDisposable {
     return this.end;
   }
 
-  /** Takes a sample at the present place. */
-  sample(second: number, ms = 0): void {
-    const timeUs = (second * 1000 + ms) * 1000;
-    this.writer.addSample({ seq: 1, position: this.#position, timeUs });
+  /** Writes a piece of a log as it is; gives the stream offset after it. */
+  writeLog(bytes: Buffer): bigint {
+    this.writer.push(bytes, this.#position);
+    this.#position += bytes.length;
+    return this.end;
   }
 
-  /** Ships what was written since the last roll. */
+  /** Takes a sample at the present place. */
+  sample(second: number, ms = 0, jumps: readonly ClockJump[] = []): void {
+    const timeUs = (second * 1000 + ms) * 1000;
+    this.writer.addSample({ seq: 1, position: this.#position, timeUs, jumps });
+  }
+
+  /** Ships what was written since the last roll, and the steps of the clock. */
   async roll(): Promise<void> {
+    const { log, shipper } = this.#run;
+    const { timeline } = this.writer;
+    const steps = this.writer.takeSteps();
+    for (const { segment, provenTo, step } of steps) {
+      if (segment !== null) await shipper.ship(segment, provenTo);
+      await log.append({ type: 'ClockStepped', timeline, ...step, atMs: START_MS });
+    }
     const segment = this.writer.roll();
-    if (segment === null) throw new Error('nothing was written');
-    await this.#run.shipper.ship(segment, this.writer.provenTo(segment.header.end));
+    if (segment !== null) await shipper.ship(segment, this.writer.provenTo(segment.header.end));
+    else if (steps.length === 0) throw new Error('nothing was written');
   }
 
   /** A sign of life that proves a second. */

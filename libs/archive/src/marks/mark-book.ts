@@ -2,7 +2,6 @@ import { TidemarkError } from '@tidemark/core';
 import { provenSecond, type Mark } from './mark.ts';
 
 const MARKS_PER_SECOND = 4;
-const STEPS_KEPT = 256;
 
 interface Entry {
   readonly mark: Mark;
@@ -10,7 +9,7 @@ interface Entry {
 }
 
 /**
- * The marks of one timeline, in offset order.
+ * The marks of one stretch of a timeline, between two steps back of the clock, in offset order.
  *
  * Marks may be added out of order: a sample names the server's position, which may lie ahead of the
  * bytes read so far or behind those that a segment holds already. Of the marks of one second at
@@ -19,8 +18,6 @@ interface Entry {
  */
 export class MarkBook {
   readonly #entries: Entry[] = [];
-  readonly #steps: Mark[] = [];
-  #stepCount = 0;
   #annotationSecond: number | null = null;
   #annotationsWhole = true;
   #forgottenMs: number | null = null;
@@ -28,16 +25,6 @@ export class MarkBook {
   /** In offset order; of two at one offset the earlier comes first. */
   get marks(): readonly Mark[] {
     return this.#entries.map((entry) => entry.mark);
-  }
-
-  /** Marks at which the clock of the server had gone back; the latest 256 of them. */
-  get steps(): readonly Mark[] {
-    return this.#steps;
-  }
-
-  /** How often the clock went back in all. */
-  get stepCount(): number {
-    return this.#stepCount;
   }
 
   /**
@@ -139,18 +126,8 @@ export class MarkBook {
     let at = this.#entries.length;
     while (at > 0 && comesAfter(this.#entries[at - 1]?.mark, mark)) at--;
     this.#entries.splice(at, 0, { mark, taken });
-    this.#noteStep(this.#entries[at - 1]?.mark, mark);
-    this.#noteStep(mark, this.#entries[at + 1]?.mark);
     this.#thinOffset(at);
     this.#thinSecond(at);
-  }
-
-  #noteStep(before: Mark | undefined, after: Mark | undefined): void {
-    if (before === undefined || after === undefined) return;
-    if (latestMs(after) >= before.notBeforeMs || this.#steps.includes(after)) return;
-    this.#stepCount++;
-    this.#steps.push(after);
-    if (this.#steps.length > STEPS_KEPT) this.#steps.shift();
   }
 
   /**
@@ -187,11 +164,6 @@ export class MarkBook {
       return;
     }
   }
-}
-
-/** The latest time that a mark can stand for: a `#TS` line knows whole seconds only. */
-function latestMs(mark: Mark): number {
-  return mark.source === 'annotation' ? mark.notBeforeMs + 999 : mark.notBeforeMs;
 }
 
 function comesAfter(other: Mark | undefined, mark: Mark): boolean {

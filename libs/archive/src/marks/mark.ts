@@ -21,9 +21,8 @@ export interface Cut {
  * Finds the cut of a second: the first mark that lies wholly after it.
  *
  * Marks at the same offset as the cut speak of the same commands, so the tightest upper bound of
- * them is given. When the clock went back a second may pass twice; then the cut lies at the end of
- * its first pass.
- * @param marks - In offset order.
+ * them is given.
+ * @param marks - Of one stretch (`stretchesOf`), in offset order.
  * @param second - Whole Unix seconds; every command that started in it is before the cut.
  * @returns Null when no mark is later than the second.
  */

@@ -1,5 +1,10 @@
 import type { IncrFile } from '@tidemark/aof';
-import type { TimelineOpened, TimelineState, WriterState } from '@tidemark/catalog';
+import {
+  stretchOf,
+  type TimelineOpened,
+  type TimelineState,
+  type WriterState,
+} from '@tidemark/catalog';
 import { connectNode, readNodeFacts, type NodeAddress } from '@tidemark/client';
 import type { Clock } from '@tidemark/core';
 import { TimelineWriter, type SegmentLimits } from './timeline-writer.ts';
@@ -34,12 +39,20 @@ export function resumeWriter(
       inMulti: open.after.inMulti,
       skipBytes: partial,
     },
-    latestSecond: open.provenTo === null ? null : open.provenTo + 1,
+    latestSecond: latestSecondOf(open),
+    stretch: stretchOf(open),
     clock,
     limits,
   });
   writer.openFile(at.file, at.position, open.cursor);
   return writer;
+}
+
+/** The latest second that the log tells of, since the last step back of the clock. */
+function latestSecondOf({ provenTo, steps }: TimelineState): number | null {
+  if (provenTo !== null) return provenTo + 1;
+  const back = steps.filter(({ direction }) => direction === 'back').at(-1);
+  return back === undefined ? null : Math.floor(back.sinceMs / 1000);
 }
 
 /** A writer at offset 0 of a new timeline. */

@@ -2,11 +2,15 @@ import type { AofTail } from '@tidemark/aof';
 import type { NodeAddress, NodeSample } from '@tidemark/client';
 import type { Clock } from '@tidemark/core';
 import type { Logger } from '../logger.ts';
+import { ClockWatch, type ClockJump } from './clock-watch.ts';
 import { runSampler } from './sampler.ts';
-import type { SamplePlace } from './timeline-writer.ts';
+import type { SamplePlace } from './waiting-samples.ts';
 
 /** How long ago a sample may have been taken that says that the node is quiet. */
 const QUIET_MS_MAX = 5_000;
+
+/** Steps of the clock that are kept while no sample has a place. */
+const JUMPS_KEPT = 16;
 
 /** What a sample desk works with. */
 export interface SampleDeskOptions {
@@ -28,6 +32,9 @@ export class SampleDesk {
   #latest: (Place & { readonly atMs: number }) | null = null;
   #quietAtMs: number | null = null;
   #linkError: string | null = null;
+  readonly #watch = new ClockWatch();
+  /** Steps of the clock since the last sample that had a place. */
+  #jumps: ClockJump[] = [];
 
   constructor(options: SampleDeskOptions) {
     this.#options = options;
@@ -56,7 +63,11 @@ export class SampleDesk {
       clock,
       signal,
       begin: () => tail.beginSample(),
-      onSample: (sample, stamp) => this.#place(tail, sample, stamp),
+      onSample: (sample, stamp, trip) => {
+        const jump = this.#watch.see(Math.floor(sample.timeUs / 1000), trip);
+        if (jump !== null) this.#noteJump(jump);
+        this.#place(tail, sample, stamp);
+      },
       onLink: (error) => {
         this.#linkError = error?.message ?? null;
         if (error !== null) logger.warn('link', { code: error.code, error: error.message });
@@ -75,6 +86,14 @@ export class SampleDesk {
     if (this.#latest === null || tail === undefined || this.#latest.atMs <= sinceMs) return false;
     const { seq, position } = this.#latest;
     return tail.seq > seq || (tail.seq === seq && tail.position >= position);
+  }
+
+  #noteJump(jump: ClockJump): void {
+    const { direction, fromMs, toMs } = jump;
+    this.#options.logger.warn('clock-step', { direction, fromMs, toMs });
+    this.#jumps.push(jump);
+    // Of samples that have no place for so long, the latest tell enough.
+    if (this.#jumps.length > JUMPS_KEPT) this.#jumps.shift();
   }
 
   #place(tail: AofTail, sample: NodeSample, stamp: ReturnType<AofTail['beginSample']>): void {
@@ -100,7 +119,10 @@ export class SampleDesk {
     if (place === null) return;
     const { seq, position, file } = place;
     this.#latest = { seq, position, atMs: this.#options.clock.nowMs() };
-    this.#options.onPlaced({ seq, position, ino: file.ino, timeUs: sample.timeUs });
+    const { timeUs, runId } = sample;
+    const jumps = this.#jumps;
+    this.#jumps = [];
+    this.#options.onPlaced({ seq, position, ino: file.ino, timeUs, runId, jumps });
   }
 }
 

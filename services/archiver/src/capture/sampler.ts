@@ -8,6 +8,8 @@ import {
   type NodeSample,
 } from '@tidemark/client';
 
+import type { RoundTrip } from './clock-watch.ts';
+
 /** Milliseconds between samples, and how long after a second boundary the extra one is taken. */
 const SAMPLE_INTERVAL_MS = 200;
 const AFTER_BOUNDARY_MS = 3;
@@ -20,7 +22,7 @@ export interface SamplerOptions<Stamp> {
   readonly signal: AbortSignal;
   /** Called right before a sample is asked for; its result comes back with the sample. */
   readonly begin: () => Stamp;
-  readonly onSample: (sample: NodeSample, stamp: Stamp) => void;
+  readonly onSample: (sample: NodeSample, stamp: Stamp, trip: RoundTrip) => void;
   /** Called once per loss of the connection, and with null when it is back. */
   readonly onLink: (error: TidemarkError | null) => void;
 }
@@ -66,8 +68,9 @@ async function sampleLoop<Stamp>(
     const stamp = options.begin();
     const askedMs = clock.monotonicMs();
     const sample = await takeSample(client);
-    const halfTripMs = (clock.monotonicMs() - askedMs) / 2;
-    options.onSample(sample, stamp);
+    const answeredMs = clock.monotonicMs();
+    const halfTripMs = (answeredMs - askedMs) / 2;
+    options.onSample(sample, stamp, { askedMs, answeredMs });
     const intoSecondMs = (sample.timeUs / 1000 + halfTripMs) % 1000;
     const toBoundaryMs = 1000 - intoSecondMs + AFTER_BOUNDARY_MS;
     await clock.sleep(Math.min(SAMPLE_INTERVAL_MS, toBoundaryMs), signal);

@@ -1,5 +1,6 @@
 import type { TailCursor, TailItem } from '@tidemark/aof';
-import type { HoleReason } from '@tidemark/archive';
+import type { ClockStep, HoleReason } from '@tidemark/archive';
+import { stretchOf } from '@tidemark/catalog';
 import { makeId } from '@tidemark/core';
 import type { SegmentShipper } from '../ship/segment-shipper.ts';
 import { ShipLine } from '../ship/ship-line.ts';
@@ -116,15 +117,25 @@ export class TimelineLife {
   rollWhenDue(): void {
     const { rollMaxAgeMs, rollMaxBytes } = this.#options.limits;
     const writer = this.#writer;
+    if (writer?.stepDue === true) this.roll();
     if (writer === null || writer.rawBytes === 0) return;
     const old = this.#ships.waiting === 0 && writer.ageMs >= rollMaxAgeMs;
     if (old || writer.rawBytes >= rollMaxBytes) this.roll();
   }
 
-  /** Rolls the segment being built, if there is anything in it. */
+  /**
+   * Rolls the segment being built, if there is anything in it, and what steps of the clock ended
+   * before: each is logged behind the segment it ended.
+   */
   roll(): void {
-    const rolled = this.#writer?.roll() ?? null;
-    if (rolled !== null) this.#ships.add(rolled, this.provenTo(rolled.header.end));
+    const writer = this.#writer;
+    if (writer === null) return;
+    for (const { segment, provenTo, step } of writer.takeSteps()) {
+      if (segment !== null) this.#ships.add(segment, provenTo);
+      this.#ships.run(() => this.#logStep(writer.timeline, step));
+    }
+    const rolled = writer.roll();
+    if (rolled !== null) this.#ships.add(rolled, writer.provenTo(rolled.header.end));
   }
 
   /** Resolves when all that was rolled so far is durable or has failed. */
@@ -134,7 +145,12 @@ export class TimelineLife {
 
   /** The latest second proven once everything before `durable` is; never less than the log says. */
   provenTo(durable: bigint): number | null {
-    const logged = openTimelineOf(this.#options.log.state)?.provenTo ?? null;
+    const open = openTimelineOf(this.#options.log.state);
+    const logged = open?.provenTo ?? null;
+    // What marks prove after a step of the clock counts once the step is logged.
+    if (open !== null && this.#writer !== null && stretchOf(open) !== this.#writer.stretch) {
+      return logged;
+    }
     const seen = this.#writer?.provenTo(durable) ?? null;
     return seen === null || (logged !== null && logged > seen) ? logged : seen;
   }
@@ -142,6 +158,13 @@ export class TimelineLife {
   /** Appends a sign of life when one is due, or at once when it proves more than the log does. */
   async heartbeat(atOnce: boolean): Promise<void> {
     await this.#events.heartbeat((durable) => this.provenTo(durable), atOnce);
+  }
+
+  async #logStep(timeline: string, step: ClockStep): Promise<void> {
+    const { clock, logger } = this.#options;
+    await this.#events.append({ type: 'ClockStepped', timeline, ...step, atMs: clock.nowMs() });
+    const { direction, offset, fromMs, toMs } = step;
+    logger.warn('clock-stepped', { timeline, direction, offset: offset.toString(), fromMs, toMs });
   }
 
   async #open(item: Opened): Promise<void> {

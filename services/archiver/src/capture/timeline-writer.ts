@@ -1,20 +1,21 @@
 import type { IncrFile } from '@tidemark/aof';
-import { MarkBook, SegmentBuilder, type Mark, type SegmentHeader } from '@tidemark/archive';
+import {
+  MarkBook,
+  SegmentBuilder,
+  type ClockStep,
+  type Mark,
+  type SegmentHeader,
+} from '@tidemark/archive';
 import type { StreamState, TailCursorJson } from '@tidemark/catalog';
 import type { Clock } from '@tidemark/core';
+import { findBackLine } from './back-line.ts';
+import type { ClockJump } from './clock-watch.ts';
 import { CommandIntake, type IntakeStart } from './command-intake.ts';
+import { StepFinder, type FoundStep } from './step-finder.ts';
+import { WaitingSamples, type SamplePlace } from './waiting-samples.ts';
 
-/** Samples that wait for the tail to reach their position. */
-const WAITING_SAMPLES_MAX = 64;
-
-/** Where a sample stands in the files. */
-export interface SamplePlace {
-  readonly seq: number;
-  /** Inode of the file, decimal, where it is known: the server may use a sequence number again. */
-  readonly ino?: string;
-  readonly position: number;
-  readonly timeUs: number;
-}
+/** How long a step found at an annotation waits for the sample that tells its bounds. */
+const STEP_WAIT_MS = 1_000;
 
 /** A segment that is complete and not yet sealed. */
 export interface RolledSegment {
@@ -22,6 +23,17 @@ export interface RolledSegment {
   readonly header: SegmentHeader;
   readonly after: StreamState;
   readonly cursor: TailCursorJson | null;
+}
+
+/**
+ * What a step of the clock completed: the segment before it, if there is one, then the step. It may
+ * be logged once that segment is.
+ */
+export interface SteppedOver {
+  readonly segment: RolledSegment | null;
+  /** What the segment proves. */
+  readonly provenTo: number | null;
+  readonly step: ClockStep;
 }
 
 /** Where an INCR file begins in the timeline, and the latest second seen before it. */
@@ -41,22 +53,30 @@ export interface SegmentLimits {
  */
 export class TimelineWriter {
   readonly timeline: string;
-  readonly #marks = new MarkBook();
+  /** Marks since the last step back of the clock. */
+  #marks = new MarkBook();
+  readonly #finder: StepFinder;
+  #steps: SteppedOver[] = [];
+  #stepsSinceMs: number | null = null;
+  /** A step found at an annotation, until the next sample tells its bounds. */
+  #annotated: ClockStep | null = null;
+  #runId: string | null = null;
   readonly #intake: CommandIntake;
   readonly #clock: Clock;
   readonly #limits: SegmentLimits;
   readonly #fileStarts = new Map<number, FileStart>();
   #builder: SegmentBuilder;
   #builderSinceMs: number | null = null;
-  #waiting: SamplePlace[] = [];
+  readonly #waiting = new WaitingSamples();
   #seq = -1;
   /** Inodes of the files that were opened, by sequence number. */
   readonly #inodes = new Map<number, string>();
   /** End of the last segment that was rolled, and the latest second that a mark in one names. */
   #rolledEnd: bigint;
   #rolledSecond: number | null = null;
-  /** Latest second of the marks that came too late for the segment they lie in. */
+  /** Latest second of the marks that came too late for the segment they lie in, and where. */
   #lateSecond: number | null = null;
+  #lateOffset: bigint | null = null;
   #firstMark: Mark | null = null;
   #latestSecond: number | null;
 
@@ -64,6 +84,8 @@ export class TimelineWriter {
     readonly timeline: string;
     readonly start: IntakeStart;
     readonly latestSecond: number | null;
+    /** Steps back of the clock before `start`. Default: none. */
+    readonly stretch?: number;
     readonly clock: Clock;
     readonly limits: SegmentLimits;
   }) {
@@ -74,6 +96,8 @@ export class TimelineWriter {
     this.#rolledEnd = this.#intake.end;
     this.#latestSecond = options.latestSecond;
     this.#builder = this.#newBuilder(options.start.skipBytes);
+    const { stretch = 0, latestSecond } = options;
+    this.#finder = new StepFinder({ stretch, latestSecond, offset: this.#intake.end });
   }
 
   /** Stream offset up to which bytes are in segments, built or being built. */
@@ -132,13 +156,14 @@ export class TimelineWriter {
   /** Takes bytes of the open file in. Splits them where a waiting sample stands. */
   push(data: Buffer, position: number): void {
     let from = 0;
-    for (const sample of this.#samplesInside(position, data.length)) {
+    const file = { seq: this.#seq, isOpen: (one: SamplePlace) => this.#hasOpened(one) };
+    for (const sample of this.#waiting.inside(file, position, data.length)) {
       const upTo = sample.position - position;
-      if (upTo > from) this.#take(data.subarray(from, upTo), position + from);
+      if (upTo > from) this.#takeLines(data.subarray(from, upTo), position + from);
       from = Math.max(from, upTo);
-      this.#markSample(this.#intake.taken, sample.timeUs);
+      this.#markSample(this.#intake.taken, sample);
     }
-    if (from < data.length) this.#take(data.subarray(from), position + from);
+    if (from < data.length) this.#takeLines(data.subarray(from), position + from);
   }
 
   /** Takes a sample in: at once when its position is known, else when the tail gets there. */
@@ -148,17 +173,35 @@ export class TimelineWriter {
       sample.seq > this.#seq ||
       (opened && sample.seq === this.#seq && sample.position > this.#intake.position);
     if (!ahead) {
-      if (!opened) return; // another file: its bytes are no part of this timeline
+      if (!opened) { this.#waiting.drop(sample); return; } // its bytes are no part of this timeline
       const offset = this.#intake.map.offsetOf(sample.seq, sample.position);
-      if (offset !== null) this.#markSample(offset, sample.timeUs);
-      else if (sample.seq === this.#seq && sample.position === this.#intake.position) {
-        this.#markSample(this.#intake.taken, sample.timeUs);
-      }
+      const here = sample.seq === this.#seq && sample.position === this.#intake.position;
+      if (offset !== null) this.#markSample(offset, sample);
+      else if (here) this.#markSample(this.#intake.taken, sample);
+      else this.#waiting.drop(sample);
       return;
     }
-    this.#waiting.push(sample);
-    // The oldest is the least useful: a later one proves more.
-    if (this.#waiting.length > WAITING_SAMPLES_MAX) this.#waiting.shift();
+    this.#waiting.add(sample);
+  }
+
+  /** How often the clock stepped back so far. */
+  get stretch(): number {
+    return this.#finder.stretch;
+  }
+
+  /** Whether steps of the clock should be logged now. */
+  get stepDue(): boolean {
+    if (this.#stepsSinceMs === null) return false;
+    const ageMs = this.#clock.monotonicMs() - this.#stepsSinceMs;
+    return this.#annotated === null || this.#steps.length > 1 || ageMs >= STEP_WAIT_MS;
+  }
+
+  /** What steps of the clock completed, in order; it comes before what `roll` gives. */
+  takeSteps(): readonly SteppedOver[] {
+    const steps = this.#steps;
+    this.#steps = [];
+    this.#stepsSinceMs = null;
+    return steps;
   }
 
   /** The first mark of this run, when there is one. */
@@ -193,6 +236,7 @@ export class TimelineWriter {
     this.#rolledEnd = header.end;
     this.#rolledSecond = later(this.#rolledSecond, header.lastSecond);
     this.#lateSecond = null;
+    this.#lateOffset = null;
     const after: StreamState = {
       db: this.#intake.db,
       inMulti: this.#intake.inMulti,
@@ -214,43 +258,107 @@ export class TimelineWriter {
     });
   }
 
+  /** Takes bytes in; an annotation that tells of a step back ends what stands before it. */
+  #takeLines(data: Buffer, position: number): void {
+    let from = 0;
+    for (;;) {
+      const line = findBackLine(data, from, (second) => this.#finder.isBack(second));
+      if (line === null) break;
+      if (line.at > from) this.#take(data.subarray(from, line.at), position + from);
+      from = line.at;
+      // Within a command it is a part of a value.
+      if (this.#intake.taken === this.#intake.end && this.#intake.partialBytes === 0) {
+        this.#annotate(this.#intake.end, line.second);
+      } else {
+        this.#take(data.subarray(from, from + 1), position + from);
+        from += 1;
+      }
+    }
+    if (from < data.length) this.#take(data.subarray(from), position + from);
+  }
+
+  #annotate(offset: bigint, second: number): void {
+    this.#annotated = this.#step(this.#finder.atAnnotation(offset, second));
+  }
+
   #take(data: Buffer, position: number): void {
     const { batches, marks } = this.#intake.push(data, position);
     for (const batch of batches) this.#builder.addBatch(batch);
     for (const { offset, second } of marks) {
+      // Not seen before: the line came in two pieces.
+      if (this.#finder.isBack(second)) this.#annotate(offset, second);
       this.#noteMark(this.#marks.addAnnotation(offset, second));
     }
     if (this.#builder.rawBytes > 0) this.#builderSinceMs ??= this.#clock.monotonicMs();
   }
 
-  #markSample(offset: bigint, timeUs: number): void {
+  #markSample(offset: bigint, sample: SamplePlace): void {
+    const { timeUs, runId } = sample;
+    if (runId !== undefined && runId !== this.#runId) {
+      // Nobody knows whether the log of its predecessor was stamped up to the end.
+      if (this.#runId !== null) this.#marks.annotationsInterrupted();
+      this.#runId = runId;
+    }
+    const jumps = this.#waiting.jumpsUpTo(sample);
+    const annotated = this.#annotated;
+    this.#annotated = null;
+    if (annotated !== null) this.#widen(annotated, jumps);
+    const timeMs = Math.floor(timeUs / 1000);
+    const found = this.#finder.atSample(offset, timeMs, jumps, annotated !== null);
+    for (const step of found) this.#step(step);
     this.#noteMark(this.#marks.addSample(offset, timeUs));
+  }
+
+  /** The clock watch knows more of a step than the annotation it was found at. */
+  #widen(annotated: ClockStep, jumps: readonly ClockJump[]): void {
+    const jump = jumps.find(({ direction }) => direction === 'back');
+    const at = this.#steps.findIndex(({ step }) => step === annotated);
+    const known = this.#steps[at];
+    if (jump === undefined || known === undefined) return;
+    const fromMs = Math.max(annotated.fromMs, jump.fromMs);
+    const toMs = Math.min(annotated.toMs, jump.toMs);
+    this.#steps[at] = { ...known, step: { ...annotated, fromMs, toMs } };
+  }
+
+  /** Ends the segment being built at a step; after one back marks are counted anew. */
+  #step(found: FoundStep): ClockStep {
+    const segment = this.roll();
+    const end = this.#intake.end;
+    const offset = least(found.offset, end);
+    // A mark that no segment holds is lost with the stretch: the cut before it is not known.
+    const before = least(least(found.before, offset), this.#lateOffset ?? offset);
+    const provenTo = this.provenTo(end);
+    const back = found.direction === 'back';
+    const step: ClockStep = { ...found, before, offset, provenTo: back ? provenTo : null };
+    this.#steps.push({ segment, provenTo, step });
+    this.#stepsSinceMs ??= this.#clock.monotonicMs();
+    if (!back) return step;
+    this.#marks = new MarkBook();
+    this.#rolledSecond = null;
+    this.#lateSecond = null;
+    this.#lateOffset = null;
+    this.#latestSecond = null;
+    return step;
   }
 
   #noteMark(mark: Mark): void {
     this.#firstMark ??= mark;
+    this.#finder.note(mark);
     const second = Math.floor(mark.notBeforeMs / 1000);
     this.#latestSecond = later(this.#latestSecond, second);
-    if (mark.offset < this.#rolledEnd) this.#lateSecond = later(this.#lateSecond, second);
+    if (mark.offset >= this.#rolledEnd) return;
+    this.#lateSecond = later(this.#lateSecond, second);
+    this.#lateOffset = least(this.#lateOffset ?? mark.offset, mark.offset);
   }
 
   #hasOpened({ seq, ino }: SamplePlace): boolean {
     const known = this.#inodes.get(seq);
     return known !== undefined && (ino === undefined || ino === known);
   }
+}
 
-  #samplesInside(position: number, length: number): SamplePlace[] {
-    const inside: SamplePlace[] = [];
-    const rest: SamplePlace[] = [];
-    for (const sample of this.#waiting) {
-      const open = sample.seq === this.#seq && this.#hasOpened(sample);
-      const here = open && sample.position > position && sample.position <= position + length;
-      if (here) inside.push(sample);
-      else if (open || sample.seq > this.#seq) rest.push(sample);
-    }
-    this.#waiting = rest;
-    return inside.sort((a, b) => a.position - b.position);
-  }
+function least(a: bigint, b: bigint): bigint {
+  return a < b ? a : b;
 }
 
 function later(a: number | null, b: number | null): number | null {

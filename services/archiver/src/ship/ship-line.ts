@@ -20,19 +20,25 @@ export class ShipLine {
     this.#options = options;
   }
 
-  /** Segments that are rolled and not yet durable. */
+  /** Segments, and events between them, that are not yet durable. */
   get waiting(): number {
     return this.#waiting;
   }
 
   /** Takes a segment; the caller sees to it that not too many wait. */
   add(segment: RolledSegment, provenTo: number | null): void {
+    this.run(async () => {
+      await this.#options.shipper.ship(segment, provenTo);
+      await this.#options.onShipped(segment);
+    });
+  }
+
+  /** Does something that belongs behind the segments added so far, and before the next one. */
+  run(work: () => Promise<void>): void {
     this.#waiting += 1;
     this.#tail = this.#tail.then(async () => {
       try {
-        if (this.#failed) return;
-        await this.#options.shipper.ship(segment, provenTo);
-        await this.#options.onShipped(segment);
+        if (!this.#failed) await work();
       } catch (cause) {
         this.#failed = true;
         this.#options.onFailed(cause);
