@@ -119,7 +119,12 @@ describe('a target that cannot be used', () => {
 
   it.each<[string, Record<string, string>, Partial<TargetNeeds>, string]>([
     ['databases', { databases: '4' }, {}, 'TM_TARGET_DATABASES'],
-    ['the RDB version', {}, { minRdbVersion: 60 }, 'TM_TARGET_RDB_VERSION'],
+    [
+      'expiries of fields',
+      {},
+      { rdb: { ...NEEDS.rdb, minVersion: 12, fieldTtl: true } },
+      'TM_TARGET_RDB_VERSION',
+    ],
     ['a module', {}, { modules: ['ReJSON-RL'] }, 'TM_TARGET_MODULES'],
     ['maxmemory', { maxmemory: '40mb', 'maxmemory-policy': 'allkeys-lru' }, {}, 'TM_TARGET_MEMORY'],
   ])('is refused for %s before anything is changed', async (_name, config, needs, code) => {

@@ -24,11 +24,12 @@ export const BASE = 0n;
 /** What the restores of these tests need of a target. */
 export const NEEDS: TargetNeeds = {
   databases: 16,
-  minRdbVersion: 10,
-  product: 'redis',
+  rdb: {
+    ...{ product: 'redis', version: 10, minVersion: 10, types: { 0: 1 } },
+    ...{ fieldTtl: false, functions: 1 },
+  },
   modules: [],
   dataBytes: 50e6,
-  functions: 1,
   allowFlush: false,
 };
 

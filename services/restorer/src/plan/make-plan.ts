@@ -53,16 +53,6 @@ export async function makePlan(
     from,
     to,
   }));
-  if (request.ttl !== 'absolute' && snapshot.summary.fieldTtl) {
-    throw new UsageError(
-      'TM_RDB_REWRITE',
-      `--ttl ${request.ttl} cannot change expiries of hash fields`,
-      {
-        context: { backup: snapshot.backup },
-        hint: 'the snapshot holds hash fields with an expiry; restore with --ttl absolute',
-      },
-    );
-  }
   const { shard, writer } = snapshot.object;
   const mostDb = reads.reduce(
     (most, { segment }) => Math.max(most, segment.header.maxDb),

@@ -2,10 +2,10 @@ import { makeId } from '@tidemark/core';
 import {
   applySettings,
   attachTarget,
-  canLoadRdb,
   makeTargetRecord,
   parseTargetRecord,
   preflightTarget,
+  rdbFormFor,
   type TargetFacts,
   type TargetNeeds,
 } from '../target/index.ts';
@@ -104,6 +104,8 @@ export async function dryRun(
 interface FoundTarget {
   readonly facts: TargetFacts;
   readonly path: RestorePath;
+  /** RDB version in which the snapshot is sent; null: as it is stored. */
+  readonly rdbVersion: number | null;
 }
 
 /** Everything that is decided before the target is touched. */
@@ -114,8 +116,9 @@ async function lookAt(
 ): Promise<FoundTarget> {
   const { plan } = prepared;
   const facts = await preflightTarget(target.client, needsOf(plan, request.allowFlush));
-  const converted = !canLoadRdb(facts, plan.snapshot.summary);
-  return { facts, path: await choosePath(prepared, facts, converted) };
+  const form = rdbFormFor(facts, plan.snapshot.summary);
+  const path = await choosePath(prepared, facts, form.loads && form.converted);
+  return { facts, path, rdbVersion: form.loads ? form.version : null };
 }
 
 /** Facts that are not there are found before the target is touched. */
@@ -196,7 +199,7 @@ async function makeRecord(
   id: string,
   request: RestoreRequest,
   plan: RestorePlan,
-  { target, facts, path }: FoundTarget & { readonly target: OpenTarget },
+  { target, facts, path, rdbVersion }: FoundTarget & { readonly target: OpenTarget },
   environment: RestoreEnvironment,
 ): Promise<RestoreRecord> {
   const { clock, random } = environment;
@@ -207,7 +210,6 @@ async function makeRecord(
   const { localAddress } = target.client;
   const listenHost = request.feedListen ?? localAddress;
   const wildcard = listenHost === '0.0.0.0' || listenHost === '::';
-  const { summary } = plan.snapshot;
   return {
     version: 1,
     id,
@@ -220,7 +222,7 @@ async function makeRecord(
     backup: plan.snapshot.backup,
     ttl: plan.ttl,
     promote: request.promote,
-    rdbVersion: canLoadRdb(facts, summary) ? null : summary.minVersion,
+    rdbVersion,
     commands: commandForm(facts),
     path,
     target: {
@@ -246,11 +248,9 @@ function needsOf(plan: RestorePlan, allowFlush: boolean): TargetNeeds {
   const { summary } = plan.snapshot;
   return {
     databases: plan.databases,
-    minRdbVersion: summary.minVersion,
-    product: summary.product,
+    rdb: summary,
     modules: summary.modules,
     dataBytes: Number(summary.aux['used-mem'] ?? 0),
-    functions: summary.functions,
     allowFlush,
   };
 }

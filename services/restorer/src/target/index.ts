@@ -3,7 +3,7 @@ export { attachTarget } from './attach.ts';
 export { countKeys, findVanishing, type DatabaseCount } from './count-keys.ts';
 export { checkReplay, finishTarget, promoteTarget, type Promotion } from './finish.ts';
 export { preflightTarget } from './preflight.ts';
-export { canLoadRdb } from './rdb-support.ts';
+export { rdbFormFor } from './rdb-support.ts';
 export type { TargetNeeds } from './refusals.ts';
 export { readRole } from './role.ts';
 export { applySettings } from './settings.ts';

@@ -1,21 +1,18 @@
 import { PlanError, type ErrorCode, type ErrorContext } from '@tidemark/core';
 import { missingModules } from './module-support.ts';
-import { canLoadRdb, newestRdbVersion } from './rdb-support.ts';
-import { FUNCTIONS_FROM, type TargetFacts } from './target-facts.ts';
+import { rdbFormFor, type RdbData } from './rdb-support.ts';
+import type { TargetFacts } from './target-facts.ts';
 
 /** What a restore needs of its target. */
 export interface TargetNeeds {
   /** Lowest `databases` setting that does. */
   readonly databases: number;
-  /** RDB version in the header of the snapshot as it will be sent, and whose it is. */
-  readonly minRdbVersion: number;
-  readonly product: 'redis' | 'valkey';
+  /** The snapshot, as far as it decides who can load it. */
+  readonly rdb: RdbData;
   /** Type names of modules in the snapshot. */
   readonly modules: readonly string[];
   /** Memory that the data takes in a server, in bytes; 0 when not known. */
   readonly dataBytes: number;
-  /** Libraries of functions in the snapshot. */
-  readonly functions: number;
   /** Data of the target may be deleted. */
   readonly allowFlush: boolean;
 }
@@ -101,17 +98,14 @@ const databasesRule: Rule = ({ databases }, needs) =>
       );
 
 const formatRule: Rule = (facts, needs) => {
-  const rdb = { product: needs.product, version: needs.minRdbVersion };
-  if (canLoadRdb(facts, rdb) && (needs.functions === 0 || facts.versionNumber >= FUNCTIONS_FROM)) {
-    return null;
-  }
-  const newest = newestRdbVersion(facts);
+  const form = rdbFormFor(facts, needs.rdb);
+  if (form.loads) return null;
+  const { product, version } = facts;
   return refuse(
     'TM_TARGET_RDB_VERSION',
-    `${facts.product} ${facts.version} loads RDB versions up to ${String(newest)} of its own kind, ` +
-      `the data needs ${needs.product} ${String(needs.minRdbVersion)}`,
-    { target: facts.product, newest, product: needs.product, needed: needs.minRdbVersion },
-    'restore into a server of the same product, at least as new as the source',
+    `the target, ${product} ${version}, has no ${form.lacks}, which the data need`,
+    { target: product, version, lacks: form.lacks },
+    form.hint,
   );
 };
 

@@ -35,13 +35,15 @@ const FIT: TargetFacts = {
 };
 const NEEDS: TargetNeeds = {
   databases: 16,
-  minRdbVersion: 10,
-  product: 'redis',
+  rdb: {
+    ...{ product: 'redis', version: 10, minVersion: 10, types: { 0: 1 } },
+    ...{ fieldTtl: false, functions: 1 },
+  },
   modules: [],
   dataBytes: 1e9,
-  functions: 1,
   allowFlush: false,
 };
+const FIELDS = { ...NEEDS.rdb, version: 12, minVersion: 12, fieldTtl: true };
 const codes = (facts: Partial<TargetFacts>, needs: Partial<TargetNeeds> = {}): string[] =>
   findRefusals({ ...FIT, ...facts }, { ...NEEDS, ...needs }).map(({ code }) => code);
 
@@ -65,13 +67,7 @@ describe('findRefusals()', () => {
     ['being a replica', { role: 'replica' }, {}, 'TM_TARGET_REPLICAS'],
     ['cluster mode', { cluster: true }, {}, 'TM_TARGET_CLUSTER'],
     ['too few databases', {}, { databases: 17 }, 'TM_TARGET_DATABASES'],
-    ['an RDB that is too new', {}, { minRdbVersion: 11 }, 'TM_TARGET_RDB_VERSION'],
-    [
-      'an RDB of the other product',
-      {},
-      { minRdbVersion: 80, product: 'valkey' },
-      'TM_TARGET_RDB_VERSION',
-    ],
+    ['expiries of fields', {}, { rdb: FIELDS }, 'TM_TARGET_RDB_VERSION'],
     ['a missing module', {}, { modules: ['ReJSON-RL'] }, 'TM_TARGET_MODULES'],
     ['a maxmemory below the data', { maxmemory: 9e8 }, {}, 'TM_TARGET_MEMORY'],
     [
@@ -85,13 +81,13 @@ describe('findRefusals()', () => {
     [
       'a version before 6.0',
       { version: '5.0.7', versionNumber: 5_00_07 },
-      { minRdbVersion: 9, functions: 0 },
+      { rdb: { ...NEEDS.rdb, functions: 0 } },
       'TM_NODE_VERSION',
     ],
     [
       'functions for a server without them',
       { versionNumber: 6_02_00 },
-      { minRdbVersion: 9 },
+      {},
       'TM_TARGET_RDB_VERSION',
     ],
   ])('refuses for %s', (_name, facts, needs, code) => {
@@ -111,6 +107,7 @@ describe('findRefusals()', () => {
       {},
     ],
     ['data of unknown size', { maxmemory: 1 }, { dataBytes: 0 }],
+    ['a snapshot of a newer server', {}, { rdb: { ...NEEDS.rdb, version: 12, minVersion: 11 } }],
     ['a server that does not tell its databases', { databases: null }, {}],
   ])('accepts %s', (_name, facts, needs) => {
     expect(codes(facts, needs)).toEqual([]);
