@@ -1,3 +1,4 @@
+export { RdbChecker, type RdbCheck, type RdbCheckerOptions } from './check/rdb-checker.ts';
 export { hasFieldTtl, type RdbProduct, typeName, typeVersion } from './format/types.ts';
 export {
   adaptDumpPayload,
@@ -14,3 +15,6 @@ export { passRdb } from './stages/pass-rdb.ts';
 export { type RdbEntry, scanRdbEntries } from './stages/rdb-entries.ts';
 export { rewriteRdb } from './stages/rewrite-rdb.ts';
 export type { RewriteRdbOptions } from './stages/rewrite-rules.ts';
+export { type LargeEntry, LargestEntries } from './survey/largest-entries.ts';
+export { RdbSurvey, type KindCount } from './survey/rdb-survey.ts';
+export { VALUE_KINDS, type ValueKind, valueKind } from './survey/value-kind.ts';

@@ -10,16 +10,14 @@ import { restoreCommand, type RestoreFlags } from './commands/restore.ts';
 import { serve } from './commands/serve.ts';
 import { showStatus } from './commands/status.ts';
 import { showWindows } from './commands/windows.ts';
-import type { Invocation } from './context.ts';
 import { Printer, type OutputFormat } from './output/printer.ts';
+import type { Leaf, Perform } from './program/command-tree.ts';
+import { addFileCommands } from './program/file-commands.ts';
 
 const EXIT_CODES = `
 Exit codes: 0 done; 1 failed; 2 usage or configuration; 10 not found; 11 locked, busy or owned by
 another archiver; 12 wrong or missing keys; 13 time not restorable; 14 damage; 15 target not empty;
 16 remote unavailable, try again; 130 cancelled.`;
-
-/** A command's work: it prints its result through the invocation's printer. */
-type Work = (invocation: Invocation) => Promise<void>;
 
 /**
  * Runs the command line.
@@ -142,11 +140,9 @@ ${EXIT_CODES}`,
   leaf(repo, 'verify', 'Read and authenticate every object of the store.').action(
     async (_: unknown, command: Command) => perform(command, verifyRepo),
   );
+  addFileCommands(program, leaf, perform);
   return program;
 }
-
-type Leaf = (parent: Command, usage: string, description: string) => Command;
-type Perform = (command: Command, work: Work) => Promise<void>;
 
 function addInit(program: Command, leaf: Leaf, perform: Perform): void {
   leaf(program, 'init', 'Make a configuration, a store and a key ring; or take over a store.')

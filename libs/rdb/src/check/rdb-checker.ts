@@ -25,7 +25,7 @@ export interface RdbCheck extends RdbSummary {
   readonly collectionsNotCompared: number;
 }
 
-/** Bytes of a key that an error names. */
+/** Bytes of a key that are told after a fault. */
 const KEY_BYTES_NAMED = 64;
 
 const LZF = 0xc3;
@@ -49,6 +49,7 @@ export class RdbChecker {
   #steps: Steps<void> | null = null;
   #valuesChecked = 0;
   #fault: unknown = undefined;
+  #faultKey: Buffer | null = null;
 
   constructor(options: RdbCheckerOptions = {}) {
     this.#values = options.values ?? true;
@@ -59,6 +60,11 @@ export class RdbChecker {
     });
   }
 
+  /** After a fault in a value: its key, or the first 64 bytes of it. */
+  get faultKey(): Buffer | null {
+    return this.#faultKey;
+  }
+
   /** Bytes taken so far. */
   get offset(): number {
     return this.#scanner.offset;
@@ -67,8 +73,7 @@ export class RdbChecker {
   /**
    * Takes the next bytes.
    * @throws What `RdbScanner.push` does; FormatError `TM_RDB_VALUE` or `TM_RDB_STRING` for the content
-   *   of a value, with `offset`, `db`, `key` (escaped, at most 64 bytes of it), `type` and, inside a
-   *   packed value, `within`.
+   *   of a value, with `offset`, `db`, `type` and, inside a packed value, `within`.
    */
   push(chunk: Uint8Array): void {
     if (this.#fault !== undefined) throw this.#fault as Error;
@@ -123,7 +128,7 @@ export class RdbChecker {
         this.#feed(data, base, start, (end[row] as number) - base);
         this.#steps = null;
       } catch (error) {
-        throw (this.#fault = naming(error, kind, db[row] as number, batch.keyOf(row)));
+        throw (this.#fault = this.#located(error, kind, db[row] as number, batch.keyOf(row)));
       }
     }
   }
@@ -136,7 +141,7 @@ export class RdbChecker {
     try {
       this.#feed(chunk, base, open.valueStart, chunk.length);
     } catch (error) {
-      throw naming(error, open.type, open.db, open.key.view());
+      throw this.#located(error, open.type, open.db, open.key.view());
     }
   }
 
@@ -160,18 +165,15 @@ export class RdbChecker {
     cursor.end = end;
     this.#steps?.next();
   }
-}
 
-/** A fault with the key in whose value it is. */
-function naming(error: unknown, type: number, db: number, key: Buffer): unknown {
-  if (!(error instanceof FormatError)) return error;
-  const { code, message, hint, context } = error;
-  const shown = key.toString('latin1', 0, KEY_BYTES_NAMED).replace(/[^ -~]|\\/g, escapeByte);
-  return new FormatError(code, `${message} (key "${shown}" of db ${db})`, {
-    context: { ...context, db, key: shown, type },
-    ...(hint === undefined ? {} : { hint }),
-  });
+  /** The fault with where its value belongs; the key is told apart, since errors hold no data. */
+  #located(error: unknown, type: number, db: number, key: Buffer): unknown {
+    if (!(error instanceof FormatError)) return error;
+    this.#faultKey = Buffer.from(key.subarray(0, KEY_BYTES_NAMED));
+    const { code, message, hint, context } = error;
+    return new FormatError(code, message, {
+      context: { ...context, db, type },
+      ...(hint === undefined ? {} : { hint }),
+    });
+  }
 }
-
-const escapeByte = (character: string): string =>
-  character === '\\' ? '\\\\' : `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`;

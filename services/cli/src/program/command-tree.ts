@@ -1,0 +1,11 @@
+import type { Command } from 'commander';
+import type { Invocation } from '../context.ts';
+
+/** A command's work: it prints its result through the invocation's printer. */
+export type Work = (invocation: Invocation) => Promise<void>;
+
+/** Adds a command with the global options. */
+export type Leaf = (parent: Command, usage: string, description: string) => Command;
+
+/** Runs the work of a command with what its options say. */
+export type Perform = (command: Command, work: Work) => Promise<void>;
