@@ -5,6 +5,7 @@ import { command, decodeChunks, linesOf, log, split } from '../../support/comman
 
 const MIB = 1024 * 1024;
 const FAR = '253402300799999';
+const FAR_FIELD = '70368744177663';
 const T = 1_700_000_000_000;
 
 async function rewrite(chunks: readonly Buffer[], options: RewriteExpiryOptions): Promise<Buffer> {
@@ -87,11 +88,11 @@ describe('rewriteCommandExpiry() removes', () => {
   it('with guardFieldPersist a far expiry goes before each HPERSIST', async () => {
     const options = { newExpiry: persist, guardFieldPersist: true };
     expect(await lines('HPEXPIREAT k 1700000000000 NX FIELDS 2 f g', options)).toEqual([
-      `HPEXPIREAT k ${FAR} FIELDS 2 f g`,
+      `HPEXPIREAT k ${FAR_FIELD} FIELDS 2 f g`,
       'HPERSIST k FIELDS 2 f g',
     ]);
     expect(await lines('hpersist k FIELDS 1 f', { ...options, newExpiry: later(0) })).toEqual([
-      `HPEXPIREAT k ${FAR} FIELDS 1 f`,
+      `HPEXPIREAT k ${FAR_FIELD} FIELDS 1 f`,
       'hpersist k FIELDS 1 f',
     ]);
   });

@@ -27,12 +27,14 @@ export interface CommandForm {
   readonly guardFieldPersist: boolean;
 }
 
-/** Who looks on while commands are fed. */
+/** Who looks on while commands are fed, and is asked. */
 export interface CommandWatch {
   /** Sees every command as the log has it, before it is fed. */
   readonly onBatch?: (batch: CommandBatch) => void;
   /** Told the name of each command that is fed in another form, or not at all. */
   readonly onChange?: (name: string) => void;
+  /** Whether the target runs a command that is in no table. Default: it does. */
+  readonly knowsCommand?: (name: string) => Promise<boolean>;
 }
 
 /**
@@ -55,7 +57,7 @@ export async function* commandSource(
   const select = selectFirst(plan);
   const adapted = adaptCommands(rawCommands(plan, reader), {
     target,
-    adaptPayload: adaptPayloadFor(target),
+    adaptPayload: adaptPayloadFor(target, plan.ttl),
     offset: (first?.from ?? 0n) - BigInt(select.length),
     ...watch,
   });

@@ -66,6 +66,7 @@ async function replayOn(
     feed: record.feed,
     rdbVersion: record.rdbVersion,
     form: record.commands,
+    client: target.client,
     resume: role.replicationId === record.feed.replicationId,
     clock,
     signal,

@@ -1,8 +1,10 @@
+import type { NodeClient } from '@tidemark/client';
 import type { Clock } from '@tidemark/core';
 import { openFeed, type Feed, type FeedProgress } from '@tidemark/replication';
 import { commandSource, skipBytes } from '../feed/command-source.ts';
 import { DyingKeys } from '../feed/dying-keys.ts';
 import { snapshotSource } from '../feed/snapshot-source.ts';
+import { knowsCommand } from '../target/index.ts';
 import type { PreparedPlan } from './prepared-plan.ts';
 import type { RestoreRecord } from './restore-record.ts';
 
@@ -24,6 +26,8 @@ export interface ReplayOptions {
   readonly feed: RestoreRecord['feed'];
   readonly rdbVersion: number | null;
   readonly form: RestoreRecord['commands'];
+  /** The target, to be asked what it knows. */
+  readonly client: NodeClient;
   /** Takes over from a feed of an earlier process. */
   readonly resume: boolean;
   readonly clock: Clock;
@@ -57,6 +61,7 @@ export async function openReplay(prepared: PreparedPlan, options: ReplayOptions)
           commands += batch.count;
           if (plainTtl) dying.noteCommands(batch);
         },
+        knowsCommand: (name) => knowsCommand(options.client, name),
       });
       return skipBytes(source, from);
     },

@@ -1,6 +1,6 @@
-import { parseVersion } from '@tidemark/client';
+import { parseVersion, type NodeClient } from '@tidemark/client';
 import { commandSource, type CommandForm } from '../feed/command-source.ts';
-import type { TargetFacts } from '../target/index.ts';
+import { knowsCommand, type TargetFacts } from '../target/index.ts';
 import type { PreparedPlan } from './prepared-plan.ts';
 
 /**
@@ -41,12 +41,13 @@ export function commandForm(facts: TargetFacts): CommandForm {
  */
 export async function choosePath(
   { plan, reader }: PreparedPlan,
-  facts: TargetFacts,
+  { facts, client }: { readonly facts: TargetFacts; readonly client: NodeClient },
   snapshotConverted: boolean,
 ): Promise<RestorePath> {
   const changed = new Map<string, number>();
   if (mayDiffer(plan.source, facts)) {
     const commands = commandSource(plan, reader, commandForm(facts), {
+      knowsCommand: (name) => knowsCommand(client, name),
       onChange: (name) => changed.set(name, (changed.get(name) ?? 0) + 1),
     });
     const iterator = commands[Symbol.asyncIterator]();

@@ -117,7 +117,11 @@ async function lookAt(
   const { plan } = prepared;
   const facts = await preflightTarget(target.client, needsOf(plan, request.allowFlush));
   const form = rdbFormFor(facts, plan.snapshot.summary);
-  const path = await choosePath(prepared, facts, form.loads && form.converted);
+  const path = await choosePath(
+    prepared,
+    { facts, client: target.client },
+    form.loads && form.converted,
+  );
   return { facts, path, rdbVersion: form.loads ? form.version : null };
 }
 
@@ -163,6 +167,7 @@ async function replayInto(
     feed: record.feed,
     rdbVersion: record.rdbVersion,
     form: record.commands,
+    client: target.client,
     resume: false,
     clock,
     signal,

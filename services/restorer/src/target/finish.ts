@@ -2,6 +2,7 @@ import type { NodeClient } from '@tidemark/client';
 import { NodeError, type Clock } from '@tidemark/core';
 import type { Feed, FeedResult } from '@tidemark/replication';
 import { countKeys, type DatabaseCount } from './count-keys.ts';
+import { newFailures, readFailures } from './command-failures.ts';
 import { persistTarget, type Persisted } from './persist.ts';
 import { readRole } from './role.ts';
 import { restoreSettings } from './settings.ts';
@@ -92,10 +93,13 @@ export async function checkReplay(
   if (unexpectedErrors === null) return;
   const errors = (await client.info('stats')).number('unexpected_error_replies', unexpectedErrors);
   if (errors !== unexpectedErrors) {
+    const refused = errors - unexpectedErrors;
+    const commands = newFailures(wanted.record.failures, await readFailures(client));
     throw new NodeError(
       'TM_TARGET_REPLAY',
-      `the target refused ${String(errors - unexpectedErrors)} commands of the replay`,
-      { context: { refused: errors - unexpectedErrors }, hint: "the target's log names them" },
+      `the target refused ${String(refused)} commands of the replay` +
+        (commands === '' ? '' : ` (failed on it meanwhile: ${commands})`),
+      { context: { refused, commands }, hint: "the target's log names them" },
     );
   }
 }

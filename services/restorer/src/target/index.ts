@@ -7,5 +7,5 @@ export { rdbFormFor } from './rdb-support.ts';
 export type { TargetNeeds } from './refusals.ts';
 export { readRole } from './role.ts';
 export { applySettings } from './settings.ts';
-export type { TargetFacts } from './target-facts.ts';
+export { knowsCommand, type TargetFacts } from './target-facts.ts';
 export { makeTargetRecord, parseTargetRecord, type TargetRecord } from './target-record.ts';

@@ -1,3 +1,4 @@
+import { COMMANDS } from '@tidemark/aof';
 import { readNodeFacts, type NodeClient, type NodeFacts } from '@tidemark/client';
 
 /** What is known of the target of a restore. */
@@ -14,7 +15,7 @@ export interface TargetFacts extends NodeFacts {
   readonly appendonly: boolean;
   readonly save: string;
   readonly tlsReplication: boolean;
-  /** Names of its commands in lower case, modules' included; null when COMMAND may not be asked. */
+  /** Which commands of the command table it runs; null when COMMAND may not be asked. */
   readonly commands: readonly string[] | null;
 }
 
@@ -40,24 +41,25 @@ export async function readTargetFacts(client: NodeClient): Promise<TargetFacts> 
     appendonly: config.appendonly === 'yes',
     save: config.save ?? '',
     tlsReplication: config['tls-replication'] === 'yes',
-    commands: await readCommands(client, node.versionNumber),
+    commands: await readCommands(client),
   };
 }
 
-/** COMMAND LIST is younger than COMMAND, which answers with much more. */
-const COMMAND_LIST_FROM = 7_00_00;
-
-async function readCommands(
-  client: NodeClient,
-  versionNumber: number,
-): Promise<readonly string[] | null> {
-  const list = versionNumber >= COMMAND_LIST_FROM;
-  const [reply] = await client.pipeline([list ? ['COMMAND', 'LIST'] : ['COMMAND']]);
+/**
+ * Which commands of the table the server runs under these names: COMMAND LIST would also show those
+ * that its configuration has renamed.
+ */
+async function readCommands(client: NodeClient): Promise<readonly string[] | null> {
+  const names = COMMANDS.map(({ name }) => name).filter((name) => name !== '');
+  const [reply] = await client.pipeline([['COMMAND', 'INFO', ...names]]);
   if (!Array.isArray(reply)) return null;
-  const names = (reply as readonly unknown[]).map((one) =>
-    String(Array.isArray(one) ? one[0] : one).toLowerCase(),
-  );
-  return names.sort();
+  return names.filter((_, index) => Array.isArray((reply as readonly unknown[])[index]));
+}
+
+/** Whether the server runs a command of any name; true when it may not be asked. */
+export async function knowsCommand(client: NodeClient, name: string): Promise<boolean> {
+  const [reply] = await client.pipeline([['COMMAND', 'INFO', name]]);
+  return !Array.isArray(reply) || Array.isArray((reply as readonly unknown[])[0]);
 }
 
 /** How many libraries of functions the server holds; 0 where it knows none or may not be asked. */

@@ -1,5 +1,6 @@
 import type { NodeClient } from '@tidemark/client';
 import { NodeError } from '@tidemark/core';
+import { readFailures, type CommandFailures } from './command-failures.ts';
 import type { TargetFacts } from './target-facts.ts';
 
 /** A setting of the target: its own value, and the one for the time of the replay. */
@@ -21,6 +22,8 @@ export interface TargetRecord {
   readonly settings: readonly ChangedSetting[];
   /** `unexpected_error_replies` before the replay; null when the server does not count. */
   readonly unexpectedErrors: number | null;
+  /** How often each command had failed before the replay. */
+  readonly failures: CommandFailures;
 }
 
 /** A server that waits long is better than one that leaves amid a stall of ours. */
@@ -81,6 +84,7 @@ export async function makeTargetRecord(
     runId: facts.runId,
     settings,
     unexpectedErrors: errors === undefined ? null : Number(errors),
+    failures: await readFailures(client),
   };
 }
 
@@ -98,6 +102,8 @@ export function parseTargetRecord(value: unknown): TargetRecord {
     value.version === 1 &&
     typeof value.runId === 'string' &&
     (value.unexpectedErrors === null || typeof value.unexpectedErrors === 'number') &&
+    isRecord(value.failures) &&
+    Object.values(value.failures).every((count) => typeof count === 'number') &&
     settings?.every(
       (one: unknown) =>
         isRecord(one) &&

@@ -11,6 +11,7 @@ const RECORD: TargetRecord = {
   version: 1,
   runId: 'abc',
   unexpectedErrors: 0,
+  failures: {},
   settings: [
     { name: 'masterauth', before: '', during: 'secret' },
     { name: 'save', before: '3600 1', during: '' },

@@ -25,6 +25,7 @@ describe('parseTargetRecord()', () => {
     runId: 'abc',
     settings: [{ name: 'save', before: '3600 1', during: '' }],
     unexpectedErrors: null,
+    failures: { incr: 2 },
   };
 
   it('reads back what went through JSON', () => {
@@ -37,6 +38,8 @@ describe('parseTargetRecord()', () => {
     ['no settings', { ...record, settings: undefined }],
     ['a setting without a value', { ...record, settings: [{ name: 'save', during: '' }] }],
     ['a count that is text', { ...record, unexpectedErrors: '0' }],
+    ['failures that are no numbers', { ...record, failures: { incr: '2' } }],
+    ['no failures', { ...record, failures: undefined }],
   ])('refuses %s', (_name, value) => {
     expect(() => parseTargetRecord(value)).toThrow(
       expect.objectContaining({ code: 'TM_NODE_REPLY' }),

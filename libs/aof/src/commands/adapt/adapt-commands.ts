@@ -13,6 +13,11 @@ export interface AdaptCommandsOptions {
   readonly target: TargetDialect;
   /** Changes payloads of RESTORE and FUNCTION RESTORE; default: they stay as they are. */
   readonly adaptPayload?: AdaptPayload;
+  /**
+   * Whether the target runs a command that no release has (a module's, or one that was renamed);
+   * asked once for each name, in lower case. Default: they pass.
+   */
+  readonly knowsCommand?: (name: string) => Promise<boolean>;
   /** Stream offset of the first byte, for errors. Default 0. */
   readonly offset?: bigint;
   /** Database selected there. Default 0. */
@@ -55,6 +60,9 @@ export async function* adaptCommands(
   });
   for await (const chunk of source) {
     adapter.push(asBuffer(chunk));
+    for (const unknown of adapter.takeUnknown()) {
+      if ((await options.knowsCommand?.(unknown.name)) === false) adapter.refuseUnknown(unknown);
+    }
     yield* adapter.writer.take();
   }
   adapter.end();

@@ -1,13 +1,14 @@
 import { FormatError, PlanError } from '@tidemark/core';
 import type { CommandBatch, RawPositions, UnfinishedCommand } from '../../decoder/command-batch.ts';
 import { CommandDecoder } from '../../decoder/command-decoder.ts';
-import { COMMANDS } from '../command-table.ts';
+import { COMMANDS, SPEC_UNKNOWN } from '../command-table.ts';
 import { ChunkWriter } from '../raw/chunk-writer.ts';
 import { HeldCommand } from '../raw/held-command.ts';
 import { commandInChunk, heldCommand } from '../raw/raw-command.ts';
 import { CommandView, type CommandPlace } from './command-view.ts';
 import { Refusal, type Outcome, type Rule } from './rule.ts';
 import { nameDialect, type TargetDialect } from './target-dialect.ts';
+import { UnknownNames, type UnknownName } from './unknown-names.ts';
 
 /** What the adapter is told. */
 export interface AdapterSettings {
@@ -39,6 +40,7 @@ export class CommandAdapter {
   private readonly decoder: CommandDecoder;
   private readonly held = new HeldCommand();
   private mode: Mode = 'open';
+  private readonly unknown = new UnknownNames();
 
   constructor(settings: AdapterSettings) {
     this.settings = settings;
@@ -73,6 +75,16 @@ export class CommandAdapter {
     this.decoder.end();
   }
 
+  /** Names met since the last call, for the first time, that no release of a server has. */
+  takeUnknown(): readonly UnknownName[] {
+    return this.unknown.take();
+  }
+
+  /** @throws PlanError `TM_TARGET_COMMAND`. */
+  refuseUnknown({ name, offset }: UnknownName): never {
+    this.refuse(new Refusal('the target does not know this command'), name, offset);
+  }
+
   /** Writes the chunk up to its last changed command; returns how far. */
   private adaptChunk(batch: CommandBatch, chunk: Buffer, from: number): number {
     const { rules } = this.settings;
@@ -80,8 +92,9 @@ export class CommandAdapter {
     let cursor = from;
     for (let row = 0; row < count; row += 1) {
       const rule = rules[spec[row] as number];
-      if (rule === null || rule === undefined) continue;
       const at = batch.argAt[row] as number;
+      if (spec[row] === SPEC_UNKNOWN) this.unknown.note(batch, at, () => startOf(batch, row));
+      if (rule === null || rule === undefined) continue;
       const argc = batch.argc[row] as number;
       if (rule.passes?.(batch, at, argc) === true) continue;
       const raw = (): ReturnType<typeof commandInChunk> => commandInChunk(batch, row);
@@ -105,6 +118,7 @@ export class CommandAdapter {
     this.mode = 'open';
     const spec = batch.spec[0] as number;
     const rule = this.settings.rules[spec] ?? null;
+    if (spec === SPEC_UNKNOWN) this.unknown.note(batch, 0, () => batch.base);
     const argc = batch.argc[0] as number;
     const outcome =
       rule === null || mode === 'pass'
@@ -128,6 +142,9 @@ export class CommandAdapter {
 
   private passesAlready(command: UnfinishedCommand): boolean {
     if (command.complete === 0) return false; // its name is not known yet
+    if (command.spec === SPEC_UNKNOWN) {
+      this.unknown.note(command, 0, () => this.decoder.commandEnd);
+    }
     const rule = this.settings.rules[command.spec] ?? null;
     if (rule === null) return true;
     const looksAt = rule.passesBy ?? 1;
@@ -159,11 +176,9 @@ export class CommandAdapter {
     spec: number,
     offset: () => bigint,
   ): Exclude<Outcome, Refusal> {
-    const view = new CommandView(place);
-    const outcome = rule.decide(view);
+    const outcome = rule.decide(new CommandView(place));
     const name = COMMANDS[spec]?.name ?? '';
-    if (outcome instanceof Refusal)
-      this.refuse(outcome, name === '' ? view.text(0) : name, offset());
+    if (outcome instanceof Refusal) this.refuse(outcome, name, offset());
     if (outcome !== null) this.settings.onChange(name);
     return outcome;
   }

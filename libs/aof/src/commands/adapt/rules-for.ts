@@ -68,7 +68,7 @@ export function rulesFor(
   adaptPayload: server.AdaptPayload | null,
 ): readonly (Rule | null)[] {
   return COMMANDS.map(({ name }, spec) => {
-    if (spec === SPEC_UNKNOWN) return unknownRule(dialect);
+    if (spec === SPEC_UNKNOWN) return null;
     const always = ALWAYS.get(name);
     if (always !== undefined) return always;
     if (!hasCommand(dialect, name)) return INSTEAD.get(name)?.(dialect) ?? missing(name);
@@ -85,15 +85,4 @@ function missing(name: string): Rule {
   return refuseAlways(
     who === '' ? 'the target does not know this command' : `this command needs ${who}`,
   );
-}
-
-/** A name that no release has: a module's, or one that was given by `rename-command`. */
-function unknownRule(dialect: TargetDialect): Rule | null {
-  if (dialect.commands === null) return null;
-  const known = new Set(dialect.commands);
-  const refusal = missing('');
-  return {
-    decide: (command) => (known.has(command.text(0)) ? null : refusal.decide(command)),
-    decidedBy: () => 1,
-  };
 }

@@ -6,8 +6,8 @@ export interface TargetDialect {
   /** How many databases it has; null = not known, every number passes. */
   readonly databases: number | null;
   /**
-   * Names of all its commands in lower case, as COMMAND tells them; null = not known, then the
-   * version decides and names that no release has pass.
+   * Which commands of `COMMANDS` it runs, by their names in lower case; null = not known, then the
+   * version decides.
    */
   readonly commands: readonly string[] | null;
 }

@@ -7,8 +7,10 @@ import {
 } from '../raw/raw-command.ts';
 import { EXPIRY_KIND, type ExpirySite } from './expiry-site.ts';
 
-/** A time beyond any other, within what the servers take for keys and hash fields (year 9999). */
+/** A time beyond any other, within what the servers take for keys (year 9999). */
 export const FAR_FUTURE_MS = 253_402_300_799_999;
+/** The same for hash fields: Redis keeps 46 bits of it (redis src/server.h, HFE_MAX_ABS_TIME_MSEC). */
+const FIELD_FAR_FUTURE_MS = 2 ** 46 - 1;
 
 /** Replaces the raw bytes `[from, to)` of a command. */
 export interface Edit {
@@ -113,7 +115,7 @@ export function farFields(command: RawCommand, fieldsArg: number): Buffer {
     encodeCount(3 + command.argc - fieldsArg),
     encodeArgument('HPEXPIREAT'),
     command.slice(rawFrom(command, 1), rawTo(command, 1)),
-    encodeArgument(String(FAR_FUTURE_MS)),
+    encodeArgument(String(FIELD_FAR_FUTURE_MS)),
     fields,
   ]);
 }

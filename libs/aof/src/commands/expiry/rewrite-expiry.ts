@@ -16,7 +16,7 @@ export interface RewriteExpiryOptions {
   /** Told how many commands of a chunk have a relative time; they are left as they are. */
   readonly onRelative?: (commands: number) => void;
   /**
-   * Puts `HPEXPIREAT key <year 9999> FIELDS ...` before every HPERSIST. Redis 7.4 to 8.6 ignore an
+   * Puts `HPEXPIREAT key <year 4199> FIELDS ...` before every HPERSIST. Redis 7.4 to 8.6 ignore an
    * HPERSIST on a field whose time has passed, which in a replay it may have. Default false.
    */
   readonly guardFieldPersist?: boolean;

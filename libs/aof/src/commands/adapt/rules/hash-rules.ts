@@ -48,7 +48,11 @@ function readFields(command: CommandView, width: 1 | 2): FieldForm | null {
 }
 
 const CONDITIONS = new Set(['nx', 'xx', 'fnx', 'fxx']);
+const HSETEX_OPTIONS = new Set([...CONDITIONS, 'keepttl']);
 const MALFORMED = new Refusal('it is not well formed');
+const KEYLESS = new Refusal(
+  'it is not well formed: valkey 9 logs HSETEX without a key that is named like a condition (fxx)',
+);
 
 /**
  * `HSETEX key [NX|XX] [FNX|FXX] [PXAT time|KEEPTTL] FIELDS n field value ...` where HSETEX is known.
@@ -57,9 +61,11 @@ const MALFORMED = new Refusal('it is not well formed');
  */
 export const HSETEX_RULE: Rule = {
   decide: (command) => {
+    const form = readFields(command, 2);
+    if (form === null || form.options.some((option) => !HSETEX_OPTIONS.has(option))) return KEYLESS;
     const left = new Set<number>();
     for (let index = 2; index < command.argc; index += 1) {
-      if (command.is(index, FIELDS)) index += 1 + command.integer(index + 1) * 2;
+      if (index === form.first - 2) index = form.end - 1;
       else if (CONDITIONS.has(command.text(index))) left.add(index);
     }
     return left.size === 0 ? null : [command.without(left)];
@@ -79,8 +85,7 @@ function decideHSetEx(command: CommandView, fieldTtl: boolean): Outcome {
   const form = readFields(command, 2);
   if (form === null) return MALFORMED;
   const { first, end, options, expiry } = form;
-  const unknown = options.find((option) => option !== 'keepttl' && !CONDITIONS.has(option));
-  if (unknown !== undefined) return MALFORMED;
+  if (options.some((option) => !HSETEX_OPTIONS.has(option))) return KEYLESS;
   if (expiry !== null && !fieldTtl) return new Refusal(NO_FIELD_TTL);
   if (options.includes('keepttl') && fieldTtl) {
     return new Refusal('HSETEX KEEPTTL needs redis 8.0 or valkey 9.0');
