@@ -38,7 +38,7 @@ const text = fc.oneof(
   fc.string({ maxLength: 5 }).map((part) => `${part}x`.repeat(60)),
 );
 const fields: fc.Arbitrary<readonly Field[]> = fc.uniqueArray(
-  fc.tuple(text, text, fc.option(fc.integer({ min: 1, max: 2 ** 45 }))),
+  fc.tuple(text, text, fc.option(fc.integer({ min: 1, max: 2 ** 45 }), { nil: null })),
   { selector: ([name]) => name, maxLength: 8 },
 );
 
