@@ -21,7 +21,7 @@ import type { Logger } from '../../services/archiver/src/logger.ts';
 import type { InstanceTarget } from '../../services/archiver/src/open-capture.ts';
 import { ObjectReader } from '../../services/restorer/src/fetch/object-reader.ts';
 import { unwrapDataKey } from '../../services/restorer/src/fetch/plan-keys.ts';
-import { objectOfSegment } from '../../services/restorer/src/plan/resolve-cut.ts';
+import { objectOfSegment } from '../../services/restorer/src/plan/read-marks.ts';
 import { manifestOf } from './aof-writer.ts';
 import { FaultyStore } from './faulty-store.ts';
 import { startRedis, type RedisServer, type StartRedisOptions } from './redis-server.ts';

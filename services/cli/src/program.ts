@@ -119,13 +119,13 @@ ${EXIT_CODES}`,
     async (id: string, _: unknown, command: Command) =>
       perform(command, (invocation) => listBackups(id, invocation)),
   );
-  leaf(
-    program,
-    'windows <id>',
-    'Show which seconds can be restored, and why others cannot.',
-  ).action(async (id: string, _: unknown, command: Command) =>
-    perform(command, (invocation) => showWindows(id, invocation)),
-  );
+  leaf(program, 'windows <id>', 'Show which seconds can be restored, and why others cannot.')
+    .option('--timelines', 'show the timelines too: offsets, why each began and ended, clock steps')
+    .action(async (id: string, options: { timelines?: boolean }, command: Command) =>
+      perform(command, (invocation) =>
+        showWindows(id, { timelines: options.timelines === true }, invocation),
+      ),
+    );
   addRestore(program, leaf, perform);
   leaf(program, 'status', 'Show what is captured and how far behind it is.').action(
     async (_: unknown, command: Command) => perform(command, showStatus),
@@ -195,9 +195,29 @@ function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
 function addRestore(program: Command, leaf: Leaf, perform: Perform): void {
   leaf(program, 'restore <id>', 'Rebuild an instance as it was, in an empty server or a new one.')
     .addOption(
-      new Option('--at <time>', 'the second to go back to').conflicts(['offset', 'backup']),
+      new Option('--at <time>', 'the second to go back to').conflicts([
+        'offset',
+        'before',
+        'backup',
+      ]),
     )
-    .addOption(new Option('--offset <n>', 'stop before this offset').conflicts('backup'))
+    .option('--exclusive', 'with --at: the state before that second, not at its end')
+    .addOption(
+      new Option(
+        '--offset <n>',
+        'the last whole command or transaction up to this offset',
+      ).conflicts(['before', 'backup']),
+    )
+    .addOption(
+      new Option(
+        '--before <n>',
+        'right before the command or transaction that starts here',
+      ).conflicts('backup'),
+    )
+    .option(
+      '--timeline <tl>',
+      'with --at, --offset, --before: on this timeline (windows --timelines)',
+    )
     .option('--backup <backup>', 'exactly what a backup holds')
     .option('--to <target>', 'redis://[USER@]HOST:PORT, or new = a server started here')
     .option('--pass-file <file>', 'password of the target, first line of a file')

@@ -47,10 +47,11 @@ export const ERROR_CODES = {
   TM_RDB_VALUE: fatal(14, 'a value in an RDB whose content is not well formed'),
   TM_RDB_REWRITE: fatal(1, 'a value that the wanted rewrite cannot change'),
   // AOF
-  TM_AOF_MANIFEST: fatal(1, 'an AOF manifest that is not well formed'),
+  TM_AOF_MANIFEST: fatal(14, 'an AOF manifest that is not well formed'),
   TM_AOF_PROTOCOL: fatal(14, 'a command log that is not well formed'),
   TM_AOF_LIMIT: fatal(14, 'a length in a command log over the limit'),
   TM_AOF_TRUNCATED: fatal(14, 'a command log that ends within a command'),
+  TM_AOF_MISSING: fatal(14, 'a file that an AOF manifest names is missing'),
   TM_AOF_DIR: fatal(2, 'the AOF folder cannot be used'),
   TM_AOF_OFF: fatal(2, 'the append-only file is switched off'),
   TM_AOF_BASE: fatal(2, 'an AOF base in a form that cannot be captured'),
@@ -112,6 +113,7 @@ export const ERROR_CODES = {
   // Planning
   TM_TIME_NOT_RESTORABLE: fatal(13, 'the wanted second is not restorable'),
   TM_OFFSET_NOT_RESTORABLE: fatal(13, 'the wanted offset is not restorable'),
+  TM_OFFSET_NO_COMMAND: fatal(13, 'no command or transaction starts at the wanted offset'),
   // Archiver
   TM_SPOOL: fatal(1, 'the spool failed or is full'),
   TM_ARCHIVER_DOWN: fatal(16, 'the archiver is not running'),

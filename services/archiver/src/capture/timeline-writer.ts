@@ -153,6 +153,11 @@ export class TimelineWriter {
     }
   }
 
+  /** The timeline begins with this file: its first base stands at offset 0. */
+  noteFirstFile(file: IncrFile): void {
+    this.#fileStarts.set(file.seq, { offset: 0n, secondBefore: null });
+  }
+
   /** Takes bytes of the open file in. Splits them where a waiting sample stands. */
   push(data: Buffer, position: number): void {
     let from = 0;
@@ -173,7 +178,10 @@ export class TimelineWriter {
       sample.seq > this.#seq ||
       (opened && sample.seq === this.#seq && sample.position > this.#intake.position);
     if (!ahead) {
-      if (!opened) { this.#waiting.drop(sample); return; } // its bytes are no part of this timeline
+      if (!opened) {
+        this.#waiting.drop(sample);
+        return;
+      } // its bytes are no part of this timeline
       const offset = this.#intake.map.offsetOf(sample.seq, sample.position);
       const here = sample.seq === this.#seq && sample.position === this.#intake.position;
       if (offset !== null) this.#markSample(offset, sample);

@@ -11,20 +11,16 @@ import {
   type RestoreRequest,
   type RestoreTarget,
   type TtlMode,
-  type WantedPoint,
 } from '@tidemark/restorer';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { readPassword } from '../config/load.ts';
 import { freshen, Workspace, type Invocation } from '../context.ts';
 import { formatBytes } from '../output/table.ts';
-import { parseTime } from '../time.ts';
 import { factsText } from './facts.ts';
+import { pointOf, type PointFlags } from './restore-point.ts';
 
 /** Flags of `tidemark restore` as commander gives them. */
-export interface RestoreFlags {
-  readonly at?: string;
-  readonly offset?: string;
-  readonly backup?: string;
+export interface RestoreFlags extends PointFlags {
   readonly to?: string;
   readonly passFile?: string;
   readonly port?: string;
@@ -84,7 +80,7 @@ async function requestOf(id: string, flags: RestoreFlags): Promise<RestoreReques
   const target = await targetOf(flags);
   return {
     instance: id,
-    point: pointOf(flags),
+    point: pointOf(flags, systemClock.nowMs()),
     ttl: flags.ttl,
     target,
     promote: flags.promote,
@@ -105,28 +101,6 @@ function factsOf(flags: RestoreFlags): RestoreRequest['facts'] {
     throw new UsageError('TM_USAGE', '--with-default-user belongs to --with-acl');
   }
   return acl || config ? { acl, defaultUser, config } : null;
-}
-
-function pointOf(flags: RestoreFlags): WantedPoint {
-  const { at, offset, backup } = flags;
-  if (at !== undefined) {
-    const wanted = parseTime(at, systemClock.nowMs());
-    return wanted === 'latest' ? { kind: 'latest' } : { kind: 'second', second: wanted.second };
-  }
-  if (backup !== undefined) return { kind: 'backup', backup };
-  if (offset === undefined) {
-    throw new UsageError(
-      'TM_USAGE',
-      'say what to go back to: --at TIME, --offset N or --backup BK',
-      {
-        hint: 'see what there is: tidemark windows ID, tidemark backup list ID',
-      },
-    );
-  }
-  if (!/^\d{1,19}$/.test(offset)) {
-    throw new UsageError('TM_USAGE', `${JSON.stringify(offset)} is not an offset`);
-  }
-  return { kind: 'offset', offset: BigInt(offset), timeline: null };
 }
 
 async function targetOf(flags: RestoreFlags): Promise<RestoreTarget> {

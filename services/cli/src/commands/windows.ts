@@ -2,9 +2,14 @@ import { UsageError } from '@tidemark/core';
 import { freshen, Workspace, type Invocation } from '../context.ts';
 import { table } from '../output/table.ts';
 import { formatSecond } from '../time.ts';
+import { timelineDocument, timelineLines } from './timelines.ts';
 
 /** Shows which seconds can be restored, and why others cannot. */
-export async function showWindows(id: string, invocation: Invocation): Promise<void> {
+export async function showWindows(
+  id: string,
+  options: { readonly timelines: boolean },
+  invocation: Invocation,
+): Promise<void> {
   using workspace = await Workspace.open(invocation);
   const { archiver } = await freshen(workspace, id, invocation.signal);
   if (!workspace.catalog.instances().some(({ iid }) => iid === id)) {
@@ -24,15 +29,19 @@ export async function showWindows(id: string, invocation: Invocation): Promise<v
   }));
   const edge = (second: number | null): string | null =>
     second === null ? null : formatSecond(second);
+  const proven = workspace.catalog.spans(id).filter(({ from }) => from !== null);
+  const timelines = workspace.catalog.timelines(id).map(timelineDocument);
   const document = {
     instance: id,
     earliest: edge(windows.earliest),
     latest: edge(windows.latest),
-    provenTo: edge(windows.latest),
-    shards: [{ shard: '0', ranges, holes }],
+    // Later than the latest window while a clock that was set back shows seconds again.
+    provenTo: edge(proven.at(-1)?.to ?? windows.latest),
+    shards: [{ shard: '0', ranges, holes, ...(options.timelines ? { timelines } : {}) }],
   };
   invocation.printer.result(document, () => {
-    if (ranges.length === 0) return ['nothing can be restored yet: no snapshot is stored'];
+    const more = options.timelines ? ['', ...timelineLines(timelines)] : [];
+    if (ranges.length === 0) return ['nothing can be restored yet: no snapshot is stored', ...more];
     const rows = [
       ...windows.ranges.map(({ from, to }) => ({ from, to, note: '' })),
       ...windows.holes.map(({ from, to, reason }) => ({ from, to, note: `HOLE: ${reason}` })),
@@ -48,6 +57,7 @@ export async function showWindows(id: string, invocation: Invocation): Promise<v
           note,
         ]),
       ),
+      ...more,
       ...(archiver ? [] : ['the archiver does not run: the windows end at what is proven']),
     ];
   });

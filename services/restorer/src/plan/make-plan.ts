@@ -1,17 +1,26 @@
 import { planReads } from '@tidemark/archive';
 import type { Catalog, CatalogSegment, CatalogSnapshot } from '@tidemark/catalog';
 import { PlanError, UsageError, type Clock } from '@tidemark/core';
-import type { FooterReaderOptions } from './resolve-cut.ts';
-import { durableEnd, notRestorable, objectOfSegment, resolveCut } from './resolve-cut.ts';
+import { expectCommandStart } from './command-start.ts';
+import { durableEnd } from './cut-within.ts';
+import { objectOfSegment, type FooterReaderOptions } from './read-marks.ts';
+import { notRestorable } from './refuse-second.ts';
+import { resolveCut, resolveLatest } from './resolve-cut.ts';
 import { snapToBoundary } from './snap-to-boundary.ts';
 import type { PlannedCut, RestorePlan } from './restore-plan.ts';
 import type { TtlMode } from './ttl-rule.ts';
 
+/** How far the command after an offset is looked for. */
+const LOOK_AHEAD_BYTES = 64n * 1024n * 1024n;
+
 /** What the user asked for: exactly one point. */
 export type WantedPoint =
-  | { readonly kind: 'second'; readonly second: number }
+  /** The end of a second, on a timeline if one is named, else on the one current then. */
+  | { readonly kind: 'second'; readonly second: number; readonly timeline?: string | null }
   | { readonly kind: 'latest' }
   | { readonly kind: 'offset'; readonly offset: bigint; readonly timeline: string | null }
+  /** Right before the command or transaction that starts at the offset. */
+  | { readonly kind: 'before'; readonly offset: bigint; readonly timeline: string | null }
   | { readonly kind: 'backup'; readonly backup: string };
 
 /** A request for a plan. */
@@ -45,6 +54,12 @@ export async function makePlan(
   const fromOffset = newestOffset(snapshots, timeline, wanted.cut.offset);
   const segments = catalog.segments(timeline, { fromOffset, toOffset: wanted.cut.offset });
   const first = planReads({ snapshots, segments, timeline, cutOffset: wanted.cut.offset });
+  if (request.point.kind === 'before') {
+    const end = durableEnd(catalog, instance, timeline);
+    const toOffset = wanted.cut.offset + LOOK_AHEAD_BYTES;
+    const onwards = catalog.segments(timeline, { fromOffset, toOffset });
+    await expectCommandStart(wanted.cut.offset, onwards, end, footers);
+  }
   const cut = await onBoundary(wanted.cut, first, footers);
   const { snapshot, reads } = planReads({ snapshots, segments, timeline, cutOffset: cut.offset });
   const plannedReads = reads.map(({ segment, from, to }) => ({
@@ -120,12 +135,18 @@ async function resolvePoint(
   const { instance, point } = request;
   switch (point.kind) {
     case 'second':
-      return { at: point.second, cut: await resolveCut(catalog, instance, point.second, footers) };
-    case 'latest': {
-      const { latest } = catalog.windows(instance);
-      if (latest === null) throw notRestorable(catalog, instance, 0);
-      return { at: latest, cut: await resolveCut(catalog, instance, latest, footers) };
-    }
+      return {
+        at: point.second,
+        cut: await resolveCut(
+          catalog,
+          instance,
+          { second: point.second, timeline: point.timeline ?? null },
+          footers,
+        ),
+      };
+    case 'latest':
+      return resolveLatest(catalog, instance, footers);
+    case 'before':
     case 'offset': {
       const timeline = point.timeline ?? catalog.timelines(instance).at(-1)?.timeline ?? null;
       if (timeline === null) throw notRestorable(catalog, instance, 0);
@@ -170,9 +191,14 @@ function instantOf(
 ): number {
   if (at !== null) return at * 1000 + 999;
   let latest = snapshot.from;
+  let stretch = reads[0]?.segment.stretch;
   for (const { segment, to } of reads) {
     // The marks of a segment that is read in part may lie beyond the cut.
-    if (to === segment.end) latest = Math.max(latest, segment.header.lastSecond ?? latest);
+    const last = to === segment.end ? segment.header.lastSecond : null;
+    if (last === null) continue;
+    // After a step back of the clock an earlier second is the later one.
+    latest = segment.stretch === stretch ? Math.max(latest, last) : last;
+    stretch = segment.stretch;
   }
   return latest * 1000;
 }

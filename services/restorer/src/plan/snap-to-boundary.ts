@@ -2,7 +2,7 @@ import { CommandDecoder } from '@tidemark/aof';
 import { segmentCommands } from '@tidemark/archive';
 import { nameObject, PlanError } from '@tidemark/core';
 import type { CatalogSegment } from '@tidemark/catalog';
-import { objectOfSegment, type FooterReaderOptions } from './resolve-cut.ts';
+import { objectOfSegment, type FooterReaderOptions } from './read-marks.ts';
 
 /**
  * The last command boundary outside MULTI/EXEC at or before an offset.
