@@ -1,3 +1,4 @@
+export { AofLogCheck, type AofLogFacts, type LogFault } from './check/log-check.ts';
 export { ANNOTATION_BYTES_MAX, parseTimestampLine } from './annotations/annotation-line.ts';
 export { adaptCommands, type AdaptCommandsOptions } from './commands/adapt/adapt-commands.ts';
 export type { AdaptPayload } from './commands/adapt/rules/server-rules.ts';
@@ -46,6 +47,7 @@ export { AofTail, openAofTail, type SampleStamp } from './tail/aof-tail.ts';
 export { digestOf } from './tail/incr-reader.ts';
 export {
   DIGEST_BYTES_MAX,
+  UNSEEN_SUCCESSOR,
   type AofLayout,
   type AofTailOptions,
   type BaseFile,

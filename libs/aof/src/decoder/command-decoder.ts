@@ -19,7 +19,16 @@ export interface CommandDecoderOptions extends Partial<DecoderLimits> {
   readonly inMulti?: boolean;
   /** Whether `#` lines may stand between commands. Default true; else they are an error. */
   readonly annotations?: boolean;
+  /** Told of every whole annotation line, of whatever kind. */
+  readonly onAnnotation?: AnnotationListener;
 }
+
+/**
+ * @param offset - Stream offset of the command that follows the line.
+ * @param bytes - Length of the line.
+ * @param second - Unix time of a `#TS` line, null for another kind.
+ */
+export type AnnotationListener = (offset: bigint, bytes: number, second: number | null) => void;
 
 /** What the decoder is within: between two commands, a command, or an annotation line. */
 const WITHIN = { nothing: 0, command: 1, annotation: 2 } as const;
@@ -47,6 +56,7 @@ type Within = (typeof WITHIN)[keyof typeof WITHIN];
 export class CommandDecoder {
   private readonly limits: DecoderLimits;
   private readonly annotations: boolean;
+  private readonly onAnnotation: AnnotationListener | undefined;
   private readonly columns = new CommandColumns();
   private readonly line = new AnnotationLine();
   private readonly state: StreamState;
@@ -55,6 +65,7 @@ export class CommandDecoder {
   private spare: SpanningCommand;
   private within: Within = WITHIN.nothing;
   private failure: TidemarkError | null = null;
+  private batchesBeforeFailure: readonly CommandBatch[] = [];
   private streamOffset: bigint;
   private lastEnd: bigint;
   private lastBoundary: bigint;
@@ -65,6 +76,7 @@ export class CommandDecoder {
       argumentsMax: options.argumentsMax ?? DEFAULT_LIMITS.argumentsMax,
     };
     this.annotations = options.annotations ?? true;
+    this.onAnnotation = options.onAnnotation;
     this.state = new StreamState(options.db ?? 0, options.inMulti ?? false);
     this.command = new SpanningCommand(this.limits);
     this.spare = new SpanningCommand(this.limits);
@@ -106,6 +118,11 @@ export class CommandDecoder {
   /** The unfinished command, as far as it is known; valid until the next `push`. */
   get unfinished(): UnfinishedCommand | null {
     return this.within === WITHIN.command ? this.command : null;
+  }
+
+  /** After a throw of `push`: the commands that ended in that push before the bad byte. */
+  get beforeFailure(): readonly CommandBatch[] {
+    return this.batchesBeforeFailure;
   }
 
   /**
@@ -158,22 +175,27 @@ export class CommandDecoder {
     let shift = partialBefore;
     let pieceAt = 0;
     let pos = 0;
-    while (pos < chunk.length) {
-      if (this.within === WITHIN.annotation) {
-        const next = this.takeAnnotation(chunk, pos, base + BigInt(pos + shift), marks);
-        shift -= next - pos;
-        pos = next;
-        pieceAt = next;
-      } else if (this.within === WITHIN.command) {
-        pos = this.command.take(chunk, pos, chunk.length);
-        if (this.command.done) spanning = this.endSpanning(base, partialBefore);
-      } else {
-        const range = { data: chunk, from: pos, end: chunk.length, shift, limits: this.limits };
-        pos = scanCommands(range, columns, this.state);
-        if (pos === chunk.length) break;
-        const annotation = this.beginElement(chunk, pos, base + BigInt(pos + shift));
-        if (annotation && pieceAt < pos) pieces.push(chunk.subarray(pieceAt, pos));
+    try {
+      while (pos < chunk.length) {
+        if (this.within === WITHIN.annotation) {
+          const next = this.takeAnnotation(chunk, pos, base + BigInt(pos + shift), marks);
+          shift -= next - pos;
+          pos = next;
+          pieceAt = next;
+        } else if (this.within === WITHIN.command) {
+          pos = this.command.take(chunk, pos, chunk.length);
+          if (this.command.done) spanning = this.endSpanning(base, partialBefore);
+        } else {
+          const range = { data: chunk, from: pos, end: chunk.length, shift, limits: this.limits };
+          pos = scanCommands(range, columns, this.state);
+          if (pos === chunk.length) break;
+          const annotation = this.beginElement(chunk, pos, base + BigInt(pos + shift));
+          if (annotation && pieceAt < pos) pieces.push(chunk.subarray(pieceAt, pos));
+        }
       }
+    } catch (error) {
+      this.batchesBeforeFailure = this.batches(chunk, base, spanning, { pieces, marks });
+      throw error;
     }
     if (pieceAt < pos) pieces.push(pieceAt === 0 ? chunk : chunk.subarray(pieceAt));
     this.advance(base, pos + shift, spanning);
@@ -277,6 +299,7 @@ export class CommandDecoder {
       this.within = WITHIN.nothing;
       const { second } = this.line;
       if (second !== null) marks.push({ offset, second });
+      this.onAnnotation?.(offset, this.line.length, second);
     }
     return next;
   }
