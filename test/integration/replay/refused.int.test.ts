@@ -115,7 +115,9 @@ describeWithServer('valkey', '9.1', 'a log that its own server has damaged', ({ 
     await using recorded = await record({
       binary,
       before: (client) => client.hset('fxx', 'f', 1),
-      during: [(client) => client.call('HSETEX', 'fxx', 'FXX', 'PX', 3_600_000, 'FIELDS', 1, 'f', 2)],
+      during: [
+        (client) => client.call('HSETEX', 'fxx', 'FXX', 'PX', 3_600_000, 'FIELDS', 1, 'f', 2),
+      ],
     });
     await using target = await startRedis({ binary, aof: false });
     expect(await restoreError(recorded.archive, target)).toMatchObject({

@@ -6,6 +6,7 @@ import {
   type TargetDialect,
 } from '@tidemark/aof';
 import { segmentCommands } from '@tidemark/archive';
+import { parseVersion } from '@tidemark/client';
 import { nameObject, type ByteSource } from '@tidemark/core';
 import type { ObjectReader } from '../fetch/object-reader.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
@@ -57,7 +58,10 @@ export async function* commandSource(
   const select = selectFirst(plan);
   const adapted = adaptCommands(rawCommands(plan, reader), {
     target,
-    adaptPayload: adaptPayloadFor(target, plan.ttl),
+    // Else every payload is one that the target reads, and need not be held until it is whole.
+    ...(isForeign(plan, form) || plan.ttl.mode !== 'absolute'
+      ? { adaptPayload: adaptPayloadFor(target, plan.ttl) }
+      : {}),
     offset: (first?.from ?? 0n) - BigInt(select.length),
     ...watch,
   });
@@ -68,6 +72,12 @@ export async function* commandSource(
       guardFieldPersist,
     });
   }
+}
+
+/** Whether the target is of another product than the source, or older: it may lack what that wrote. */
+export function isForeign({ source }: RestorePlan, { target }: CommandForm): boolean {
+  if (source.product !== target.product || source.version === '') return true;
+  return target.versionNumber < parseVersion(source.version);
 }
 
 /** Shows every command of a plan and feeds none. */

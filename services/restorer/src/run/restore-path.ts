@@ -1,5 +1,5 @@
-import { parseVersion, type NodeClient } from '@tidemark/client';
-import { commandSource, type CommandForm } from '../feed/command-source.ts';
+import type { NodeClient } from '@tidemark/client';
+import { commandSource, isForeign, type CommandForm } from '../feed/command-source.ts';
 import { knowsCommand, type TargetFacts } from '../target/index.ts';
 import type { PreparedPlan } from './prepared-plan.ts';
 
@@ -45,7 +45,7 @@ export async function choosePath(
   snapshotConverted: boolean,
 ): Promise<RestorePath> {
   const changed = new Map<string, number>();
-  if (mayDiffer(plan.source, facts)) {
+  if (isForeign(plan, commandForm(facts))) {
     const commands = commandSource(plan, reader, commandForm(facts), {
       knowsCommand: (name) => knowsCommand(client, name),
       onChange: (name) => changed.set(name, (changed.get(name) ?? 0) + 1),
@@ -60,12 +60,4 @@ export async function choosePath(
     snapshot: snapshotConverted ? 'converted' : 'as stored',
     changedCommands: Object.fromEntries([...changed].sort(([a], [b]) => (a < b ? -1 : 1))),
   };
-}
-
-function mayDiffer(
-  source: { readonly product: string; readonly version: string },
-  target: TargetFacts,
-): boolean {
-  if (source.product !== target.product || source.version === '') return true;
-  return target.versionNumber < parseVersion(source.version);
 }
