@@ -95,8 +95,8 @@ export class AofLogCheck {
 
   /** Takes the next bytes. */
   push(chunk: Buffer): void {
-    if (this.#fault !== null || chunk.length === 0) return;
     this.#bytes += chunk.length;
+    if (this.#fault !== null || chunk.length === 0) return;
     const [wasOpen, boundary] = [this.#open, this.#boundary];
     let error: unknown = null;
     try {

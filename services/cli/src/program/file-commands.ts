@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { checkAof, showAofTimeline } from '../commands/aof.ts';
 import {
   type BigKeysFlags,
   checkRdb,
@@ -12,6 +13,7 @@ import type { Leaf, Perform } from './command-tree.ts';
 /** Adds the commands that look at files of a server; they need no configuration. */
 export function addFileCommands(program: Command, leaf: Leaf, perform: Perform): void {
   addRdb(program, leaf, perform);
+  addAof(program, leaf, perform);
 }
 
 function addRdb(program: Command, leaf: Leaf, perform: Perform): void {
@@ -69,5 +71,34 @@ is shown as UTF-8; a backslash in it as \\\\, control characters and other bytes
     )
     .action(async (file: string, flags: BigKeysFlags, command: Command) =>
       perform(command, (invocation) => showBigKeys(file, flags, invocation)),
+    );
+}
+
+function addAof(program: Command, leaf: Leaf, perform: Perform): void {
+  const aof = program.command('aof').description('Look into append-only files of any server.');
+  leaf(aof, 'check <path>', 'Check all files of an append-only file: whole, torn or damaged.')
+    .addHelpText(
+      'after',
+      `
+PATH is the folder with the manifest, the manifest, or a single file (with or without an RDB head).
+Exit code 0: a server loads it; 14: a file is torn, damaged or missing, with the byte offset.
+
+  tidemark aof check /var/lib/redis/appendonlydir
+  tidemark aof check /var/lib/redis/appendonly.aof -o json`,
+    )
+    .action(async (path: string, _: unknown, command: Command) =>
+      perform(command, (invocation) => checkAof(path, invocation)),
+    );
+  leaf(aof, 'timeline <path>', 'Show which seconds each file of an append-only file covers.')
+    .addHelpText(
+      'after',
+      `
+Seconds are those of the #TS lines (aof-timestamp-enabled yes). FROM and TO count bytes of commands
+over all files, lines of annotations left out.
+
+  tidemark aof timeline /var/lib/redis/appendonlydir`,
+    )
+    .action(async (path: string, _: unknown, command: Command) =>
+      perform(command, (invocation) => showAofTimeline(path, invocation)),
     );
 }
