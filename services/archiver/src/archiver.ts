@@ -1,11 +1,12 @@
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isSafeName, makeId, TidemarkError, UsageError } from '@tidemark/core';
+import { TidemarkError, UsageError } from '@tidemark/core';
 import type { CaptureStatus } from './capture/capture-status.ts';
 import { isLost, KeptCapture } from './capture/kept-capture.ts';
 import { openControlServer } from './control/control-server.ts';
 import type { ControlRequest } from './control/protocol.ts';
 import { openCapture, type CaptureSetting, type InstanceTarget } from './open-capture.ts';
+import { readOwnerId } from './owner-id.ts';
 import { SpoolLock } from './ship/spool-lock.ts';
 
 /** What an archiver runs on; adapters come from main.ts. */
@@ -48,7 +49,7 @@ export class Archiver {
     const spoolDir = join(stateDir, 'spool');
     await mkdir(spoolDir, { recursive: true, mode: 0o700 });
     using _lock = new SpoolLock(join(spoolDir, 'lock.db'));
-    this.#ownerId = await this.#readOwnerId(join(spoolDir, 'owner'));
+    this.#ownerId = await readOwnerId(join(spoolDir, 'owner'), this.#options);
     await using _control = await openControlServer(controlSocketPath(stateDir), (request) =>
       this.#answer(request),
     );
@@ -152,22 +153,12 @@ export class Archiver {
       });
     }
     if (request.method === 'roll') return kept.running.roll();
+    if (request.method === 'prove') {
+      if (request.proof !== undefined) await kept.running.noteProof(request.proof);
+      return {};
+    }
     const stored = await kept.running.backup();
     return { backup: stored.backup, offset: stored.offset.toString(), from: stored.from };
-  }
-
-  async #readOwnerId(path: string): Promise<string> {
-    const known = await readFile(path, 'utf8').catch((cause: unknown) => {
-      if (cause instanceof Error && 'code' in cause && cause.code === 'ENOENT') return '';
-      throw cause;
-    });
-    const id = known.trim();
-    if (isSafeName(id)) return id;
-    // None yet, or one that a crash left torn: then the logs are free after three heartbeats.
-    const fresh = makeId(this.#options.clock.nowMs(), this.#options.random);
-    await writeFile(`${path}.tmp`, `${fresh}\n`, { mode: 0o600, flush: true });
-    await rename(`${path}.tmp`, path);
-    return fresh;
   }
 }
 

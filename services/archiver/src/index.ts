@@ -4,3 +4,5 @@ export type { CaptureStatus } from './capture/capture-status.ts';
 export { callArchiver, type CallOptions } from './control/control-client.ts';
 export { serveArchiver, type ServeOptions } from './main.ts';
 export type { InstanceTarget } from './open-capture.ts';
+export type { ProvenHole } from './control/protocol.ts';
+export { recordProofs, type RecordProofOptions } from './control/record-proof.ts';

@@ -5,6 +5,7 @@ import { diagnose } from './commands/doctor.ts';
 import { init } from './commands/init.ts';
 import { showFacts } from './commands/facts.ts';
 import { addNode, listInstances, removeNode, showInstance } from './commands/instance.ts';
+import { proveHoles } from './commands/prove.ts';
 import { rebuildCatalog, verifyRepo } from './commands/repo.ts';
 import { restoreCommand, type RestoreFlags } from './commands/restore.ts';
 import { serve } from './commands/serve.ts';
@@ -121,10 +122,19 @@ ${EXIT_CODES}`,
   );
   leaf(program, 'windows <id>', 'Show which seconds can be restored, and why others cannot.')
     .option('--timelines', 'show the timelines too: offsets, why each began and ended, clock steps')
-    .action(async (id: string, options: { timelines?: boolean }, command: Command) =>
-      perform(command, (invocation) =>
-        showWindows(id, { timelines: options.timelines === true }, invocation),
-      ),
+    .addOption(
+      new Option(
+        '--prove',
+        'close holes of unseen rewrites: compare both ends in two scratch servers',
+      ).conflicts('timelines'),
+    )
+    .action(
+      async (id: string, options: { timelines?: boolean; prove?: boolean }, command: Command) =>
+        perform(command, (invocation) =>
+          options.prove === true
+            ? proveHoles(id, invocation)
+            : showWindows(id, { timelines: options.timelines === true }, invocation),
+        ),
     );
   addRestore(program, leaf, perform);
   leaf(program, 'status', 'Show what is captured and how far behind it is.').action(

@@ -2,7 +2,13 @@ import type { Clock } from '@tidemark/core';
 import { Chain, isProven, type ChainNode } from './chain.ts';
 import { IncrReader, type ReadOutcome } from './incr-reader.ts';
 import { LogOff } from './log-off.ts';
-import type { BreakReason, Continuity, TailCursor, TailItem } from './model.ts';
+import {
+  UNSEEN_SUCCESSOR,
+  type BreakReason,
+  type Continuity,
+  type TailCursor,
+  type TailItem,
+} from './model.ts';
 import { successors, type PinKeeper } from './pin-keeper.ts';
 import { sameFile } from './pin-names.ts';
 import type { SeenFile } from './seen.ts';
@@ -244,7 +250,7 @@ export class LogWalk {
   async #cross(node: ChainNode, next: ChainNode, position: number): Promise<TailItem> {
     if (next.dropped) return this.#break('pin-dropped', `${next.file.name} was over a limit`);
     if (!isProven(node, next)) {
-      return this.#break('rewrite-unobserved', `${next.file.name} came unseen`);
+      return this.#break('rewrite-unobserved', `${next.file.name} ${UNSEEN_SUCCESSOR}`);
     }
     await this.leave();
     await this.releases.pass(this.#chain.cutBefore(next));

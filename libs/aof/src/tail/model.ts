@@ -134,5 +134,11 @@ export interface TailPosition {
   readonly position: number;
 }
 
+/**
+ * How the detail of a break ends when the file was delivered to its end, and the next file of the
+ * manifest was never listed together with it: a rewrite that nobody saw.
+ */
+export const UNSEEN_SUCCESSOR = 'came unseen';
+
 /** Bytes of the block before a cursor that prove that a file is still the same. */
 export const DIGEST_BYTES_MAX = 4096;

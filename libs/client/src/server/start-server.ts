@@ -7,11 +7,14 @@ import { dirname, join, resolve } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { NodeError } from '@tidemark/core';
 import { encodeConfigFile } from './config-file.ts';
+import { guardProcess } from './guard.ts';
 import { pingOnce } from './ping.ts';
 
 const LOOPBACK = '127.0.0.1';
 const START_ATTEMPTS_MAX = 5;
 const LOG_TAIL_BYTES = 4096;
+/** Exit code of a shell that did not find the program. */
+const SHELL_FOUND_NOTHING = 127;
 /** Longest path of a unix socket on Linux without the final zero byte (sockaddr_un). */
 const SOCKET_PATH_BYTES_MAX = 107;
 
@@ -33,6 +36,8 @@ export interface StartServerOptions {
   readonly tcp?: boolean;
   /** Whether the server lives on when this process ends. Default false. */
   readonly detached?: boolean;
+  /** A server for one piece of work: it ends with this process, even by SIGKILL; no core file. */
+  readonly scratch?: boolean;
   /** How long it may take until PING is answered, loading included. Default 60,000 ms. */
   readonly readyTimeoutMs?: number;
 }
@@ -135,7 +140,8 @@ async function startOn(
   const logStart = (await log.stat()).size;
   let server: SpawnedServer;
   try {
-    const child = spawn(options.binary ?? 'redis-server', [configPath, ...(options.args ?? [])], {
+    const { command, words } = commandOf(configPath, options);
+    const child = spawn(command, words, {
       cwd: dir,
       detached: options.detached === true,
       stdio: ['ignore', log.fd, log.fd],
@@ -144,6 +150,7 @@ async function startOn(
     const socketPath = isPublic(options) ? ownSocket : null;
     server = new SpawnedServer({ child, port, socketPath, ownSocket, dir, logPath, logStart });
     if (options.detached === true) child.unref();
+    if (options.scratch === true) guardChild(child);
   } finally {
     await log.close();
   }
@@ -153,6 +160,21 @@ async function startOn(
     if (dirname(ownSocket) !== dir) await rm(dirname(ownSocket), { recursive: true, force: true });
   }
   return server;
+}
+
+function commandOf(
+  configPath: string,
+  { binary = 'redis-server', args = [], scratch }: StartServerOptions,
+): { readonly command: string; readonly words: readonly string[] } {
+  const words = [configPath, ...args];
+  if (scratch !== true) return { command: binary, words };
+  return { command: '/bin/sh', words: ['-c', 'ulimit -c 0; exec "$0" "$@"', binary, ...words] };
+}
+
+function guardChild(child: ChildProcess): void {
+  if (child.pid === undefined) return;
+  const guard = guardProcess(child.pid);
+  child.once('exit', () => guard[Symbol.dispose]());
 }
 
 function isPublic(options: StartServerOptions): boolean {
@@ -243,7 +265,8 @@ class SpawnedServer implements ServerProcess {
 
   private async startError(message: string): Promise<NodeError> {
     const missing =
-      this.failure !== null && 'code' in this.failure && this.failure.code === 'ENOENT';
+      this.ended?.code === SHELL_FOUND_NOTHING ||
+      (this.failure !== null && 'code' in this.failure && this.failure.code === 'ENOENT');
     return new NodeError('TM_SERVER_START', message, {
       context: {
         port: this.port,

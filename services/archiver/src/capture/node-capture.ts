@@ -9,6 +9,7 @@ import {
 import type { HoleReason } from '@tidemark/archive';
 import type { SnapshotStored } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
+import type { ProvenHole } from '../control/protocol.ts';
 import { FactsWatch } from '../facts/facts-watch.ts';
 import { DataKeys } from '../ship/data-keys.ts';
 import { SegmentShipper, type ShipperOptions } from '../ship/segment-shipper.ts';
@@ -197,6 +198,13 @@ export class NodeCapture {
       this.#desk.refuse(cause, stored);
     });
     return stored.finally(() => over.abort()); // else its timer runs on
+  }
+
+  /** Logs that nothing is missing between two timelines. */
+  async noteProof({ closed, opened }: ProvenHole): Promise<void> {
+    const { clock, logger } = this.#options;
+    await this.#events.append({ type: 'HoleProven', closed, opened, atMs: clock.nowMs() });
+    logger.info('hole-proven', { closed, opened });
   }
 
   /** When the capture ends, the timeline is closed too: nobody will go on with it. */

@@ -4,8 +4,16 @@ export const CONTROL_LINE_MAX: number = 1024 * 1024;
 /** What may be asked of a running archiver. */
 export interface ControlRequest {
   readonly id: number;
-  readonly method: 'status' | 'backup' | 'roll' | 'attach' | 'detach';
+  readonly method: 'status' | 'backup' | 'roll' | 'attach' | 'detach' | 'prove';
   readonly instance: string | null;
+  /** Only with `prove`: the timelines before and after a hole that was proven to be none. */
+  readonly proof?: ProvenHole;
+}
+
+/** Two timelines between which nothing is missing. */
+export interface ProvenHole {
+  readonly closed: string;
+  readonly opened: string;
 }
 
 /** One answer, on one line of JSON. */
@@ -26,7 +34,7 @@ export function parseRequest(line: string): ControlRequest | null {
     return null;
   }
   if (typeof value !== 'object' || value === null) return null;
-  const { id, method, instance } = value as Record<string, unknown>;
+  const { id, method, instance, proof } = value as Record<string, unknown>;
   if (typeof id !== 'number') return null;
   if (instance !== null && typeof instance !== 'string') return null;
   switch (method) {
@@ -36,9 +44,20 @@ export function parseRequest(line: string): ControlRequest | null {
     case 'attach':
     case 'detach':
       return { id, method, instance };
+    case 'prove': {
+      const hole = provenHole(proof);
+      return hole === null ? null : { id, method, instance, proof: hole };
+    }
     default:
       return null;
   }
+}
+
+function provenHole(value: unknown): ProvenHole | null {
+  if (typeof value !== 'object' || value === null) return null;
+  const { closed, opened } = value as Record<string, unknown>;
+  if (typeof closed !== 'string' || typeof opened !== 'string') return null;
+  return { closed, opened };
 }
 
 /** Reads one answer line; null when it is not one. */

@@ -11,6 +11,7 @@ import {
   type Promotion,
 } from '../target/index.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
+import { printableKey } from '../compare/printable-key.ts';
 import type { FactsReport } from '../facts/facts-report.ts';
 import { openFacts } from '../facts/open-facts.ts';
 import { factsReport } from '../facts/restore-facts.ts';
@@ -199,17 +200,7 @@ async function sample(
   for (const { db, vanishing } of databases) {
     if (vanishing === 0 || names.length >= SAMPLE_MAX) continue;
     const found = await findVanishing(client, db, (candidates.get(db) ?? []).slice(-ASKED_MAX));
-    for (const key of found.slice(0, SAMPLE_MAX - names.length)) names.push(printable(key));
+    for (const key of found.slice(0, SAMPLE_MAX - names.length)) names.push(printableKey(key));
   }
   return names;
-}
-
-/** A key as text: bytes that are not printable ASCII as `\xNN`. */
-function printable(key: Buffer): string {
-  let text = '';
-  for (const byte of key) {
-    const plain = byte >= 0x20 && byte < 0x7f && byte !== 0x5c;
-    text += plain ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`;
-  }
-  return text;
 }

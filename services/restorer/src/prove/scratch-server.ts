@@ -1,0 +1,98 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import {
+  connectNode,
+  describeAddress,
+  startServer,
+  type NodeAddress,
+  type NodeClient,
+  type ServerProcess,
+} from '@tidemark/client';
+import type { WantedPoint } from '../plan/make-plan.ts';
+import type { RestoreEnvironment, RestoreRequest } from '../run/environment.ts';
+import { restore } from '../run/restore.ts';
+import type { RestoreReport } from '../run/restore-report.ts';
+
+/** More than anybody has; each costs the server a few hundred bytes. */
+const DATABASES = 1_024;
+
+/** A server that holds what an instance held at one point, frozen. Disposing ends it. */
+export interface ScratchServer extends AsyncDisposable {
+  readonly client: NodeClient;
+  readonly report: RestoreReport;
+}
+
+/**
+ * Restores a point into a server that is started for it: reached by a unix socket (0700) alone,
+ * without persistence, and gone with this process. It is not promoted, so that nothing expires.
+ * @throws TidemarkError as `restore`; no process and no file are left behind.
+ */
+export async function restoreIntoScratch(
+  instance: string,
+  point: WantedPoint,
+  environment: RestoreEnvironment,
+): Promise<ScratchServer> {
+  // Short, for the socket's path; nothing of the data is ever written there.
+  const dir = await mkdtemp(join(tmpdir(), 'tidemark-'));
+  const removeDir = (): Promise<void> => rm(dir, { recursive: true, force: true });
+  const server = await startScratch(dir).catch(async (cause: unknown) => {
+    await removeDir();
+    throw cause;
+  });
+  const end = async (): Promise<void> => {
+    await server.kill();
+    await removeDir();
+  };
+  try {
+    const address = { host: 'localhost', port: 0, path: server.socketPath ?? '' };
+    // Its record is of no use to anybody once the server is gone.
+    const report = await restore(requestOf(instance, point, address), {
+      ...environment,
+      stateDir: dir,
+    });
+    const { signal } = environment;
+    const options = { signal, name: 'tidemark-compare', replyTimeoutMs: 0 };
+    const client = await connectNode(address, options);
+    return {
+      client,
+      report,
+      async [Symbol.asyncDispose]() {
+        await client.close();
+        await end();
+      },
+    };
+  } catch (cause) {
+    await end();
+    throw cause;
+  }
+}
+
+async function startScratch(dir: string): Promise<ServerProcess> {
+  return startServer({
+    dir,
+    tcp: false,
+    scratch: true,
+    config: {
+      appendonly: 'no',
+      save: '',
+      databases: DATABASES.toString(),
+      'enable-debug-command': 'local',
+    },
+  });
+}
+
+function requestOf(instance: string, point: WantedPoint, address: NodeAddress): RestoreRequest {
+  return {
+    instance,
+    point,
+    ttl: 'absolute',
+    target: { kind: 'server', url: describeAddress(address), address, passwordFile: null },
+    promote: false,
+    verify: 'stream',
+    allowFlush: false,
+    feedListen: null,
+    feedAdvertise: null,
+    facts: null,
+  };
+}
