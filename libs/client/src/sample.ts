@@ -40,14 +40,29 @@ const QUEUE: readonly (readonly string[])[] = [
 ];
 
 /**
- * Takes a sample in one round trip. The parts are one transaction, so no write lies between them.
+ * Before 7.0 a transaction is written to the log as soon as it holds a command that is not marked as
+ * reading, and INFO is not: every sample would leave an empty transaction there, with its own
+ * position inside. INFO alone is one moment; TIME before and after it tells which.
+ */
+const OLD_QUEUE: readonly (readonly string[])[] = [['TIME'], ['INFO'], ['TIME']];
+/** Servers from here on log nothing of a transaction that only reads. */
+const QUIET_TRANSACTIONS = 7;
+/** A second that ended between the two answers is not told: how often to ask again. */
+const ATTEMPTS_MAX = 3;
+
+/** Connections to servers before 7.0, as far as they were asked. */
+const oldServers = new WeakMap<NodeClient, boolean>();
+
+/**
+ * Takes a sample in one round trip (the first on a connection takes two). The parts are one
+ * transaction, so no write lies between them; see {@link OLD_QUEUE} for servers before 7.0.
  *
  * @throws NodeError `TM_NODE_RIGHTS` naming the command that the user may not run,
  *   `TM_NODE_REPLY`, `TM_NODE_UNREACHABLE`.
  */
 export async function takeSample(client: NodeClient): Promise<NodeSample> {
-  const replies = await client.pipeline(QUEUE);
-  for (const reply of replies) if (reply instanceof Error) throw reply;
+  if (await isOld(client)) return takeOldSample(client);
+  const replies = await repliesTo(client, QUEUE);
   const parts = replies.at(-1);
   if (!Array.isArray(parts) || parts.length !== QUEUE.length - 2) throw unexpected(replies.length);
   const [time, ...texts] = parts as unknown[];
@@ -55,6 +70,33 @@ export async function takeSample(client: NodeClient): Promise<NodeSample> {
     throw unexpected(parts.length);
   }
   return sampleOf(time.map(Number), Info.parse(texts.join('\n')));
+}
+
+async function isOld(client: NodeClient): Promise<boolean> {
+  const known = oldServers.get(client);
+  if (known !== undefined) return known;
+  const version = (await client.info('server')).get('redis_version') ?? '';
+  const old = Number.parseInt(version, 10) < QUIET_TRANSACTIONS;
+  oldServers.set(client, old);
+  return old;
+}
+
+async function takeOldSample(client: NodeClient): Promise<NodeSample> {
+  for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
+    const [before, text, after] = await repliesTo(client, OLD_QUEUE);
+    if (!Array.isArray(before) || !Array.isArray(after) || typeof text !== 'string') break;
+    if (before[0] === after[0]) return sampleOf(after.map(Number), Info.parse(text));
+  }
+  throw unexpected(OLD_QUEUE.length);
+}
+
+async function repliesTo(
+  client: NodeClient,
+  queue: readonly (readonly string[])[],
+): Promise<readonly unknown[]> {
+  const replies = await client.pipeline(queue);
+  for (const reply of replies) if (reply instanceof Error) throw reply;
+  return replies;
 }
 
 function sampleOf([seconds = NaN, micros = NaN]: readonly number[], info: Info): NodeSample {

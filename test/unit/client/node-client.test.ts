@@ -156,8 +156,11 @@ describe('a NodeClient', () => {
     // Answers nothing before it has seen the whole transaction.
     await using listener = await Listener.start(
       afterGreeting((rest, socket) => {
-        if (!rest.endsWith('$4\r\nEXEC\r\n')) return;
         const bulk = (text: string): string => `$${text.length}\r\n${text}\r\n`;
+        if (rest.endsWith('INFO\r\n$6\r\nserver\r\n') && !rest.includes('MULTI')) {
+          socket.write(bulk('redis_version:7.0.15\r\n'));
+        }
+        if (!rest.endsWith('$4\r\nEXEC\r\n')) return;
         socket.write(
           `+OK\r\n${'+QUEUED\r\n'.repeat(4)}*4\r\n*2\r\n${bulk('1700000000')}${bulk('000123')}` +
             bulk('# Persistence\r\nloading:0\r\naof_enabled:1\r\naof_current_size:700\r\n') +
@@ -184,6 +187,36 @@ describe('a NodeClient', () => {
       aofRewrites: -1,
       lastWriteOk: false,
     });
+  });
+
+  it('takes a sample of a server before 7.0 without a transaction, which that would log', async () => {
+    const bulk = (text: string): string => `$${text.length}\r\n${text}\r\n`;
+    const time = (second: number, micros: number): string =>
+      `*2\r\n${bulk(second.toString())}${bulk(micros.toString())}`;
+    const seen: string[] = [];
+    // The first answer lies on both sides of a second: it is asked for again.
+    const times = [time(1_700_000_000, 999_990) + time(1_700_000_001, 4)];
+    await using listener = await Listener.start(
+      afterGreeting((rest, socket) => {
+        const last = rest.slice(seen.join('').length);
+        if (last.includes('server')) socket.write(bulk('redis_version:6.0.16\r\n'));
+        else if (last.split('TIME').length === 3) {
+          const both = times.pop() ?? time(1_700_000_001, 100) + time(1_700_000_001, 130);
+          const at = both.indexOf('*', 1);
+          const info = bulk(
+            'role:master\r\nmaster_repl_offset:0\r\nrun_id:cd\r\naof_enabled:1\r\naof_current_size:7\r\n',
+          );
+          socket.write(both.slice(0, at) + info + both.slice(at));
+        } else return;
+        seen.push(last);
+      }),
+    );
+    await using client = await connectNode(listener.address, { replyTimeoutMs: 2_000 });
+    expect(await takeSample(client)).toMatchObject({
+      ...{ timeUs: 1_700_000_001_000_130, runId: 'cd', aofCurrentSize: 7, masterReplOffset: 0 },
+    });
+    expect(seen).toHaveLength(3);
+    expect(seen.join('')).not.toContain('MULTI');
   });
 
   it('never runs a command to try a right when it may not open a transaction', async () => {
