@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { FactsPart } from '@tidemark/archive';
 import { connectNode, type NodeClient } from '@tidemark/client';
 import { TidemarkError } from '@tidemark/core';
 import { wipeDataKey, type LogKey } from '@tidemark/crypto';
@@ -72,8 +73,9 @@ export class FactsWatch {
     const lost = new AbortController();
     void client.closed.then(() => lost.abort());
     const either = AbortSignal.any([signal, lost.signal]);
+    const denied = new Set<FactsPart>();
     while (client.isOpen) {
-      this.#known = await readFacts(client, this.#known);
+      this.#known = await readFacts(client, this.#known, denied);
       this.#fault = null;
       await this.#store(this.#known, logKey);
       await clock.sleep(LOOK_MS, either).catch(() => undefined);

@@ -10,6 +10,7 @@ import { NodeError } from '@tidemark/core';
 
 /** Position of the subcommands in an entry of COMMAND (7.0 and newer). */
 const SUBCOMMANDS = 9;
+const DENIED = 'TM_NODE_RIGHTS';
 
 /** Facts that were read, and which life of the server they are from. */
 export interface ReadFacts {
@@ -22,9 +23,15 @@ export interface ReadFacts {
  * `unread`.
  * @param known - What was read before from the same process: its COMMAND table is taken over as
  *   long as the modules are the same.
+ * @param denied - Parts that the user may not read: they are not asked for, since every refusal
+ *   stands in the ACL LOG of the node. What is found to be denied is added.
  * @throws NodeError `TM_NODE_UNREACHABLE` also while the node loads its data, `TM_NODE_REPLY`.
  */
-export async function readFacts(client: NodeClient, known: ReadFacts | null): Promise<ReadFacts> {
+export async function readFacts(
+  client: NodeClient,
+  known: ReadFacts | null,
+  denied: Set<FactsPart>,
+): Promise<ReadFacts> {
   const info = await client.info('server', 'persistence');
   if (info.flag('loading') || info.flag('async_loading')) {
     throw new NodeError('TM_NODE_UNREACHABLE', 'the server is loading its data');
@@ -37,11 +44,16 @@ export async function readFacts(client: NodeClient, known: ReadFacts | null): Pr
     words: readonly [string, ...string[]],
     parse: (reply: readonly unknown[]) => T,
   ): Promise<T | null> => {
+    if (denied.has(part)) {
+      unread.push({ part, code: DENIED });
+      return null;
+    }
     try {
       const reply = await client.callBuffer(...words);
       return parse(Array.isArray(reply) ? (reply as unknown[]) : []);
     } catch (error) {
       if (!(error instanceof NodeError) || error.code === 'TM_NODE_UNREACHABLE') throw error;
+      if (error.code === DENIED) denied.add(part);
       unread.push({ part, code: error.code });
       return null;
     }
