@@ -6,6 +6,7 @@ import type { KeyProvider } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { CaptureLimits } from './capture/capture-options.ts';
 import { NodeCapture } from './capture/node-capture.ts';
+import { TimelineNoteFile } from './capture/timeline-note.ts';
 import type { Logger } from './logger.ts';
 import { Spool } from './ship/spool.ts';
 
@@ -65,6 +66,7 @@ export async function openCapture(
     address: target.address,
     aofDir: target.aofDir,
     spool: await Spool.open(join(stateDir, 'spool', target.id), spoolBytesMax),
+    note: new TimelineNoteFile(join(stateDir, 'spool', `${target.id}.timeline`)),
     log,
     logger: setting.logger.child({ instance: target.id }),
     limits,

@@ -76,7 +76,7 @@ describe('AofTail', () => {
     folder.manifest('b5 i1');
     await run.until('a new start', () => run.stretches.length === 2);
     await run.idle();
-    expect(run.broken()).toEqual(['rewrite-unobserved']);
+    expect(run.broken()).toEqual(['divergent-tail']);
     expect(run.last.opened).toMatchObject({ continuity: 'broken', base: { seq: 5 } });
     expect(textOf(run)).toBe('one;');
     expect(run.stretches[0]?.opened.file.ino).not.toBe(run.last.opened.file.ino);

@@ -109,6 +109,23 @@ export class AofTail implements AsyncDisposable {
     await this.#parts.walk.releases.base(name);
   }
 
+  /**
+   * After a `broken` item: reads on at a cursor, if the bytes before it are still those that were
+   * delivered. `opened` with `resumed` follows then, else `broken` again.
+   * @param cursor - Of this process; nothing after it may have been used.
+   */
+  resumeAt(cursor: TailCursor): void {
+    this.#parts.walk.resumeAt(cursor);
+  }
+
+  /**
+   * Gives the increment being read up, because what it holds cannot be understood. The log is read
+   * again from the next increment on; `opened` with `divergent-tail` follows then.
+   */
+  async giveUp(): Promise<void> {
+    await this.#parts.walk.giveUp();
+  }
+
   /** Whether the server runs a rewrite now (`aof_rewrite_in_progress`): pins look closer then. */
   noteRewrite(running: boolean): void {
     this.#parts.pins.noteRewrite(running);
@@ -252,6 +269,8 @@ export async function openAofTail(options: AofTailOptions): Promise<AofTail> {
   const bytesMax = Math.max(1, options.readBytesMax ?? READ_BYTES_MAX);
   const onRestart = (): void => mapper.reset();
   const rdbBytes = options.rdbBytes ?? noRdbReader;
-  walk = new LogWalk({ pins, chain, clock, signal, bytesMax, resume, rdbBytes, onRestart });
+  const resumeBack = options.resumeBack ?? 0;
+  const walking = { pins, chain, clock, signal, bytesMax, resume, resumeBack };
+  walk = new LogWalk({ ...walking, rdbBytes, onRestart });
   return new AofTail({ options, pins, walk, chain, waker, mapper });
 }

@@ -47,6 +47,8 @@ export class Chain {
   #history: readonly SeenFile[] = [];
   #headless = false;
   #orphans: SeenFile[] = [];
+  /** The newest increment that was given up although the manifest lists it. */
+  #givenUp: FileIdentity | null = null;
 
   /** Takes the next manifest version. */
   apply(version: SeenVersion): void {
@@ -56,7 +58,10 @@ export class Chain {
     const before = this.#manifest;
     this.#manifest = [];
     // What stands before the first known increment was read already: it is not queued again.
-    const known = version.incr.findIndex((file) => file !== null && this.find(file) !== null);
+    const known = Math.max(
+      version.incr.findIndex((file) => file !== null && this.find(file) !== null),
+      version.incr.findIndex((file) => file !== null && this.#isGivenUp(file)),
+    );
     for (const [i, file] of version.incr.entries()) {
       if (file === null) continue;
       const node = this.find(file) ?? nodeOf(file);
@@ -76,6 +81,21 @@ export class Chain {
     if (base === null) return;
     if (first.base === null || !sameFile(first.base, base)) first.baseTold = false;
     first.base = base;
+  }
+
+  /**
+   * Lets go of everything through a file, for good: its bytes cannot be read. Goes on at the next
+   * increment, when there is one.
+   * @returns The nodes that were let go.
+   */
+  giveUp(file: FileIdentity): readonly ChainNode[] {
+    this.#givenUp = file;
+    const last = this.nodes.findIndex((node) => sameFile(node.file, file));
+    return this.nodes.splice(0, last + 1);
+  }
+
+  #isGivenUp(file: FileIdentity): boolean {
+    return this.#givenUp !== null && sameFile(this.#givenUp, file);
   }
 
   /** Bases in command form that left the manifest and were never queued: nobody reads them. */

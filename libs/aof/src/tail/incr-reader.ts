@@ -52,13 +52,23 @@ export class IncrReader {
     return new IncrReader(file, fd, position, block.subarray(0, got));
   }
 
-  /** A reader at a cursor, or `null` when the bytes before it are not those of the cursor. */
-  static async atCursor(file: SeenFile, fd: number, at: TailCursor): Promise<IncrReader | null> {
+  /**
+   * A reader at a cursor, or `null` when the bytes before it are not those of the cursor.
+   * @param back - Bytes before the cursor that are read once more.
+   */
+  static async atCursor(
+    file: SeenFile,
+    fd: number,
+    at: TailCursor,
+    back = 0,
+  ): Promise<IncrReader | null> {
     const length = at.digestBytes;
+    if (back > at.position) return null;
     if (length > Math.min(DIGEST_BYTES_MAX, at.position)) return null;
     const block = Buffer.alloc(length);
     const got = await readAt(fd, block, at.position - length);
     if (got < length || digestOf(block) !== at.digest) return null;
+    if (back > 0) return IncrReader.after(file, fd, at.position - back);
     return new IncrReader(file, fd, at.position, block);
   }
 

@@ -6,6 +6,7 @@ import {
   UNSEEN_SUCCESSOR,
   type BreakReason,
   type Continuity,
+  type FileIdentity,
   type TailCursor,
   type TailItem,
 } from './model.ts';
@@ -31,6 +32,8 @@ export interface LogWalkOptions {
   readonly signal: AbortSignal;
   readonly bytesMax: number;
   readonly resume: TailCursor | null;
+  /** Bytes before that cursor that are delivered once more. */
+  readonly resumeBack: number;
   /** Tells the length of the RDB that a file begins with. */
   readonly rdbBytes: (path: string, signal: AbortSignal) => Promise<number>;
   /** Called when the same files are to be read from their base again. */
@@ -59,7 +62,8 @@ export class LogWalk {
   #reader: IncrReader | null = null;
   #lastCursor: TailCursor | null = null;
   #start: NextStart | null = { continuity: 'first', reason: null };
-  #resume: TailCursor | null;
+  /** `ours`: it was read in this process, and the file has been held since. */
+  #resume: { readonly at: TailCursor; readonly back: number; readonly ours: boolean } | null;
   #stepping = false;
   #idleTold = false;
   #lastReadSmall = false;
@@ -69,7 +73,8 @@ export class LogWalk {
     this.#options = options;
     this.#pins = options.pins;
     this.#chain = options.chain;
-    this.#resume = options.resume;
+    const { resume, resumeBack } = options;
+    this.#resume = resume === null ? null : { at: resume, back: resumeBack, ours: false };
     this.releases = new TailReleases(options.pins);
   }
 
@@ -91,6 +96,20 @@ export class LogWalk {
     } finally {
       this.#stepping = false;
     }
+  }
+
+  /** After a break: reads on at a cursor of this process if the bytes before it are still there. */
+  resumeAt(at: TailCursor): void {
+    this.#resume = { at, back: 0, ours: true };
+  }
+
+  /** Gives the increment being read up: it holds what cannot be read. */
+  async giveUp(): Promise<void> {
+    const file = this.#reader?.file;
+    if (file === undefined) return;
+    await this.leave();
+    this.#start = { continuity: 'broken', reason: 'divergent-tail' };
+    await this.releases.pass(this.#chain.giveUp(file));
   }
 
   /** A pin went over a limit: its room comes back only when the file is closed too. */
@@ -116,9 +135,9 @@ export class LogWalk {
       return null;
     }
     if (this.#resume !== null) {
-      const item = await this.#goOn(this.#resume);
+      const { at, back, ours } = this.#resume;
       this.#resume = null;
-      return item;
+      return this.#goOn(at, back, ours);
     }
     const start = this.#start ?? { continuity: 'proven', reason: null };
     if (start.continuity === 'first') await this.#pins.letGoUnless((file) => this.#needs(file));
@@ -178,7 +197,7 @@ export class LogWalk {
   }
 
   /** Finds the file of a cursor again, or says that it cannot be told how the log went on. */
-  async #goOn(at: TailCursor): Promise<TailItem> {
+  async #goOn(at: TailCursor, back: number, ours: boolean): Promise<TailItem> {
     if (this.#chain.find(at) === null) {
       const kept = successors(this.#pins.increments(), at);
       const listed = kept.length > 0 ? null : this.#chain.listed(at);
@@ -189,14 +208,16 @@ export class LogWalk {
     if (node !== null) await this.releases.pass(this.#chain.cutBefore(node));
     await this.#pins.letGoUnless((file) => this.#needs(file));
     if (node === null) {
-      const replaced = this.#chain.hasNamed(at.file, at.seq);
-      const reason = replaced ? 'divergent-tail' : 'rewrite-unobserved';
+      const reason = this.#lossOf({ ...at, name: at.file });
       this.#start = { continuity: 'broken', reason };
+      const replaced = reason === 'divergent-tail';
       return this.#broken(replaced ? `${at.file} is another file` : `${at.file} is gone`);
     }
     const fd = this.#pins.borrow(node.file);
     if (fd === null) return this.#break('pin-dropped', `${at.file} is gone`);
-    const reader = await IncrReader.atCursor(node.file, fd, at);
+    // Without a byte to compare, only a pin proves that the inode was not given away since.
+    const same = at.digestBytes > 0 || ours || this.#pins.wasPinned(node.file);
+    const reader = same ? await IncrReader.atCursor(node.file, fd, at, back) : null;
     if (reader === null) {
       await this.#pins.giveBack(node.file, fd);
       return this.#break('divergent-tail', `${at.file} has other bytes before ${at.position}`);
@@ -208,7 +229,7 @@ export class LogWalk {
   async #read(reader: IncrReader): Promise<TailItem | null> {
     const node = this.#chain.nodes[0];
     if (node === undefined || !sameFile(node.file, reader.file)) {
-      return this.#break('rewrite-unobserved', `${reader.file.name} left the manifest`);
+      return this.#break(this.#lossOf(reader.file), `${reader.file.name} left the manifest`);
     }
     if (node.dropped) return this.#break('pin-dropped', `${node.file.name} was over a limit`);
     if (!node.baseTold && (node.base ?? node.commandBase) !== null) {
@@ -250,12 +271,18 @@ export class LogWalk {
   async #cross(node: ChainNode, next: ChainNode, position: number): Promise<TailItem> {
     if (next.dropped) return this.#break('pin-dropped', `${next.file.name} was over a limit`);
     if (!isProven(node, next)) {
-      return this.#break('rewrite-unobserved', `${next.file.name} ${UNSEEN_SUCCESSOR}`);
+      return this.#break(this.#lossOf(node.file), `${next.file.name} ${UNSEEN_SUCCESSOR}`);
     }
     await this.leave();
     await this.releases.pass(this.#chain.cutBefore(next));
     this.#start = { continuity: 'proven', reason: null };
     return { kind: 'ended', position };
+  }
+
+  /** Why a file is not followed on: another one has taken its name, or a rewrite went unseen. */
+  #lossOf(file: FileIdentity & { readonly name: string }): BreakReason {
+    const named = this.#chain.listed(file) === null && this.#chain.hasNamed(file.name, file.seq);
+    return named ? 'divergent-tail' : 'rewrite-unobserved';
   }
 
   /** The file is shorter than, or differs from, what was delivered. */
@@ -272,7 +299,7 @@ export class LogWalk {
       shrunk === null
         ? `${file.name} has other bytes before ${position}`
         : `${file.name} has ${shrunk} bytes, ${position} were delivered`;
-    return this.#break('divergent-tail', detail);
+    return this.#break('divergent-tail', detail, true);
   }
 
   /** Ends the timeline where the log was switched off; `LogOff` says when to start again. */
@@ -285,7 +312,7 @@ export class LogWalk {
   }
 
   /** Ends the timeline; the next start is where a base is at hand. */
-  async #break(reason: BreakReason, detail: string): Promise<TailItem> {
+  async #break(reason: BreakReason, detail: string, cut = false): Promise<TailItem> {
     await this.leave();
     this.#start = { continuity: 'broken', reason };
     const node = this.#chain.nodes[0];
@@ -294,11 +321,12 @@ export class LogWalk {
     } else if (node !== undefined) {
       await this.releases.pass(this.#chain.skipPast(node.file));
     }
-    return this.#broken(detail);
+    return this.#broken(detail, cut);
   }
 
-  #broken(detail: string): TailItem {
-    return { kind: 'broken', reason: this.#start?.reason ?? 'rewrite-unobserved', detail };
+  #broken(detail: string, cut = false): TailItem {
+    const reason = this.#start?.reason ?? 'rewrite-unobserved';
+    return { kind: 'broken', reason, detail, cut };
   }
 
   /** Reads the log of the manifest in force once more, from its base. */

@@ -78,7 +78,13 @@ export type TailItem =
   | { readonly kind: 'base'; readonly base: BaseFile }
   | { readonly kind: 'ended'; readonly position: number }
   | { readonly kind: 'idle' }
-  | { readonly kind: 'broken'; readonly reason: BreakReason; readonly detail: string };
+  | {
+      readonly kind: 'broken';
+      readonly reason: BreakReason;
+      readonly detail: string;
+      /** Whether the file itself is there but lost its end: `resumeAt` may go on before that. */
+      readonly cut: boolean;
+    };
 
 /** Settings of a tail. */
 export interface AofTailOptions {
@@ -95,6 +101,11 @@ export interface AofTailOptions {
   readonly rdbBytes?: (path: string, signal: AbortSignal) => Promise<number>;
   /** Where an earlier process stopped, or `null` to start at the base. */
   readonly resume: TailCursor | null;
+  /**
+   * Bytes before `resume` that are delivered once more: of a command that was not finished there.
+   * Default 0.
+   */
+  readonly resumeBack?: number;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Upper bound of one chunk in bytes. Default 1 MiB. */
@@ -134,11 +145,11 @@ export interface TailPosition {
   readonly position: number;
 }
 
+/** Bytes of the block before a cursor that prove that a file is still the same. */
+export const DIGEST_BYTES_MAX = 4096;
+
 /**
  * How the detail of a break ends when the file was delivered to its end, and the next file of the
  * manifest was never listed together with it: a rewrite that nobody saw.
  */
 export const UNSEEN_SUCCESSOR = 'came unseen';
-
-/** Bytes of the block before a cursor that prove that a file is still the same. */
-export const DIGEST_BYTES_MAX = 4096;

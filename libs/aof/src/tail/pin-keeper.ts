@@ -74,6 +74,8 @@ export class PinKeeper {
   readonly #files = new Map<string, HeldFile>();
   /** Files let go while the manifest still lists them: the thread does not hold them again. */
   readonly #released = new Set<string>();
+  /** Files whose pins an earlier process left. */
+  readonly #leftovers = new Set<string>();
   readonly #openedAtMs: number;
   readonly #stop = new AbortController();
   #thread: PinThread | null = null;
@@ -139,6 +141,11 @@ export class PinKeeper {
   /** Increments held now (pins of earlier processes too), in no particular order. */
   increments(): readonly SeenFile[] {
     return [...this.#files.values()].map(({ file }) => file).filter(({ type }) => type === 'i');
+  }
+
+  /** Whether a pin of an earlier process has held this file: its inode was never free since. */
+  wasPinned(file: SeenFile): boolean {
+    return this.#leftovers.has(fileKey(file.type, file));
   }
 
   /**
@@ -242,6 +249,7 @@ export class PinKeeper {
     for (const { pin, path, size } of leftoversIn(this.#pinDir)) {
       const file = { ...pin, name: '', size, path, pinned: true, fd: null };
       this.#files.set(fileKey(pin.type, pin), this.#entry(file, false));
+      this.#leftovers.add(fileKey(pin.type, pin));
     }
   }
 

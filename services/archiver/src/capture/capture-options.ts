@@ -5,6 +5,7 @@ import type { KeyProvider } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { Logger } from '../logger.ts';
 import type { Spool } from '../ship/spool.ts';
+import type { TimelineNoteFile } from './timeline-note.ts';
 
 /** When segments are rolled and how much may be pinned. */
 export interface CaptureLimits {
@@ -27,6 +28,7 @@ export interface CaptureOptions {
   readonly store: ObjectStore;
   readonly keys: KeyProvider;
   readonly spool: Spool;
+  readonly note: TimelineNoteFile;
   readonly log: WriterLog;
   readonly clock: Clock;
   readonly random: Random;

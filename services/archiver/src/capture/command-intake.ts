@@ -5,6 +5,7 @@ import {
   type IncrFile,
   type TailCursor,
 } from '@tidemark/aof';
+import type { StreamState } from '@tidemark/catalog';
 import { PhysicalMap } from './physical-map.ts';
 
 const DIGEST_BYTES = 4096;
@@ -47,6 +48,8 @@ export class CommandIntake {
   /** What `cursor` proves the bytes before the boundary with. */
   #proof: { readonly block: Buffer } | { readonly cursor: TailCursor } = { block: this.#block };
   #end: bigint;
+  /** The stream at `end`: kept apart, since a push that fails leaves the decoder somewhere. */
+  #after: StreamState;
 
   constructor(start: IntakeStart) {
     this.#decoder = new CommandDecoder({
@@ -55,6 +58,7 @@ export class CommandIntake {
       inMulti: start.inMulti,
     });
     this.#skip = start.skipBytes;
+    this.#after = { db: start.db, inMulti: start.inMulti, partialBytes: start.skipBytes };
     this.#end = start.offset + BigInt(start.skipBytes);
   }
 
@@ -67,14 +71,14 @@ export class CommandIntake {
     return this.#decoder.offset;
   }
   get db(): number {
-    return this.#decoder.db;
+    return this.#after.db;
   }
   get inMulti(): boolean {
-    return this.#decoder.inMulti;
+    return this.#after.inMulti;
   }
   /** Bytes of an unfinished command that were handed out already. */
   get partialBytes(): number {
-    return this.#decoder.partialBytes - this.#heldBytes;
+    return this.#after.partialBytes;
   }
 
   /**
@@ -104,16 +108,26 @@ export class CommandIntake {
       this.map.add({ seq, position, length: data.length, offset: before, pieces, data });
     }
     const ready = this.#ready(pieces);
+    const { db, inMulti, partialBytes } = this.#decoder;
+    this.#after = { db, inMulti, partialBytes: partialBytes - this.#heldBytes };
     const out = batches.map((batch) =>
       batch === last ? (Object.create(batch, { pieces: { value: ready } }) as CommandBatch) : batch,
     );
     return { batches: out, marks };
   }
 
-  /** The place from which a later run goes on: the last command boundary, with its digest. */
+  /**
+   * The place from which a later run goes on: the last command boundary, with its digest. When bytes
+   * after it were handed out it is the end of those: they must be proven too, and are read again.
+   */
   cursor(): TailCursor | null {
     if (this.#file === null) return null;
     const { seq, dev, ino, name } = this.#file;
+    if (this.partialBytes > 0) {
+      // Nothing is held then: the hand-out ended where the last push did.
+      const [digest, digestBytes] = [digestOf(this.#block), this.#block.length];
+      return { file: name, seq, dev, ino, position: this.#position, digest, digestBytes };
+    }
     const proof =
       'cursor' in this.#proof
         ? { digest: this.#proof.cursor.digest, digestBytes: this.#proof.cursor.digestBytes }

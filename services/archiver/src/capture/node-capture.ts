@@ -21,7 +21,7 @@ import type { CaptureOptions } from './capture-options.ts';
 import type { CaptureStatus } from './capture-status.ts';
 import { EventLine } from './event-line.ts';
 import { followsLog } from './follows-log.ts';
-import { openTimelineOf, resumableTimeline } from './open-timeline.ts';
+import { openTimelineOf } from './open-timeline.ts';
 import { readRdbBytes } from './rdb-bytes.ts';
 import { requestBase, requestRewrite } from './request-rewrite.ts';
 import { RewriteAsker } from './rewrite-asker.ts';
@@ -118,6 +118,7 @@ export class NodeCapture {
     boundEnd(signal, this.#stop, clock);
     try {
       const recovered = await this.#shipper.recover((event) => followsLog(event, log.state));
+      await this.#life.load();
       if (recovered > 0) logger.info('recovered', { objects: recovered });
       const { manifestName, layout } = await probeAofDir(aofDir);
       this.#layout = layout;
@@ -126,7 +127,8 @@ export class NodeCapture {
         manifestName,
         layout,
         rdbBytes: readRdbBytes,
-        resume: resumableTimeline(log.state)?.cursor ?? null,
+        resume: this.#life.resumable?.cursor ?? null,
+        resumeBack: this.#life.resumable?.after.partialBytes ?? 0,
         clock,
         signal: reading,
         pinBytesMax: limits.pinBytesMax,
@@ -248,7 +250,7 @@ export class NodeCapture {
         else await this.#desk.look();
         return;
       case 'bytes':
-        this.#life.writer?.push(item.data, item.position);
+        if (!(await this.#push(item))) return;
         this.#life.rollWhenDue();
         // A server that never pauses leaves the tail no idle moment.
         if (this.#samples.passedSince(0, this.#life.writer?.place)) this.#caughtUp();
@@ -265,9 +267,30 @@ export class NodeCapture {
         this.#caughtUp();
         return;
       case 'broken':
-        await this.#life.close(item.reason, item.detail);
+        await this.#broken(item);
         return;
     }
+  }
+
+  /** @returns False when the bytes are no commands: the log is then followed from the next file on. */
+  async #push({ data, position }: Extract<TailItem, { kind: 'bytes' }>): Promise<boolean> {
+    try {
+      this.#life.writer?.push(data, position);
+      return true;
+    } catch (cause) {
+      if (!(cause instanceof TidemarkError) || !cause.code.startsWith('TM_AOF_')) throw cause;
+      await this.#life.close('divergent-tail', `not to be read (${cause.code}): ${cause.message}`);
+      await this.#tail?.giveUp();
+      return false;
+    }
+  }
+
+  async #broken(item: Extract<TailItem, { kind: 'broken' }>): Promise<void> {
+    // A server that was killed cuts its torn last command off. As long as nothing of that was
+    // archived, the log goes on behind the last whole command.
+    const again = item.cut ? await this.#life.suspend() : null;
+    if (again === null) await this.#life.close(item.reason, item.detail);
+    else this.#tail?.resumeAt(again);
   }
 
   async #sampling(tail: AofTail, signal: AbortSignal): Promise<void> {
@@ -323,7 +346,12 @@ export class NodeCapture {
   async #shipBase(wanted: WantedBase): Promise<SnapshotStored> {
     const { logger } = this.#options;
     try {
-      const stored = await shipBase(wanted, () => this.#life.writer, this.#shipping, this.#shipper);
+      const stored = await shipBase(
+        { ...wanted, servesFrom: this.#life.servesFrom },
+        () => this.#life.writer,
+        this.#shipping,
+        this.#shipper,
+      );
       this.#snapshots += 1;
       const { backup, offset, summary } = stored;
       logger.info('snapshot', { backup, offset: offset.toString(), keys: summary.keys });

@@ -1,12 +1,14 @@
 import type { IncrFile } from '@tidemark/aof';
 import {
   stretchOf,
+  type TailCursorJson,
   type TimelineOpened,
   type TimelineState,
   type WriterState,
 } from '@tidemark/catalog';
-import { connectNode, readNodeFacts, type NodeAddress } from '@tidemark/client';
+import { connectNode, readNodeFacts, takeSample, type NodeAddress } from '@tidemark/client';
 import type { Clock } from '@tidemark/core';
+import type { TimelineNote } from './timeline-note.ts';
 import { TimelineWriter, type SegmentLimits } from './timeline-writer.ts';
 
 /** The timeline of the log that is open, or null. */
@@ -14,18 +16,35 @@ export function openTimelineOf(state: WriterState): TimelineState | null {
   return state.timeline?.closed === null ? state.timeline : null;
 }
 
+/** A timeline that a tail may resume, and where. */
+export interface ResumableTimeline extends TimelineState {
+  readonly cursor: TailCursorJson;
+  /** Whether it has no snapshot yet, and the file it stands in begins at offset 0. */
+  readonly atFirstFile: boolean;
+}
+
 /**
- * The timeline that a tail may resume: open, with a snapshot to restore from and a cursor. One
- * without a snapshot restores nothing; it is cheaper and safer to begin anew at the present base.
+ * The timeline that a tail may resume: open, and its place in the files is known. One without a
+ * snapshot restores nothing; it is gone on with only as long as its first base is at hand.
+ * @param note - What this host knows of it beyond the log.
  */
-export function resumableTimeline(state: WriterState): TimelineState | null {
+export function resumableTimeline(
+  state: WriterState,
+  note: TimelineNote | null = null,
+): ResumableTimeline | null {
   const open = openTimelineOf(state);
-  return open !== null && open.snapshot !== null && open.cursor !== null ? open : null;
+  if (open === null) return null;
+  const start = note?.timeline === open.timeline ? note.start : null;
+  const cursor = open.cursor ?? (open.end === 0n ? start : null);
+  if (cursor === null) return null;
+  if (open.snapshot !== null) return { ...open, cursor, atFirstFile: false };
+  const first = start?.position === 0 && start.seq === cursor.seq && start.ino === cursor.ino;
+  return first && start.dev === cursor.dev ? { ...open, cursor, atFirstFile: true } : null;
 }
 
 /** A writer that goes on where the log ends. */
 export function resumeWriter(
-  open: TimelineState,
+  open: ResumableTimeline,
   at: { readonly file: IncrFile; readonly position: number },
   clock: Clock,
   limits: SegmentLimits,
@@ -45,6 +64,7 @@ export function resumeWriter(
     limits,
   });
   writer.openFile(at.file, at.position, open.cursor);
+  if (open.atFirstFile) writer.noteFirstFile(at.file);
   return writer;
 }
 
@@ -66,6 +86,17 @@ export function freshWriter(
   const writer = new TimelineWriter({ timeline, start, latestSecond: null, clock, limits });
   writer.openFile(at.file, at.position, null, at.start);
   return writer;
+}
+
+/** The second in which the server process was started, by its own clock; null when it does not say. */
+export async function startSecondOf(address: NodeAddress): Promise<number | null> {
+  try {
+    await using client = await connectNode(address, { timeoutMs: 2_000 });
+    const { timeUs, uptimeSeconds } = await takeSample(client);
+    return Math.floor(timeUs / 1e6) - uptimeSeconds;
+  } catch {
+    return null;
+  }
 }
 
 /** Which server wrote the stream, as far as it answers. */

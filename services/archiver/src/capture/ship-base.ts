@@ -9,9 +9,14 @@ const FIRST_MARK_WAIT_MS = 60_000;
 const POLL_MS = 20;
 const DISK_WAIT_MS = 30_000;
 
+/** A base that is wanted, and the first second that its timeline serves. */
+export interface TimelineBase extends WantedBase {
+  readonly servesFrom: number | null;
+}
+
 /** Ships a wanted base as the snapshot at the start of the INCR file it is aligned with. */
 export async function shipBase(
-  wanted: WantedBase,
+  wanted: TimelineBase,
   writerNow: () => TimelineWriter | null,
   options: ShipperOptions,
   shipper: SegmentShipper,
@@ -29,8 +34,11 @@ export async function shipBase(
     offset: wanted.offset,
     mode: wanted.mode,
     from: async (summary: { readonly aux: Readonly<Record<string, string>> }): Promise<number> =>
-      wanted.secondBefore ??
-      (await firstSecond(wanted.offset, Number(summary.aux['ctime']), writer, clock, signal)),
+      Math.max(
+        wanted.servesFrom ?? -Infinity,
+        wanted.secondBefore ??
+          (await firstSecond(wanted.offset, Number(summary.aux['ctime']), writer, clock, signal)),
+      ),
   };
   // Without its first snapshot a timeline restores nothing: room on the spool's disk is waited for.
   for (;;) {

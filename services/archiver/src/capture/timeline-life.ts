@@ -1,4 +1,4 @@
-import type { TailCursor, TailItem } from '@tidemark/aof';
+import { digestOf, type TailCursor, type TailItem } from '@tidemark/aof';
 import type { ClockStep, HoleReason } from '@tidemark/archive';
 import { stretchOf } from '@tidemark/catalog';
 import { makeId } from '@tidemark/core';
@@ -10,9 +10,12 @@ import {
   freshWriter,
   nodeOf,
   openTimelineOf,
+  startSecondOf,
   resumableTimeline,
+  type ResumableTimeline,
   resumeWriter,
 } from './open-timeline.ts';
+import type { TimelineNote } from './timeline-note.ts';
 import type { TimelineWriter } from './timeline-writer.ts';
 
 type Opened = Extract<TailItem, { kind: 'opened' }>;
@@ -39,6 +42,7 @@ export class TimelineLife {
   #writer: TimelineWriter | null = null;
   #segments = 0;
   #failure: Error | null = null;
+  #note: TimelineNote | null = null;
 
   constructor({ capture, events, shipper, onDurable, onFailed }: TimelineLifeOptions) {
     this.#options = capture;
@@ -65,15 +69,30 @@ export class TimelineLife {
   get segments(): number {
     return this.#segments;
   }
+  /** First second that the open timeline serves; null when it is up to its snapshot. */
+  get servesFrom(): number | null {
+    return this.#note?.timeline === this.#writer?.timeline
+      ? (this.#note?.servesFrom ?? null)
+      : null;
+  }
+  /** The timeline of the log that can be gone on with, and where; null when there is none. */
+  get resumable(): ResumableTimeline | null {
+    return resumableTimeline(this.#options.log.state, this.#note);
+  }
   /** Rolled segments that wait to be shipped. */
   get waiting(): number {
     return this.#ships.waiting;
   }
 
+  /** Reads what this host knows beyond the log. */
+  async load(): Promise<void> {
+    this.#note = await this.#options.note.read();
+  }
+
   /** Takes the next file: of the open timeline, of the one to be resumed, or of a new one. */
   async enter(item: Opened): Promise<void> {
-    const { log, clock, logger } = this.#options;
-    const resumable = resumableTimeline(log.state);
+    const { clock, logger } = this.#options;
+    const { resumable } = this;
     if (item.continuity === 'proven' && this.#writer !== null) {
       this.#writer.openFile(item.file, item.position, null, item.start);
     } else if (item.continuity === 'resumed' && this.#writer === null && resumable !== null) {
@@ -86,6 +105,23 @@ export class TimelineLife {
       await this.close(item.reason ?? 'capture-down', 'the log could not be followed on');
       await this.#open(item);
     }
+  }
+
+  /**
+   * Ships what there is and lets go of the writer, but closes nothing: what follows the last
+   * command that was archived is to be read once more.
+   * @returns Where; null when that cannot be told, or bytes after it were archived too.
+   */
+  async suspend(): Promise<TailCursor | null> {
+    this.roll();
+    await this.#ships.settled();
+    if (this.#failure !== null) throw this.#failure;
+    await this.heartbeat(true);
+    const { resumable } = this;
+    if (this.#writer === null || resumable === null || resumable.after.partialBytes > 0)
+      return null;
+    this.#writer = null;
+    return resumable.cursor;
   }
 
   /**
@@ -168,7 +204,7 @@ export class TimelineLife {
   }
 
   async #open(item: Opened): Promise<void> {
-    const { log, clock, random, logger, address } = this.#options;
+    const { log, clock, random, logger, address, note } = this.#options;
     const previous = log.state.timeline;
     const timeline = makeId(clock.nowMs(), random);
     const reason = previous === null ? 'attach' : (previous.closed?.reason ?? 'capture-down');
@@ -181,8 +217,25 @@ export class TimelineLife {
       atMs: clock.nowMs(),
       node: await nodeOf(address),
     });
+    const servesFrom = await this.#firstOwnSecond(previous?.provenTo ?? null);
+    const start = { ...item.file, file: item.file.name, position: item.position };
+    const nothing = { digest: digestOf(Buffer.alloc(0)), digestBytes: 0 };
+    this.#note = { timeline, start: { ...start, ...nothing }, servesFrom };
+    await note.write(this.#note);
     this.#writer = freshWriter(timeline, item, clock, this.#segmentLimits());
     logger.info('timeline', { timeline, reason, file: item.file.name });
+  }
+
+  /**
+   * The first second after what the timeline before proves in which the log is the server's state.
+   * A server that was started since may have cut its log off before: then from its start on.
+   */
+  async #firstOwnSecond(served: number | null): Promise<number | null> {
+    const { clock, address } = this.#options;
+    const nowSecond = Math.floor(clock.nowMs() / 1000);
+    // With a clock that was set back meanwhile the time of the one before says nothing.
+    if (served === null || served >= nowSecond) return null;
+    return Math.max(served + 1, (await startSecondOf(address)) ?? nowSecond);
   }
 
   #segmentLimits(): { readonly bytesMax: number } {

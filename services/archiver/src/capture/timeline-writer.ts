@@ -345,7 +345,7 @@ export class TimelineWriter {
     this.#rolledSecond = null;
     this.#lateSecond = null;
     this.#lateOffset = null;
-    this.#latestSecond = null;
+    this.#latestSecond = Math.floor(step.sinceMs / 1000);
     return step;
   }
 

@@ -136,20 +136,60 @@ describe('CommandIntake.cursor()', () => {
     expect(intake.cursor()?.position).toBe(after!.position);
   });
 
+  it('proves what was handed out of an unfinished command too, also after a restart', () => {
+    const { file } = layOut([
+      ['SET', 'a', '1'],
+      ['SET', 'b', patternBytes(3 * MIB)],
+    ]);
+    const first = intakeAt();
+    first.push(file.subarray(0, 2 * MIB), 0);
+    const proof = (end: number): object => ({
+      position: end,
+      digest: digestOf(file.subarray(end - 4096, end)),
+    });
+    expect(first.cursor()).toMatchObject(proof(2 * MIB));
+    const back = first.partialBytes;
+    const at = 2 * MIB - back;
+    const second = new CommandIntake({ ...FRESH, offset: BigInt(at), skipBytes: back });
+    second.open(incrFile(), at, first.cursor());
+    second.push(file.subarray(at, at + MIB), at);
+    second.push(file.subarray(at + MIB, 2 * MIB + 500), at + MIB);
+    expect(second.end).toBe(BigInt(2 * MIB + 500));
+    expect(second.cursor()).toMatchObject(proof(2 * MIB + 500));
+    second.push(file.subarray(2 * MIB + 500), 2 * MIB + 500);
+    expect(second.cursor()).toMatchObject(proof(file.length));
+  });
+
+  it('stays what it was when bytes come that are no commands', () => {
+    const { file } = layOut([
+      ['SET', 'a', '1'],
+      ['SELECT', '3'],
+      ['SET', 'b', '2'],
+    ]);
+    const intake = intakeAt();
+    intake.push(file, 0);
+    const before = [intake.end, intake.db, intake.inMulti, intake.partialBytes, intake.cursor()];
+    const bad = Buffer.from('*2\r\n$6\r\nSELECT\r\n$1\r\n5\r\n*1\r\n$5\r\nMULTI\r\nrubbish\r\n');
+    expect(() => intake.push(bad, file.length)).toThrow('a byte that cannot stand here');
+    const after = [intake.end, intake.db, intake.inMulti, intake.partialBytes, intake.cursor()];
+    expect(after).toEqual(before);
+  });
+
   it('keeps the proof that led to a resumed place until a boundary is passed', () => {
     const { file } = layOut([
       ['SET', 'a', '1'],
-      ['SET', 'b', patternBytes(2 * MIB)],
+      ['SET', 'b', patternBytes(MIB / 2)],
     ]);
     const first = intakeAt();
-    first.push(file.subarray(0, MIB + 500), 0);
+    first.push(file.subarray(0, 500), 0);
     const cursor = first.cursor()!;
     const second = new CommandIntake({ ...FRESH, offset: BigInt(cursor.position), skipBytes: 0 });
     second.open(incrFile(), cursor.position, cursor);
     expect(second.cursor()).toEqual(cursor);
-    second.push(file.subarray(cursor.position, cursor.position + MIB), cursor.position);
+    const half = cursor.position + MIB / 4;
+    second.push(file.subarray(cursor.position, half), cursor.position);
     expect(second.cursor()).toEqual(cursor);
-    second.push(file.subarray(cursor.position + MIB), cursor.position + MIB);
+    second.push(file.subarray(half), half);
     expect(second.cursor()).toMatchObject({
       position: file.length,
       digest: digestOf(file.subarray(-4096)),

@@ -1,0 +1,100 @@
+import { appendFileSync, copyFileSync, renameSync, statSync, truncateSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { systemClock } from '@tidemark/system';
+import { beforeAll, describe, it } from 'vitest';
+import { buildAof } from '../../support/aof-run.ts';
+import { manifestOf } from '../../support/aof-writer.ts';
+import { NodeLife } from '../../support/node-life.ts';
+import type { RedisServer } from '../../support/redis-server.ts';
+
+beforeAll(buildAof, 120_000);
+
+const newestOf = (server: RedisServer): string =>
+  join(server.aofDir, manifestOf(server).incr.at(-1)?.name ?? '');
+
+describe('a node that is stopped, killed and started again', () => {
+  it.each(['always', 'everysec', 'no'])('is followed on with appendfsync %s', async (mode) => {
+    await using life = await NodeLife.start({ config: { appendfsync: mode } });
+    await life.record();
+    await life.server.kill();
+    await life.server.restart();
+    await life.record();
+    await life.server.restart(); // SIGTERM first
+    await life.record();
+    await life.expectHistory({ closed: [], holes: [] });
+  });
+
+  it('is followed on when a crash left a command torn, which its start cuts off', async () => {
+    await using life = await NodeLife.start();
+    await life.record();
+    await life.server.kill();
+    appendFileSync(newestOf(life.server), '*3\r\n$3\r\nSET\r\n$4\r\ntorn\r\n$9\r\nhalf of');
+    await systemClock.sleep(300); // the archiver reads it
+    await life.server.restart();
+    await life.record();
+    await life.expectHistory({ closed: [], holes: [] });
+  });
+
+  it('begins a new timeline at a rewrite it asks for when the log cannot be read on', async () => {
+    await using life = await NodeLife.start();
+    await life.record(2);
+    // The server writes on behind it, and could not load that log itself.
+    appendFileSync(newestOf(life.server), 'rubbish\r\n');
+    await life.record(2);
+    await life.untilTimeline(2);
+    await life.record();
+    await life.expectHistory({ closed: ['divergent-tail'], holes: ['divergent-tail'] });
+  });
+
+  it('begins a new timeline when its start cuts off what was archived', async () => {
+    await using life = await NodeLife.start();
+    await life.record(2);
+    await life.server.kill();
+    const path = newestOf(life.server);
+    const transaction = '*1\r\n$5\r\nMULTI\r\n*3\r\n$3\r\nSET\r\n$4\r\ntorn\r\n$2\r\nno\r\n';
+    appendFileSync(path, transaction);
+    await life.archiver.ask('roll');
+    await life.server.restart();
+    await life.record(2);
+    await life.expectHistory({ closed: ['divergent-tail'], holes: ['divergent-tail'] });
+  });
+
+  it('begins a new timeline when its log lost its end', async () => {
+    await using life = await NodeLife.start();
+    await life.record();
+    const path = newestOf(life.server);
+    const { size } = statSync(path);
+    await life.record(2); // what is lost now was there at the end of these seconds
+    await life.untilProven();
+    await life.server.stop();
+    truncateSync(path, size);
+    await life.server.restart();
+    await life.record(2);
+    await life.expectHistory({ closed: ['divergent-tail'] });
+  });
+
+  it('begins a new timeline when its log is another file of the same name', async () => {
+    await using life = await NodeLife.start();
+    await life.record(2);
+    await life.server.stop();
+    const path = newestOf(life.server);
+    copyFileSync(path, `${path}.copy`);
+    renameSync(`${path}.copy`, path);
+    await life.server.restart();
+    await life.record(2);
+    await life.expectHistory({ closed: ['divergent-tail'] });
+  });
+
+  it('begins a new timeline when it was emptied and filled anew', async () => {
+    await using life = await NodeLife.start();
+    await life.record(2);
+    await life.server.stop();
+    await rm(life.server.aofDir, { recursive: true });
+    await systemClock.sleep(1_500);
+    await life.server.restart();
+    await life.untilTimeline(2);
+    await life.record(2);
+    await life.expectHistory({ closed: ['divergent-tail'], holes: ['divergent-tail'] });
+  });
+});
