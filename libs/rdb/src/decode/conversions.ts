@@ -28,7 +28,12 @@ export type TypePlan =
       /** @param rule - Given when expiries change. */
       readonly convert: (rule: NewFieldExpiry) => ConvertValue;
     }
-  | { readonly kind: 'refuse'; readonly needed: number; readonly reason: string };
+  | {
+      readonly kind: 'refuse';
+      readonly type: number;
+      readonly needed: number;
+      readonly reason: string;
+    };
 
 const VERSION_FIELD_TTL = typeVersion('redis', 24);
 const plain = (convert: ConvertValue) => (): ConvertValue => convert;
@@ -103,5 +108,5 @@ export function planType(
   const needed = typeVersion(product, type);
   const name = typeName(product, type) ?? 'not known';
   const reason = `type ${type} (${name}) of ${product} needs RDB version ${needed}`;
-  return { kind: 'refuse', needed, reason };
+  return { kind: 'refuse', type, needed, reason };
 }

@@ -29,13 +29,20 @@ export function encodeSelectDb(db: number): Buffer {
 
 /** The block that gives a key an expiry in milliseconds (a safe integer). */
 export function encodeExpiry(expiryMs: number): Buffer {
-  return Buffer.concat([Buffer.of(OPCODE.expiryMs), encodeInt64(expiryMs)]);
+  const bytes = Buffer.allocUnsafe(9);
+  bytes[0] = OPCODE.expiryMs;
+  putInt64(bytes, 1, expiryMs);
+  return bytes;
 }
 
 /** A safe integer as 64 bits, signed, little endian. */
 export function encodeInt64(value: number): Buffer {
   const bytes = Buffer.allocUnsafe(8);
-  bytes.writeInt32LE(value | 0, 0);
-  bytes.writeInt32LE(Math.floor(value / 4_294_967_296), 4);
+  putInt64(bytes, 0, value);
   return bytes;
+}
+
+function putInt64(bytes: Buffer, at: number, value: number): void {
+  bytes.writeInt32LE(value | 0, at);
+  bytes.writeInt32LE(Math.floor(value / 4_294_967_296), at + 4);
 }

@@ -71,7 +71,8 @@ export class RewriteRules {
   readonly #options: RewriteRdbOptions;
   readonly #header: RdbHeader;
   readonly #readers: ReadersOf;
-  readonly #plans = new Map<number, TypePlan>();
+  /** By type byte, as types are met. */
+  readonly #plans = new Array<TypePlan | undefined>(256).fill(undefined);
   /** RDB version that is written. */
   readonly version: number;
 
@@ -125,7 +126,9 @@ export class RewriteRules {
   planEntry(facts: ElementFacts): EntryPlan | null {
     const { keepKey } = this.#options;
     if (keepKey !== undefined && !keepKey(facts.db, facts.keyView(), facts.type)) return null;
-    const { type, convert } = this.#planValue(facts);
+    const plan = this.#plans[facts.type] ?? this.#planType(facts.type);
+    const { type } = plan;
+    const convert = plan.kind === 'copy' ? null : this.#conversion(plan, facts);
     const expiry = this.#expiryCut(facts);
     const meta = this.#metaCut(facts);
     if (expiry === null && meta === null) {
@@ -138,27 +141,26 @@ export class RewriteRules {
     return { cuts: cuts.sort((left, right) => left.start - right.start), flags, type, convert };
   }
 
-  #planValue(facts: ElementFacts): Pick<EntryPlan, 'type' | 'convert'> {
+  #planType(type: number): TypePlan {
+    const expiriesChange = this.#options.newExpiry !== undefined;
+    const plan = planType(this.#header.product, type, this.#readers, expiriesChange);
+    this.#plans[type] = plan;
+    return plan;
+  }
+
+  #conversion(plan: Exclude<TypePlan, { kind: 'copy' }>, facts: ElementFacts): ConvertValue {
     const { type, db, start: offset } = facts;
+    if (plan.kind === 'refuse') {
+      const { version } = this;
+      throw new FormatError('TM_RDB_REWRITE', `${plan.reason}, ${version} is written`, {
+        context: { offset, db, type, needed: plan.needed, version },
+      });
+    }
     const { newExpiry } = this.#options;
-    let plan = this.#plans.get(type);
-    if (plan === undefined) {
-      plan = planType(this.#header.product, type, this.#readers, newExpiry !== undefined);
-      this.#plans.set(type, plan);
-    }
-    if (plan.kind === 'copy') return { type, convert: null };
-    if (plan.kind === 'convert') {
-      if (newExpiry === undefined)
-        return { type: plan.type, convert: plan.convert(keepFieldExpiry) };
-      // The value may go on in later chunks, when the key is gone.
-      const key = Buffer.from(facts.keyView());
-      const convert = plan.convert((expiryMs) => newExpiry(expiryMs, db, key));
-      return { type: plan.type, convert };
-    }
-    const { version } = this;
-    throw new FormatError('TM_RDB_REWRITE', `${plan.reason}, ${version} is written`, {
-      context: { offset, db, type, needed: plan.needed, version },
-    });
+    if (newExpiry === undefined) return plan.convert(keepFieldExpiry);
+    // The value may go on in later chunks, when the key is gone.
+    const key = Buffer.from(facts.keyView());
+    return plan.convert((expiryMs) => newExpiry(expiryMs, db, key));
   }
 
   /** Refuses what readers of the wanted version do not know. The source's own version is not judged. */
