@@ -1,6 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { connectNode } from '@tidemark/client';
 import type { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
+import { digestOfCode } from '../../../services/restorer/src/feed/function-tally.ts';
+import { checkFunctions } from '../../../services/restorer/src/target/check-functions.ts';
 import { diffOracle, readOracle, type Oracle } from '../../support/oracle.ts';
 import { record, restoreInto, type Act } from '../../support/replay-run.ts';
 import { startRedis } from '../../support/redis-server.ts';
@@ -98,6 +101,7 @@ describe('a replay', () => {
       during: [
         (client) => client.call('FUNCTION', 'LOAD', 'REPLACE', library('replaced', 2)),
         (client) => client.call('FUNCTION', 'DELETE', 'deleted'),
+        (client) => client.call('FUNCTION', 'LOAD', library('early', 3)),
         async (client) => {
           const dump = await client.callBuffer('FUNCTION', 'DUMP');
           await client.call('FUNCTION', 'FLUSH');
@@ -109,10 +113,46 @@ describe('a replay', () => {
     await using target = await startRedis({ aof: false });
     const client = await target.connect();
     await client.call('FUNCTION', 'LOAD', library('own', 9));
+    // Up to here the names in the log tell what there must be; a payload tells none.
+    const point = { kind: 'offset', offset: recorded.ends[2]!, timeline: null } as const;
+    await restoreInto(recorded.archive, target, { point, allowFlush: true });
+    expect([...(await readOracle(client)).functions.keys()]).toEqual(['early', 'kept', 'replaced']);
     await restoreInto(recorded.archive, target, { allowFlush: true });
     const { functions } = await readOracle(client);
-    expect([...functions.keys()]).toEqual(['kept', 'late', 'replaced']);
+    expect([...functions.keys()]).toEqual(['early', 'kept', 'late', 'replaced']);
     expect(diffOracle(await readOracle(recorded.client), await readOracle(client))).toEqual([]);
+  });
+
+  it('is not taken for whole when the functions are others than the source had', async () => {
+    await using target = await startRedis({ aof: false });
+    const client = await target.connect();
+    const code = Buffer.from(
+      "#!lua name=lib\nredis.register_function('f', function() end)--\xff",
+      'latin1',
+    );
+    await client.call('FUNCTION', 'LOAD', code);
+    await client.call(
+      'FUNCTION',
+      'LOAD',
+      code.toString('latin1').replace('lib', 'two').replace("'f'", "'g'"),
+    );
+    await using node = await connectNode({ host: '127.0.0.1', port: target.port });
+    const exactly = { loaded: new Map([['lib', digestOfCode(code)]]), deleted: new Set(['gone']) };
+    await checkFunctions(node, { ...exactly, othersMin: 0, othersMax: 1 });
+    for (const wrong of [
+      { ...exactly, othersMin: 0, othersMax: 0 },
+      { ...exactly, othersMin: 2, othersMax: 2 },
+      { ...exactly, deleted: new Set(['two']), othersMin: 0, othersMax: 1 },
+      {
+        ...exactly,
+        loaded: new Map([['lib', digestOfCode(Buffer.from('x'))]]),
+        othersMin: 0,
+        othersMax: 1,
+      },
+      { ...exactly, loaded: new Map([['none', 'x']]), othersMin: 0, othersMax: 2 },
+    ]) {
+      await expect(checkFunctions(node, wrong)).rejects.toMatchObject({ code: 'TM_TARGET_REPLAY' });
+    }
   });
 
   it('has no message for those who listen now', async () => {

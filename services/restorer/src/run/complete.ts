@@ -55,6 +55,7 @@ export async function complete(
     replicationId: record.feed.replicationId,
     promote: false,
     clock: environment.clock,
+    functions: replay.functions,
     candidates: () => dying.all(environment.clock.nowMs() + CLOCKS_APART_MS),
   });
   timer.end('replay');

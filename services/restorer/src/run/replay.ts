@@ -3,6 +3,7 @@ import type { Clock } from '@tidemark/core';
 import { openFeed, type Feed, type FeedProgress } from '@tidemark/replication';
 import { commandSource, skipBytes } from '../feed/command-source.ts';
 import { DyingKeys } from '../feed/dying-keys.ts';
+import { FunctionTally, type ExpectedFunctions } from '../feed/function-tally.ts';
 import { snapshotSource } from '../feed/snapshot-source.ts';
 import { knowsCommand } from '../target/index.ts';
 import type { PreparedPlan } from './prepared-plan.ts';
@@ -17,6 +18,8 @@ export interface Replay extends AsyncDisposable {
   readonly dying: DyingKeys;
   /** Commands fed so far; SELECT, MULTI and EXEC count. */
   readonly commands: () => number;
+  /** What functions the target must hold after what was fed. */
+  readonly functions: () => ExpectedFunctions | null;
 }
 
 /** How a replay is opened. */
@@ -42,6 +45,7 @@ export async function openReplay(prepared: PreparedPlan, options: ReplayOptions)
   const dying = new DyingKeys(plan.ttl.nowMs + DYING_SOON_MS);
   const plainTtl = plan.ttl.mode === 'absolute';
   let commands = 0;
+  let tally = new FunctionTally(plan.snapshot.summary.functions);
   const feed = await openFeed({
     listenHost: options.listenHost,
     listenPort: port,
@@ -56,9 +60,11 @@ export async function openReplay(prepared: PreparedPlan, options: ReplayOptions)
     },
     commands: (from) => {
       commands = 0;
+      tally = new FunctionTally(plan.snapshot.summary.functions);
       const source = commandSource(plan, reader, options.form, {
         onBatch: (batch) => {
           commands += batch.count;
+          tally.noteCommands(batch);
           if (plainTtl) dying.noteCommands(batch);
         },
         knowsCommand: (name) => knowsCommand(options.client, name),
@@ -75,6 +81,7 @@ export async function openReplay(prepared: PreparedPlan, options: ReplayOptions)
     feed,
     dying,
     commands: () => commands,
+    functions: () => tally.expected,
     [Symbol.asyncDispose]: () => feed[Symbol.asyncDispose](),
   };
 }

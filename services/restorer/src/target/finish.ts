@@ -2,6 +2,8 @@ import type { NodeClient } from '@tidemark/client';
 import { NodeError, type Clock } from '@tidemark/core';
 import type { Feed, FeedResult } from '@tidemark/replication';
 import { countKeys, type DatabaseCount } from './count-keys.ts';
+import type { ExpectedFunctions } from '../feed/function-tally.ts';
+import { checkFunctions } from './check-functions.ts';
 import { newFailures, readFailures } from './command-failures.ts';
 import { persistTarget, type Persisted } from './persist.ts';
 import { readRole } from './role.ts';
@@ -19,6 +21,8 @@ export interface FinishOptions {
   readonly persistTimeoutMs?: number;
   /** Asked when all was replayed: see `countKeys`. */
   readonly candidates?: () => ReadonlyMap<number, readonly Buffer[]> | null;
+  /** Asked when all was replayed: what functions it must hold; null = not known. */
+  readonly functions?: () => ExpectedFunctions | null;
   /** Called when the target is a master of its own, before it writes its data to its disk. */
   readonly onPromoted?: () => void;
 }
@@ -58,6 +62,8 @@ export async function finishTarget(
   });
   const fed = await Promise.race([feed.finished(), lost]);
   await checkReplay(client, { record, replicationId, offset: fed.offset });
+  const functions = options.functions?.() ?? null;
+  if (functions !== null) await checkFunctions(client, functions);
   const databases = await countKeys(client, options.candidates?.() ?? null);
   if (options.promote) {
     return { fed, databases, promotion: await promoteTarget(client, options) };
