@@ -99,14 +99,21 @@ export async function startSecondOf(address: NodeAddress): Promise<number | null
   }
 }
 
-/** Which server wrote the stream, as far as it answers. */
-export async function nodeOf(address: NodeAddress): Promise<TimelineOpened['node']> {
+/**
+ * Which server wrote the stream, as far as it answers.
+ * @param before - What the timeline before it says.
+ */
+export async function nodeOf(
+  address: NodeAddress,
+  before: TimelineOpened['node'] | null = null,
+): Promise<TimelineOpened['node']> {
   try {
     await using client = await connectNode(address, { timeoutMs: 2_000 });
     const { runId, version, product } = await readNodeFacts(client);
     return { runId, version, product };
   } catch {
     // The files can be captured while the server does not answer.
-    return { runId: 'unknown', version: 'unknown', product: 'redis' };
+    const { version, product } = before ?? { version: 'unknown', product: 'redis' };
+    return { runId: 'unknown', version, product };
   }
 }

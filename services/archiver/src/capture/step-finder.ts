@@ -48,8 +48,9 @@ export class StepFinder {
   /** The step back right before a `#TS` line: the server was started anew, with an older clock. */
   atAnnotation(offset: bigint, second: number): FoundStep {
     const toMs = second * 1000;
+    const untilMs = this.#latestMs ?? 0;
     const fromMs = this.#latestUpToMs;
-    const place = { before: offset, offset };
+    const place = { before: offset, offset, untilMs };
     return this.#back({ direction: 'back', ...place, fromMs, toMs, sinceMs: toMs });
   }
 
@@ -68,16 +69,18 @@ export class StepFinder {
     const known = foundBack ? jumps.findIndex(({ direction }) => direction === 'back') : -1;
     const left = this.#sampled === null ? [] : jumps.filter((_, i) => i !== known);
     const place = { before: this.#sampled ?? 0n, offset };
+    let untilMs = this.#latestMs ?? timeMs;
     for (const [i, { direction, fromMs, toMs }] of left.entries()) {
       // Between two steps nothing is known but that the next one came.
       const sinceMs = left[i + 1]?.fromMs ?? timeMs;
-      const step: FoundStep = { direction, ...place, fromMs, toMs, sinceMs };
+      const step: FoundStep = { direction, ...place, untilMs, fromMs, toMs, sinceMs };
+      untilMs = toMs;
       steps.push(direction === 'back' ? this.#back(step) : step);
     }
     if (steps.length === 0 && this.#latestMs !== null && timeMs <= this.#latestMs - BACK_MS_MIN) {
       const before = this.#offset < offset ? this.#offset : offset;
       const fromMs = this.#latestUpToMs;
-      const found = { before, offset, fromMs, toMs: timeMs, sinceMs: timeMs };
+      const found = { before, offset, untilMs, fromMs, toMs: timeMs, sinceMs: timeMs };
       steps.push(this.#back({ direction: 'back', ...found }));
     }
     this.#sampled = offset;

@@ -215,7 +215,7 @@ export class TimelineLife {
       reason,
       previous: previous?.timeline ?? null,
       atMs: clock.nowMs(),
-      node: await nodeOf(address),
+      node: await nodeOf(address, previous?.node),
     });
     const servesFrom = await this.#firstOwnSecond(previous?.provenTo ?? null);
     const start = { ...item.file, file: item.file.name, position: item.position };

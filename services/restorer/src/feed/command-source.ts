@@ -76,7 +76,8 @@ export async function* commandSource(
 
 /** Whether the target is of another product than the source, or older: it may lack what that wrote. */
 export function isForeign({ source }: RestorePlan, { target }: CommandForm): boolean {
-  if (source.product !== target.product || source.version === '') return true;
+  // A timeline that was opened while the server was down says "unknown".
+  if (source.product !== target.product || !/^\d/.test(source.version)) return true;
   return target.versionNumber < parseVersion(source.version);
 }
 
