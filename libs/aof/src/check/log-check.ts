@@ -40,10 +40,11 @@ export interface AofLogFacts {
   readonly fault: LogFault | null;
 }
 
-/** A place of an annotation in this push: what to add to stream offsets from there on. */
+/** An annotation line of this push: `bytes` come to the stream offsets from `from` on. */
 interface Shift {
   readonly from: number;
   readonly bytes: number;
+  readonly second: number | null;
 }
 
 /**
@@ -76,6 +77,8 @@ export class AofLogCheck {
   /** `#boundary` as a position in the file, behind the lines that follow it. */
   #wholeTo: number;
   #fault: LogFault | null = null;
+  /** Stream offset of a fault that the decoder does not see. */
+  #stoppedAt = Infinity;
 
   /** @param origin - Position in the file of the first byte: after the RDB head, if there is one. */
   constructor(origin = 0) {
@@ -83,7 +86,7 @@ export class AofLogCheck {
     this.#wholeTo = origin;
     this.#decoder = new CommandDecoder({
       onAnnotation: (offset, bytes, second) => {
-        this.#noteAnnotation(offset, bytes, second);
+        this.#shifts.push({ from: Number(offset), bytes, second });
       },
     });
   }
@@ -109,6 +112,7 @@ export class AofLogCheck {
     if (!wasOpen) this.#wholeTo = this.#positionOf(this.#boundary);
     else if (this.#boundary > boundary) this.#wholeTo = this.#positionOf(this.#boundary);
     if (error !== null) this.#fail(error);
+    this.#countLines();
     this.#shifted = this.#shiftAt(null);
     this.#shifts = [];
   }
@@ -150,7 +154,8 @@ export class AofLogCheck {
       if (kind === SPEC_MULTI || kind === SPEC_EXEC) {
         if ((kind === SPEC_MULTI) === this.#open) {
           const what = this.#open ? 'a MULTI inside a MULTI' : 'an EXEC without a MULTI';
-          this.#stop('garbage', what, this.#positionOf(from + (start[row] as number)));
+          this.#stoppedAt = from + (start[row] as number);
+          this.#stop('garbage', what, this.#positionOf(this.#stoppedAt));
           return;
         }
         if (kind === SPEC_EXEC) this.#transactions += 1;
@@ -162,17 +167,22 @@ export class AofLogCheck {
     }
   }
 
-  #noteAnnotation(offset: bigint, bytes: number, second: number | null): void {
-    if (second === null) {
-      this.#unknown += 1;
-      this.#firstUnknownAt ??= this.#positionOf(Number(offset));
-    } else {
-      this.#seconds += 1;
-      this.#firstSecond ??= second;
-      if (this.#lastSecond !== null && second < this.#lastSecond) this.#stepsBack += 1;
-      this.#lastSecond = second;
+  /** Takes the lines of this push into account, up to the fault if there is one. */
+  #countLines(): void {
+    let at = this.#shifted;
+    for (const { from, bytes, second } of this.#shifts) {
+      if (from > this.#stoppedAt) return;
+      if (second === null) {
+        this.#unknown += 1;
+        this.#firstUnknownAt ??= this.#origin + from + at;
+      } else {
+        this.#seconds += 1;
+        this.#firstSecond ??= second;
+        if (this.#lastSecond !== null && second < this.#lastSecond) this.#stepsBack += 1;
+        this.#lastSecond = second;
+      }
+      at += bytes;
     }
-    this.#shifts.push({ from: Number(offset), bytes });
   }
 
   /** Bytes of the lines before the command at a stream offset; `null` = of all so far. */
