@@ -14,11 +14,15 @@ const FAR_MS = 4_000_000_000_000;
 
 /** Two servers, each with a connection of the test and one of the comparison. */
 class TwoServers implements AsyncDisposable {
-  private constructor(
-    readonly servers: readonly RedisServer[],
-    readonly redis: readonly [Redis, Redis],
-    readonly clients: readonly [NodeClient, NodeClient],
-  ) {}
+  readonly servers: readonly RedisServer[];
+  readonly redis: readonly [Redis, Redis];
+  readonly clients: readonly [NodeClient, NodeClient];
+
+  private constructor(parts: Pick<TwoServers, 'servers' | 'redis' | 'clients'>) {
+    this.servers = parts.servers;
+    this.redis = parts.redis;
+    this.clients = parts.clients;
+  }
 
   static async start(binary: string): Promise<TwoServers> {
     const [a, b] = [
@@ -28,7 +32,7 @@ class TwoServers implements AsyncDisposable {
     const client = (server: RedisServer): Promise<NodeClient> =>
       connectNode({ host: 'localhost', port: 0, path: server.socketPath }, { replyTimeoutMs: 0 });
     const redis = [await a.connect(), await b.connect()] as const;
-    return new TwoServers([a, b], redis, [await client(a), await client(b)]);
+    return new TwoServers({ servers: [a, b], redis, clients: [await client(a), await client(b)] });
   }
 
   /** Runs the same on both. */

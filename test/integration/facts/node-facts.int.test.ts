@@ -65,14 +65,23 @@ async function settingOf(client: Redis, name: string): Promise<unknown> {
 
 /** A protected source with a user and settings, captured before and after a change of them. */
 class Facts implements AsyncDisposable {
-  private constructor(
-    readonly tidemark: Tidemark,
-    readonly source: RedisServer,
-    readonly client: Redis,
-    readonly alice: string,
-    readonly before: number,
-    readonly after: number,
-  ) {}
+  readonly tidemark: Tidemark;
+  readonly source: RedisServer;
+  readonly client: Redis;
+  /** The line of a user in ACL LIST before the change. */
+  readonly alice: string;
+  /** A second before and one after the change. */
+  readonly before: number;
+  readonly after: number;
+
+  private constructor(parts: Omit<Facts, 'restore' | typeof Symbol.asyncDispose>) {
+    this.tidemark = parts.tidemark;
+    this.source = parts.source;
+    this.client = parts.client;
+    this.alice = parts.alice;
+    this.before = parts.before;
+    this.after = parts.after;
+  }
 
   static async record(binary: string): Promise<Facts> {
     const tidemark = await Tidemark.init();
@@ -93,7 +102,7 @@ class Facts implements AsyncDisposable {
     const after = await passSecond(client);
     await tidemark.untilProven(ID, after);
     await archiver.stop();
-    return new Facts(tidemark, source, client, alice, before, after);
+    return new Facts({ tidemark, source, client, alice, before, after });
   }
 
   restore(second: number, to: string, ...flags: readonly string[]): Promise<RestoreDocument> {

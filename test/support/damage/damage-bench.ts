@@ -94,6 +94,7 @@ export class DamageBench {
       allowFlush: false,
       feedListen: null,
       feedAdvertise: null,
+      facts: null,
     };
   }
 
