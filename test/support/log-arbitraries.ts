@@ -125,6 +125,7 @@ export const anyWriterEvent: fc.Arbitrary<WriterEvent> = fc.oneof(
     direction: fc.constantFrom('back' as const, 'forward' as const),
     before: offset,
     offset,
+    untilMs: ms,
     fromMs: ms,
     toMs: ms,
     sinceMs: ms,

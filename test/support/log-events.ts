@@ -151,6 +151,7 @@ export const stepped = (offset: bigint, over: Partial<ClockStepped> = {}): Clock
   direction: 'back',
   before: offset,
   offset,
+  untilMs: START_MS + 3_599_900,
   fromMs: START_MS + 3_600_000,
   toMs: START_MS,
   sinceMs: START_MS + 100,

@@ -10,11 +10,11 @@ export interface ClockStep {
   readonly before: bigint;
   /** Commands at or after this offset ran after it; equal to `before` when none ran between. */
   readonly offset: bigint;
-  /** The latest time that the clock may have shown before the step. */
+  /** The time that the clock showed at `before`, and the latest that it may have shown after. */
+  readonly untilMs: number;
   readonly fromMs: number;
-  /** The earliest time that it may have shown after it. */
+  /** The earliest time that it may have shown after the step, and that which it showed at `offset`. */
   readonly toMs: number;
-  /** The time that it showed at `offset`. */
   readonly sinceMs: number;
   /** The latest second proven before a step back; null = none, or a step forward. */
   readonly provenTo: number | null;
@@ -35,8 +35,10 @@ export interface Stretch {
   readonly index: number;
   /** The step back that ended it; null = it goes on, or its timeline ended. */
   readonly endedBy: ClockStep | null;
-  /** Seconds that the clock showed in it, as far as is known; in order, disjoint. */
+  /** Seconds that the clock showed in it or may have shown; in order, disjoint. */
   readonly ran: readonly SecondRange[];
+  /** Those of them that it may have shown: between the bounds of a step. */
+  readonly unsure: readonly SecondRange[];
   /** Seconds that were jumped over: nothing ran in them. */
   readonly jumped: readonly SecondRange[];
   /** Seconds whose cut within it is known. */
@@ -68,7 +70,8 @@ export function stretchesOf(span: SteppedSpan): readonly Stretch[] {
   let first: ClockStep | null = null;
   let forward: ClockStep[] = [];
   for (const step of steps) {
-    const early = fromOffset !== null && step.offset <= fromOffset;
+    // At the very offset of the snapshot it is taken for a later one: nothing ran between.
+    const early = fromOffset !== null && step.offset < fromOffset;
     if (step.direction === 'forward') {
       if (!early) forward.push(step);
       continue;
@@ -81,9 +84,11 @@ export function stretchesOf(span: SteppedSpan): readonly Stretch[] {
     index += 1;
   }
   const start = startOf(first, from);
+  const unsure = forward.flatMap(unsureOf);
   const last = to ?? (first === null ? -Infinity : secondOf(first.sinceMs) - 1);
   const restorable = to === null ? null : rangeOf(start.exact, to);
-  stretches.push({ index, endedBy: null, ...coverage(start.first, last, forward), restorable });
+  const covered = coverage(start.first, last, forward);
+  stretches.push({ index, endedBy: null, ...covered, unsure, restorable });
   return stretches;
 }
 
@@ -109,7 +114,15 @@ function endedStretch(
   const exact = step.before === step.offset;
   const known = exact ? last : Math.min(step.provenTo ?? -Infinity, last);
   const restorable = rangeOf(start.exact, known);
-  return { index, endedBy: step, ...coverage(start.first, last, forward), restorable };
+  const unsure = [...forward, step].flatMap(unsureOf);
+  return { index, endedBy: step, ...coverage(start.first, last, forward), unsure, restorable };
+}
+
+/** Whole seconds that lie between the bounds of a step, on the side of the stretch. */
+function unsureOf({ direction, untilMs, fromMs, toMs, sinceMs }: ClockStep): SecondRange[] {
+  const before = rangeOf(secondOf(untilMs) + 1, secondOf(fromMs));
+  const after = direction === 'back' ? null : rangeOf(secondOf(toMs), secondOf(sinceMs) - 1);
+  return [before, after].filter((range) => range !== null);
 }
 
 function coverage(

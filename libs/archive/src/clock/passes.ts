@@ -9,7 +9,7 @@ export interface ClockPiece extends SecondRange {
 interface Edge {
   readonly at: number;
   readonly stretch: Stretch;
-  readonly set: 'ran' | 'jumped' | 'restorable';
+  readonly set: 'ran' | 'unsure' | 'jumped' | 'restorable';
   readonly opens: boolean;
 }
 
@@ -25,6 +25,7 @@ export function clockPieces(span: SteppedSpan): readonly ClockPiece[] {
   const edges = stretches.flatMap(edgesOf).sort((a, b) => a.at - b.at);
   const open = {
     ran: new Set<Stretch>(),
+    unsure: new Set<Stretch>(),
     jumped: new Set<Stretch>(),
     restorable: new Set<Stretch>(),
   };
@@ -39,7 +40,9 @@ export function clockPieces(span: SteppedSpan): readonly ClockPiece[] {
     const to = Math.min(next - 1, latest);
     if (to < at || open.ran.size + open.jumped.size === 0) continue;
     const only = soleOf(open.ran.size > 0 ? open.ran : open.jumped);
-    const stretch = only !== null && open.restorable.has(only) ? only : null;
+    // Whether it was shown or jumped over is not known, and the cuts of the two differ.
+    const torn = only !== null && open.unsure.has(only) && open.jumped.size > 0;
+    const stretch = only !== null && !torn && open.restorable.has(only) ? only : null;
     const before = pieces.at(-1);
     if (before?.to === at - 1 && before.stretch === stretch) {
       pieces[pieces.length - 1] = { from: before.from, to, stretch };
@@ -93,6 +96,7 @@ function edgesOf(stretch: Stretch): readonly Edge[] {
     edges.push({ at: to + 1, stretch, set, opens: false });
   };
   for (const range of stretch.ran) add('ran', range);
+  for (const range of stretch.unsure) add('unsure', range);
   for (const range of stretch.jumped) add('jumped', range);
   if (stretch.restorable !== null) add('restorable', stretch.restorable);
   return edges;

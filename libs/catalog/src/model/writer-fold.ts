@@ -136,10 +136,10 @@ function firstServed(
 
 /** What was proven before a step back says nothing of the time after it. */
 function applyStep(timeline: TimelineState, event: ClockStepped): TimelineState {
-  const { direction, before, offset, fromMs, toMs, sinceMs } = event;
+  const { direction, before, offset, untilMs, fromMs, toMs, sinceMs } = event;
   const back = direction === 'back';
   const provenTo = back ? later(timeline.provenTo, event.provenTo) : null;
-  const step = { direction, before, offset, fromMs, toMs, sinceMs, provenTo };
+  const step = { direction, before, offset, untilMs, fromMs, toMs, sinceMs, provenTo };
   const all = [...timeline.steps, step];
   const gone = all.slice(0, Math.max(0, all.length - STEPS_KEPT));
   const goneBack = gone.filter((one) => one.direction === 'back').length;

@@ -130,6 +130,7 @@ export function stepOf(row: Row): ClockStep {
     direction: str(row, 'direction') as ClockStep['direction'],
     before: big(row, 'before_offset'),
     offset: big(row, 'at_offset'),
+    untilMs: num(row, 'until_ms'),
     fromMs: num(row, 'from_ms'),
     toMs: num(row, 'to_ms'),
     sinceMs: num(row, 'since_ms'),

@@ -61,6 +61,7 @@ CREATE TABLE clock_steps (
   direction TEXT NOT NULL,
   before_offset INTEGER NOT NULL,
   at_offset INTEGER NOT NULL,
+  until_ms INTEGER NOT NULL,
   from_ms INTEGER NOT NULL,
   to_ms INTEGER NOT NULL,
   since_ms INTEGER NOT NULL,

@@ -180,15 +180,15 @@ export class WriterTable {
   }
 
   #addStep(writerId: number, timeline: string, step: ClockStep): void {
-    const { direction, before, offset, fromMs, toMs, sinceMs, provenTo } = step;
+    const { direction, before, offset, untilMs, fromMs, toMs, sinceMs, provenTo } = step;
     const id = this.#timelineId(writerId, timeline);
     this.#db
       .prepare(
-        `INSERT INTO clock_steps (timeline_id, number, direction, before_offset, at_offset, from_ms,
-           to_ms, since_ms, proven_to)
-         SELECT ?, count(*), ?, ?, ?, ?, ?, ?, ? FROM clock_steps WHERE timeline_id = ?`,
+        `INSERT INTO clock_steps (timeline_id, number, direction, before_offset, at_offset, until_ms,
+           from_ms, to_ms, since_ms, proven_to)
+         SELECT ?, count(*), ?, ?, ?, ?, ?, ?, ?, ? FROM clock_steps WHERE timeline_id = ?`,
       )
-      .run(id, direction, before, offset, fromMs, toMs, sinceMs, provenTo, id);
+      .run(id, direction, before, offset, untilMs, fromMs, toMs, sinceMs, provenTo, id);
   }
 
   #addSegment(

@@ -21,7 +21,9 @@ export class StepFinder {
   #latestUpToMs: number;
   /** The furthest offset of a mark in the timeline. */
   #offset: bigint;
+  /** The last sample: its offset, and the latest time that had been shown by then. */
   #sampled: bigint | null = null;
+  #sampledMs = 0;
 
   /** @param start - Stretch, latest second and offset from which the timeline goes on. */
   constructor(start: {
@@ -69,7 +71,7 @@ export class StepFinder {
     const known = foundBack ? jumps.findIndex(({ direction }) => direction === 'back') : -1;
     const left = this.#sampled === null ? [] : jumps.filter((_, i) => i !== known);
     const place = { before: this.#sampled ?? 0n, offset };
-    let untilMs = this.#latestMs ?? timeMs;
+    let untilMs = this.#sampledMs;
     for (const [i, { direction, fromMs, toMs }] of left.entries()) {
       // Between two steps nothing is known but that the next one came.
       const sinceMs = left[i + 1]?.fromMs ?? timeMs;
@@ -80,10 +82,12 @@ export class StepFinder {
     if (steps.length === 0 && this.#latestMs !== null && timeMs <= this.#latestMs - BACK_MS_MIN) {
       const before = this.#offset < offset ? this.#offset : offset;
       const fromMs = this.#latestUpToMs;
-      const found = { before, offset, untilMs, fromMs, toMs: timeMs, sinceMs: timeMs };
+      const shown = { untilMs: this.#latestMs, fromMs, toMs: timeMs, sinceMs: timeMs };
+      const found = { before, offset, ...shown };
       steps.push(this.#back({ direction: 'back', ...found }));
     }
     this.#sampled = offset;
+    this.#sampledMs = Math.max(this.#latestMs ?? timeMs, timeMs);
     return steps;
   }
 

@@ -294,7 +294,11 @@ describe('TimelineWriter, when the clock of the server steps', () => {
     expect(more).toEqual([]);
     expect(over?.step).toEqual({
       ...{ direction: 'back', before, offset, provenTo: SECOND + HOUR - 1 },
-      ...{ fromMs: (SECOND + HOUR + 1) * 1000, toMs: (SECOND + 1) * 1000 },
+      ...{
+        untilMs: (SECOND + HOUR) * 1000 + 100,
+        fromMs: (SECOND + HOUR + 1) * 1000,
+        toMs: (SECOND + 1) * 1000,
+      },
       sinceMs: (SECOND + 1) * 1000,
     });
     expect(over?.provenTo).toBe(SECOND + HOUR - 1);
@@ -326,7 +330,11 @@ describe('TimelineWriter, when the clock of the server steps', () => {
     expect(steps.map(({ step }) => step)).toEqual([
       {
         ...{ direction: 'back', before: cut, offset: cut, provenTo: SECOND + 8 },
-        ...{ fromMs: (SECOND + 11) * 1000, toMs: (SECOND + 4) * 1000 },
+        ...{
+          untilMs: (SECOND + 9) * 1000,
+          fromMs: (SECOND + 11) * 1000,
+          toMs: (SECOND + 4) * 1000,
+        },
         sinceMs: (SECOND + 5) * 1000,
       },
     ]);
@@ -418,6 +426,20 @@ describe('TimelineWriter, when the clock of the server steps', () => {
       { before: 40n, offset, fromMs: (SECOND + 60) * 1000, toMs: SECOND * 1000 },
     ]);
     expect(writer.stretch).toBe(3);
+  });
+
+  it('keeps what is written while nobody takes samples out of the second that was proven', async () => {
+    writer = new TimelineWriter({
+      ...{ timeline: 'tl', start: { offset: 40n, db: 0, inMulti: false, skipBytes: 0 }, clock },
+      ...{ latestSecond: SECOND, limits: { bytesMax: 128 * MIB } },
+    });
+    writer.openFile(incrFile(), 0);
+    const offset = write(us(SECOND + 9), [], ['SET', 'a', '1']);
+    const marks = await marksOf(writer.roll()!);
+    expect(marks.map((mark) => [mark.offset, mark.notBeforeMs / 1000])).toEqual([
+      [40n, SECOND],
+      [offset, SECOND + 9],
+    ]);
   });
 
   it('gives the wide bound to the first annotation of another server process', async () => {

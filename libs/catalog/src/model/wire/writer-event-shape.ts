@@ -76,6 +76,7 @@ const clockStepShapes: FieldShapes<ClockStep> = {
   direction: oneOf('back', 'forward'),
   before: offset,
   offset,
+  untilMs: ms,
   fromMs: ms,
   toMs: ms,
   sinceMs: ms,
