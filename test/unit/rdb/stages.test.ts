@@ -2,7 +2,7 @@ import { bytesOf, type ByteSource, collectBytes, FormatError } from '@tidemark/c
 import { passRdb, type RdbEntry, type RdbSummary, scanRdbEntries } from '@tidemark/rdb';
 import { describe, expect, it } from 'vitest';
 import { inChunks } from '../../support/pattern.ts';
-import { lzfStr, RdbBuilder } from '../../support/rdb-builder.ts';
+import { keyMeta, lzfStr, RdbBuilder } from '../../support/rdb-builder.ts';
 
 const sample = (): RdbBuilder => {
   const builder = new RdbBuilder({ version: 11 }).aux('redis-ver', '7.2.0').selectDb(1);
@@ -96,7 +96,7 @@ describe('scanRdbEntries()', () => {
       expect(batch.length).toBeGreaterThan(0);
       found.push(...batch);
     }
-    expect(found).toEqual(builder.entries);
+    expect(found).toEqual(builder.entries.map((entry) => ({ ...entry, keyMeta: null })));
   });
 
   it('gives values that can be read on their own', async () => {
@@ -104,6 +104,17 @@ describe('scanRdbEntries()', () => {
     for await (const [entry] of scanRdbEntries(bytesOf(bytes))) {
       const { offset, valueOffset, bytes: length } = entry!;
       expect(bytes.subarray(valueOffset, offset + length).toString()).toBe('\tthe value');
+    }
+  });
+
+  it('say where metadata of a key stands', async () => {
+    const block = keyMeta(2);
+    const bytes = new RdbBuilder().string('a', '').entry({ key: 'k', keyMeta: block }).build();
+    for await (const [, entry] of scanRdbEntries(bytesOf(bytes))) {
+      const { offset, bytes: length } = entry!.keyMeta!;
+      expect(bytes.subarray(offset, offset + length)).toEqual(
+        Buffer.concat([Buffer.of(0xf3), block]),
+      );
     }
   });
 

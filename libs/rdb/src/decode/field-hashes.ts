@@ -3,7 +3,7 @@ import { GrowingBytes } from '../format/growing-bytes.ts';
 import { FIELD_EXPIRY_MAX, VALUE_PART_BYTES_MAX } from '../format/limits.ts';
 import type { Steps } from '../scan/cursor.ts';
 import { rdbFault } from '../scan/faults.ts';
-import { passString, readBytes, readLength } from '../scan/steps.ts';
+import { passBytes, passString, readBytes, readLength } from '../scan/steps.ts';
 import { int64Le, lengthEnd, lengthValue, stringEnd } from '../scan/within.ts';
 import { type NewFieldExpiry, redisExpiry, ruledExpiry } from './field-expiry.ts';
 import type { ConvertValue } from './value-converter.ts';
@@ -127,6 +127,14 @@ class HeldPair implements ByteSink {
   }
 }
 
+/** Passes a string that will be held: one that is too long is refused at its length. */
+function* passHeld(cursor: ValueCursor): Steps<void> {
+  while (cursor.at >= cursor.end) yield;
+  const first = cursor.bytes[cursor.at] as number;
+  if (first >= 0xc0) return yield* passString(cursor);
+  yield* passBytes(cursor, yield* readLength(cursor, VALUE_PART_BYTES_MAX));
+}
+
 /**
  * From HASH_2 of Valkey (22) to HASH_METADATA of Redis (24): the expiry moves before the field, so
  * a field and its value that do not lie in one chunk are held until it comes.
@@ -143,8 +151,8 @@ export const hash2ToMetadata = (rule: NewFieldExpiry): ConvertValue =>
       if (whole) cursor.at = stop;
       else {
         cursor.copy(held);
-        yield* passString(cursor);
-        yield* passString(cursor);
+        yield* passHeld(cursor);
+        yield* passHeld(cursor);
         cursor.stop();
       }
       const { offset } = cursor;

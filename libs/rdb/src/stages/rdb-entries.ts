@@ -18,6 +18,8 @@ export interface RdbEntry {
   readonly bytes: number;
   /** First byte of the value; the value ends where the entry ends, so it can be read on its own. */
   readonly valueOffset: number;
+  /** The KEY_META block (Redis 8.6) with its opcode, for `dumpPayload`; null when there is none. */
+  readonly keyMeta: { readonly offset: number; readonly bytes: number } | null;
 }
 
 /** Small pieces keep the number of entries held at once small. */
@@ -28,7 +30,9 @@ function collect(batch: RdbBatch, entries: RdbEntry[]): void {
     const type = batch.type[row] as number;
     if (!isEntry(type)) continue;
     const offset = batch.start[row] as number;
-    const hasExpiry = ((batch.flags[row] as number) & ROW.hasExpiry) !== 0;
+    const flags = batch.flags[row] as number;
+    const metaStart = batch.metaStart[row] as number;
+    const hasExpiry = (flags & ROW.hasExpiry) !== 0;
     entries.push({
       db: batch.db[row] as number,
       key: Buffer.from(batch.keyOf(row)),
@@ -37,6 +41,10 @@ function collect(batch: RdbBatch, entries: RdbEntry[]): void {
       offset,
       bytes: (batch.end[row] as number) - offset,
       valueOffset: batch.valueStart[row] as number,
+      keyMeta:
+        (flags & ROW.hasKeyMeta) === 0
+          ? null
+          : { offset: metaStart, bytes: (batch.metaEnd[row] as number) - metaStart },
     });
   }
 }

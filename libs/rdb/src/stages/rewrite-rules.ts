@@ -115,7 +115,7 @@ export class RewriteRules {
     if (facts.type === OPCODE.aux) return RewriteRules.keepsAux(facts.keyView().toString('latin1'));
     if (facts.type === OPCODE.moduleAux) return true;
     if (facts.type !== OPCODE.function2 || this.#options.keepFunctions === false) return false;
-    this.#require(VERSION_FUNCTION2, 'a function library', facts.start);
+    this.#require(VERSION_FUNCTION2, 'a function library', { offset: facts.start });
     return true;
   }
 
@@ -164,13 +164,17 @@ export class RewriteRules {
   }
 
   /** Refuses what readers of the wanted version do not know. The source's own version is not judged. */
-  #require(needed: number, what: string, offset: number): void {
+  #require(
+    needed: number,
+    what: string,
+    at: { readonly offset: number; readonly db?: number },
+  ): void {
     const { version, product } = this.#readers;
     if (needed <= version && (needed <= VERSION_SHARED_LAST || product === this.#header.product)) {
       return;
     }
     const message = `${what} of ${this.#header.product} needs RDB version ${needed}, ${version} is written`;
-    throw new FormatError('TM_RDB_REWRITE', message, { context: { offset, needed, version } });
+    throw new FormatError('TM_RDB_REWRITE', message, { context: { ...at, needed, version } });
   }
 
   #expiryCut(facts: ElementFacts): Cut | null {
@@ -193,7 +197,8 @@ export class RewriteRules {
     if (this.#options.keepKeyMeta === false) {
       return { start: facts.metaStart, end: facts.metaEnd, instead: null };
     }
-    this.#require(VERSION_KEY_META, 'metadata of a key', facts.start);
+    const { start: offset, db } = facts;
+    this.#require(VERSION_KEY_META, 'metadata of a key', { offset, db });
     return null;
   }
 }
