@@ -25,6 +25,7 @@ const RECORD: RestoreRecord = {
     ...{ listenHost: '127.0.0.1', host: '127.0.0.1', port: 9, user: 'u', password: 'secret' },
     ...{ replicationId: 'ab'.repeat(20), baseOffset: '1' },
   },
+  facts: { acl: true, defaultUser: false, config: true, atMs: 1_795_000_000_999 },
   replayedOffset: null,
   settings: { settings: [{ name: 'save', before: '', during: '' }] },
 };
