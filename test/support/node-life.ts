@@ -11,7 +11,14 @@ import {
   type RunningArchiver,
   type StartOptions,
 } from './archiver-run.ts';
-import { diffRestored, SecondRecorder, type RecordedSecond } from './recorded-seconds.ts';
+import type { Oracle } from './oracle.ts';
+import {
+  diffRestored,
+  mapKeys,
+  SecondRecorder,
+  withoutGroupCounters,
+  type RecordedSecond,
+} from './recorded-seconds.ts';
 import { startRedis, type RedisServer } from './redis-server.ts';
 import { chooseSeed, Workload } from './workload.ts';
 
@@ -19,6 +26,7 @@ const DATABASES = 4;
 const PROVEN_MS_MAX = 15_000;
 /** A sample comes between the start of a second and this many milliseconds. */
 const WRITE_FROM_MS = 300;
+const LATE_EXPIRY_MS_MAX = 50;
 /** The commands of 6.0. */
 const OLD_LEVEL = 60_000;
 
@@ -214,11 +222,11 @@ export class NodeLife implements AsyncDisposable {
       restore(this.#request(wanted.second), this.#environment(catalog)),
     );
     const differences = await diffRestored(wanted.oracle, this.#target, client, {
-      old: this.#options.old === true,
+      ...(this.#options.old === true ? { old: true, comparable: withoutIdleConsumers } : {}),
     });
     await client.call('REPLICAOF', 'NO', 'ONE');
     client.disconnect();
-    return differences;
+    return differences.filter((line) => this.#options.old !== true || !isLateExpiry(line));
   }
 
   async #try(second: number): Promise<unknown> {
@@ -272,4 +280,23 @@ export class NodeLife implements AsyncDisposable {
       await systemClock.sleep(50);
     }
   }
+}
+
+/** Before 7.0 a consumer that was never given an entry is not logged, so that no replica has it. */
+function withoutIdleConsumers(oracle: Oracle): Oracle {
+  const idle = /\{"name":"(?:[^"\\]|\\.)*","pel-count":0,"pending":\[\]\},?/g;
+  return mapKeys(withoutGroupCounters(oracle), (facts) => ({
+    ...facts,
+    stream: facts.stream?.replace(idle, '').replaceAll(',]', ']') ?? null,
+  }));
+}
+
+/**
+ * Before 7.0 the time of an expiry is worked out once for the key and once more, later, for the log
+ * (redis 6.0 src/aof.c, catAppendOnlyExpireAtCommand): a load of the log gives the later one.
+ */
+function isLateExpiry(line: string): boolean {
+  const [, wanted, found] = /: expiryMs (\d+) != (\d+)$/.exec(line) ?? [];
+  const late = Number(found) - Number(wanted);
+  return late > 0 && late <= LATE_EXPIRY_MS_MAX;
 }
