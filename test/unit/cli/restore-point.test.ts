@@ -38,7 +38,7 @@ describe('pointOf()', () => {
     [{ offset: '-1' }, /"-1" is not an offset/],
     [{ before: '1x' }, /"1x" is not an offset/],
   ])('refuses %j', (flags, message) => {
-    expect(() => pointOf(flags, NOW)).toThrowError(
+    expect(() => pointOf(flags, NOW)).toThrow(
       expect.objectContaining({
         ...{ code: 'TM_USAGE', exitCode: 2 },
         message: expect.stringMatching(message) as unknown,
