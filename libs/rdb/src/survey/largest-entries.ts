@@ -85,11 +85,16 @@ function entryOf(batch: RdbBatch, row: number, kind: ValueKind): LargeEntry {
   };
 }
 
+/** Whether `one` goes before `two` does: it is smaller, or stands behind it. */
+function isLess(one: LargeEntry, two: LargeEntry): boolean {
+  return one.bytes < two.bytes || (one.bytes === two.bytes && one.offset > two.offset);
+}
+
 function rise(heap: LargeEntry[]): void {
   let at = heap.length - 1;
   while (at > 0) {
     const above = (at - 1) >> 1;
-    if ((heap[above] as LargeEntry).bytes <= (heap[at] as LargeEntry).bytes) return;
+    if (!isLess(heap[at] as LargeEntry, heap[above] as LargeEntry)) return;
     swap(heap, at, above);
     at = above;
   }
@@ -101,7 +106,7 @@ function sink(heap: LargeEntry[]): void {
     let least = at;
     for (const below of [2 * at + 1, 2 * at + 2]) {
       const entry = heap[below];
-      if (entry !== undefined && entry.bytes < (heap[least] as LargeEntry).bytes) least = below;
+      if (entry !== undefined && isLess(entry, heap[least] as LargeEntry)) least = below;
     }
     if (least === at) return;
     swap(heap, at, least);
