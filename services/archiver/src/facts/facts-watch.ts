@@ -1,4 +1,3 @@
-import { join } from 'node:path';
 import type { FactsPart } from '@tidemark/archive';
 import { connectNode, type NodeClient } from '@tidemark/client';
 import { TidemarkError } from '@tidemark/core';
@@ -37,7 +36,7 @@ export class FactsWatch {
 
   constructor(options: FactsWatchOptions) {
     this.#options = options;
-    this.#notePath = join(options.capture.spool.dir, 'facts');
+    this.#notePath = `${options.capture.spool.dir}.facts`;
   }
 
   /**

@@ -36,7 +36,7 @@ export class Spool {
     this.#freeBytesMin = freeBytesMin;
   }
 
-  /** Its folder. Other small files may lie there under names without an ending. */
+  /** Its folder. */
   get dir(): string {
     return this.#dir;
   }
