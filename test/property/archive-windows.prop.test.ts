@@ -2,7 +2,10 @@ import {
   computeWindows,
   HOLE_REASONS,
   nearestRestorable,
+  passesOf,
+  stretchAt,
   windowAt,
+  type ClockStep,
   type HoleReason,
   type TimelineSpan,
 } from '@tidemark/archive';
@@ -23,6 +26,36 @@ const spans = fc
   )
   .map((list): TimelineSpan[] => list.map((one, i) => ({ timeline: `t${i}`, ...one })));
 
+/** Any steps that a log may hold, in offset order; times need not fit together. */
+const steps = fc
+  .array(
+    fc.record({
+      direction: fc.constantFrom('back' as const, 'forward' as const),
+      bytes: fc.nat({ max: 3 }),
+      torn: fc.nat({ max: 1 }),
+      times: fc.array(fc.integer({ min: 0, max: 120_000 }), { minLength: 4, maxLength: 4 }),
+      provenTo: fc.option(fc.integer({ min: 0, max: 120 })),
+    }),
+    { maxLength: 6 },
+  )
+  .map((list): ClockStep[] => {
+    let offset = 0n;
+    return list.map(({ direction, bytes, torn, times, provenTo }) => {
+      const before = offset + BigInt(bytes);
+      offset = before + BigInt(torn);
+      const [untilMs = 0, fromMs = 0, toMs = 0, sinceMs = 0] = times;
+      return { direction, before, offset, untilMs, fromMs, toMs, sinceMs, provenTo };
+    });
+  });
+const steppedSpans = spans.chain((list) =>
+  fc
+    .array(fc.record({ steps, fromOffset: fc.bigInt({ min: 0n, max: 9n }) }), {
+      minLength: list.length,
+      maxLength: list.length,
+    })
+    .map((more) => list.map((span, i): TimelineSpan => ({ ...span, ...more[i] }))),
+);
+
 /** The definition, second by second: the last opened timeline that has begun is current. */
 function currentAt(list: readonly TimelineSpan[], at: number): string | null {
   const current = list.filter((span) => span.from !== null && span.from <= at).at(-1);
@@ -42,21 +75,44 @@ describe('windows algebra', () => {
     );
   });
 
-  it('gives sorted, disjoint ranges, and holes that are exactly what lies between', () => {
+  it.each([
+    ['without steps of the clock', spans],
+    ['with any steps', steppedSpans],
+  ])(
+    'gives sorted, disjoint ranges, and holes that are exactly what lies between: %s',
+    (_, any) => {
+      fc.assert(
+        fc.property(any, (list) => {
+          const { ranges, holes, earliest, latest } = computeWindows(list);
+          expect(earliest).toBe(ranges[0]?.from ?? null);
+          expect(latest).toBe(ranges.at(-1)?.to ?? null);
+          for (const { reason: why } of holes) expect(HOLE_REASONS).toContain(why);
+          const all = [...ranges, ...holes].sort((a, b) => a.from - b.from);
+          let next = earliest ?? 0;
+          for (const one of all) {
+            expect(one.from).toBe(next);
+            expect(one.to).toBeGreaterThanOrEqual(one.from);
+            next = one.to + 1;
+          }
+          expect(next - 1).toBe(latest ?? -1);
+        }),
+        { numRuns: 300 },
+      );
+    },
+  );
+
+  it('gives a second only to a timeline that one stretch of it resolves it to, and none after its last proven one', () => {
     fc.assert(
-      fc.property(spans, (list) => {
-        const { ranges, holes, earliest, latest } = computeWindows(list);
-        expect(earliest).toBe(ranges[0]?.from ?? null);
-        expect(latest).toBe(ranges.at(-1)?.to ?? null);
-        for (const { reason: why } of holes) expect(HOLE_REASONS).toContain(why);
-        const all = [...ranges, ...holes].sort((a, b) => a.from - b.from);
-        let next = earliest ?? 0;
-        for (const one of all) {
-          expect(one.from).toBe(next);
-          expect(one.to).toBeGreaterThanOrEqual(one.from);
-          next = one.to + 1;
+      fc.property(steppedSpans, (list) => {
+        const windows = computeWindows(list);
+        for (let at = -1; at <= 121; at++) {
+          const range = windowAt(windows, at);
+          if (range === null) continue;
+          const span = list.find(({ timeline }) => timeline === range.timeline)!;
+          const stretch = stretchAt(span, at);
+          expect(passesOf(span, at)).toEqual([stretch]);
+          if (span.to !== null) expect(at).toBeLessThanOrEqual(span.to);
         }
-        expect(next - 1).toBe(latest ?? -1);
       }),
       { numRuns: 300 },
     );
