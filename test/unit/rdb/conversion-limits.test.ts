@@ -43,7 +43,7 @@ describe('a damaged value that is converted', () => {
     for (const size of [bytes.length, 1]) {
       await expect(rewrite(bytes, { version: 80 }, size)).rejects.toMatchObject({
         code: 'TM_RDB_VALUE',
-        context: { offset: head },
+        context: { offset: head, db: 0, type: 25, entryOffset: 9 },
       });
     }
   });
@@ -65,6 +65,19 @@ describe('a damaged value that is converted', () => {
       context: { offset: 21 },
     });
   });
+});
+
+it('an expiry that the target cannot hold is refused with the place of its key', async () => {
+  const builder = new RdbBuilder({ version: 12 }).selectDb(5).string('a', 'b');
+  const { offset } = builder;
+  const value = cat(int64(T), str(listpack(['f', 'v', T])));
+  const bytes = builder.entry({ key: 'k', type: 25, value }).build();
+  for (const size of [bytes.length, 1]) {
+    await expect(rewrite(bytes, { version: 11 }, size)).rejects.toMatchObject({
+      code: 'TM_RDB_REWRITE',
+      context: { db: 5, type: 25, entryOffset: offset },
+    });
+  }
 });
 
 describe('memory', () => {

@@ -1,7 +1,8 @@
 import { FormatError, UsageError } from '@tidemark/core';
 import { OPCODE } from '../format/opcodes.ts';
 import { planType, type ReadersOf, type TypePlan } from '../decode/conversions.ts';
-import { keepFieldExpiry } from '../decode/field-expiry.ts';
+import type { NewFieldExpiry } from '../decode/field-expiry.ts';
+import { namingEntry } from '../decode/name-entry.ts';
 import type { ConvertValue } from '../decode/value-converter.ts';
 import {
   isKnownVersion,
@@ -157,10 +158,11 @@ export class RewriteRules {
       });
     }
     const { newExpiry } = this.#options;
-    if (newExpiry === undefined) return plan.convert(keepFieldExpiry);
     // The value may go on in later chunks, when the key is gone.
-    const key = Buffer.from(facts.keyView());
-    return plan.convert((expiryMs) => newExpiry(expiryMs, db, key));
+    const key = newExpiry === undefined ? null : Buffer.from(facts.keyView());
+    const rule: NewFieldExpiry = (expiryMs) =>
+      newExpiry === undefined || key === null ? expiryMs : newExpiry(expiryMs, db, key);
+    return namingEntry(plan.convert(rule), { db, type, entryOffset: offset });
   }
 
   /** Refuses what readers of the wanted version do not know. The source's own version is not judged. */
