@@ -250,6 +250,44 @@ describe('adaptCommands() on payloads', () => {
   });
 });
 
+describe('adaptCommands() on times that count from when a command ran', () => {
+  /** The second command begins at 100. */
+  const ranAt = (offset: bigint): number => T + Number(offset);
+
+  it.each<[string, TargetDialect, string[]]>([
+    ['EXPIRE k 5 XX', REDIS_70, [`PEXPIREAT k ${T + 5_100}`]],
+    ['pexpire k 5', REDIS_60, [`PEXPIREAT k ${T + 105}`]],
+    ['SETEX k 5 v', REDIS_60, ['SET k v', `PEXPIREAT k ${T + 5_100}`]],
+    ['PSETEX k 5 v', REDIS_80, ['SET k v', `PEXPIREAT k ${T + 105}`]],
+    ['SET k PX XX EX 5', REDIS_70, ['SET k PX XX', `PEXPIREAT k ${T + 5_100}`]],
+    ['SET k v PX 5 NX', REDIS_60, ['SET k v NX', `PEXPIREAT k ${T + 105}`]],
+    ['SET k v PXAT 5', REDIS_60, ['SET k v', 'PEXPIREAT k 5']],
+    ['SET k v PXAT 5', REDIS_70, ['SET k v PXAT 5']],
+    ['SET k v', REDIS_70, ['SET k v']],
+    ['RESTORE k 5 payload', REDIS_60, [`RESTORE k ${T + 105} payload ABSTTL`]],
+    ['RESTORE k 5 absttl REPLACE', REDIS_60, [`RESTORE k ${T + 105} absttl REPLACE ABSTTL`]],
+    ['RESTORE k 0 payload REPLACE', REDIS_60, ['RESTORE k 0 payload REPLACE']],
+    ['RESTORE k 5 payload REPLACE absttl', REDIS_60, ['RESTORE k 5 payload REPLACE absttl']],
+  ])('%s', async (line, target, expected) => {
+    const bytes = log(line);
+    for (const size of [1, 1000]) {
+      const adapted = await adapt(split(bytes, size), { target, ranAt, offset: 100n });
+      expect(linesOf(adapted)).toEqual(expected);
+    }
+  });
+
+  it.each(['EXPIRE k 5', 'SETEX k 5 v', 'SET k v EX 5', 'RESTORE k 5 payload'])(
+    'refuses %s when that is not known',
+    async (line) => {
+      const options = { target: REDIS_60, ranAt: () => null, offset: 100n };
+      await expect(adapt([log(line)], options)).rejects.toMatchObject({
+        code: 'TM_TARGET_COMMAND',
+        context: { offset: 100n, reason: expect.stringContaining('when it ran') as unknown },
+      });
+    },
+  );
+});
+
 describe('adaptCommands() on large commands', () => {
   const value = Buffer.alloc(4 * MIB, 'v');
 

@@ -3,6 +3,7 @@ import type { CommandBatch } from '../../decoder/command-batch.ts';
 import { asBuffer } from '../stages/as-buffer.ts';
 import { CommandAdapter } from './command-adapter.ts';
 import { rulesFor } from './rules-for.ts';
+import type { RanAt } from './rules/relative-rules.ts';
 import type { AdaptPayload } from './rules/server-rules.ts';
 import type { TargetDialect } from './target-dialect.ts';
 
@@ -18,6 +19,11 @@ export interface AdaptCommandsOptions {
    * asked once for each name, in lower case. Default: they pass.
    */
   readonly knowsCommand?: (name: string) => Promise<boolean>;
+  /**
+   * When a command ran: for logs of Redis before 7.0, where times may be relative. They become the
+   * times that were meant. Default: there are none.
+   */
+  readonly ranAt?: RanAt;
   /** Stream offset of the first byte, for errors. Default 0. */
   readonly offset?: bigint;
   /** Database selected there. Default 0. */
@@ -51,7 +57,7 @@ export async function* adaptCommands(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const adapter = new CommandAdapter({
     dialect: options.target,
-    rules: rulesFor(options.target, options.adaptPayload ?? null),
+    rules: rulesFor(options.target, options.adaptPayload ?? null, options.ranAt ?? null),
     offset: options.offset ?? 0n,
     db: options.db ?? 0,
     onBatch: options.onBatch ?? ((): void => undefined),

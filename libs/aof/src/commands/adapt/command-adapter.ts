@@ -98,12 +98,9 @@ export class CommandAdapter {
       const argc = batch.argc[row] as number;
       if (rule.passes?.(batch, at, argc) === true) continue;
       const raw = (): ReturnType<typeof commandInChunk> => commandInChunk(batch, row);
-      const outcome = this.decide(
-        rule,
-        { columns: batch, at, argc, raw },
-        spec[row] as number,
-        () => startOf(batch, row),
-      );
+      const offset = (): bigint => startOf(batch, row);
+      const place: CommandPlace = { columns: batch, at, argc, offset, raw };
+      const outcome = this.decide(rule, place, spec[row] as number);
       if (outcome === null) continue;
       const { start, contentEnd } = raw();
       this.writer.write(chunk, cursor, start);
@@ -120,15 +117,10 @@ export class CommandAdapter {
     const rule = this.settings.rules[spec] ?? null;
     if (spec === SPEC_UNKNOWN) this.unknown.note(batch, 0, () => batch.base);
     const argc = batch.argc[0] as number;
-    const outcome =
-      rule === null || mode === 'pass'
-        ? null
-        : this.decide(
-            rule,
-            { columns: batch, at: 0, argc, raw: () => heldCommand(positions, argc, held) },
-            spec,
-            () => batch.base,
-          );
+    const offset = (): bigint => batch.base;
+    const raw = (): ReturnType<typeof heldCommand> => heldCommand(positions, argc, held);
+    const place: CommandPlace = { columns: batch, at: 0, argc, offset, raw };
+    const outcome = rule === null || mode === 'pass' ? null : this.decide(rule, place, spec);
     if (outcome === null) held.writeTo(held.end, writer);
     else for (const command of outcome) writer.write(command);
     held.clear();
@@ -153,11 +145,11 @@ export class CommandAdapter {
     if (this.held.bytes <= this.settings.holdBytesMax) return false;
     const raw = (): ReturnType<typeof heldCommand> =>
       heldCommand(command, command.complete, this.held);
-    const place: CommandPlace = { columns: command, at: 0, argc: command.complete, raw };
-    const needed = rule.decidedBy?.(new CommandView(place)) ?? Number.NaN;
     const offset = (): bigint => this.decoder.commandEnd;
+    const place: CommandPlace = { columns: command, at: 0, argc: command.complete, offset, raw };
+    const needed = rule.decidedBy?.(new CommandView(place)) ?? Number.NaN;
     if (needed <= command.complete) {
-      const outcome = this.decide(rule, place, command.spec, offset);
+      const outcome = this.decide(rule, place, command.spec);
       if (outcome === null) return true;
     }
     throw new FormatError('TM_AOF_LIMIT', 'a command too large to change it for the target', {
@@ -170,15 +162,10 @@ export class CommandAdapter {
     });
   }
 
-  private decide(
-    rule: Rule,
-    place: CommandPlace,
-    spec: number,
-    offset: () => bigint,
-  ): Exclude<Outcome, Refusal> {
+  private decide(rule: Rule, place: CommandPlace, spec: number): Exclude<Outcome, Refusal> {
     const outcome = rule.decide(new CommandView(place));
     const name = COMMANDS[spec]?.name ?? '';
-    if (outcome instanceof Refusal) this.refuse(outcome, name, offset());
+    if (outcome instanceof Refusal) this.refuse(outcome, name, place.offset());
     if (outcome !== null) this.settings.onChange(name);
     return outcome;
   }

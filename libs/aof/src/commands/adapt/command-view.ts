@@ -21,6 +21,8 @@ export interface CommandPlace {
   readonly at: number;
   /** Arguments that are known; all of them unless the command is not whole yet. */
   readonly argc: number;
+  /** Stream offset of its first byte. */
+  readonly offset: () => bigint;
   /** Its raw bytes; asked for only when it has to change. */
   readonly raw: () => RawCommand;
 }
@@ -33,6 +35,11 @@ export class CommandView {
   constructor(place: CommandPlace) {
     this.place = place;
     this.argc = place.argc;
+  }
+
+  /** Stream offset of its first byte. */
+  get offset(): bigint {
+    return this.place.offset();
   }
 
   /** Whether argument `index` is the word (from `keyword`), in any case of letters. */

@@ -2,6 +2,7 @@ import { COMMANDS, SPEC_UNKNOWN } from '../command-table.ts';
 import { hasCommand, whoHas } from './command-since.ts';
 import { LEAVE_OUT, refuseAlways, type Rule } from './rule.ts';
 import * as hash from './rules/hash-rules.ts';
+import { relativeRules, type RanAt } from './rules/relative-rules.ts';
 import * as list from './rules/list-rules.ts';
 import * as server from './rules/server-rules.ts';
 import * as stream from './rules/stream-rules.ts';
@@ -66,18 +67,29 @@ const ALWAYS: ReadonlyMap<string, Rule> = new Map([
 export function rulesFor(
   dialect: TargetDialect,
   adaptPayload: server.AdaptPayload | null,
+  ranAt: RanAt | null,
 ): readonly (Rule | null)[] {
+  const relative = ranAt === null ? null : relativeRules(ranAt);
   return COMMANDS.map(({ name }, spec) => {
     if (spec === SPEC_UNKNOWN) return null;
     const always = ALWAYS.get(name);
     if (always !== undefined) return always;
     if (!hasCommand(dialect, name)) return INSTEAD.get(name)?.(dialect) ?? missing(name);
-    if (adaptPayload !== null) {
-      if (name.startsWith('restore')) return server.restoreRule(adaptPayload);
-      if (name === 'function') return server.functionRule(adaptPayload);
-    }
-    return FORMS.get(name)?.(dialect) ?? null;
+    if (name.startsWith('restore')) return server.restoreRule(adaptPayload, ranAt);
+    if (name === 'function' && adaptPayload !== null) return server.functionRule(adaptPayload);
+    return both(relative?.get(name) ?? null, FORMS.get(name)?.(dialect) ?? null);
   });
+}
+
+/** The first rule, and where it leaves a command as it is the second. */
+function both(first: Rule | null, second: Rule | null): Rule | null {
+  if (first === null || second === null) return first ?? second;
+  return {
+    decide: (command) => first.decide(command) ?? second.decide(command),
+    passesBy: Math.max(first.passesBy ?? 1, second.passesBy ?? 1),
+    passes: (columns, at, argc) =>
+      first.passes?.(columns, at, argc) === true && second.passes?.(columns, at, argc) === true,
+  };
 }
 
 function missing(name: string): Rule {

@@ -1,7 +1,8 @@
 import { argumentInteger } from '../../arguments.ts';
-import type { CommandView } from '../command-view.ts';
+import type { CommandView, Part } from '../command-view.ts';
 import { Refusal, refuseAlways, type Outcome, type Rule } from '../rule.ts';
 import { isSince, type TargetDialect } from '../target-dialect.ts';
+import { restoreTime, type RanAt } from './relative-rules.ts';
 
 /**
  * Commands that name databases. A server that has fewer ignores a SELECT, and the writes after it
@@ -50,9 +51,25 @@ export type AdaptPayload = (
   holds: 'value' | 'functions',
 ) => Buffer | { readonly refused: string } | null;
 
-/** `RESTORE key ttl payload [options]`. */
-export function restoreRule(adaptPayload: AdaptPayload): Rule {
-  return { decide: (command) => withPayload(command, 3, adaptPayload, 'value') };
+/**
+ * `RESTORE key ttl payload [options]`: its payload for the target, its TTL as a time.
+ * @param ranAt - Where TTLs may be relative; null = they are not.
+ */
+export function restoreRule(adaptPayload: AdaptPayload | null, ranAt: RanAt | null): Rule | null {
+  if (adaptPayload === null && ranAt === null) return null;
+  return {
+    decide: (command) => {
+      if (command.argc < 4) return new Refusal('it is not well formed');
+      const time = ranAt === null ? null : restoreTime(command, ranAt);
+      if (time instanceof Refusal) return time;
+      const payload = adaptPayload?.(command.content(3), 'value') ?? null;
+      if (payload !== null && !Buffer.isBuffer(payload)) return new Refusal(payload.refused);
+      if (time === null && payload === null) return null;
+      const flag = time === null ? [] : ['ABSTTL'];
+      const options: Part = [4, command.argc];
+      return [command.build([0, 2], time ?? [2, 3], payload ?? [3, 4], options, ...flag)];
+    },
+  };
 }
 
 /** `FUNCTION LOAD|DELETE|FLUSH|RESTORE ...`. */
