@@ -2,9 +2,10 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { WriterEvent } from '@tidemark/catalog';
 import type { Clock } from '@tidemark/core';
-import { systemClock } from '@tidemark/system';
+import { systemClock, systemRandom } from '@tidemark/system';
 import type { Redis } from 'ioredis';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { detachOffline } from '../../services/archiver/src/close-log.ts';
 import { buildAof } from '../support/aof-run.ts';
 import { ArchiverBench, INSTANCE, waitFor } from '../support/archiver-run.ts';
 import { patternBytes } from '../support/pattern.ts';
@@ -141,6 +142,28 @@ describe('Archiver', () => {
     ]);
     await archiver.ask('detach');
     await archiver.stop();
+  });
+});
+
+describe('detachOffline()', () => {
+  it('closes what a stopped archiver left open; the next one begins with that reason', async () => {
+    await using bench = await ArchiverBench.open();
+    const archiver = await bench.begin();
+    const setting = {
+      ...{ stateDir: bench.stateDir(), store: bench.store, keys: bench.keys, takeOver: false },
+      ...{ clock: systemClock, random: systemRandom, heartbeatMs: 20_000 },
+    };
+    await expect(detachOffline(INSTANCE, setting)).rejects.toMatchObject({ code: 'TM_LOG_OWNER' });
+    await archiver.stop();
+    await detachOffline(INSTANCE, setting);
+    const closed = { type: 'TimelineClosed', reason: 'detached' };
+    expect((await bench.events()).slice(-2)).toMatchObject([closed, { type: 'Released' }]);
+    await detachOffline(INSTANCE, setting);
+    expect(await bench.events('TimelineClosed')).toHaveLength(1);
+    const next = bench.start();
+    await next.until('caught-up');
+    await next.stop();
+    expect((await bench.events('TimelineOpened')).at(-1)).toMatchObject({ reason: 'detached' });
   });
 });
 

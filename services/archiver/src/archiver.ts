@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { TidemarkError, UsageError } from '@tidemark/core';
 import type { CaptureStatus } from './capture/capture-status.ts';
 import { isLost, KeptCapture } from './capture/kept-capture.ts';
+import { closeDetached } from './close-log.ts';
 import { openControlServer } from './control/control-server.ts';
 import type { ControlRequest } from './control/protocol.ts';
 import { openCapture, type CaptureSetting, type InstanceTarget } from './open-capture.ts';
@@ -122,7 +123,10 @@ export class Archiver {
     const kept = this.#kept.get(id);
     if (kept === undefined) return;
     try {
-      await kept.detach();
+      const { limits } = this.#options;
+      const setting = { ...this.#options, heartbeatMs: limits.heartbeatMs };
+      // One that fails has nobody who could close its timeline; a lost log is not ours to close.
+      if (!(await kept.detach()) && !kept.isLost) await closeDetached(id, this.#ownerId, setting);
     } finally {
       this.#kept.delete(id);
     }

@@ -1,3 +1,4 @@
+export { detachOffline } from './close-log.ts';
 export { controlSocketPath } from './archiver.ts';
 export type { CaptureLimits } from './capture/capture-options.ts';
 export type { CaptureStatus } from './capture/capture-status.ts';

@@ -1,6 +1,11 @@
 import { join } from 'node:path';
 import type { NodeAddress } from '@tidemark/client';
-import { openInstanceLog, openWriterLog, readInstanceRecord } from '@tidemark/catalog';
+import {
+  openInstanceLog,
+  openWriterLog,
+  readInstanceRecord,
+  type WriterLog,
+} from '@tidemark/catalog';
 import { makeId, TidemarkError, type Clock, type Random } from '@tidemark/core';
 import type { KeyProvider } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
@@ -45,18 +50,7 @@ export async function openCapture(
   setting: CaptureSetting,
 ): Promise<NodeCapture> {
   const { stateDir, spoolBytesMax, limits, takeOver, ...ports } = setting;
-  const { store, keys, clock, random } = ports;
-  const logKey = await keys.logKey(target.id);
-  const writer = await writerOf(target.id, logKey, setting);
-  const log = await openWriterLog({
-    store,
-    iid: target.id,
-    shard: SHARD,
-    writer,
-    logKey,
-    clock,
-    random,
-  });
+  const { writer, log } = await openLog(target.id, setting);
   await log.claim({ ownerId, takeOver, heartbeatMs: limits.heartbeatMs });
   return new NodeCapture({
     ...ports,
@@ -73,11 +67,29 @@ export async function openCapture(
   });
 }
 
+/**
+ * Opens the writer log of an instance; claims nothing.
+ * @throws CatalogError `TM_NOT_FOUND` when the store does not know the instance; StoreError; KeyError.
+ */
+export async function openLog(
+  iid: string,
+  ports: Pick<CaptureSetting, 'store' | 'keys' | 'clock' | 'random'>,
+): Promise<{ readonly writer: string; readonly log: WriterLog }> {
+  const { store, keys, clock, random } = ports;
+  const logKey = await keys.logKey(iid);
+  const writer = await writerOf(iid, logKey, ports);
+  const shard = SHARD;
+  return {
+    writer,
+    log: await openWriterLog({ store, iid, shard, writer, logKey, clock, random }),
+  };
+}
+
 /** The writer of an instance: registered once, then the same for good. */
 async function writerOf(
   iid: string,
   logKey: Awaited<ReturnType<KeyProvider['logKey']>>,
-  { store, clock, random }: CaptureSetting,
+  { store, clock, random }: Pick<CaptureSetting, 'store' | 'clock' | 'random'>,
 ): Promise<string> {
   await requireRecord(iid, logKey, store);
   const log = await openInstanceLog({ store, iid, logKey, clock, random });

@@ -29,6 +29,21 @@ describe('an archiver of several instances, one of which cannot be captured', ()
     await archiver.stop();
   });
 
+  it('closes the timeline of one that is removed while it cannot be captured', async () => {
+    await using bench = await ArchiverBench.open();
+    await bench.register('second');
+    await (await bench.begin()).stop();
+    const nowhere = { ...bench.target(), aofDir: `${bench.server.dir}/nowhere` };
+    const archiver = bench.start({ instances: [bench.target('second'), nowhere] });
+    await waitFor(async () => (await archiver.status()).state === 'failed');
+    await archiver.ask('detach');
+    expect((await bench.events()).slice(-2)).toMatchObject([
+      { type: 'TimelineClosed', reason: 'detached' },
+      { type: 'Released' },
+    ]);
+    await archiver.stop();
+  });
+
   it('leaves a log that another archiver owns alone, and goes on with the others', async () => {
     await using bench = await ArchiverBench.open();
     await bench.register('second');

@@ -8,6 +8,7 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
+  renameSync,
   unlinkSync,
   type BigIntStats,
 } from 'node:fs';
@@ -116,6 +117,19 @@ export function openSame(path: string, identity: FileIdentity): number | null {
   if (stat.ino.toString() === identity.ino && stat.dev.toString() === identity.dev) return fd;
   closeSync(fd);
   return null;
+}
+
+/**
+ * Takes over the pins of an earlier version, which lie in a folder without an owner. The first
+ * capture of the AOF folder that comes gets them; pins say themselves what they are.
+ */
+export function takeOverPins(ownerless: string, pinDir: string): void {
+  if (ownerless === pinDir || statOrNull(pinDir) !== null) return;
+  try {
+    renameSync(ownerless, pinDir);
+  } catch {
+    // There are none, another capture was faster, or they are not ours to move.
+  }
 }
 
 /** A pin that lies in the pin folder. */

@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { promisify } from 'node:util';
 import { FormatError, TidemarkError, UsageError, type Clock } from '@tidemark/core';
 import type { AofLayout, BaseFile, FileIdentity, PinClass } from './model.ts';
-import { errorCode, isMissing, listPins, openSame, statOrNull } from './pin-files.ts';
+import { errorCode, isMissing, listPins, openSame, statOrNull, takeOverPins } from './pin-files.ts';
 import { fileKey, formatPinName, pinPlace, sameFile } from './pin-names.ts';
 import { overLimits } from './pin-limits.ts';
 import { PinThread } from './pin-thread.ts';
@@ -95,9 +95,10 @@ export class PinKeeper {
   static async open(options: PinKeeperOptions, events: PinKeeperEvents): Promise<PinKeeper> {
     const dir = await realFolder(options.dir);
     const keeper = new PinKeeper(dir, options, events);
+    const { manifestName, layout, resume, pinOwner } = options;
+    const place = pinPlace(dir, manifestName, pinOwner);
+    takeOverPins(pinPlace(dir, manifestName, null).dir, place.dir);
     keeper.#adoptLeftovers();
-    const place = pinPlace(dir, options.manifestName, options.pinOwner);
-    const { manifestName, layout, resume } = options;
     const settings = { dir, manifestName, layout, resume, pinRoot: place.root, pinDir: place.dir };
     keeper.#thread = new PinThread(settings, {
       onReport: (report) => keeper.#take(report),

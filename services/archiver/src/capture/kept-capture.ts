@@ -32,6 +32,7 @@ export class KeptCapture {
   #capture: NodeCapture | null = null;
   #failure: CaptureFailure | null = null;
   #over = false;
+  #isLost = false;
 
   constructor(options: KeptCaptureOptions) {
     this.#options = options;
@@ -49,6 +50,11 @@ export class KeptCapture {
   /** Whether it has ended for good: it was stopped, or its log belongs to another archiver. */
   get over(): boolean {
     return this.#over;
+  }
+
+  /** Whether its log belongs to another archiver. */
+  get isLost(): boolean {
+    return this.#isLost;
   }
 
   /** Resolves when the first try reads the log of the node, rejects with what it failed with. */
@@ -89,11 +95,19 @@ export class KeptCapture {
     await this.#done;
   }
 
-  /** As `stop`, and the timeline is closed with the reason `detached`. */
-  async detach(): Promise<void> {
-    await this.#capture?.roll().catch(() => undefined); // as much as can be had
-    this.#capture?.closeAtEnd('detached', 'the instance was removed');
-    await this.stop();
+  /**
+   * As `stop`, and the capture that runs closes its timeline with the reason `detached`.
+   * @returns Whether one ran.
+   */
+  async detach(): Promise<boolean> {
+    const capture = this.#capture;
+    await capture?.roll().catch(() => undefined); // as much as can be had
+    capture?.closeAtEnd('detached', 'the instance was removed');
+    const ran = capture !== null && capture === this.#capture;
+    await this.stop().catch((cause: unknown) => {
+      if (!this.#isLost) throw cause;
+    });
+    return ran;
   }
 
   async #run(begun: () => void, notBegun: (cause: unknown) => void): Promise<void> {
@@ -110,7 +124,8 @@ export class KeptCapture {
           if (isTold()) throw cause;
           notBegun(cause);
           this.#note(cause);
-          if (isLost(cause)) throw cause;
+          this.#isLost = isLost(cause);
+          if (this.#isLost) throw cause;
         }
         if (clock.monotonicMs() - sinceMs >= STEADY_MS) failures = 0;
         const pause = Math.min(PAUSE_MS_MAX, FIRST_PAUSE_MS * 2 ** Math.min(failures, 16));

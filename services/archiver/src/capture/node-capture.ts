@@ -131,6 +131,8 @@ export class NodeCapture {
         resumeBack: this.#life.resumable?.after.partialBytes ?? 0,
         clock,
         signal: reading,
+        // Another archiver may capture the same folder: each lets go of its own pins only.
+        pinOwner: this.#options.writer,
         pinBytesMax: limits.pinBytesMax,
         pinAgeMaxMs: limits.pinAgeMaxMs,
       });

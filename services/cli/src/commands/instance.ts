@@ -1,6 +1,7 @@
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { probeAofDir, removeAofPins } from '@tidemark/aof';
+import { detachOffline } from '@tidemark/archiver';
 import { createInstance, listInstanceIds } from '@tidemark/catalog';
 import {
   checkRights,
@@ -84,7 +85,12 @@ export async function removeNode(id: string, invocation: Invocation): Promise<vo
   if (entry === undefined) {
     throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`);
   }
-  await workspace.askArchiver('detach', id, { timeoutMs: 40_000, signal: invocation.signal });
+  const asked = { timeoutMs: 40_000, signal: invocation.signal };
+  if ((await workspace.askArchiver('detach', id, asked)) === null) {
+    await warnIfNot('close its timeline in the store', invocation, () =>
+      closeTimeline(workspace, id),
+    );
+  }
   if (await wasSwitched(config.stateDir, id)) {
     await warnIfNot(`put ${TIMESTAMPS} back to no`, invocation, async () => {
       const target = await instanceTarget(entry, config.path);
@@ -94,20 +100,26 @@ export async function removeNode(id: string, invocation: Invocation): Promise<vo
     });
   }
   // Nobody bounds pins that are left behind: they would keep old files on the disk of the node.
-  const shared = config.instances.some(
-    (other) => other !== entry && other.aof_dir === entry.aof_dir,
-  );
-  if (!shared) {
-    await warnIfNot('remove the pins beside the AOF folder', invocation, async () => {
-      const { aofDir } = await instanceTarget(entry, config.path);
-      const { dir, manifestName } = await probeAofDir(aofDir);
-      await removeAofPins({ dir, manifestName });
-    });
-  }
+  await warnIfNot('remove the pins beside the AOF folder', invocation, async () => {
+    const { aofDir } = await instanceTarget(entry, config.path);
+    const { dir, manifestName } = await probeAofDir(aofDir);
+    await workspace.sync(invocation.signal, id);
+    for (const { writer } of workspace.catalog.writers(id)) {
+      await removeAofPins({ dir, manifestName, pinOwner: writer });
+    }
+  });
   await removeInstance(config.path, id);
   invocation.printer.result({ instance: id, removed: true, historyKept: true }, () => [
     `${id} is no longer captured; its history stays in the store and can be restored`,
   ]);
+}
+
+/** What a running archiver does at a detach. Without it what it has not shipped yet is left out. */
+async function closeTimeline({ config, store, keys }: Workspace, id: string): Promise<void> {
+  const { stateDir, limits } = config;
+  const ports = { store, keys, clock: systemClock, random: systemRandom };
+  const { heartbeatMs } = limits;
+  await detachOffline(id, { ...ports, stateDir, heartbeatMs, takeOver: false });
 }
 
 async function warnIfNot(
