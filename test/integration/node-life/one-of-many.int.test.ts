@@ -35,7 +35,11 @@ describe('an archiver of several instances, one of which cannot be captured', ()
     await (await bench.begin()).stop();
     const nowhere = { ...bench.target(), aofDir: `${bench.server.dir}/nowhere` };
     const archiver = bench.start({ instances: [bench.target('second'), nowhere] });
-    await waitFor(async () => (await archiver.status()).state === 'failed');
+    await archiver.until('capture-failed');
+    expect(await archiver.status()).toMatchObject({
+      state: 'failed',
+      failure: { code: 'TM_AOF_DIR' },
+    });
     await archiver.ask('detach');
     expect((await bench.events()).slice(-2)).toMatchObject([
       { type: 'TimelineClosed', reason: 'detached' },
