@@ -175,6 +175,13 @@ describe('facts of a node', () => {
   it('stand in a new server and stay there over its restart', async () => {
     await using facts = await Facts.record('redis-server');
     const dir = join(facts.tidemark.dir, 'restored');
+    const shown = await facts.tidemark.run('instance', 'facts', ID);
+    expect(shown.out).toContain('~cache:* ');
+    expect(shown.out).toContain('set, but not stored: masterauth');
+    expect(shown.out).not.toMatch(HASH);
+    const at = ['--at', iso(facts.before), '--to', 'new', '--dry-run', '--with-acl'];
+    const planned = await facts.tidemark.run('restore', ID, ...at);
+    expect(planned.out).toMatch(/facts of redis 7\.0\.\d+, as of /);
     const { target, facts: done } = await facts.restore(facts.before, 'new', '--dir', dir);
     const port = Number(new URL(target).port);
     const client = await facts.source.connect({ port, host: '127.0.0.1' });
@@ -232,6 +239,9 @@ describe('facts of a node', () => {
       code: 'TM_NOT_FOUND',
       context: { part: 'acl', code: 'TM_NODE_RIGHTS' },
     });
+    const text = await tidemark.run(...to, '--with-config', '--dry-run');
+    expect(text.out).toMatch(/^settings to be written: maxmemory-policy \(\d+ were the same\)$/m);
+    expect(text.out).toMatch(/^ {2}left: dir: it belongs to the machine$/m);
     const done = await tidemark.json<RestoreDocument>(...to, '--with-config');
     expect(done.facts).toMatchObject({ acl: null, config: { written: ['maxmemory-policy'] } });
   });
