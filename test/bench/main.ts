@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { benchAofDecode } from './aof-decode.ts';
 import { jsonOf, tableOf, type Bar, type Bench, type Outcome } from './outcome.ts';
+import { benchRdbCheck, RDB_CHECK_NAMES } from './rdb-check.ts';
 import { benchRdbScan } from './rdb-scan.ts';
 import { benchRestore, RESTORE_NAMES } from './restore-full.ts';
 import { benchSeal } from './seal.ts';
@@ -32,6 +33,7 @@ const BENCHES: readonly Bench[] = [
   { names: LATENCY_NAMES, run: benchSourceLatency },
   simple('aof-decode', { atLeast: 0.6 }, benchAofDecode),
   simple('rdb-scan', { atLeast: 0.5 }, benchRdbScan),
+  { names: RDB_CHECK_NAMES, run: benchRdbCheck },
   simple('seal', null, benchSeal),
   simple('segment', null, benchSegment),
 ];

@@ -240,8 +240,11 @@ function entryDocument({ type, db, key, keyBytes, bytes, expiryMs, offset }: Ent
 }
 
 function keyLine(batch: RdbBatch, row: number): string {
-  const { type, db, key, bytes, expiryMs } = entryAt(batch, row);
-  return [db, valueKind(type), bytes, expiryText(expiryMs) ?? '-', shownKey(key)].join('\t');
+  const bytes = (batch.end[row] as number) - (batch.start[row] as number);
+  const hasExpiry = ((batch.flags[row] as number) & ROW.hasExpiry) !== 0;
+  const expiry = hasExpiry ? (expiryText(batch.expiryMs[row] as number) ?? '-') : '-';
+  const kind = valueKind(batch.type[row] as number);
+  return `${String(batch.db[row])}\t${kind}\t${String(bytes)}\t${expiry}\t${shownKey(batch.keyOf(row))}`;
 }
 
 /** A time of the calendar, or the number where a calendar has none. */
