@@ -18,7 +18,8 @@ export async function showWindows(
     });
   }
   const windows = workspace.catalog.windows(id);
-  const ranges = windows.ranges.map(({ from, to }) => ({
+  const seconds = joinRanges(windows.ranges);
+  const ranges = seconds.map(({ from, to }) => ({
     from: formatSecond(from),
     to: formatSecond(to),
   }));
@@ -43,7 +44,7 @@ export async function showWindows(
     const more = options.timelines ? ['', ...timelineLines(timelines)] : [];
     if (ranges.length === 0) return ['nothing can be restored yet: no snapshot is stored', ...more];
     const rows = [
-      ...windows.ranges.map(({ from, to }) => ({ from, to, note: '' })),
+      ...seconds.map(({ from, to }) => ({ from, to, note: '' })),
       ...windows.holes.map(({ from, to, reason }) => ({ from, to, note: `HOLE: ${reason}` })),
     ].sort((a, b) => a.from - b.from);
     return [
@@ -61,6 +62,19 @@ export async function showWindows(
       ...(archiver ? [] : ['the archiver does not run: the windows end at what is proven']),
     ];
   });
+}
+
+/** Ranges without a second between them are one window, though on two timelines. */
+function joinRanges(
+  ranges: readonly { readonly from: number; readonly to: number }[],
+): readonly { readonly from: number; readonly to: number }[] {
+  const joined: { readonly from: number; readonly to: number }[] = [];
+  for (const { from, to } of ranges) {
+    const last = joined.at(-1);
+    if (last?.to === from - 1) joined.splice(-1, 1, { from: last.from, to });
+    else joined.push({ from, to });
+  }
+  return joined;
 }
 
 function formatLength(seconds: number): string {
