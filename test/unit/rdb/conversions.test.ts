@@ -220,6 +220,20 @@ describe('forms for an older server', () => {
     });
   });
 
+  it('strings of every length pass', async () => {
+    const lengths = [0, 1, 40, 41, 63, 64, 65, 999, 1000, 1001, 3998, 4001, 9000, 16_384];
+    const around = [...lengths, ...lengths, ...Array.from({ length: 400 }, (_, at) => at % 90)];
+    const texts = around.map((length, at) => `${at} `.padEnd(length, 'x'));
+    const source = { type: 20, value: str(listpack(texts)) };
+    expect(await convert('redis', source, { version: 9 })).toEqual({
+      type: 2,
+      value: cat(len(texts.length), ...texts.map((text) => str(text))),
+    });
+    const lone = { type: 20, value: str(listpack([-9_000_000_000_000_000_000n])) };
+    const value = cat(len(1), str('-9000000000000000000'));
+    expect(await convert('redis', lone, { version: 9 })).toEqual({ type: 2, value });
+  });
+
   it('a sorted set as listpack becomes ZSET_2 with the same scores', async () => {
     const scores = ['-inf', -7, '0.1', '1e+300', 'inf', '-0', 2n ** 53n + 1n, 'nan'];
     const items = scores.slice(0, -1).flatMap((score, at) => [`m${at}`, score]);

@@ -3,6 +3,7 @@ import { FIELD_EXPIRY_MAX } from '../format/limits.ts';
 import type { Steps } from '../scan/cursor.ts';
 import { rdbFault } from '../scan/faults.ts';
 import { passBytes } from '../scan/steps.ts';
+import { ElementWriter } from './element-writer.ts';
 import { type NewFieldExpiry, redisExpiry, ruledExpiry } from './field-expiry.ts';
 import { buildListpack, encodeListpackInteger, type ListpackReader } from './listpack.ts';
 import { readListpack } from './packed-string.ts';
@@ -34,12 +35,13 @@ export const triplesToHash2 = (rule: NewFieldExpiry): ConvertValue =>
   function* convert(cursor): Steps<void> {
     const { listpack, offset } = yield* readTriples(cursor);
     cursor.write(encodeLength(countGroups(listpack, WIDTH, offset)));
+    const out = new ElementWriter(cursor, listpack);
     while (listpack.next()) {
-      writeString(cursor, listpack.text());
-      writeString(cursor, listpack.need().text());
-      const expiryMs = ruledExpiry(rule, expiryOf(listpack.need()), offset);
-      cursor.write(encodeInt64(expiryMs ?? NO_EXPIRY));
+      out.string(listpack);
+      out.string(listpack.need());
+      out.int64(ruledExpiry(rule, expiryOf(listpack.need()), offset) ?? NO_EXPIRY);
     }
+    out.flush();
   };
 
 /**
@@ -50,12 +52,14 @@ export const triplesToHash = (rule: NewFieldExpiry): ConvertValue =>
   function* convert(cursor): Steps<void> {
     const { listpack, offset } = yield* readTriples(cursor);
     cursor.write(encodeLength(countGroups(listpack, WIDTH, offset)));
+    const out = new ElementWriter(cursor, listpack);
     while (listpack.next()) {
-      writeString(cursor, listpack.text());
-      writeString(cursor, listpack.need().text());
+      out.string(listpack);
+      out.string(listpack.need());
       if (ruledExpiry(rule, expiryOf(listpack.need()), offset) === null) continue;
       throw rdbFault('TM_RDB_REWRITE', 'a field has an expiry that the target cannot hold', offset);
     }
+    out.flush();
   };
 
 interface Triple {

@@ -2,6 +2,7 @@ import { encodeLength } from '../format/encode.ts';
 import type { Steps } from '../scan/cursor.ts';
 import { rdbFault } from '../scan/faults.ts';
 import { passBytes, readLength } from '../scan/steps.ts';
+import { ElementWriter } from './element-writer.ts';
 import { ListpackReader } from './listpack.ts';
 import { readListpack, readWhole } from './packed-string.ts';
 import type { ConvertValue } from './value-converter.ts';
@@ -37,7 +38,9 @@ export const unpackStrings = (width: 1 | 2): ConvertValue =>
     const { offset } = cursor;
     const listpack = yield* readListpack(cursor);
     cursor.write(encodeLength(countGroups(listpack, width, offset)));
-    while (listpack.next()) writeString(cursor, listpack.text());
+    const out = new ElementWriter(cursor, listpack);
+    while (listpack.next()) out.string(listpack);
+    out.flush();
   };
 
 const SCORE = /^[+-]?(?:\d+\.?\d*|\.\d+)(?:e[+-]?\d+)?$/i;
@@ -55,12 +58,12 @@ export function* unpackSortedSet(cursor: ValueCursor): Steps<void> {
   const { offset } = cursor;
   const listpack = yield* readListpack(cursor);
   cursor.write(encodeLength(countGroups(listpack, 2, offset)));
+  const out = new ElementWriter(cursor, listpack);
   while (listpack.next()) {
-    writeString(cursor, listpack.text());
-    const score = Buffer.allocUnsafe(8);
-    score.writeDoubleLE(scoreOf(listpack.need()));
-    cursor.write(score);
+    out.string(listpack);
+    out.double(scoreOf(listpack.need()));
   }
+  out.flush();
 }
 
 /** A list of listpacks (18) as a list of ziplists (14), node by node. */
