@@ -1,8 +1,18 @@
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { differences, record, restoreInto } from '../../support/replay-run.ts';
+import { RdbBuilder } from '../../support/rdb-builder.ts';
 import { startRedis } from '../../support/redis-server.ts';
-import { findServer, serversRequired, type ServerProduct } from '../../support/servers.ts';
+import {
+  describeWithServer,
+  findServer,
+  serversRequired,
+  type ServerProduct,
+} from '../../support/servers.ts';
+import { TestArchive } from '../../support/test-archive.ts';
 
 type Words = readonly (string | number)[];
 
@@ -172,3 +182,54 @@ describe('a log of another server', () => {
     );
   }
 });
+
+describeWithServer(
+  'redis',
+  '6.0',
+  'a log with times that count from when they were set',
+  (redis60) => {
+    it('gives a value that was restored the life it had then, in any server', async () => {
+      const config = { 'aof-use-rdb-preamble': 'no', appendfsync: 'always' };
+      await using source = await startRedis({ binary: redis60.binary, aof: false, config });
+      const client = await source.connect();
+      await client.config('SET', 'appendonly', 'yes');
+      const rewriting = /aof_rewrite_(in_progress|scheduled):1/;
+      while (rewriting.test(await client.info('persistence'))) await sleep(20);
+      const path = join(source.dir, 'appendonly.aof');
+      await client.set('original', 'value');
+      const payload = await client.dumpBuffer('original');
+      const begun = (await readFile(path)).length;
+      const before = await serverTime(client);
+      await client.call('RESTORE', 'restored', HOUR, payload);
+      const after = await serverTime(client);
+      await client.set('last', 1);
+      const log = await readFile(path);
+      expect(log.subarray(begun).toString('latin1')).toContain(`\r\n${String(HOUR)}\r\n`);
+
+      await using archive = await TestArchive.open();
+      await archive.begin('t1', 'attach', { version: redis60.version });
+      await archive.snapshot('bk-0', new RdbBuilder({ version: 9 }).build());
+      archive.writeLog(log.subarray(0, begun));
+      archive.sample(...before);
+      archive.writeLog(log.subarray(begun));
+      archive.sample(...after);
+      await archive.roll();
+      await sleep(500); // a replay that counted from its own time would be late by this
+      for (const binary of [redis60.binary, 'redis-server']) {
+        await using target = await startRedis({ binary, aof: false });
+        await restoreInto(archive, target);
+        const found = await target.connect();
+        expect(await found.get('restored')).toBe('value');
+        const [second, ms] = await serverTime(found);
+        const expiryMs = second * 1000 + ms + (await found.pttl('restored'));
+        expect(expiryMs - HOUR).toBeGreaterThanOrEqual(before[0] * 1000 + before[1] - 5);
+        expect(expiryMs - HOUR).toBeLessThanOrEqual(after[0] * 1000 + after[1] + 5);
+      }
+    });
+  },
+);
+
+async function serverTime(client: Redis): Promise<[second: number, ms: number]> {
+  const [second, micros] = await client.time();
+  return [Number(second), Math.floor(Number(micros) / 1000)];
+}

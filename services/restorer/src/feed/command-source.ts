@@ -8,14 +8,20 @@ import {
 import { segmentCommands } from '@tidemark/archive';
 import { parseVersion } from '@tidemark/client';
 import { nameObject, type ByteSource } from '@tidemark/core';
+import type { DataKey } from '@tidemark/crypto';
 import type { ObjectReader } from '../fetch/object-reader.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { newExpiry } from '../plan/ttl-rule.ts';
+import { readObjectMarks } from '../plan/read-marks.ts';
 import { adaptPayloadFor } from './adapt-payload.ts';
 import { readAhead } from './read-ahead.ts';
+import { RunTimes } from './run-times.ts';
 
 /** At most twice these bytes are held: one segment of the usual size may come on top. */
 const READ_AHEAD = { items: 4, bytes: 8 * 1024 * 1024 };
+
+/** Redis 7.0. */
+const ABSOLUTE_TIMES_FROM = 7_00_00;
 
 /** In which form the commands of a plan are fed: kept with the restore, so that it can go on. */
 export interface CommandForm {
@@ -56,12 +62,14 @@ export async function* commandSource(
   const { target, guardFieldPersist } = form;
   const [first] = plan.reads;
   const select = selectFirst(plan);
-  const adapted = adaptCommands(rawCommands(plan, reader), {
+  const times = hasRelativeTimes(plan) ? new RunTimes() : null;
+  const adapted = adaptCommands(rawCommands(plan, reader, times), {
     target,
     // Else every payload is one that the target reads, and need not be held until it is whole.
     ...(isForeign(plan, form) || plan.ttl.mode !== 'absolute'
       ? { adaptPayload: adaptPayloadFor(target, plan.ttl) }
       : {}),
+    ...(times === null ? {} : { ranAt: (offset: bigint) => times.at(offset) }),
     offset: (first?.from ?? 0n) - BigInt(select.length),
     ...watch,
   });
@@ -81,13 +89,18 @@ export function isForeign({ source }: RestorePlan, { target }: CommandForm): boo
   return target.versionNumber < parseVersion(source.version);
 }
 
+/** Redis logs times as such from 7.0 on; before, RESTORE has what is left of a life. */
+function hasRelativeTimes({ source }: RestorePlan): boolean {
+  return source.product === 'redis' && parseVersion(source.version) < ABSOLUTE_TIMES_FROM;
+}
+
 /** Shows every command of a plan and feeds none. */
 export async function watchCommands(
   plan: RestorePlan,
   reader: ObjectReader,
   onBatch: (batch: CommandBatch) => void,
 ): Promise<void> {
-  const iterator = tapCommands(rawCommands(plan, reader), onBatch);
+  const iterator = tapCommands(rawCommands(plan, reader, null), onBatch);
   while ((await iterator.next()).done !== true);
 }
 
@@ -99,7 +112,12 @@ function selectFirst(plan: RestorePlan): Buffer {
   );
 }
 
-async function* rawCommands(plan: RestorePlan, reader: ObjectReader): ByteSource {
+/** @param times - Takes the marks of each segment before its commands come; null = not needed. */
+async function* rawCommands(
+  plan: RestorePlan,
+  reader: ObjectReader,
+  times: RunTimes | null,
+): ByteSource {
   if (plan.reads.length === 0) return;
   yield selectFirst(plan);
   const ahead = readAhead(
@@ -113,6 +131,9 @@ async function* rawCommands(plan: RestorePlan, reader: ObjectReader): ByteSource
   for await (const payload of ahead) {
     const read = plan.reads[at++];
     if (read === undefined) return;
+    const { object } = read;
+    const keyOf = (): Promise<DataKey> => Promise.resolve(reader.dataKeyOf(object));
+    if (times !== null) times.add(await readObjectMarks(object, { reader, keyOf }));
     try {
       yield* segmentCommands(payload, read.header, { from: read.from, to: read.to });
     } catch (cause) {

@@ -40,6 +40,11 @@ export class ObjectReader {
     return object.ref.readKey;
   }
 
+  /** The data key that the log names for an object. */
+  dataKeyOf(object: PlannedObject): DataKey {
+    return this.#options.keyOf(object.ref.dekId);
+  }
+
   /** The identity an object must have. */
   identityOf(object: PlannedObject): Identity {
     const { instance, writer } = this.#options;

@@ -25,7 +25,14 @@ export async function readMarks(
   row: CatalogSegment,
   options: FooterReaderOptions,
 ): Promise<readonly Mark[]> {
-  const object = objectOfSegment(row);
+  return readObjectMarks(objectOfSegment(row), options);
+}
+
+/** The marks of a segment that stands in a plan. */
+export async function readObjectMarks(
+  object: PlannedObject,
+  options: FooterReaderOptions,
+): Promise<readonly Mark[]> {
   try {
     return await readFooterMarks(object, options);
   } catch (cause) {
