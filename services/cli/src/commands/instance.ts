@@ -17,6 +17,7 @@ import { instanceTarget, loadConfig } from '../config/load.ts';
 import type { InstanceEntry } from '../config/schema.ts';
 import { Workspace, type Invocation } from '../context.ts';
 import { table } from '../output/table.ts';
+import { checkAofPlace } from './aof-place.ts';
 
 const TIMESTAMPS = 'aof-timestamp-enabled';
 const OLDEST_VERSION = 60_000;
@@ -56,6 +57,7 @@ export async function addNode(
   await using client = await connectNode(target.address, { signal: invocation.signal });
   const facts = await checkNode(client);
   const probe = await probeAofDir(target.aofDir);
+  await checkAofPlace(client, facts, probe);
   await warnOfCommandBases(client, invocation);
   await createRecord(workspace, id);
   // Noted before it is done: whatever happens next, `instance remove` puts it back.
