@@ -46,7 +46,8 @@ export class EventLine {
     const provenTo = timeline === null ? null : proven(timeline.end);
     const provesMore = (provenTo ?? -1) > (timeline?.provenTo ?? -1);
     const atMs = this.#retry.clock.nowMs();
-    const due = atMs - (lastEntryMs ?? 0) >= this.#heartbeatMs;
+    // Also when the clock of this host was set back: the last entry then lies in the future.
+    const due = Math.abs(atMs - (lastEntryMs ?? 0)) >= this.#heartbeatMs;
     if (!due && !(atOnce && provesMore)) return null;
     const offset = timeline?.end ?? 0n;
     return { type: 'Heartbeat', timeline: timeline?.timeline ?? null, offset, provenTo, atMs };

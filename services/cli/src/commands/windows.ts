@@ -30,14 +30,15 @@ export async function showWindows(
   }));
   const edge = (second: number | null): string | null =>
     second === null ? null : formatSecond(second);
-  const proven = workspace.catalog.spans(id).filter(({ from }) => from !== null);
+  const newest = workspace.catalog.spans(id).findLast(({ from }) => from !== null);
+  // Later than the latest window while a clock that was set back shows seconds again.
+  const again = newest?.to != null && newest.to > (windows.latest ?? Infinity) ? newest.to : null;
   const timelines = workspace.catalog.timelines(id).map(timelineDocument);
   const document = {
     instance: id,
     earliest: edge(windows.earliest),
     latest: edge(windows.latest),
-    // Later than the latest window while a clock that was set back shows seconds again.
-    provenTo: edge(proven.at(-1)?.to ?? windows.latest),
+    provenTo: edge(again ?? windows.latest),
     shards: [{ shard: '0', ranges, holes, ...(options.timelines ? { timelines } : {}) }],
   };
   invocation.printer.result(document, () => {
@@ -58,6 +59,11 @@ export async function showWindows(
           note,
         ]),
       ),
+      ...(again === null
+        ? []
+        : [
+            `seconds up to ${formatSecond(again)} pass again: the clock was set back; newest state: --at latest`,
+          ]),
       ...more,
       ...(archiver ? [] : ['the archiver does not run: the windows end at what is proven']),
     ];

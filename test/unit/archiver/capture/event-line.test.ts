@@ -99,6 +99,14 @@ describe('EventLine.heartbeat()', () => {
     expect(await logged()).toEqual(['heartbeat 0 null']);
   });
 
+  it('is due at once when the clock of the archiver was set back', async () => {
+    await line.append(opened());
+    clock.now -= HEARTBEAT_MS + 10;
+    await line.heartbeat(proven, false);
+    await line.heartbeat(proven, false);
+    expect(await logged()).toEqual(['TimelineOpened', 'heartbeat 0 77']);
+  });
+
   it('names the durable end and what is proven there', async () => {
     await line.append(opened());
     await line.append(stored(0n, 10n));
