@@ -5,12 +5,12 @@ import { promisify } from 'node:util';
 
 const run = promisify(execFile);
 
-/** Runs a checker on every file of a folder, one line each: name and exit code. */
+/** Runs a checker on every entry of a folder, one line each: name and exit code. */
 const SCRIPT = `
 cd "$2" || exit 1
-for file in *; do
-  timeout -s KILL 10 "$1" "$file" >/dev/null 2>&1 </dev/null
-  echo "$file $?"
+for entry in *; do
+  timeout -s KILL 10 "$1" "$entry$3" >/dev/null 2>&1 </dev/null
+  echo "$entry $?"
 done`;
 
 /** Files are checked by so many shells at once. */
@@ -22,20 +22,40 @@ const SHELLS = 2;
  * @param program - `redis-check-rdb` or `redis-check-aof`.
  * @param dir - An empty folder.
  */
-export async function askChecker(
+export function askChecker(
   program: string,
   inputs: readonly Uint8Array[],
   dir: string,
 ): Promise<boolean[]> {
-  const verdicts = new Array<boolean>(inputs.length).fill(false);
+  const put = (path: string, at: number): Promise<void> =>
+    writeFile(path, inputs[at] as Uint8Array);
+  return askEach(program, { count: inputs.length, put, inside: '' }, dir);
+}
+
+/** The same for folders, of which the checker is given one file. */
+export function askCheckerOfFolders(
+  program: string,
+  folders: { readonly count: number; readonly put: PutInput; readonly inside: string },
+  dir: string,
+): Promise<boolean[]> {
+  return askEach(program, folders, dir);
+}
+
+/** Makes input number `at` under a path. */
+export type PutInput = (path: string, at: number) => Promise<void>;
+
+async function askEach(
+  program: string,
+  { count, put, inside }: { count: number; put: PutInput; inside: string },
+  dir: string,
+): Promise<boolean[]> {
+  const verdicts = new Array<boolean>(count).fill(false);
   await Promise.all(
     Array.from({ length: SHELLS }, async (_, shell) => {
       const folder = join(dir, String(shell));
       await mkdir(folder);
-      for (let at = shell; at < inputs.length; at += SHELLS) {
-        await writeFile(join(folder, `${at}.file`), inputs[at] as Uint8Array);
-      }
-      const { stdout } = await run('sh', ['-c', SCRIPT, 'sh', program, folder], {
+      for (let at = shell; at < count; at += SHELLS) await put(join(folder, `${at}.input`), at);
+      const { stdout } = await run('sh', ['-c', SCRIPT, 'sh', program, folder, inside], {
         timeout: 300_000,
         maxBuffer: 1 << 24,
       });
