@@ -1,5 +1,5 @@
 import { systemClock } from '@tidemark/system';
-import { beforeAll, it } from 'vitest';
+import { beforeAll, expect, it } from 'vitest';
 import { buildAof } from '../../support/aof-run.ts';
 import { NodeLife } from '../../support/node-life.ts';
 import { describeWithServer } from '../../support/servers.ts';
@@ -21,6 +21,29 @@ describeWithServer('redis', '6.0', 'a single append-only file', ({ binary }) => 
     await life.server.restart();
     await life.record(2);
     await life.expectHistory({ closed: [], holes: [] });
+  });
+
+  it('goes on without a hole over rewrites while it is written, each a base of its own', async () => {
+    await using life = await start();
+    const client = await life.server.connect();
+    await life.record();
+    for (let rewrites = 1; rewrites <= 2; rewrites++) {
+      // A child that takes its time, so that samples are taken and writes come meanwhile.
+      await client.config('SET', 'rdb-key-save-delay', '4000');
+      await systemClock.sleep(300); // a sample ends the second that was recorded
+      const over = new AbortController();
+      const rewrite = life.rewrite().finally(() => over.abort());
+      while (!over.signal.aborted) await client.incr('while-rewritten');
+      expect(await rewrite).toBe(true);
+      await client.config('SET', 'rdb-key-save-delay', '0');
+      await life.record();
+    }
+    await life.leave();
+    await life.attach();
+    await life.record();
+    await life.expectHistory({ closed: [], holes: [] });
+    const snapshots = await life.bench.events('SnapshotStored');
+    expect(snapshots).toHaveLength(3);
   });
 
   it.each([

@@ -1,10 +1,11 @@
 import { readFileSync, renameSync } from 'node:fs';
-import { readFile } from 'node:fs/promises';
+import { open, readFile } from 'node:fs/promises';
 import { openAofTail, probeAofDir, type BaseFile, type TailSample } from '@tidemark/aof';
 import { systemClock } from '@tidemark/system';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { HandMadeAof } from '../../support/aof-folder.ts';
 import { buildAof, type AofRun } from '../../support/aof-run.ts';
+import { findFork } from '../../../libs/aof/src/tail/single/overlap.ts';
 import { SingleSampleMapper } from '../../../libs/aof/src/tail/single/single-sample-mapper.ts';
 import type { DiskView } from '../../../libs/aof/src/tail/sample-mapper.ts';
 
@@ -204,16 +205,16 @@ describe('a single file', () => {
   });
 });
 
-describe('a sample of a single file', () => {
-  const view = (size: number, ino = '7'): DiskView => ({
-    base: null,
-    incr: [{ name: 'appendonly.aof', seq: 1, dev: '1', ino, size }],
-  });
-  const sample = (aofCurrentSize: number, more: Partial<TailSample> = {}): TailSample => ({
-    ...{ aofCurrentSize, aofBaseSize: 0, aofBufferLength: 0, rewriteInProgress: false },
-    ...{ rewrites: -1, runId: 'a', ...more },
-  });
+const view = (size: number, ino = '7'): DiskView => ({
+  base: null,
+  incr: [{ name: 'appendonly.aof', seq: 1, dev: '1', ino, size }],
+});
+const sample = (aofCurrentSize: number, more: Partial<TailSample> = {}): TailSample => ({
+  ...{ aofCurrentSize, aofBaseSize: 0, aofBufferLength: 0, rewriteInProgress: false },
+  ...{ rewrites: -1, runId: 'a', ...more },
+});
 
+describe('a sample of a single file', () => {
   it('stands where the server will write next', () => {
     const mapper = new SingleSampleMapper();
     expect(mapper.map(sample(100, { aofBufferLength: 7 }), view(90), view(110))).toMatchObject({
@@ -244,5 +245,110 @@ describe('a sample of a single file', () => {
     expect(mapper.map(sample(150, busy), view(150), view(150))).toBeNull();
     expect(mapper.map(sample(160, { ...busy, runId: 'b' }), view(160), view(160))).toBeNull();
     expect(mapper.map(sample(160), view(160), view(160))).toMatchObject({ position: 160 });
+  });
+});
+
+describe('the fork of a rewrite before 7.0', () => {
+  const select = (db: number): string => `*2\r\n$6\r\nSELECT\r\n$1\r\n${db}\r\n`;
+  const old = `${select(0)}one;two;${select(0)}three;four;`;
+  const fork = old.lastIndexOf('*2');
+  const ends = `${select(0)}three;four;`;
+
+  async function find(
+    oldLog: string,
+    newLog: string,
+    bounds: { from: number; to: number },
+  ): Promise<number | null> {
+    await using folder = await HandMadeAof.create();
+    folder.put('old', oldLog);
+    folder.put('new', HEAD + newLog);
+    const [a, b] = [await open(folder.path('old')), await open(folder.path('new'))];
+    try {
+      const next = { fd: b.fd, start: HEAD.length };
+      return await findFork(a.fd, oldLog.length, bounds, next);
+    } finally {
+      await a.close();
+      await b.close();
+    }
+  }
+
+  it('is where the rest of the old log is the start of the new one', async () => {
+    const bounds = { from: 0, to: old.length - 1 };
+    expect(await find(old, ends, bounds)).toBe(fork);
+    expect(await find(old, `${ends}later;`, bounds)).toBe(fork);
+    expect(await find(old, `${ends}later;`, { from: fork, to: fork })).toBe(fork);
+  });
+
+  it('is not told when the bytes differ, or end too early', async () => {
+    const bounds = { from: 0, to: old.length - 1 };
+    expect(await find(old, `${select(0)}three;fouR;later`, bounds)).toBeNull();
+    expect(await find(old, ends.slice(0, -1), bounds)).toBeNull();
+    expect(await find(old, '', bounds)).toBeNull();
+  });
+
+  it('is not looked for beside the samples', async () => {
+    expect(await find(old, ends, { from: fork + 1, to: old.length - 1 })).toBeNull();
+    expect(await find(old, ends, { from: 0, to: fork - 1 })).toBeNull();
+  });
+
+  it('is not told when the old log did not grow after it: its end would do as well', async () => {
+    expect(await find(old, ends, { from: 0, to: old.length })).toBeNull();
+  });
+
+  it('is not told when two places agree', async () => {
+    const once = `${select(1)}incr;`;
+    const twice = once + once;
+    expect(await find(twice, twice, { from: 0, to: twice.length - 1 })).toBeNull();
+    const ended = `${twice}x;`;
+    expect(await find(ended, ended, { from: 0, to: ended.length - 1 })).toBe(0);
+    const same = select(1).repeat(3);
+    expect(await find(same, same.repeat(2), { from: 0, to: same.length - 1 })).toBeNull();
+  });
+
+  it('lies between the last sample before it and the first one of the rewrite', () => {
+    const mapper = new SingleSampleMapper();
+    const file = { seq: 1, dev: '1', ino: '7' };
+    expect(mapper.forkOf(file)).toBeNull();
+    mapper.map(sample(100), view(100), view(100));
+    mapper.map(sample(120), view(100), view(120));
+    expect(mapper.forkOf(file)).toBeNull();
+    const busy = { rewriteInProgress: true };
+    mapper.map(sample(150, busy), view(150), view(160));
+    mapper.map(sample(160, busy), view(160), view(160));
+    expect(mapper.forkOf(file)).toEqual({ from: 120, to: 150 });
+    expect(mapper.forkOf({ ...file, ino: '8' })).toBeNull();
+    // Another process of the server: nothing is known of what it did in between.
+    mapper.map(sample(170, { ...busy, runId: 'b' }), view(170), view(170));
+    expect(mapper.forkOf(file)).toEqual({ from: 120, to: 150 });
+    mapper.map(sample(180), view(180), view(180));
+    expect(mapper.forkOf(file)).toBeNull();
+  });
+});
+
+describe('a single file that is rewritten under the eyes of samples', () => {
+  it('goes on in the new one, its base aligned with the fork, byte for byte', async () => {
+    await using folder = await HandMadeAof.create();
+    folder.put('appendonly.aof', 'one;');
+    await using run = await single(folder);
+    await run.idle();
+    const take = (size: number, more: Partial<TailSample> = {}): void => {
+      const stamp = run.tail.beginSample();
+      run.tail.position(sample(size, more), stamp);
+    };
+    take(4);
+    const since = '*2\r\n$6\r\nSELECT\r\n$1\r\n0\r\ntwo;';
+    folder.append('appendonly.aof', since);
+    take(4 + since.length, { rewriteInProgress: true });
+    folder.append('appendonly.aof', 'three;');
+    await run.until('the growth', () => textOf(run, 0).endsWith('three;'));
+    replace(folder, `${HEAD}${since}three;four;`);
+    await run.until('the rewrite', () => run.stretches.length === 2);
+    await run.idle();
+    expect(run.continuities()).toEqual(['first', 'proven']);
+    expect(run.bytes().toString()).toBe(`one;${since}three;four;`);
+    const { opened } = run.last;
+    expect(opened).toMatchObject({ start: HEAD.length });
+    expect(opened.position - opened.start).toBe(since.length + 6);
+    expect(forms([opened.base])).toEqual([['rdb', HEAD.length, 2]]);
   });
 });

@@ -15,6 +15,7 @@ import { PinKeeper } from './pin-keeper.ts';
 import { GrowthWatch, Waker } from './reader-wait.ts';
 import { SampleMapper, type DiskView } from './sample-mapper.ts';
 import type { SeenFile } from './seen.ts';
+import type { ForkBounds } from './single/overlap.ts';
 import { SingleSampleMapper } from './single/single-sample-mapper.ts';
 import { readSingleView } from './single/single-view.ts';
 
@@ -61,6 +62,14 @@ export class AofTail implements AsyncDisposable {
   /** How the files are held. May change while the tail runs: with the newest file. */
   get pinClass(): PinClass {
     return this.#parts.pins.pinClass;
+  }
+
+  /** What the manifest lists as history: files that the server keeps though it does without them. */
+  get history(): { readonly files: number; readonly bytes: number; readonly needed: boolean } {
+    const { walk, chain } = this.#parts;
+    const files = chain.history;
+    const bytes = files.reduce((sum, { size }) => sum + size, 0);
+    return { files: files.length, bytes, needed: files.some((file) => walk.needs(file)) };
   }
 
   /**
@@ -238,7 +247,8 @@ export async function openAofTail(options: AofTailOptions): Promise<AofTail> {
   signal.throwIfAborted();
   const chain = new Chain();
   const layout = options.layout ?? 'multi-part';
-  const mapper = layout === 'single-file' ? new SingleSampleMapper() : new SampleMapper();
+  const single = layout === 'single-file' ? new SingleSampleMapper() : null;
+  const mapper = single ?? new SampleMapper();
   const waker = new Waker(clock, signal);
   let walk: LogWalk | null = null;
   const letGo = (files: readonly SeenFile[]): void => {
@@ -271,6 +281,7 @@ export async function openAofTail(options: AofTailOptions): Promise<AofTail> {
   const rdbBytes = options.rdbBytes ?? noRdbReader;
   const resumeBack = options.resumeBack ?? 0;
   const walking = { pins, chain, clock, signal, bytesMax, resume, resumeBack };
-  walk = new LogWalk({ ...walking, rdbBytes, onRestart });
+  const forkOf = (file: SeenFile): ForkBounds | null => single?.forkOf(file) ?? null;
+  walk = new LogWalk({ ...walking, rdbBytes, forkOf, onRestart });
   return new AofTail({ options, pins, walk, chain, waker, mapper });
 }

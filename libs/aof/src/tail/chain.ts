@@ -98,6 +98,11 @@ export class Chain {
     return this.#givenUp !== null && sameFile(this.#givenUp, file);
   }
 
+  /** Files that the manifest in force lists as history. */
+  get history(): readonly SeenFile[] {
+    return this.#history;
+  }
+
   /** Bases in command form that left the manifest and were never queued: nobody reads them. */
   takeOrphans(): readonly SeenFile[] {
     return this.#orphans.splice(0);

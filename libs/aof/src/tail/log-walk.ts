@@ -13,6 +13,7 @@ import {
 import { successors, type PinKeeper } from './pin-keeper.ts';
 import { sameFile } from './pin-names.ts';
 import type { SeenFile } from './seen.ts';
+import { findFork, type ForkBounds } from './single/overlap.ts';
 import { TailReleases } from './tail-releases.ts';
 
 /** After a read smaller than this the next one waits: many small appends become one chunk. */
@@ -36,6 +37,8 @@ export interface LogWalkOptions {
   readonly resumeBack: number;
   /** Tells the length of the RDB that a file begins with. */
   readonly rdbBytes: (path: string, signal: AbortSignal) => Promise<number>;
+  /** Between which positions of a single file its latest rewrite forked, if samples tell. */
+  readonly forkOf: (file: SeenFile) => ForkBounds | null;
   /** Called when the same files are to be read from their base again. */
   readonly onRestart: () => void;
 }
@@ -44,6 +47,13 @@ export interface LogWalkOptions {
 interface NextStart {
   readonly continuity: Continuity;
   readonly reason: BreakReason | null;
+  readonly joint?: Joint;
+}
+
+/** Bytes of the RDB at the head of a file, and of its log that were delivered from another file. */
+interface Joint {
+  readonly headBytes: number;
+  readonly overlap: number;
 }
 
 /**
@@ -96,6 +106,11 @@ export class LogWalk {
     } finally {
       this.#stepping = false;
     }
+  }
+
+  /** Whether a file is still to be read, or was and its release is waited for. */
+  needs(file: SeenFile): boolean {
+    return this.#chain.find(file) !== null || this.releases.awaits(file);
   }
 
   /** After a break: reads on at a cursor of this process if the bytes before it are still there. */
@@ -166,10 +181,17 @@ export class LogWalk {
   async #enter(node: ChainNode, start: NextStart): Promise<TailItem> {
     const fd = node.dropped ? null : this.#pins.borrow(node.file);
     if (fd === null) return this.#break('pin-dropped', `${node.file.name} is gone`);
-    const { rdbBytes, signal } = this.#options;
-    const headBytes = node.file.head === 'rdb' ? await rdbBytes(fdPath(fd), signal) : 0;
-    this.#reader = await IncrReader.after(node.file, fd, headBytes);
+    const { headBytes, overlap } = start.joint ?? {
+      headBytes: await this.#headBytes(node, fd),
+      overlap: 0,
+    };
+    this.#reader = await IncrReader.after(node.file, fd, headBytes + overlap);
     return this.#opened(node, this.#reader, start, headBytes);
+  }
+
+  async #headBytes({ file }: ChainNode, fd: number): Promise<number> {
+    const { rdbBytes, signal } = this.#options;
+    return file.head === 'rdb' ? rdbBytes(fdPath(fd), signal) : 0;
   }
 
   #opened(
@@ -255,7 +277,7 @@ export class LogWalk {
     if (end !== null && reader.position >= end) {
       return this.#breakOff('the append-only file was switched off');
     }
-    if (next !== null) return this.#cross(node, next, reader.position);
+    if (next !== null) return this.#cross(node, next, reader);
     if (headless) return this.#breakOff('the manifest lists no increment any more');
     return this.#caughtUp();
   }
@@ -268,15 +290,34 @@ export class LogWalk {
   }
 
   /** From the end of one increment to the next one. */
-  async #cross(node: ChainNode, next: ChainNode, position: number): Promise<TailItem> {
+  async #cross(node: ChainNode, next: ChainNode, reader: IncrReader): Promise<TailItem> {
     if (next.dropped) return this.#break('pin-dropped', `${next.file.name} was over a limit`);
-    if (!isProven(node, next)) {
+    const proven = isProven(node, next);
+    const joint = proven ? null : await this.#findJoint(reader, next);
+    if (!proven && joint === null) {
       return this.#break(this.#lossOf(node.file), `${next.file.name} ${UNSEEN_SUCCESSOR}`);
     }
+    const { position } = reader;
     await this.leave();
     await this.releases.pass(this.#chain.cutBefore(next));
-    this.#start = { continuity: 'proven', reason: null };
+    this.#start = { continuity: 'proven', reason: null, ...(joint === null ? {} : { joint }) };
     return { kind: 'ended', position };
+  }
+
+  /** How a single file goes on in the one that a rewrite put in its place, if that is proven. */
+  async #findJoint(reader: IncrReader, next: ChainNode): Promise<Joint | null> {
+    const bounds = this.#options.forkOf(reader.file);
+    if (bounds === null || next.file.head !== 'rdb') return null;
+    const fd = this.#pins.borrow(next.file);
+    if (fd === null) return null;
+    try {
+      const headBytes = await this.#headBytes(next, fd);
+      const { position: end } = reader;
+      const fork = await findFork(reader.fd, end, bounds, { fd, start: headBytes });
+      return fork === null ? null : { headBytes, overlap: end - fork };
+    } finally {
+      await this.#pins.giveBack(next.file, fd);
+    }
   }
 
   /** Why a file is not followed on: another one has taken its name, or a rewrite went unseen. */

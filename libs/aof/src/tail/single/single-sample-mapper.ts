@@ -1,6 +1,13 @@
-import type { TailPosition, TailSample } from '../model.ts';
+import type { FileIdentity, TailPosition, TailSample } from '../model.ts';
 import { sameFile } from '../pin-names.ts';
 import type { DiskView, SizedFile } from '../sample-mapper.ts';
+import type { ForkBounds } from './overlap.ts';
+
+interface Place {
+  readonly runId: string;
+  readonly file: SizedFile;
+  readonly position: number;
+}
 
 /**
  * Maps samples of `INFO persistence` to positions in the single append-only file before 7.0.
@@ -18,15 +25,25 @@ import type { DiskView, SizedFile } from '../sample-mapper.ts';
  */
 export class SingleSampleMapper {
   /** The latest sample of the rewrite that runs. */
-  #rewrite: {
-    readonly runId: string;
-    readonly file: SizedFile;
-    readonly position: number;
-  } | null = null;
+  #rewrite: Place | null = null;
+
+  /** The last sample before the rewrite that runs or ran last, and the first one of it. */
+  #before: Place | null = null;
+  #first: Place | null = null;
 
   /** Forgets what was learnt: the server was restarted or the log switched off. */
   reset(): void {
     this.#rewrite = null;
+    this.#before = null;
+    this.#first = null;
+  }
+
+  /** Between which positions of a file its latest rewrite forked; `null` when it was not seen. */
+  forkOf(file: FileIdentity): ForkBounds | null {
+    const [before, first] = [this.#before, this.#first];
+    if (before === null || first?.runId !== before.runId) return null;
+    if (!sameFile(before.file, file) || !sameFile(first.file, file)) return null;
+    return { from: before.position, to: first.position };
   }
 
   /**
@@ -41,6 +58,7 @@ export class SingleSampleMapper {
     if (written < old.size || written > file.size) return null;
     const position = written + sample.aofBufferLength;
     const { runId = '' } = sample;
+    this.#noteFork(sample, { runId, file, position });
     const last = this.#rewrite;
     const rewriting = sample.rewriteInProgress || sample.rewriteScheduled === true;
     this.#rewrite = rewriting ? { runId, file, position } : null;
@@ -48,5 +66,11 @@ export class SingleSampleMapper {
     if (rewriting && position <= known) return null;
     const { name, seq, dev, ino } = file;
     return { file: { name, seq, dev, ino }, seq, position };
+  }
+  #noteFork(sample: TailSample, place: Place): void {
+    if (!sample.rewriteInProgress) {
+      this.#before = place;
+      this.#first = null;
+    } else this.#first ??= place;
   }
 }
