@@ -301,6 +301,13 @@ describe('adaptCommands() on large commands', () => {
     expect((await adapt(split(bytes, 65_536), options)).equals(bytes)).toBe(true);
   });
 
+  it('holds nothing of one that is left out', async () => {
+    const around = [command('SET', 'a', 1), command('SET', 'b', 2)];
+    const bytes = Buffer.concat([around[0]!, command('PUBLISH', 'channel', value), around[1]!]);
+    const options = { target: REDIS_60, holdBytesMax: 1000 };
+    expect(await adapt(split(bytes, 65_536), options)).toEqual(Buffer.concat(around));
+  });
+
   it('changes one that may be held', async () => {
     const bytes = command('SET', 'k', value, 'PXAT', T);
     const adapted = await adapt(split(bytes, 65_536), { target: REDIS_60 });
@@ -323,6 +330,14 @@ describe('adaptCommands() on large commands', () => {
 });
 
 describe('adaptCommands()', () => {
+  it('does not depend on where a command is cut', async () => {
+    const bytes = log('LPOP l', 'SET k v', 'PEXPIREAT k 5', 'ZADD z 1 a', 'SELECT 3', 'FLUSHALL');
+    for (let at = 1; at < bytes.length; at += 1) {
+      const cut = [bytes.subarray(0, at), bytes.subarray(at)];
+      expect(await adapt(cut, { target: REDIS_60 })).toEqual(bytes);
+    }
+  });
+
   it('shows every command as the log has it and names what it changed', async () => {
     const bytes = log('SELECT 3', 'PING', 'SET a 1 PXAT 5', 'SET b 2', 'LPOP l 2');
     const seen: number[] = [];

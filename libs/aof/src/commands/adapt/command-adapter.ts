@@ -5,7 +5,7 @@ import { COMMANDS, SPEC_UNKNOWN } from '../command-table.ts';
 import { ChunkWriter } from '../raw/chunk-writer.ts';
 import { HeldCommand } from '../raw/held-command.ts';
 import { commandInChunk, heldCommand } from '../raw/raw-command.ts';
-import { CommandView, type CommandPlace } from './command-view.ts';
+import { CommandView, MissingArgument, type CommandPlace } from './command-view.ts';
 import { Refusal, type Outcome, type Rule } from './rule.ts';
 import { nameDialect, type TargetDialect } from './target-dialect.ts';
 import { UnknownNames, type UnknownName } from './unknown-names.ts';
@@ -25,8 +25,8 @@ export interface AdapterSettings {
   readonly holdBytesMax: number;
 }
 
-/** `open`: not decided yet, its bytes are held; `pass`: they go out as they come. */
-type Mode = 'open' | 'pass';
+/** `open`: not decided yet, its bytes are held; `pass`: they go out as they come; `drop`: nowhere. */
+type Mode = 'open' | 'pass' | 'drop';
 
 /**
  * Changes a command log for a target, chunk by chunk: most of it passes without a copy.
@@ -120,29 +120,32 @@ export class CommandAdapter {
     const offset = (): bigint => batch.base;
     const raw = (): ReturnType<typeof heldCommand> => heldCommand(positions, argc, held);
     const place: CommandPlace = { columns: batch, at: 0, argc, offset, raw };
-    const outcome = rule === null || mode === 'pass' ? null : this.decide(rule, place, spec);
-    if (outcome === null) held.writeTo(held.end, writer);
+    const passes = rule === null || mode !== 'open' || rule.passes?.(batch, 0, argc) === true;
+    const outcome = passes ? null : this.decide(rule, place, spec);
+    if (mode === 'drop') held.skipTo(held.end);
+    else if (outcome === null) held.writeTo(held.end, writer);
     else for (const command of outcome) writer.write(command);
     held.clear();
   }
 
   /** Lets out what need not be held. */
   private relieve(command: UnfinishedCommand): void {
-    if (this.mode === 'open' && this.passesAlready(command)) this.mode = 'pass';
+    if (this.mode === 'open') this.mode = this.modeOf(command);
     if (this.mode === 'pass') this.held.writeTo(this.held.end, this.writer);
+    if (this.mode === 'drop') this.held.skipTo(this.held.end);
   }
 
-  private passesAlready(command: UnfinishedCommand): boolean {
-    if (command.complete === 0) return false; // its name is not known yet
+  private modeOf(command: UnfinishedCommand): Mode {
+    if (command.complete === 0) return 'open'; // its name is not known yet
     if (command.spec === SPEC_UNKNOWN) {
       this.unknown.note(command, 0, () => this.decoder.commandEnd);
     }
     const rule = this.settings.rules[command.spec] ?? null;
-    if (rule === null) return true;
+    if (rule === null) return 'pass';
     const looksAt = rule.passesBy ?? 1;
     if (command.complete >= looksAt && rule.passes?.(command, 0, command.argc) === true)
-      return true;
-    if (this.held.bytes <= this.settings.holdBytesMax) return false;
+      return 'pass';
+    if (this.held.bytes <= this.settings.holdBytesMax) return 'open';
     const raw = (): ReturnType<typeof heldCommand> =>
       heldCommand(command, command.complete, this.held);
     const offset = (): bigint => this.decoder.commandEnd;
@@ -150,7 +153,8 @@ export class CommandAdapter {
     const needed = rule.decidedBy?.(new CommandView(place)) ?? Number.NaN;
     if (needed <= command.complete) {
       const outcome = this.decide(rule, place, command.spec);
-      if (outcome === null) return true;
+      if (outcome === null) return 'pass';
+      if (outcome.length === 0) return 'drop';
     }
     throw new FormatError('TM_AOF_LIMIT', 'a command too large to change it for the target', {
       context: {
@@ -163,7 +167,7 @@ export class CommandAdapter {
   }
 
   private decide(rule: Rule, place: CommandPlace, spec: number): Exclude<Outcome, Refusal> {
-    const outcome = rule.decide(new CommandView(place));
+    const outcome = decideWellFormed(rule, place);
     const name = COMMANDS[spec]?.name ?? '';
     if (outcome instanceof Refusal) this.refuse(outcome, name, place.offset());
     if (outcome !== null) this.settings.onChange(name);
@@ -190,6 +194,17 @@ export class CommandAdapter {
           : `restore to an earlier point (--offset ${offset.toString()}), or into a server that has it`,
       },
     );
+  }
+}
+
+const MALFORMED = new Refusal('it is not well formed');
+
+function decideWellFormed(rule: Rule, place: CommandPlace): Outcome {
+  try {
+    return rule.decide(new CommandView(place));
+  } catch (error) {
+    if (error instanceof MissingArgument) return MALFORMED;
+    throw error;
   }
 }
 

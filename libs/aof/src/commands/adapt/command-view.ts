@@ -27,6 +27,9 @@ export interface CommandPlace {
   readonly raw: () => RawCommand;
 }
 
+/** A rule asked for an argument that the command has not: it is not well formed. */
+export class MissingArgument extends Error {}
+
 /** One command as a rule sees it. Valid until the next one is looked at. */
 export class CommandView {
   readonly argc: number;
@@ -66,6 +69,7 @@ export class CommandView {
 
   /** The bytes of argument `index`, however long. */
   content(index: number): Buffer {
+    if (index >= this.argc) throw new MissingArgument();
     const { columns, at } = this.place;
     const start = columns.argStart[at + index] as number;
     if (start >= 0) return columns.data.subarray(start, columns.argEnd[at + index]);
@@ -84,6 +88,8 @@ export class CommandView {
       if (typeof part === 'string' || Buffer.isBuffer(part)) {
         argc += 1;
         encoded.push(encodeArgument(part));
+      } else if (part[1] > this.argc) {
+        throw new MissingArgument();
       } else if (part[0] < part[1]) {
         argc += part[1] - part[0];
         encoded.push(raw.slice(rawFrom(raw, part[0]), rawTo(raw, part[1] - 1)));
