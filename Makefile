@@ -54,9 +54,9 @@ test: install redis servers
 
 # Every server as source, every possible pair as target; prints the table.
 test-matrix: build redis servers
-	@mkdir -p build && touch build/parts.txt
-	@$(PART) matrix $(BIN)/vitest run --project matrix
-	@echo; cat build/version-matrix.txt; echo; tail -1 build/parts.txt
+	@rm -rf build/matrix
+	@$(PART) matrix $(BIN)/vitest run --project matrix; status=$$?; \
+	  echo; node scripts/matrix-table.mjs; echo; tail -1 build/parts.txt; exit $$status
 
 soak: build redis
 	@$(BIN)/vitest run --project soak

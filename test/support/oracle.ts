@@ -14,16 +14,16 @@ export interface KeyFacts {
   readonly stream: string | null;
   /** Hashes with field expiries: field to Unix milliseconds, as sorted JSON. */
   readonly fieldExpiry: string | null;
-  /** Hashes, when they are wanted: every field, its expiry (-1 without), digest of its value. */
+  /** Hashes and sorted sets, when they are wanted: every field or member. */
   readonly fields: readonly FieldFacts[] | null;
 }
 
-/** Name in printable form, Unix milliseconds or -1, digest of the value. */
+/** Name in printable form; expiry (-1 without) and digest of the value, or score as text. */
 export type FieldFacts = readonly [name: string, expiryMs: number, value: string];
 
 /** What is read beside the rest. */
 export interface OracleOptions {
-  /** Every field of every hash: for servers whose digests of hashes differ in what they count. */
+  /** Every field of hashes and member of sorted sets: servers differ in how they digest these. */
   readonly hashes?: boolean;
 }
 
@@ -63,7 +63,7 @@ export async function readOracle(client: Redis, options: OracleOptions = {}): Pr
       debug: digest !== null,
       fieldTtl: await knowsCommand(own, 'HPEXPIRETIME'),
       expiryTime: await knowsCommand(own, 'PEXPIRETIME'),
-      hashes: options.hashes === true,
+      fields: options.hashes === true,
     };
     const databases = new Map<number, DatabaseFacts>();
     for (const [, db] of (await own.info('keyspace')).matchAll(/^db(\d+):/gm)) {
@@ -94,7 +94,7 @@ interface Reader {
   readonly debug: boolean;
   readonly fieldTtl: boolean;
   readonly expiryTime: boolean;
-  readonly hashes: boolean;
+  readonly fields: boolean;
 }
 
 async function readDatabase(at: Reader, db: number): Promise<DatabaseFacts> {
@@ -133,7 +133,7 @@ async function readPage(
       digest: digests[i] ?? null,
       stream: type === 'stream' ? await readStream(client, key) : null,
       fieldExpiry: type === 'hash' && at.fieldTtl ? await readFieldExpiry(client, key) : null,
-      fields: type === 'hash' && at.hashes ? await readFields(at, key) : null,
+      fields: at.fields ? await readFields(at, key, type) : null,
     });
   }
 }
@@ -192,7 +192,9 @@ async function readFieldExpiry(client: Redis, key: Buffer): Promise<string | nul
   return JSON.stringify(found.sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-async function readFields(at: Reader, key: Buffer): Promise<FieldFacts[]> {
+async function readFields(at: Reader, key: Buffer, type: string): Promise<FieldFacts[] | null> {
+  if (type === 'zset') return readMembers(at.client, key);
+  if (type !== 'hash') return null;
   const pairs = (await at.client.callBuffer('HGETALL', key)) as Buffer[];
   const names = pairs.filter((_, i) => i % 2 === 0);
   const times = at.fieldTtl ? await readFieldTimes(at.client, key, names) : [];
@@ -202,6 +204,18 @@ async function readFields(at: Reader, key: Buffer): Promise<FieldFacts[]> {
       return [printable(name), times[i] ?? -1, value.digest('hex')];
     })
     .sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+async function readMembers(client: Redis, key: Buffer): Promise<FieldFacts[]> {
+  const pairs = (await client.callBuffer('ZRANGE', key, 0, -1, 'WITHSCORES')) as Buffer[];
+  const members = pairs.filter((_, i) => i % 2 === 0);
+  // As a number: servers write one score in several ways.
+  return members.map((member, i) => [printable(member), -1, scoreOf(pairs[2 * i + 1])]);
+}
+
+function scoreOf(text: Buffer | undefined): string {
+  const score = String(text).replace('inf', 'Infinity');
+  return Number(score).toString();
 }
 
 /** Expiry of each field; -1 without, -2 of one that is gone. */

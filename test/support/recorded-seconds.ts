@@ -5,7 +5,6 @@ import { scanRdbEntries } from '@tidemark/rdb';
 import type { Redis } from 'ioredis';
 import { diffOracle, printable, readOracle, type KeyFacts, type Oracle } from './oracle.ts';
 import type { RedisServer } from './redis-server.ts';
-import type { Workload } from './workload.ts';
 
 /** A second of a source and what the source held when it ended. */
 export interface RecordedSecond {
@@ -16,6 +15,14 @@ export interface RecordedSecond {
 
 /** Milliseconds into a second at which the writer stops, so that its end can be read. */
 const WRITE_UNTIL_MS = 560;
+/** With a server that deletes expired keys while it is read, it stops earlier, */
+const OLD_WRITE_UNTIL_MS = 450;
+/** and the read begins when everything has expired that this second lets expire. */
+const OLD_READ_FROM_MS = 660;
+/** In the next second keys expire again from a quarter on. */
+const OLD_READ_TO_MS = 200;
+/** So many times as many seconds may be lost to a busy machine. */
+const TRIES_MAX = 12;
 /** Writes are let on this many milliseconds after the second. */
 const AFTER_END_MS = 2;
 /** The server lets writes on by itself after this time. */
@@ -23,6 +30,12 @@ const PAUSE_MS_MAX = 60_000;
 /** What PEXPIRETIME says of a key that is not there. */
 const GONE = -2;
 const SCAN_ALL = 1_000_000;
+
+/** What writes, one batch at a time. */
+export interface Steps {
+  /** Everything it sent has been answered when it resolves. */
+  step(): Promise<void>;
+}
 
 /** How seconds are recorded. */
 export interface RecorderOptions {
@@ -33,7 +46,7 @@ export interface RecorderOptions {
    * expires. Its active expiry is switched off instead, and expiries are read from an RDB.
    */
   readonly old?: RedisServer;
-  /** Every field of every hash is recorded too. */
+  /** Fields of hashes and members of sorted sets are recorded too. */
   readonly hashes?: boolean;
 }
 
@@ -41,7 +54,7 @@ export interface RecorderOptions {
 export interface DiffOptions {
   /** A server before 6.2. */
   readonly old?: boolean;
-  /** Fields of hashes were recorded. */
+  /** Fields and members were recorded. */
   readonly hashes?: boolean;
   /** What of both is compared. Default: all but the counters of groups. */
   readonly comparable?: (oracle: Oracle) => Oracle;
@@ -65,18 +78,34 @@ export class SecondRecorder {
   }
 
   /** Runs the workload for so many seconds, each recorded. */
-  async record(workload: Workload, seconds: number): Promise<void> {
-    for (let done = 0; done < seconds; done++) await this.recordOne(workload);
+  async record(workload: Steps, seconds: number): Promise<void> {
+    const wanted = this.#recorded.length + seconds;
+    for (let tries = 0; this.#recorded.length < wanted; tries++) {
+      if (tries >= seconds * TRIES_MAX) throw new Error('seconds pass before they can be read');
+      await this.recordOne(workload);
+    }
   }
 
-  /** Writes and records one second; returns when it is over. */
-  async recordOne(workload: Workload): Promise<void> {
-    const { writeFromMs = 0 } = this.#options;
+  /** Writes and records one second, if it can be read in time; returns when it is over. */
+  async recordOne(workload: Steps): Promise<void> {
+    const { writeFromMs = 0, old } = this.#options;
+    const untilMs = old === undefined ? WRITE_UNTIL_MS : OLD_WRITE_UNTIL_MS;
     // A second whose time for writing has passed is left out.
-    while (Date.now() % 1000 >= WRITE_UNTIL_MS) await delay(5);
+    while (Date.now() % 1000 >= untilMs) await delay(5);
     while (Date.now() % 1000 < writeFromMs) await delay(5);
-    while (Date.now() % 1000 < WRITE_UNTIL_MS) await workload.step();
-    this.#recorded.push(await this.#readEnd());
+    const began = Math.floor(Date.now() / 1000);
+    while (Date.now() % 1000 < untilMs) await workload.step();
+    if (old === undefined) {
+      this.#recorded.push(await this.#readEnd());
+      return;
+    }
+    // Only what was read while nothing could expire is what the server held at the end.
+    if (Date.now() > began * 1000 + OLD_READ_FROM_MS) return;
+    await delay(began * 1000 + OLD_READ_FROM_MS - Date.now());
+    const recorded = await this.#readEnd();
+    if (recorded.second === began && Date.now() < (began + 1) * 1000 + OLD_READ_TO_MS) {
+      this.#recorded.push(recorded);
+    }
   }
 
   /**

@@ -1,0 +1,3 @@
+import { describeSource } from '../support/matrix/describe-source.ts';
+
+describeSource('redis newest');
