@@ -73,6 +73,6 @@ it('gives the state that a plain account gives of every second it accepts, and r
         }
       },
     ),
-    { numRuns: 25, interruptAfterTimeLimit: 60_000 },
+    { numRuns: 15, interruptAfterTimeLimit: 30_000 },
   );
 });

@@ -37,7 +37,7 @@ export class SteppedServer {
   readonly #annotated: boolean;
   readonly #watch = new ClockWatch();
   readonly #stretches: Stretch[] = [];
-  /** Seconds at the edges of steps back: there bounds may take in one second more. */
+  /** Seconds at the edges of steps: their bounds may take in one second more. */
   readonly edges = new Set<number>();
   #wallMs: number;
   #monotonicMs = 10_000;
@@ -95,14 +95,16 @@ export class SteppedServer {
     const stretch = this.#present;
     const before = Math.floor(stretch.latestMs / 1000);
     this.#wallMs += byMs;
+    const after = Math.floor(this.#wallMs / 1000);
+    if (byMs !== 0) {
+      for (const edge of [before, after]) {
+        for (const second of [edge - 1, edge, edge + 1]) this.edges.add(second);
+      }
+    }
     if (this.#wallMs <= stretch.latestMs - BACK_MS_MIN) {
-      const after = Math.floor(this.#wallMs / 1000);
-      for (const second of [before - 1, before, before + 1]) this.edges.add(second);
-      for (const second of [after - 1, after, after + 1]) this.edges.add(second);
       this.#begin();
       return;
     }
-    const after = Math.floor(this.#wallMs / 1000);
     for (let second = before + 1; second < after; second++) {
       stretch.jumped.set(second, this.#archive.end);
     }
