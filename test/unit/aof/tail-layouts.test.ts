@@ -160,6 +160,19 @@ describe('a single file', () => {
     expect(third.stretches.map(({ opened }) => opened.file.seq)).toEqual([1, 2]);
   });
 
+  it('of commands tells of the empty dataset before it to each process', async () => {
+    await using folder = await HandMadeAof.create();
+    folder.put('appendonly.aof', 'one;');
+    const first = await single(folder);
+    await first.idle();
+    const cursor = first.tail.cursor();
+    await first.stop();
+    await using second = await single(folder, { resume: cursor });
+    await second.idle();
+    expect(second.continuities()).toEqual(['resumed']);
+    expect(forms([second.last.opened.base])).toEqual([['empty', 0, 1]]);
+  });
+
   it('that was cut is read again from its base', async () => {
     await using folder = await HandMadeAof.create();
     folder.put('appendonly.aof', `${HEAD}one;two;`);

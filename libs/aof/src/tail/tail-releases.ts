@@ -39,10 +39,10 @@ export class TailReleases {
     return this.#pins.baseOf(node.base, node.file.seq);
   }
 
-  /** The base at the start of an increment that is gone on with: one inside it is shipped already. */
+  /** The base at the start of an increment that is gone on with; not one whose length is not known. */
   passBase(node: ChainNode): BaseFile | null {
     node.baseTold = true;
-    return node.file.head === undefined ? this.tellBase(node) : null;
+    return node.file.head === 'rdb' ? null : this.tellBase(node);
   }
 
   /** What was let go: increments wait for their release, bases nobody was told of go at once. */

@@ -3,6 +3,7 @@ import { NodeError, TidemarkError, type Clock } from '@tidemark/core';
 
 const POLL_MS = 500;
 const ATTEMPTS_MAX = 3;
+const UNCOUNTED = -1;
 /** How long a base may take to come after its rewrite. */
 const BASE_WAIT_MS = 600_000;
 
@@ -35,7 +36,7 @@ export async function requestRewrite(
 ): Promise<void> {
   await using client = await connectNode(address, { timeoutMs: 5_000, signal });
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
-    const before = (await client.info('persistence')).number('aof_rewrites');
+    const before = (await client.info('persistence')).number('aof_rewrites', UNCOUNTED);
     await waitUntilQuiet();
     try {
       await client.call('BGREWRITEAOF');
@@ -45,7 +46,9 @@ export async function requestRewrite(
     }
     await waitUntilQuiet();
     const info = await client.info('persistence');
-    const done = info.number('aof_rewrites') > before;
+    // Before 7.0 rewrites are not counted: this one was begun, and none runs any more.
+    const counted = info.number('aof_rewrites', UNCOUNTED);
+    const done = counted === UNCOUNTED || counted > before;
     if (done && info.get('aof_last_bgrewrite_status') === 'ok') return;
   }
   throw new NodeError('TM_NODE_REPLY', 'the node did not rewrite its log', {
