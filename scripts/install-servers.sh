@@ -7,8 +7,8 @@
 #   .cache/servers/<suite>/unavailable why this suite cannot be had, where it cannot
 #
 # Idempotent and bounded in time; a second run at the same time waits for the first. The system's
-# own apt state is not touched. `--refresh` takes the newest again. Without Debian's tools, take the
-# same servers from compose.yaml.
+# own apt state is not touched. `--refresh` takes the newest again. Without Debian's tools,
+# `docker compose up` unpacks the same servers into such folders, and this makes the wrappers.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 HOME_DIR=$PWD/.cache/servers
@@ -77,10 +77,15 @@ wrappers() {
   done
   rm -rf "$bin" "$root/named"
   mkdir -p "$bin" "$root/named"
-  for program in redis-check-rdb valkey-check-rdb; do
-    [ -f "$root/usr/bin/$program" ] || continue
-    for name in "${program%%-*}"-{server,check-rdb,check-aof}; do
-      wrapper "$bin/$name" "$loader" "$libraries" "$root/usr/bin/$program" "$root/named/$name"
+  local product
+  for product in redis valkey; do
+    # Debian's server program is a link to its checker; images have it the other way round.
+    for program in "$root"/usr/local/bin/$product-server "$root"/usr/bin/$product-check-rdb; do
+      [ -f "$program" ] && [ ! -L "$program" ] || continue
+      for name in $product-{server,check-rdb,check-aof}; do
+        wrapper "$bin/$name" "$loader" "$libraries" "$program" "$root/named/$name"
+      done
+      break
     done
   done
   for program in "$bin"/*-server; do "$program" --version || return 1; done >"$1/versions"
@@ -92,7 +97,7 @@ wrapper() {
   if ! "$2" --help 2>&1 | grep -q -- --argv0; then
     naming=
     program=$5
-    ln -s "../usr/bin/${4##*/}" "$5"
+    ln -s "$4" "$5"
   fi
   printf '#!/bin/sh\nexec %s "$@"\n' "'$2' $naming --library-path '$3' '$program'" >"$1"
   chmod 755 "$1"
@@ -140,9 +145,15 @@ for suite in $SUITES; do
   if ! command -v apt-get >/dev/null || ! command -v dpkg-deb >/dev/null; then
     mkdir -p "$HOME_DIR/$suite"
     [ -f "$HOME_DIR/$suite/versions" ] ||
-      echo "Debian's apt-get and dpkg-deb are needed; compose.yaml has the same servers" |
+      echo "Debian's apt-get and dpkg-deb are needed; or unpack the same servers with: docker compose up" |
       tee "$HOME_DIR/$suite/unavailable" >&2
     continue
   fi
   install_suite "$suite"
+done
+# What compose.yaml has unpacked.
+for home in "$HOME_DIR"/*/; do
+  home=${home%/}
+  [ -d "$home/root" ] && [ ! -f "$home/versions" ] || continue
+  wrappers "$home" || { rm -f "$home/versions"; echo "servers: what lies in $home does not run" >&2; }
 done
