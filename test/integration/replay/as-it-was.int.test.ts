@@ -67,7 +67,7 @@ describe('a replay', () => {
     expect(diffOracle(wanted, await readOracle(await target.connect()))).toEqual([]);
   });
 
-  it('trims a stream to what was left, also where its nodes are cut otherwise', async () => {
+  it('trims a stream to what was left, with a limit that only a master may send', async () => {
     const nodes = (entries: number) => ({ 'stream-node-max-entries': String(entries) });
     await using recorded = await record({
       config: nodes(100),

@@ -19,16 +19,17 @@ interface StreamOptions {
 /**
  * `XADD key [options] id field value ...` and `XTRIM key options`.
  *
- * `LIMIT n` is left out of an exact trimming, for every target. A server logs `MAXLEN = n LIMIT m`,
- * n being what was left; only a master may send that. The limit is applied to whole nodes: a target whose
- * nodes are cut otherwise (stream-node-max-entries) would stop early. What is left is what counts.
+ * A server logs `MAXLEN = n LIMIT m`, n being what was left: so the limit can go where the target has
+ * none. Elsewhere it stays, for a server ignores the limit of its master (redis src/t_stream.c,
+ * streamParseAddOrTrimArgsOrReply).
  */
-export function trimRule(dialect: TargetDialect, adds: boolean): Rule {
+export function trimRule(dialect: TargetDialect, adds: boolean): Rule | null {
   const known: StreamOptions = {
     minId: isSince(dialect, 6_02_00, 0),
     references: isSince(dialect, 8_02_00, NEVER),
     idempotent: isSince(dialect, 8_06_00, NEVER),
   };
+  if (known.minId && known.references && known.idempotent) return null;
   return {
     // An id, and so no option at all.
     ...(adds
@@ -84,7 +85,7 @@ function decideTrim(command: CommandView, known: StreamOptions): Outcome {
     if (refusal !== null) return refusal;
     if (option === 'maxlen' || option === 'minid') approximate = command.text(index + 1) === '~';
     else if (option === 'limit') {
-      if (!approximate) left.add(index).add(index + 1);
+      if (!known.minId && !approximate) left.add(index).add(index + 1);
     } else if (option === 'nomkstream') {
       if (!known.minId) left.add(index);
     } else if (option === 'keepref') {
