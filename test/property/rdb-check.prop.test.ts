@@ -5,7 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { damaged, withChecksum } from '../support/hostile/damage.ts';
 import { oldRdbs } from '../support/hostile/rdb-corpus.ts';
 import { Seeded } from '../support/hostile/seeded.ts';
-import { RDB_VECTORS, RdbBuilder } from '../support/rdb-builder.ts';
+import { lzfStr, RDB_VECTORS, RdbBuilder } from '../support/rdb-builder.ts';
 
 /** Values of every type; those whose content is made up are refused for it. */
 const values = (['redis', 'valkey'] as const).flatMap((product) =>
@@ -21,7 +21,8 @@ const file: fc.Arbitrary<Buffer> = fc.oneof(
     })
     .map(({ product, picks }) => {
       const own = values.filter((value) => value.product === product);
-      const builder = new RdbBuilder({ product }).selectDb(1);
+      const builder = new RdbBuilder({ product }).function2('f'.repeat(99)).moduleAux('ReJSON-RL');
+      builder.aux('lua', lzfStr('code '.repeat(20))).selectDb(1);
       for (const [at, pick] of picks.entries()) {
         const { type, value } = own[pick % own.length] ?? { type: 0, value: Buffer.of(0) };
         builder.entry({ key: `key ${at}`, type, value });

@@ -1,11 +1,12 @@
 import { FormatError, TidemarkError } from '@tidemark/core';
+import { OPCODE } from '../format/opcodes.ts';
 import { ChunkCursor, type Steps } from '../scan/cursor.ts';
 import { type Layout, layoutsOf } from '../scan/layout.ts';
 import { isEntry, type RdbBatch } from '../scan/rows.ts';
 import { RdbScanner } from '../scan/scanner.ts';
 import type { RdbSummary } from '../scan/summary.ts';
 import { ValueTools } from './value-tools.ts';
-import { checkValue } from './value-check.ts';
+import { checkOutside, checkValue } from './value-check.ts';
 
 /** How a file is checked. */
 export interface RdbCheckerOptions {
@@ -116,9 +117,10 @@ export class RdbChecker {
     const { count, type, db, base, data, end, valueStart } = batch;
     for (let row = 0; row < count; row += 1) {
       const kind = type[row] as number;
-      if (!isEntry(kind)) continue;
-      const start = valueStart[row] as number;
-      this.#valuesChecked += 1;
+      const entry = isEntry(kind);
+      if (!entry && !isLookedInto(kind)) continue;
+      const start = contentStart(kind, batch.start[row] as number, valueStart[row] as number);
+      if (entry) this.#valuesChecked += 1;
       if (this.#steps === null) {
         // A plain string holds nothing that could be wrong.
         if (kind === 0 && start >= base && data[start - base] !== LZF) continue;
@@ -133,13 +135,14 @@ export class RdbChecker {
     }
   }
 
-  /** Follows the value that the chunk leaves unfinished, if there is one. */
+  /** Follows the element that the chunk leaves unfinished, if there is one. */
   #followOpen(chunk: Uint8Array, base: number): void {
     const { open } = this.#scanner;
-    if (!this.#values || open === null || !open.named || !isEntry(open.type)) return;
+    if (!this.#values || open === null || !open.named || !isLookedInto(open.type)) return;
     this.#steps ??= this.#begin(open.type);
     try {
-      this.#feed(chunk, base, open.valueStart, chunk.length);
+      const start = contentStart(open.type, open.start, open.valueStart);
+      this.#feed(chunk, base, start, chunk.length);
     } catch (error) {
       throw this.#located(error, open.type, open.db, open.key.view());
     }
@@ -151,6 +154,7 @@ export class RdbChecker {
       this.#tools = new ValueTools(product);
       this.#layouts = layoutsOf(product);
     }
+    if (!isEntry(type)) return checkOutside(this.#cursor, type, this.#tools);
     const layout = this.#layouts[type];
     if (layout === undefined) throw new FormatError('TM_INTERNAL', `type ${type} has no layout`);
     return checkValue(this.#cursor, type, layout, this.#tools);
@@ -168,7 +172,7 @@ export class RdbChecker {
 
   /** The fault with where its value belongs; the key is told apart, since errors hold no data. */
   #located(error: unknown, type: number, db: number, key: Buffer): unknown {
-    if (!(error instanceof FormatError)) return error;
+    if (!(error instanceof FormatError) || !isEntry(type)) return error;
     this.#faultKey = Buffer.from(key.subarray(0, KEY_BYTES_NAMED));
     const { code, message, hint, context } = error;
     return new FormatError(code, message, {
@@ -176,4 +180,13 @@ export class RdbChecker {
       ...(hint === undefined ? {} : { hint }),
     });
   }
+}
+
+/** Entries, and what stands outside of them and holds strings. */
+const isLookedInto = (type: number): boolean =>
+  isEntry(type) || type === OPCODE.function2 || type === OPCODE.aux || type === OPCODE.moduleAux;
+
+/** Where the content begins: behind the key, the name of an AUX field, or the opcode. */
+function contentStart(type: number, start: number, valueStart: number): number {
+  return isEntry(type) || type === OPCODE.aux ? valueStart : start + 1;
 }

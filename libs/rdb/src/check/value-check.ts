@@ -1,7 +1,8 @@
 import { FIELD_EXPIRY_MAX } from '../format/limits.ts';
+import { OPCODE } from '../format/opcodes.ts';
 import type { ChunkCursor, Steps } from '../scan/cursor.ts';
 import type { Layout } from '../scan/layout.ts';
-import { readByte, readBytes, readLength } from '../scan/steps.ts';
+import { passBytes, readByte, readBytes, readLength, readWideLength } from '../scan/steps.ts';
 import { passValue } from '../scan/values.ts';
 import { int64Le } from '../scan/within.ts';
 import { checkListpack } from './listpack.ts';
@@ -48,6 +49,7 @@ export function* checkValue(
   if (layout.kind === 'stream') return yield* checkStream(cursor, type, tools);
   const members = MEMBERS.get(type);
   if (members !== undefined) return yield* checkMembers(cursor, type, members, tools);
+  if (layout.kind === 'module') return yield* checkModuleItems(cursor, tools);
   const packed = PACKED_VALUES.get(type);
   if (packed === undefined) return yield* passValue(cursor, type, layout, () => undefined);
   if (type === 25) yield* readExpiry(cursor);
@@ -55,6 +57,29 @@ export function* checkValue(
     packed(range, tools.members);
   });
   tools.settle(tools.members);
+}
+
+/**
+ * Checks what stands outside of entries, from behind its opcode on: a library of functions, the value
+ * of an AUX field, a field of a module.
+ */
+export function* checkOutside(cursor: ChunkCursor, opcode: number, tools: ValueTools): Steps<void> {
+  if (opcode !== OPCODE.moduleAux) return yield* tools.strings.pass(cursor);
+  yield* readWideLength(cursor);
+  // What cannot stand here the scanner has found, and names.
+  if ((yield* readLength(cursor)) === 2) yield* checkModuleItems(cursor, tools);
+}
+
+/** Items of a module behind one length (id, or when it is loaded); their strings must decode. */
+function* checkModuleItems(cursor: ChunkCursor, tools: ValueTools): Steps<void> {
+  yield* readWideLength(cursor);
+  for (;;) {
+    const item = yield* readLength(cursor);
+    if (item === 0 || item > 5) return;
+    if (item === 5) yield* tools.strings.pass(cursor);
+    else if (item > 2) yield* passBytes(cursor, item === 3 ? 4 : 8);
+    else yield* readWideLength(cursor);
+  }
 }
 
 function* readCount(cursor: ChunkCursor): Steps<number> {

@@ -277,6 +277,38 @@ describe('RdbChecker looks into values', () => {
     expect(fault(22, value(-2), 'valkey')).toMatchObject({ code: VALUE, at: 5 });
   });
 
+  it('and into functions, long AUX fields and modules, which no key has', () => {
+    const torn = Buffer.of(0xc3, 2, 30, 0, 97);
+    const items = (text: Buffer): Buffer => cat(moduleId('ReJSON-RL', 1), len(5), text, len(0));
+    const outside = (text: Buffer): readonly Buffer[] => [
+      cat(Buffer.of(0xf5), text),
+      cat(Buffer.of(0xfa), str('lua'), text),
+      cat(Buffer.of(0xf7), moduleId('ReJSON-RL', 1), len(2), len(1), len(5), text, len(0)),
+    ];
+    const good = new RdbBuilder().raw(...outside(lzfStr('a'.repeat(99))), ...outside(str('x')));
+    for (const size of [1, 1000]) {
+      const checker = new RdbChecker();
+      const bytes = good.selectDb(0).build();
+      for (let at = 0; at < bytes.length; at += size) checker.push(bytes.subarray(at, at + size));
+      expect(checker.end()).toMatchObject({ keys: 0, valuesChecked: 0 });
+      for (const bad of outside(torn)) {
+        const again = new RdbChecker();
+        const whole = new RdbBuilder().raw(bad).build();
+        expect(() => {
+          for (let at = 0; at < whole.length; at += size) again.push(whole.subarray(at, at + size));
+        }).toThrow(
+          expect.objectContaining({
+            code: 'TM_RDB_STRING',
+            context: { offset: 9 + bad.indexOf(torn) },
+          }),
+        );
+        expect(again.faultKey).toBe(null);
+      }
+    }
+    expect(check(7, items(str('x')))).toMatchObject({ valuesChecked: 2 });
+    expect(fault(7, items(torn))).toMatchObject({ code: 'TM_RDB_STRING', at: 10 });
+  });
+
   it('only when it is told to', () => {
     const bytes = new RdbBuilder()
       .selectDb(0)
