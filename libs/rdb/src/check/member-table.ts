@@ -1,6 +1,11 @@
 /** Members of one value that are remembered; above that repeated ones are no longer looked for. */
 const MEMBERS_MAX = 1024 * 1024;
 const SLOTS_FIRST = 64;
+/**
+ * Slots that are looked at for a member. Chance does not fill so many in a row; a file made so that
+ * hashes meet does, and is then no longer compared instead of taking hours.
+ */
+const PROBES_MAX = 256;
 /** A table above this size is given back when the next value begins. */
 const SLOTS_KEPT = 4096;
 
@@ -11,7 +16,7 @@ const SLOTS_KEPT = 4096;
 export class MemberTable {
   /** Members in the table. */
   count = 0;
-  /** Whether there were more members than are remembered. */
+  /** Whether a member could not be remembered. */
   overflowed = false;
   #slots = SLOTS_FIRST;
   #high = new Int32Array(SLOTS_FIRST);
@@ -35,8 +40,8 @@ export class MemberTable {
   add(bytes: Uint8Array, start: number, end: number): boolean {
     this.#hash(bytes, start, end);
     const slot = this.#slotOf(this.#hashHigh, this.#hashLow);
-    if (this.#marks[slot] !== 0) return false;
-    if (this.count >= MEMBERS_MAX) {
+    if (slot >= 0 && this.#marks[slot] !== 0) return false;
+    if (slot < 0 || this.count >= MEMBERS_MAX) {
       this.overflowed = true;
       return true;
     }
@@ -53,6 +58,7 @@ export class MemberTable {
   mark(bytes: Uint8Array, start: number, end: number, mark: number): number {
     this.#hash(bytes, start, end);
     const slot = this.#slotOf(this.#hashHigh, this.#hashLow);
+    if (slot < 0) return -1;
     const before = (this.#marks[slot] as number) - 1;
     if (before >= 0) this.#marks[slot] = mark + 1;
     return before;
@@ -64,13 +70,16 @@ export class MemberTable {
     this.#marks[slot] = mark;
   }
 
+  /** Where a member is, or a free slot for it; -1 when too many stand in its place. */
   #slotOf(high: number, low: number): number {
     const mask = this.#slots - 1;
     let slot = low & mask;
-    while (this.#marks[slot] !== 0 && (this.#low[slot] !== low || this.#high[slot] !== high)) {
+    for (let left = PROBES_MAX; left > 0; left -= 1) {
+      if (this.#marks[slot] === 0) return slot;
+      if (this.#low[slot] === low && this.#high[slot] === high) return slot;
       slot = (slot + 1) & mask;
     }
-    return slot;
+    return -1;
   }
 
   #allocate(slots: number): void {
@@ -86,7 +95,9 @@ export class MemberTable {
     for (let at = 0; at < marks.length; at += 1) {
       if (marks[at] === 0) continue;
       const [itsHigh, itsLow] = [high[at] as number, low[at] as number];
-      this.#put(this.#slotOf(itsHigh, itsLow), itsHigh, itsLow, marks[at] as number);
+      const slot = this.#slotOf(itsHigh, itsLow);
+      if (slot >= 0) this.#put(slot, itsHigh, itsLow, marks[at] as number);
+      else this.overflowed = true;
     }
   }
 
