@@ -1,3 +1,4 @@
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { HoleReason, Windows } from '@tidemark/archive';
 import { connectNode, type NodeClient } from '@tidemark/client';
@@ -35,6 +36,8 @@ export interface LifeOptions {
   /** Settings of the source over the defaults. */
   readonly config?: Readonly<Record<string, string>>;
   readonly archiver?: StartOptions;
+  /** Nothing can be linked beside the log, and the server keeps its history. Default false. */
+  readonly hold?: boolean;
   /** Program of both servers; default `redis-server` on the PATH. */
   readonly binary?: string;
   /** They are ones before 6.2. Default false. */
@@ -92,6 +95,8 @@ export class NodeLife implements AsyncDisposable {
       throw cause;
     });
     const life = new NodeLife(bench, target, options);
+    if (options.hold === true)
+      await writeFile(join(life.server.dir, '.tidemark-pins'), 'in the way');
     await life.attach();
     return life;
   }
@@ -109,7 +114,10 @@ export class NodeLife implements AsyncDisposable {
   /** Starts the archiver and waits until it has caught up with a snapshot at hand. */
   async attach(options: StartOptions = {}): Promise<void> {
     const limits = { rollMaxAgeMs: 100, ...this.#options.archiver?.limits, ...options.limits };
-    this.#archiver = await this.bench.begin({ ...this.#options.archiver, ...options, limits });
+    const instances = [{ ...this.bench.target(), hold: this.#options.hold ?? false }];
+    this.#archiver = await this.bench.begin({
+      ...{ instances, ...this.#options.archiver, ...options, limits },
+    });
   }
 
   /** Stops the archiver, as SIGTERM does. */

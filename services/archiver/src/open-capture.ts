@@ -23,6 +23,8 @@ export interface InstanceTarget {
   readonly id: string;
   readonly address: NodeAddress;
   readonly aofDir: string;
+  /** The server keeps history files until they are archived (`aof-disable-auto-gc`), with consent. */
+  readonly hold?: boolean;
 }
 
 /** What captures of an archiver share. */
@@ -59,6 +61,7 @@ export async function openCapture(
     writer,
     address: target.address,
     aofDir: target.aofDir,
+    hold: target.hold ?? false,
     spool: await Spool.open(join(stateDir, 'spool', target.id), spoolBytesMax),
     note: new TimelineNoteFile(join(stateDir, 'spool', `${target.id}.timeline`)),
     log,

@@ -174,14 +174,28 @@ function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
       'folder that holds <appendfilename>.manifest (of 6.x: <appendfilename>), as seen here',
     )
     .option('-y, --yes', 'consent to aof-timestamp-enabled yes on the node')
+    .option(
+      '--hold',
+      'where nothing can be linked: the node keeps old files until they are archived (aof-disable-auto-gc yes)',
+    )
     .action(
       async (
         id: string,
-        options: { url: string; passFile?: string; aofDir: string; yes?: boolean },
+        options: {
+          url: string;
+          passFile?: string;
+          aofDir: string;
+          yes?: boolean;
+          hold?: boolean;
+        },
         command: Command,
       ) =>
         perform(command, (invocation) =>
-          addNode(id, { ...options, yes: options.yes === true }, invocation),
+          addNode(
+            id,
+            { ...options, yes: options.yes === true, hold: options.hold === true },
+            invocation,
+          ),
         ),
     );
   leaf(instance, 'list', 'List instances.').action(async (_: unknown, command: Command) =>

@@ -33,3 +33,31 @@ describe('pins that go over their limit', () => {
     await life.expectHistory({ closed: ['pin-dropped'], holes: ['pin-dropped'] });
   });
 });
+
+describe('files that cannot be linked, on a server that keeps them', () => {
+  it('are found by an archiver that was away, and go once they are archived', async () => {
+    await using life = await NodeLife.start({ hold: true });
+    const client = await life.server.connect();
+    const files = (): string[] => readdirSync(life.server.aofDir).sort();
+    const setting = (): Promise<unknown> => client.config('GET', 'aof-disable-auto-gc');
+    expect((await life.archiver.status()).pinClass).toBe('hold');
+    await waitFor(async () => String(await setting()).endsWith('yes'));
+    await life.record();
+    await life.leave();
+    const [stored] = (await life.bench.events('SegmentStored')).slice(-1);
+    await life.record();
+    const before = files();
+    expect(await life.rewrite()).toBe(true);
+    expect(files()).toEqual(expect.arrayContaining(before));
+    await life.attach();
+    await life.untilTimeline(2);
+    await life.record(2);
+    await life.expectHistory({ closed: ['rewrite-unobserved'] });
+    await waitFor(() => files().length === 3); // manifest, base, increment
+    expect(String(await setting())).toMatch(/yes$/);
+    // What was written while nobody looked is archived too, up to the rewrite.
+    const [closed] = await life.bench.events('TimelineClosed');
+    if (closed?.type !== 'TimelineClosed' || stored?.type !== 'SegmentStored') throw new Error();
+    expect(closed.offset).toBeGreaterThan(stored.segment.end);
+  });
+});

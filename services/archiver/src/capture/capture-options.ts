@@ -25,6 +25,7 @@ export interface CaptureOptions {
   readonly writer: string;
   readonly address: NodeAddress;
   readonly aofDir: string;
+  readonly hold: boolean;
   readonly store: ObjectStore;
   readonly keys: KeyProvider;
   readonly spool: Spool;

@@ -1,6 +1,7 @@
 import { TidemarkError, type Clock } from '@tidemark/core';
 import type { Logger } from '../logger.ts';
 import { failedStatus, type CaptureFailure, type CaptureStatus } from './capture-status.ts';
+import { isLost } from './follows-log.ts';
 import type { NodeCapture } from './node-capture.ts';
 
 /** Pause after the first failure; it doubles up to the second value. */
@@ -158,10 +159,4 @@ export class KeptCapture {
     this.#failure = { code, message, hint, sinceMs: this.#options.clock.nowMs() };
     this.#options.logger.error('capture-failed', { code, error: message });
   }
-}
-
-/** The log is another archiver's now. To claim it back would depose that one in turn. */
-export function isLost(cause: unknown): boolean {
-  if (!(cause instanceof TidemarkError)) return false;
-  return cause.code === 'TM_LOG_OWNER' || cause.code === 'TM_LOG_CONFLICT';
 }

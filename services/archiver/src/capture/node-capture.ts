@@ -20,13 +20,14 @@ import { boundEnd } from './bound-end.ts';
 import type { CaptureOptions } from './capture-options.ts';
 import type { CaptureStatus } from './capture-status.ts';
 import { EventLine } from './event-line.ts';
-import { followsLog } from './follows-log.ts';
+import { followsLog, isLost } from './follows-log.ts';
+import { HistoryDesk } from './history-desk.ts';
 import { openTimelineOf } from './open-timeline.ts';
 import { readRdbBytes } from './rdb-bytes.ts';
 import { requestBase, requestRewrite } from './request-rewrite.ts';
 import { RewriteAsker } from './rewrite-asker.ts';
 import { SampleDesk } from './sample-desk.ts';
-import { shipBase } from './ship-base.ts';
+import { faultOfBase, shipBase } from './ship-base.ts';
 import { TimelineLife } from './timeline-life.ts';
 
 /** Rolled segments that may wait to be shipped before the tail pauses: they are in memory. */
@@ -53,6 +54,7 @@ export class NodeCapture {
   readonly #desk: BaseDesk;
   readonly #samples: SampleDesk;
   readonly #rewrites: RewriteAsker;
+  readonly #history: HistoryDesk;
   readonly #facts: FactsWatch;
   #tail: AofTail | null = null;
   #layout: AofLayout = 'multi-part';
@@ -96,6 +98,14 @@ export class NodeCapture {
       isQuiet: () => this.#samples.isQuiet,
       ask: () => this.#askRewrite(),
     });
+    this.#history = new HistoryDesk({
+      ...options,
+      signal: this.#stop.signal,
+      bytesMax: limits.pinBytesMax,
+      ageMaxMs: limits.pinAgeMaxMs,
+      history: () => this.#tail?.history ?? null,
+      isQuiet: () => this.#samples.isQuiet,
+    });
     this.#desk = new BaseDesk({
       startOf: (seq) => this.#life.writer?.fileStart(seq) ?? null,
       currentSeq: () => this.#life.writer?.place.seq ?? -1,
@@ -133,12 +143,13 @@ export class NodeCapture {
         signal: reading,
         // Another archiver may capture the same folder: each lets go of its own pins only.
         pinOwner: this.#options.writer,
+        hold: this.#options.hold,
         pinBytesMax: limits.pinBytesMax,
         pinAgeMaxMs: limits.pinAgeMaxMs,
       });
       onReading();
       const background = [
-        this.#sampling(this.#tail, reading),
+        this.#samples.run(this.#tail, reading).catch((cause: unknown) => this.#fail(cause)),
         this.#tick(reading),
         this.#facts.run(reading).catch((cause: unknown) => this.#fail(cause)),
       ];
@@ -156,7 +167,7 @@ export class NodeCapture {
         new TidemarkError('TM_ARCHIVER_DOWN', 'the capture ended before the backup was made'),
       );
       await this.#desk.settled();
-      await this.#rewrites.settled();
+      await Promise.all([this.#rewrites.settled(), this.#history.settled()]);
       await this.#life.shipped();
       await this.#tail?.[Symbol.asyncDispose]();
       this.#dataKeys.close();
@@ -295,17 +306,14 @@ export class NodeCapture {
     else this.#tail?.resumeAt(again);
   }
 
-  async #sampling(tail: AofTail, signal: AbortSignal): Promise<void> {
-    await this.#samples.run(tail, signal).catch((cause: unknown) => this.#fail(cause));
-  }
-
   async #tick(signal: AbortSignal): Promise<void> {
-    const { clock, limits } = this.#options;
+    const { clock, limits, hold } = this.#options;
     try {
       while (!signal.aborted) {
         await clock.sleep(TICK_MS, signal);
         this.#life.rollWhenDue();
         if (limits.requestRewrites) this.#rewrites.look();
+        if (hold) this.#history.look();
         await this.#life.heartbeat(false);
       }
     } catch (cause) {
@@ -359,12 +367,8 @@ export class NodeCapture {
       logger.info('snapshot', { backup, offset: offset.toString(), keys: summary.keys });
       return stored;
     } catch (cause) {
-      const code = cause instanceof TidemarkError ? cause.code : 'TM_INTERNAL';
-      const error = cause instanceof Error ? cause.message : String(cause);
-      const offset = cause instanceof TidemarkError ? (cause.context['offset'] ?? null) : null;
-      const at = offset === null ? null : offset.toString();
-      if (!this.#stop.signal.aborted) logger.error('snapshot', { code, error, at });
-      if (code === 'TM_LOG_OWNER' || code === 'TM_LOG_CONFLICT') this.#fail(cause);
+      if (!this.#stop.signal.aborted) logger.error('snapshot', faultOfBase(cause));
+      if (isLost(cause)) this.#fail(cause);
       throw cause;
     }
   }

@@ -1,5 +1,6 @@
 import type { SnapshotStored } from '@tidemark/catalog';
 import { makeId, TidemarkError, type Clock } from '@tidemark/core';
+import type { LogFields } from '../logger.ts';
 import type { SegmentShipper, ShipperOptions } from '../ship/segment-shipper.ts';
 import { shipSnapshot } from '../ship/snapshot-shipper.ts';
 import type { WantedBase } from './base-desk.ts';
@@ -50,6 +51,14 @@ export async function shipBase(
     }
     await clock.sleep(DISK_WAIT_MS, signal);
   }
+}
+
+/** What a base that was not shipped failed with, for the log. */
+export function faultOfBase(cause: unknown): LogFields {
+  const code = cause instanceof TidemarkError ? cause.code : 'TM_INTERNAL';
+  const error = cause instanceof Error ? cause.message : String(cause);
+  const offset = cause instanceof TidemarkError ? (cause.context['offset'] ?? null) : null;
+  return { code, error, at: offset === null ? null : offset.toString() };
 }
 
 /** Full for now; a snapshot that is over `state.spool_max` is so at every try. */

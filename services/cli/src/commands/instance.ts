@@ -1,5 +1,4 @@
-import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { resolve } from 'node:path';
 import { probeAofDir, removeAofPins } from '@tidemark/aof';
 import { detachOffline } from '@tidemark/archiver';
 import { createInstance, listInstanceIds } from '@tidemark/catalog';
@@ -18,8 +17,10 @@ import type { InstanceEntry } from '../config/schema.ts';
 import { Workspace, type Invocation } from '../context.ts';
 import { table } from '../output/table.ts';
 import { checkAofPlace } from './aof-place.ts';
+import { SwitchedSettings } from './node-settings.ts';
 
 const TIMESTAMPS = 'aof-timestamp-enabled';
+const HOLD = 'aof-disable-auto-gc';
 const OLDEST_VERSION = 60_000;
 
 /** Options of `tidemark instance add`. */
@@ -28,6 +29,8 @@ export interface AddOptions {
   readonly passFile?: string;
   readonly aofDir: string;
   readonly yes: boolean;
+  /** The server keeps what a rewrite makes needless until it is archived. */
+  readonly hold: boolean;
 }
 
 /** Checks a node and its AOF folder, and takes it into the configuration. */
@@ -52,6 +55,7 @@ export async function addNode(
     ...(options.passFile === undefined ? {} : { password_file: resolve(options.passFile) }),
     source: 'aof',
     aof_dir: resolve(options.aofDir),
+    ...(options.hold ? { hold: true } : {}),
   };
   const target = await instanceTarget(entry, config.path);
   await using client = await connectNode(target.address, { signal: invocation.signal });
@@ -60,18 +64,19 @@ export async function addNode(
   await checkAofPlace(client, facts, probe);
   await warnOfCommandBases(client, invocation);
   await createRecord(workspace, id);
-  // Noted before it is done: whatever happens next, `instance remove` puts it back.
-  const remember = (): Promise<void> => rememberSwitch(config.stateDir, id);
-  const timestamps = await consentToTimestamps(client, options.yes, remember, invocation);
+  const settings = new SwitchedSettings(config.stateDir, id);
+  const timestamps = await consentToTimestamps(client, options.yes, settings, invocation);
+  if (options.hold) await switchHold(client, settings);
   await addInstance(config.path, entry);
   const options_ = { timeoutMs: 10_000, signal: invocation.signal };
   const attached = (await workspace.askArchiver('attach', id, options_)) !== null;
   const { version, product } = facts;
+  const pinClass = probe.pinClass === 'held' && options.hold ? 'hold' : probe.pinClass;
   invocation.printer.result(
-    { instance: id, product, version, pinClass: probe.pinClass, timestamps, attached },
+    { instance: id, product, version, pinClass, timestamps, attached },
     () => [
       `${id}: ${product} ${version}, AOF in ${target.aofDir}`,
-      `pins: ${probe.pinClass}; time stamps in the AOF: ${timestamps}`,
+      `pins: ${pinClass}; time stamps in the AOF: ${timestamps}`,
       attached
         ? 'the running archiver has taken it up'
         : `next: tidemark -c ${invocation.configPath} serve archiver`,
@@ -93,12 +98,13 @@ export async function removeNode(id: string, invocation: Invocation): Promise<vo
       closeTimeline(workspace, id),
     );
   }
-  if (await wasSwitched(config.stateDir, id)) {
-    await warnIfNot(`put ${TIMESTAMPS} back to no`, invocation, async () => {
+  const settings = new SwitchedSettings(config.stateDir, id);
+  const switched = await settings.names();
+  if (switched.length > 0) {
+    await warnIfNot(`put ${switched.join(' and ')} back`, invocation, async () => {
       const target = await instanceTarget(entry, config.path);
       await using client = await connectNode(target.address, { signal: invocation.signal });
-      await client.configSet(TIMESTAMPS, 'no');
-      await rm(switchNote(config.stateDir, id), { force: true });
+      await settings.putBack(client);
     });
   }
   // Nobody bounds pins that are left behind: they would keep old files on the disk of the node.
@@ -224,7 +230,7 @@ async function checkNode(client: NodeClient): Promise<Awaited<ReturnType<typeof 
 async function consentToTimestamps(
   client: NodeClient,
   yes: boolean,
-  remember: () => Promise<void>,
+  settings: SwitchedSettings,
   invocation: Invocation,
 ): Promise<'on' | 'switched-on' | 'off'> {
   const config = await client.configGet(TIMESTAMPS);
@@ -236,8 +242,7 @@ async function consentToTimestamps(
   }
   if (config[TIMESTAMPS] === 'yes') return 'on';
   if (yes) {
-    await remember();
-    await client.configSet(TIMESTAMPS, 'yes');
+    await settings.switch(client, TIMESTAMPS, 'yes', 'no');
     return 'switched-on';
   }
   invocation.printer.warn(
@@ -245,6 +250,17 @@ async function consentToTimestamps(
       'Add the instance with --yes to switch it on; servers older than 7.0 cannot load such a log',
   );
   return 'off';
+}
+
+/** The consent is the flag itself; the archiver lets the files go once they are archived. */
+async function switchHold(client: NodeClient, settings: SwitchedSettings): Promise<void> {
+  const before = (await client.configGet(HOLD))[HOLD];
+  if (before === undefined) {
+    throw new NodeError('TM_NODE_VERSION', `this server has no ${HOLD} (7.0 has it)`, {
+      hint: 'add the instance without --hold',
+    });
+  }
+  await settings.switch(client, HOLD, 'yes', before);
 }
 
 /** Without an RDB in it a rewrite brings no snapshot. */
@@ -265,19 +281,4 @@ async function createRecord(workspace: Workspace, iid: string): Promise<void> {
   if (known) return; // its history goes on
   const createdMs = clock.nowMs();
   await createInstance({ store, iid, logKey, clock, random, name: iid, createdMs });
-}
-
-function switchNote(stateDir: string, id: string): string {
-  return join(stateDir, 'instances', `${id}.json`);
-}
-
-async function rememberSwitch(stateDir: string, id: string): Promise<void> {
-  await mkdir(join(stateDir, 'instances'), { recursive: true, mode: 0o700 });
-  const note = JSON.stringify({ [TIMESTAMPS]: 'no' });
-  await writeFile(switchNote(stateDir, id), note, { mode: 0o600 });
-}
-
-async function wasSwitched(stateDir: string, id: string): Promise<boolean> {
-  const note = await readFile(switchNote(stateDir, id), 'utf8').catch(() => '{}');
-  return TIMESTAMPS in (JSON.parse(note) as Record<string, unknown>);
 }

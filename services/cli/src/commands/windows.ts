@@ -1,3 +1,4 @@
+import type { CaptureStatus } from '@tidemark/archiver';
 import { UsageError } from '@tidemark/core';
 import { freshen, Workspace, type Invocation } from '../context.ts';
 import { table } from '../output/table.ts';
@@ -34,12 +35,13 @@ export async function showWindows(
   // Later than the latest window while a clock that was set back shows seconds again.
   const again = newest?.to != null && newest.to > (windows.latest ?? Infinity) ? newest.to : null;
   const timelines = workspace.catalog.timelines(id).map(timelineDocument);
+  const pins = archiver ? await pinClassOf(workspace, id, invocation.signal) : null;
   const document = {
     instance: id,
     earliest: edge(windows.earliest),
     latest: edge(windows.latest),
     provenTo: edge(again ?? windows.latest),
-    shards: [{ shard: '0', ranges, holes, ...(options.timelines ? { timelines } : {}) }],
+    shards: [{ shard: '0', pins, ranges, holes, ...(options.timelines ? { timelines } : {}) }],
   };
   invocation.printer.result(document, () => {
     const more = options.timelines ? ['', ...timelineLines(timelines)] : [];
@@ -65,6 +67,7 @@ export async function showWindows(
             `seconds up to ${formatSecond(again)} pass again: the clock was set back; newest state: --at latest`,
           ]),
       ...more,
+      ...(pins === null ? [] : [`files of the node are held as: ${pins}`]),
       ...(archiver ? [] : ['the archiver does not run: the windows end at what is proven']),
     ];
   });
@@ -92,4 +95,16 @@ function formatLength(seconds: number): string {
   return minutes > 0
     ? `${minutes.toString()}m ${(seconds % 60).toString()}s`
     : `${seconds.toString()}s`;
+}
+
+/** How the running archiver holds the files of the node; null when it does not say. */
+async function pinClassOf(
+  workspace: Workspace,
+  id: string,
+  signal: AbortSignal,
+): Promise<string | null> {
+  const answer = (await workspace.askArchiver('status', null, { timeoutMs: 5_000, signal })) as {
+    readonly captures: readonly CaptureStatus[];
+  } | null;
+  return answer?.captures.find(({ instance }) => instance === id)?.pinClass ?? null;
 }

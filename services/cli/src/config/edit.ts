@@ -71,6 +71,6 @@ async function replace(path: string, text: string): Promise<void> {
   await rename(`${path}.tmp`, path);
 }
 
-function quote(value: string): string {
+function quote(value: string | boolean): string {
   return JSON.stringify(value);
 }

@@ -93,6 +93,7 @@ export async function instanceTarget(
   return {
     id: entry.id,
     aofDir: resolve(base, entry.aof_dir),
+    hold: entry.hold ?? false,
     address: {
       ...address,
       ...(entry.user === undefined ? {} : { username: entry.user }),

@@ -15,6 +15,7 @@ const InstanceSchema = {
     password_file: text,
     source: { const: 'aof' },
     aof_dir: text,
+    hold: { type: 'boolean' },
   },
 } as const;
 
