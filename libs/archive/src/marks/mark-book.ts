@@ -68,6 +68,14 @@ export class MarkBook {
     return mark;
   }
 
+  /**
+   * Adds what an earlier process has proven: no command at or after `offset` is older.
+   * @param notBeforeMs - Unix milliseconds.
+   */
+  addProven(offset: bigint, notBeforeMs: number): void {
+    this.#insert({ offset, notBeforeMs, notAfterMs: null, source: 'sample' }, false);
+  }
+
   /** Puts back a mark that a segment holds already, as after a restart. */
   restore(mark: Mark): void {
     this.#insert(mark, true);
