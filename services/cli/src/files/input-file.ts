@@ -1,4 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises';
+import { addAbortSignal } from 'node:stream';
 import { UsageError } from '@tidemark/core';
 import { formatBytes } from '../output/table.ts';
 import type { Invocation } from '../context.ts';
@@ -35,11 +36,7 @@ export function unreadable(path: string, cause: unknown): UsageError {
 export async function* readInput(path: string, invocation: Invocation): AsyncGenerator<Buffer> {
   const progress = new Progress(invocation);
   if (path === STANDARD_INPUT) {
-    for await (const chunk of process.stdin) {
-      invocation.signal.throwIfAborted();
-      yield chunk as Buffer;
-      progress.add((chunk as Buffer).length);
-    }
+    yield* readStandardInput(invocation, progress);
     return;
   }
   let handle: FileHandle;
@@ -64,6 +61,22 @@ export async function* readInput(path: string, invocation: Invocation): AsyncGen
     }
   } finally {
     await handle.close();
+  }
+}
+
+async function* readStandardInput(
+  { signal }: Invocation,
+  progress: Progress,
+): AsyncGenerator<Buffer> {
+  try {
+    // Ctrl-C ends the wait for bytes that may never come.
+    for await (const chunk of addAbortSignal(signal, process.stdin)) {
+      yield chunk as Buffer;
+      progress.add((chunk as Buffer).length);
+    }
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw cause;
   }
 }
 
