@@ -253,7 +253,7 @@ function addRestore(program: Command, leaf: Leaf, perform: Perform): void {
         .default('absolute'),
     )
     .option('--no-promote', 'stop before the target becomes a master')
-    .option('--dry-run', 'plan and verify; write nothing')
+    .option('--dry-run', 'plan and verify, with --to also the path into it; write nothing')
     .addOption(
       new Option('--verify <depth>', 'what is verified before the target is touched').choices([
         'stream',
