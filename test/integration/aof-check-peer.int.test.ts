@@ -115,7 +115,7 @@ describe('aof check says what the checker of the server says', () => {
     const onPath = serverBinaries().find(({ checkAof }) => checkAof === 'redis-check-aof');
     if (onPath === undefined) throw new Error('redis-check-aof is not on the PATH');
     const random = new Seeded(13);
-    const bytes = [...MANIFESTS.map((text) => Buffer.from(text))];
+    const bytes: Buffer[] = [...MANIFESTS.map((text) => Buffer.from(text))];
     while (bytes.length < 200)
       bytes.push(damaged(random.pick(bytes.slice(0, MANIFESTS.length)), random));
     const [rdb = Buffer.alloc(0)] = await realRdbs(1, 3);

@@ -15,7 +15,7 @@ import {
 } from '@tidemark/catalog';
 import { bytesOf, TidemarkError } from '@tidemark/core';
 import { Opener, parseSealedHeader } from '@tidemark/crypto';
-import { RdbChecker, rewriteRdb, readDumpPayload } from '@tidemark/rdb';
+import { adaptDumpPayload, RdbChecker, readDumpPayload, rewriteRdb } from '@tidemark/rdb';
 import { RespDecoder } from '@tidemark/resp';
 import { log } from '../command-log.ts';
 import { claimed, LOG, LOG_KEY, opened, released, snapshot, stored } from '../log-events.ts';
@@ -134,9 +134,23 @@ export const FUZZ_TARGETS: readonly FuzzTarget[] = [
   {
     name: 'rdb rewrite',
     samples: rdbSamples,
-    run: (bytes) => drain(rewriteRdb(chunked(bytes, 100), { keepKey: () => true })),
+    run: (bytes, random) => {
+      const version = random.pick([null, 9, 10, 11, 12, 13, 80]);
+      const options = { newExpiry: (expiryMs: number) => expiryMs + 1 };
+      const rewriting = version === null ? options : { ...options, version };
+      return drain(rewriteRdb(chunked(bytes, random.pick([1, 100, 100_000])), rewriting));
+    },
   },
-  { name: 'dump payload', samples: dumpSamples, run: (bytes) => void readDumpPayload(bytes) },
+  {
+    name: 'dump payload',
+    samples: dumpSamples,
+    run: (bytes, random) => {
+      readDumpPayload(bytes);
+      const version = random.pick([9, 10, 12, 80]);
+      const product = version === 80 ? 'valkey' : 'redis';
+      adaptDumpPayload(bytes, { product, version, newExpiry: () => null });
+    },
+  },
   {
     name: 'command log',
     samples: [stamped, logSample],
