@@ -42,8 +42,8 @@ export interface LifeOptions {
   readonly binary?: string;
   /** They are ones before 6.2. Default false. */
   readonly old?: boolean;
-  /** The log begins with commands. Default false. */
-  readonly commandBases?: boolean;
+  /** The server's own load of its log loses something of streams: see `comparableLog`. Default: as `old`. */
+  readonly lossyLog?: boolean;
   /** The log has no time stamps: writes wait until a sample came. Default: as `old`. */
   readonly unstamped?: boolean;
 }
@@ -227,14 +227,14 @@ export class NodeLife implements AsyncDisposable {
 
   /** Restores a second into the target and says where it differs from what was recorded. */
   async #differences(wanted: RecordedSecond): Promise<readonly string[]> {
-    const { old = false, commandBases = false } = this.#options;
+    const { old = false, lossyLog = false } = this.#options;
     const client = await this.#target.connect();
     await this.bench.withCatalog((catalog) =>
       restore(this.#request(wanted.second), this.#environment(catalog)),
     );
     const differences = await diffRestored(wanted.oracle, this.#target, client, {
       ...(old ? { old } : {}),
-      ...(old || commandBases ? { comparable: comparableLog } : {}),
+      ...(old || lossyLog ? { comparable: comparableLog } : {}),
     });
     await client.call('REPLICAOF', 'NO', 'ONE');
     client.disconnect();
@@ -295,8 +295,8 @@ export class NodeLife implements AsyncDisposable {
 }
 
 /**
- * What of two oracles can be held against each other when the log is that of a server before 7.0, or
- * begins with commands: Redis's own load of such a log loses the same.
+ * What of two oracles can be held against each other when the log begins with commands, or is that of
+ * a server before 7.0 or from 7.2 on: its own load of the log loses the same.
  *
  * A consumer that was never given an entry is not logged, and no command makes an entry pending that
  * the stream does not hold any more. The digest of all is left out for a server before 7.0, where

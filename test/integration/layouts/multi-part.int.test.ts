@@ -15,7 +15,7 @@ describe('a node without RDB preambles', () => {
   const config = { 'aof-use-rdb-preamble': 'no', 'aof-timestamp-enabled': 'yes' };
 
   it('is restored at every second, through rewrites and restarts of the archiver', async () => {
-    await using life = await NodeLife.start({ config, commandBases: true });
+    await using life = await NodeLife.start({ config, lossyLog: true });
     await life.record(2);
     await life.leave();
     await life.attach();
@@ -36,7 +36,7 @@ describe('a node without RDB preambles', () => {
   });
 
   it('is captured from a base of commands that was there before', async () => {
-    await using life = await NodeLife.start({ config, commandBases: true });
+    await using life = await NodeLife.start({ config, lossyLog: true });
     await life.record();
     await life.leave();
     await systemClock.sleep(GAP_MS);
