@@ -101,7 +101,12 @@ describe('-o json prints one document on standard output', () => {
       earliest: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/) as string,
       latest: expect.stringMatching(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$/) as string,
       provenTo: latest,
-      shards: [{ shard: '0', ranges: [{ from: earliest, to: latest }], holes: [] }],
+      shards: [
+        {
+          ...{ shard: '0', pins: 'pinned' },
+          ...{ ranges: [{ from: earliest, to: latest }], holes: [] },
+        },
+      ],
     });
   });
 

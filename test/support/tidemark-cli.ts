@@ -35,6 +35,7 @@ export interface WindowsDocument {
   readonly provenTo: string | null;
   readonly shards: readonly {
     readonly shard: string;
+    readonly pins: string | null;
     readonly ranges: readonly { readonly from: string; readonly to: string }[];
     readonly holes: readonly {
       readonly from: string;

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { probeAofDir } from '@tidemark/aof';
 import type { NodeAddress } from '@tidemark/client';
 import {
   openInstanceLog,
@@ -44,7 +45,7 @@ export interface CaptureSetting {
  * Claims the writer log of an instance and makes a capture of it, which does not run yet.
  * @param ownerId - Id of the spool.
  * @throws CatalogError `TM_NOT_FOUND` when the store does not know the instance, `TM_LOG_OWNER` when
- *   another archiver owns its log; StoreError; KeyError; TidemarkError `TM_SPOOL`.
+ *   another archiver owns its log; as `probeAofDir`; StoreError; KeyError; TidemarkError `TM_SPOOL`.
  */
 export async function openCapture(
   target: InstanceTarget,
@@ -53,6 +54,8 @@ export async function openCapture(
 ): Promise<NodeCapture> {
   const { stateDir, spoolBytesMax, limits, takeOver, ...ports } = setting;
   const { writer, log } = await openLog(target.id, setting);
+  // Before the claim: a folder that is missing for long must not fill the log with claims.
+  await probeAofDir(target.aofDir);
   await log.claim({ ownerId, takeOver, heartbeatMs: limits.heartbeatMs });
   return new NodeCapture({
     ...ports,
