@@ -38,6 +38,7 @@ describe('loadConfig()', () => {
       limits: {
         ...{ rollMaxAgeMs: 1_000, rollMaxBytes: 8 * MIB, heartbeatMs: 20_000 },
         ...{ pinBytesMax: 20 * 1024 * MIB, pinAgeMaxMs: 86_400_000 },
+        requestRewrites: true,
       },
       instances: [],
     });
@@ -59,6 +60,7 @@ roll_max_bytes = "16MiB"
 pin_max = "2GiB"
 pin_max_age = "1h"
 heartbeat = "10s"
+request_rewrites = false
 [policy]
 days = ["mon", "tue"]
 hours = ["03:00Z-04:00Z"]
@@ -78,6 +80,7 @@ aof_dir = "/var/lib/redis/appendonlydir"
       limits: {
         ...{ rollMaxAgeMs: 5_000, rollMaxBytes: 16 * MIB, heartbeatMs: 10_000 },
         ...{ pinBytesMax: 2048 * MIB, pinAgeMaxMs: 3_600_000 },
+        requestRewrites: false,
       },
       instances: [{ id: 'orders', user: 'tidemark' }],
     });
@@ -148,7 +151,9 @@ describe('instanceTarget()', () => {
       id: 'a',
       aofDir: join(temp.path, 'appendonlydir'),
       address: { host: '10.0.0.1', port: 6380, username: 'ops' },
+      hold: false,
     });
+    expect(await instanceTarget({ ...entry, hold: true }, path)).toMatchObject({ hold: true });
   });
 
   it('reads the password from the first line of its file; a user of its own wins', async () => {

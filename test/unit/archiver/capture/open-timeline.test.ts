@@ -55,9 +55,8 @@ describe('openTimelineOf() and resumableTimeline()', () => {
 
 describe('resumeWriter()', () => {
   const after = { db: 9, inMulti: true, partialBytes: 0 };
-  const open = openTimelineOf(
-    stateAfter(opened(), stored(0n, 100n, { after, cursor: CURSOR, provenTo: 50 })),
-  )!;
+  const log = [opened(), snapshot(0n), stored(0n, 100n, { after, cursor: CURSOR, provenTo: 50 })];
+  const open = resumableTimeline(stateAfter(...log))!;
 
   it('goes on at the end of the log with its database and transaction', () => {
     const writer = resumeWriter(open, { file: incrFile(), position: 4000 }, clock, LIMITS);

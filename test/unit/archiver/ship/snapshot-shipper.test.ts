@@ -144,10 +144,11 @@ describe('shipBase()', () => {
   async function from(
     secondBefore: number | null,
     firstMark: Mark | null,
-    offset = 0n,
+    servesFrom: number | null = null,
   ): Promise<number> {
     const writer = { timeline: 't1', firstMark } as unknown as TimelineWriter;
-    const wanted = { base: { ...base, path }, offset, secondBefore, mode: 'attach' as const };
+    const place = { offset: 0n, secondBefore, servesFrom };
+    const wanted = { base: { ...base, path }, ...place, mode: 'attach' as const };
     return (await shipBase(wanted, () => writer, run.options, run.shipper)).from;
   }
 
@@ -167,6 +168,11 @@ describe('shipBase()', () => {
     expect(await from(null, mark(0n, SECOND - 200))).toBe(SECOND - 200);
   });
 
+  it('serves no second of an earlier timeline', async () => {
+    expect(await from(null, mark(0n, SECOND), SECOND - 3)).toBe(SECOND - 3);
+    expect(await from(null, mark(40n, SECOND), SECOND - 3)).toBe(SECOND);
+  });
+
   it('serves from now on when no mark comes for a minute', async () => {
     expect(await from(null, null)).toBe(SECOND + 60);
     expect(run.clock.now).toBe(START_MS + 60_000);
@@ -177,6 +183,7 @@ describe('shipBase()', () => {
       base: { ...base, path },
       offset: 0n,
       secondBefore: 1,
+      servesFrom: null,
       mode: 'attach' as const,
     };
     await expect(shipBase(wanted, () => null, run.options, run.shipper)).rejects.toMatchObject({
