@@ -10,8 +10,8 @@ const run = promisify(execFile);
 const CLI = fileURLToPath(new URL('../../../services/cli/bin/tidemark.js', import.meta.url));
 const ROUNDS = 5;
 /** Strings of 60 bytes, and as many small hashes, lists, sets and sorted sets as a fifth of them. */
-const STRINGS = 1_000_000;
-const COLLECTIONS = 50_000;
+const STRINGS = 3_000_000;
+const COLLECTIONS = 150_000;
 
 const FILL = `
 for i = 1, tonumber(ARGV[1]) do

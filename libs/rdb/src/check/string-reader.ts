@@ -88,15 +88,22 @@ export class StringReader {
     this.end = content.length;
   }
 
+  /**
+   * Passes a string that is not compressed and lies whole in the chunk.
+   * @returns Whether it was one; if not, `pass` goes on from the same place.
+   */
+  passWithin(cursor: ChunkCursor): boolean {
+    const { bytes, at, end } = cursor;
+    if (at >= end || bytes[at] === PACKED) return false;
+    const next = stringEnd(bytes, at, end);
+    if (next < 0) return false;
+    cursor.at = next;
+    return true;
+  }
+
   /** Passes a string of any kind and size; a compressed one must decode. */
   *pass(cursor: ChunkCursor): Steps<void> {
-    const { bytes, at } = cursor;
-    if (at < cursor.end && bytes[at] !== PACKED) {
-      const next = stringEnd(bytes, at, cursor.end);
-      if (next < 0) return yield* passString(cursor);
-      cursor.at = next;
-      return;
-    }
+    if (this.passWithin(cursor)) return;
     const offset = cursor.offset;
     const first = yield* readByte(cursor);
     if (first === PACKED) {

@@ -91,7 +91,7 @@ function* readCount(cursor: ChunkCursor): Steps<number> {
 
 function* checkList(cursor: ChunkCursor, tools: ValueTools): Steps<void> {
   for (let left = yield* readCount(cursor); left > 0; left -= 1) {
-    yield* tools.strings.pass(cursor);
+    if (!tools.strings.passWithin(cursor)) yield* tools.strings.pass(cursor);
   }
 }
 
@@ -133,16 +133,17 @@ function* checkMembers(
   for (let left = yield* readCount(cursor); left > 0; left -= 1) {
     if (type === 24) yield* readRelativeExpiry(cursor, earliest);
     const offset = cursor.offset;
-    if (!(yield* tools.readNew(cursor, members))) {
-      throw valueFault('a member that stands twice', offset);
-    }
-    if (tail === 'value') yield* strings.pass(cursor);
-    else if (tail === 'double') yield* readDouble(cursor);
-    else if (tail === 'text-score') yield* readTextScore(cursor);
-    else if (tail === 'value-and-time') {
-      yield* strings.pass(cursor);
-      yield* readFieldTime(cursor);
-    }
+    // The common case of `readNew`, without a generator for each member.
+    const isNew = strings.readWithin(cursor)
+      ? members.add(strings.bytes, strings.start, strings.end)
+      : yield* tools.readNew(cursor, members);
+    if (!isNew) throw valueFault('a member that stands twice', offset);
+    if (tail === 'value' || tail === 'value-and-time') {
+      if (!strings.passWithin(cursor)) yield* strings.pass(cursor);
+      if (tail === 'value-and-time') yield* readFieldTime(cursor);
+    } else if (tail === 'double') {
+      if (!passNumber(cursor)) yield* readDouble(cursor);
+    } else if (tail === 'text-score') yield* readTextScore(cursor);
   }
   tools.settle(members);
 }
@@ -172,18 +173,27 @@ function* readFieldTime(cursor: ChunkCursor): Steps<void> {
   if (expiryMs < -1) throw valueFault(`an expiry of a field at ${expiryMs}`, offset);
 }
 
-function* readDouble(cursor: ChunkCursor): Steps<void> {
+/** Passes a score that lies whole in the chunk and is a number; else `readDouble` looks again. */
+function passNumber(cursor: ChunkCursor): boolean {
   const { bytes, at, end } = cursor;
-  const within = at + 8 <= end;
-  const raw = within ? bytes : yield* readBytes(cursor, 8);
-  const from = within ? at : 0;
-  if (within) cursor.at = at + 8;
-  // Not a number: all bits of the exponent, and one of the fraction.
-  const top = ((raw[from + 7] as number) << 8) | (raw[from + 6] as number);
-  if ((top & 0x7ff0) !== 0x7ff0) return;
+  if (at + 8 > end || isNan(bytes, at)) return false;
+  cursor.at = at + 8;
+  return true;
+}
+
+function* readDouble(cursor: ChunkCursor): Steps<void> {
+  const offset = cursor.offset;
+  if (isNan(yield* readBytes(cursor, 8), 0))
+    throw valueFault('a score that is not a number', offset);
+}
+
+/** Whether a double is not a number: all bits of the exponent, and one of the fraction. */
+function isNan(bytes: Uint8Array, at: number): boolean {
+  const top = ((bytes[at + 7] as number) << 8) | (bytes[at + 6] as number);
+  if ((top & 0x7ff0) !== 0x7ff0) return false;
   let fraction = top & 0x0f;
-  for (let byte = 0; byte < 6; byte += 1) fraction |= raw[from + byte] as number;
-  if (fraction !== 0) throw valueFault('a score that is not a number', cursor.offset - 8);
+  for (let byte = 0; byte < 6; byte += 1) fraction |= bytes[at + byte] as number;
+  return fraction !== 0;
 }
 
 function* readTextScore(cursor: ChunkCursor): Steps<void> {
