@@ -100,7 +100,9 @@ export class TimelineWriter {
     this.#finder = new StepFinder({ stretch, latestSecond, offset: this.#intake.end });
     // A sample at the very end of the last segment stands in none. Without it, what was written while
     // nobody took samples would seem to belong to the second that the log has proven.
-    if (latestSecond !== null) this.#marks.addProven(this.#intake.end, latestSecond * 1000);
+    const { offset, inMulti, skipBytes } = options.start;
+    const cuttable = !inMulti && skipBytes === 0; // a restore stops at marks as they stand
+    if (latestSecond !== null && cuttable) this.#marks.addProven(offset, latestSecond * 1000);
   }
 
   /** Stream offset up to which bytes are in segments, built or being built. */

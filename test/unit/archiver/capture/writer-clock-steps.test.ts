@@ -208,6 +208,19 @@ describe('TimelineWriter, when the clock of the server steps', () => {
     ]);
   });
 
+  it.each([
+    ['transaction', { inMulti: true, skipBytes: 0 }],
+    ['command', { inMulti: false, skipBytes: 9 }],
+  ])('puts no mark into a %s, where no restore may stop', async (_, where) => {
+    writer = new TimelineWriter({
+      ...{ timeline: 'tl', start: { offset: 40n, db: 0, ...where }, clock },
+      ...{ latestSecond: SECOND, limits: { bytesMax: 128 * MIB } },
+    });
+    writer.openFile(incrFile(), 0);
+    const offset = write(us(SECOND + 9), [], ['EXEC'], ['SET', 'a', '1']);
+    expect((await marksOf(writer.roll()!)).map((mark) => mark.offset)).toEqual([offset]);
+  });
+
   it('gives the wide bound to the first annotation of another server process', async () => {
     const log = layOut([`#TS:${SECOND}`, ['SET', 'a', '1'], `#TS:${SECOND + 2}`, ['DEL', 'a']]);
     const [, line] = log.boundaries;
