@@ -13,7 +13,7 @@ import {
   readLength,
   readPlainLength,
 } from '../scan/steps.ts';
-import { stringEnd } from '../scan/within.ts';
+import { lengthEnd, lengthValue, stringEnd } from '../scan/within.ts';
 import { LzfWalk } from './lzf-walk.ts';
 
 /** Strings up to this size, packed and unpacked, are looked into; longer ones are passed. */
@@ -89,16 +89,26 @@ export class StringReader {
   }
 
   /**
-   * Passes a string that is not compressed and lies whole in the chunk.
+   * Passes a string that is sound and lies whole in the chunk.
    * @returns Whether it was one; if not, `pass` goes on from the same place.
    */
   passWithin(cursor: ChunkCursor): boolean {
     const { bytes, at, end } = cursor;
-    if (at >= end || bytes[at] === PACKED) return false;
     const next = stringEnd(bytes, at, end);
     if (next < 0) return false;
+    if (bytes[at] === PACKED && !this.#decodes(bytes, at, next)) return false;
     cursor.at = next;
     return true;
+  }
+
+  /** Whether the compressed string `bytes[at..end)` gives what it claims. */
+  #decodes(bytes: Uint8Array, at: number, end: number): boolean {
+    const plainAt = lengthEnd(bytes, at + 1, end);
+    const start = lengthEnd(bytes, plainAt, end);
+    const walk = this.#walk;
+    walk.begin(lengthValue(bytes, plainAt));
+    walk.take(bytes, start, end);
+    return walk.whole;
   }
 
   /** Passes a string of any kind and size; a compressed one must decode. */

@@ -1,5 +1,8 @@
 import { once } from 'node:events';
 
+const FIRST_BYTES = 256 * 1024;
+const NEWLINE = 0x0a;
+
 /** Whether whoever read the standard output has gone; once true it stays so. */
 let closed = false;
 let listening = false;
@@ -18,7 +21,9 @@ function listen(): void {
  * waits until they are taken.
  */
 export class LineWriter {
-  #lines: string[] = [];
+  /** Lines as bytes: as strings they would outlive many collections of the heap. */
+  #bytes = Buffer.allocUnsafe(FIRST_BYTES);
+  #used = 0;
 
   constructor() {
     listen();
@@ -30,15 +35,25 @@ export class LineWriter {
   }
 
   line(text: string): void {
-    this.#lines.push(text);
+    const most = this.#used + 3 * text.length + 1;
+    if (most > this.#bytes.length) {
+      const larger = Buffer.allocUnsafe(Math.max(most, 2 * this.#bytes.length));
+      this.#bytes.copy(larger, 0, 0, this.#used);
+      this.#bytes = larger;
+    }
+    this.#used += this.#bytes.write(text, this.#used);
+    this.#bytes[this.#used] = NEWLINE;
+    this.#used += 1;
   }
 
   /** @throws TidemarkError `TM_CANCELLED` when Ctrl-C comes while the reader is slow. */
   async flush(signal: AbortSignal): Promise<void> {
-    if (this.#lines.length === 0) return;
-    const text = `${this.#lines.join('\n')}\n`;
-    this.#lines = [];
-    if (closed || process.stdout.write(text)) return;
+    if (this.#used === 0) return;
+    const bytes = this.#bytes.subarray(0, this.#used);
+    // The stream may keep what it was given.
+    this.#bytes = Buffer.allocUnsafe(FIRST_BYTES);
+    this.#used = 0;
+    if (closed || process.stdout.write(bytes)) return;
     try {
       await once(process.stdout, 'drain', { signal });
     } catch (cause) {
