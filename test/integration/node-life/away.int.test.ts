@@ -1,5 +1,8 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { buildAof } from '../../support/aof-run.ts';
+import { ArchiverBench, INSTANCE, waitFor } from '../../support/archiver-run.ts';
 import { NodeLife } from '../../support/node-life.ts';
 
 beforeAll(buildAof, 120_000);
@@ -46,5 +49,29 @@ describe('an archiver that was away', () => {
     expect(await life.bench.events('TimelineOpened')).toHaveLength(1);
     expect(await life.bench.events('SnapshotStored')).toHaveLength(1);
     await life.expectHistory({ closed: [], holes: [] });
+  });
+
+  it('goes on with a timeline that has no snapshot yet, and stores the one at its start', async () => {
+    await using bench = await ArchiverBench.open();
+    const client = await bench.server.connect();
+    bench.store.onPut = (key) => {
+      if (key.includes('/rdb/')) throw new Error('no snapshot for now');
+    };
+    for (let i = 0; i < 2; i++) {
+      const archiver = bench.start();
+      await archiver.until('caught-up');
+      await client.set('key', i);
+      await archiver.ask('roll');
+      await archiver.stop();
+      // As if it had been killed before the snapshot was sealed.
+      await rm(join(bench.stateDir(), 'spool', INSTANCE), { recursive: true });
+    }
+    bench.store.onPut = () => undefined;
+    expect(await bench.events('SnapshotStored')).toEqual([]);
+    const archiver = bench.start();
+    await waitFor(async () => (await bench.events('SnapshotStored')).length > 0);
+    await archiver.stop();
+    expect(await bench.events('TimelineOpened')).toHaveLength(1);
+    expect(await bench.events('SnapshotStored')).toMatchObject([{ offset: 0n, mode: 'attach' }]);
   });
 });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { systemClock } from '@tidemark/system';
 import { beforeAll, describe, it } from 'vitest';
 import { buildAof } from '../../support/aof-run.ts';
+import { waitFor } from '../../support/archiver-run.ts';
 import { manifestOf } from '../../support/aof-writer.ts';
 import { NodeLife } from '../../support/node-life.ts';
 import type { RedisServer } from '../../support/redis-server.ts';
@@ -59,6 +60,31 @@ describe('a node that is stopped, killed and started again', () => {
     await life.record(2);
     await life.expectHistory({ closed: ['divergent-tail'], holes: ['divergent-tail'] });
   });
+
+  it.each(['alive', 'away'])(
+    'begins a new timeline when half of a large command was archived that its start cuts off: archiver %s',
+    async (archiver) => {
+      await using life = await NodeLife.start();
+      await life.record();
+      await life.untilProven();
+      await life.server.kill();
+      const path = newestOf(life.server);
+      appendFileSync(path, '*3\r\n$3\r\nSET\r\n$4\r\ntorn\r\n$3000000\r\n');
+      appendFileSync(path, Buffer.alloc(2_000_000, 'x'));
+      await waitFor(async () => {
+        const [last] = (await life.bench.events('SegmentStored')).slice(-1);
+        return last?.type === 'SegmentStored' && last.after.partialBytes > 1_500_000;
+      });
+      if (archiver === 'away') await life.leave();
+      await life.server.restart();
+      const client = await life.server.connect();
+      // As long as what was cut off, so that the place of the archiver is within the file again.
+      await client.set('other', Buffer.alloc(2_500_000, 'y'));
+      if (archiver === 'away') await life.attach();
+      await life.record(2);
+      await life.expectHistory({ closed: ['divergent-tail'] });
+    },
+  );
 
   it('begins a new timeline when its log lost its end', async () => {
     await using life = await NodeLife.start();
