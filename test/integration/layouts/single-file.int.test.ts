@@ -51,6 +51,20 @@ describeWithServer('redis', '6.0', 'a single append-only file', ({ binary }) => 
     ]);
   });
 
+  it('that is switched off and on ends a timeline, whatever was written in between', async () => {
+    await using life = await start();
+    const client = await life.server.connect();
+    await life.record();
+    await systemClock.sleep(300); // a sample ends the second that was recorded
+    await client.config('SET', 'appendonly', 'no');
+    for (let i = 0; i < 100; i++) await client.incr('not-logged');
+    await systemClock.sleep(1_000);
+    await client.config('SET', 'appendonly', 'yes');
+    await life.untilTimeline(2);
+    await life.record();
+    await life.expectHistory({ closed: ['aof-off'] });
+  });
+
   it.each([
     ['with', 'yes'],
     ['without', 'no'],
@@ -58,17 +72,17 @@ describeWithServer('redis', '6.0', 'a single append-only file', ({ binary }) => 
     '%s RDB preamble is captured over rewrites, each file from its own base',
     async (_, preamble) => {
       await using life = await start({ 'aof-use-rdb-preamble': preamble });
-      await life.record(2);
+      await life.record();
       await life.rewrite();
       await life.untilTimeline(2);
-      await life.record(2);
+      await life.record();
       // The archiver is away for one more.
       await life.leave();
       await systemClock.sleep(1_500);
       await life.rewrite();
       await life.attach();
       await life.untilTimeline(3);
-      await life.record(2);
+      await life.record();
       await life.expectHistory({ closed: ['rewrite-unobserved', 'rewrite-unobserved'] });
     },
   );
