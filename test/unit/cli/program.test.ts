@@ -24,6 +24,9 @@ describe('--help', () => {
   it.each<[string, string[]]>([
     ['', ['init', 'instance', 'serve', 'backup', 'windows', 'restore', 'status', 'doctor', 'repo']],
     ['', ['RFC 3339', '@UNIX', '-15m', 'latest', '13 time not restorable', '130 cancelled']],
+    ['', ['rdb', 'aof']],
+    ['rdb', ['check', 'info', 'keys', 'big-keys']],
+    ['aof', ['check', 'timeline']],
     ['init', ['--dir', '--adopt', '--keyring']],
     ['instance', ['add', 'list', 'show', 'remove']],
     ['instance add', ['<id>', '-u, --url', '--pass-file', '--aof-dir', '-y, --yes', 'consent']],
