@@ -12,14 +12,8 @@ import {
   type RunningArchiver,
   type StartOptions,
 } from './archiver-run.ts';
-import type { Oracle } from './oracle.ts';
-import {
-  diffRestored,
-  mapKeys,
-  SecondRecorder,
-  withoutGroupCounters,
-  type RecordedSecond,
-} from './recorded-seconds.ts';
+import { comparableLog, isLateExpiry } from './lossy-log.ts';
+import { diffRestored, SecondRecorder, type RecordedSecond } from './recorded-seconds.ts';
 import { startRedis, type RedisServer } from './redis-server.ts';
 import { chooseSeed, Workload } from './workload.ts';
 
@@ -27,7 +21,6 @@ const DATABASES = 4;
 const PROVEN_MS_MAX = 15_000;
 /** A sample comes between the start of a second and this many milliseconds. */
 const WRITE_FROM_MS = 300;
-const LATE_EXPIRY_MS_MAX = 50;
 /** The commands of 6.0. */
 const OLD_LEVEL = 60_000;
 
@@ -292,55 +285,4 @@ export class NodeLife implements AsyncDisposable {
       await systemClock.sleep(50);
     }
   }
-}
-
-/**
- * What of two oracles can be held against each other when the log begins with commands, or is that of
- * a server before 7.0 or from 7.2 on: its own load of the log loses the same.
- *
- * A consumer that was never given an entry is not logged, and no command makes an entry pending that
- * the stream does not hold any more. The digest of all is left out for a server before 7.0, where
- * reading a key whose time has come deletes it; those of the keys are compared.
- */
-function comparableLog(oracle: Oracle): Oracle {
-  const counted = mapKeys(withoutGroupCounters(oracle), (facts) => ({
-    ...facts,
-    stream: facts.stream === null ? null : withoutLostPending(facts.stream),
-  }));
-  return { ...counted, digest: null };
-}
-
-interface StreamFacts {
-  readonly entries: readonly (readonly [id: string, ...unknown[]])[];
-  readonly groups: readonly {
-    readonly pending: readonly (readonly [id: string, ...unknown[]])[];
-    readonly consumers: readonly {
-      readonly name: string;
-      readonly pending: readonly (readonly [id: string, ...unknown[]])[];
-    }[];
-  }[];
-}
-
-function withoutLostPending(json: string): string {
-  const stream = JSON.parse(json) as StreamFacts;
-  const ids = new Set(stream.entries.map(([id]) => id));
-  const kept = (pending: readonly (readonly [string, ...unknown[]])[]): unknown[] =>
-    pending.filter(([id]) => ids.has(id));
-  const groups = stream.groups.map((group) => {
-    const consumers = group.consumers
-      .map(({ name, pending }) => ({ name, pending: kept(pending) }))
-      .filter(({ pending }) => pending.length > 0);
-    return { ...group, 'pel-count': null, pending: kept(group.pending), consumers };
-  });
-  return JSON.stringify({ ...stream, groups });
-}
-
-/**
- * Before 7.0 the time of an expiry is worked out once for the key and once more, later, for the log
- * (redis 6.0 src/aof.c, catAppendOnlyExpireAtCommand): a load of the log gives the later one.
- */
-function isLateExpiry(line: string): boolean {
-  const [, wanted, found] = /: expiryMs (\d+) != (\d+)$/.exec(line) ?? [];
-  const late = Number(found) - Number(wanted);
-  return late > 0 && late <= LATE_EXPIRY_MS_MAX;
 }

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { existsSync } from 'node:fs';
 import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
@@ -206,7 +207,7 @@ export class Tidemark implements AsyncDisposable {
       '-u',
       url,
       '--aof-dir',
-      source.aofDir,
+      existsSync(source.aofDir) ? source.aofDir : source.dir, // before 7.0: one file, in its folder
       '--yes',
       ...flags,
     );
