@@ -11,6 +11,7 @@ describe('a node whose log is broken off', () => {
     await using life = await NodeLife.start();
     const client = await life.server.connect();
     await life.record();
+    await life.untilProven();
     await client.config('SET', 'appendonly', 'no');
     await life.record(2);
     await client.config('SET', 'appendonly', 'yes');

@@ -88,12 +88,15 @@ export function freshWriter(
   return writer;
 }
 
-/** The second in which the server process was started, by its own clock; null when it does not say. */
-export async function startSecondOf(address: NodeAddress): Promise<number | null> {
+/** Seconds of the server's own clock; null when it does not answer. */
+export async function serverSeconds(
+  address: NodeAddress,
+): Promise<{ readonly now: number; readonly start: number } | null> {
   try {
     await using client = await connectNode(address, { timeoutMs: 2_000 });
     const { timeUs, uptimeSeconds } = await takeSample(client);
-    return Math.floor(timeUs / 1e6) - uptimeSeconds;
+    const now = Math.floor(timeUs / 1e6);
+    return { now, start: now - uptimeSeconds };
   } catch {
     return null;
   }

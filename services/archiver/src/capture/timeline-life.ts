@@ -10,7 +10,7 @@ import {
   freshWriter,
   nodeOf,
   openTimelineOf,
-  startSecondOf,
+  serverSeconds,
   resumableTimeline,
   type ResumableTimeline,
   resumeWriter,
@@ -232,10 +232,11 @@ export class TimelineLife {
    */
   async #firstOwnSecond(served: number | null): Promise<number | null> {
     const { clock, address } = this.#options;
-    const nowSecond = Math.floor(clock.nowMs() / 1000);
+    if (served === null) return null;
+    const ours = Math.floor(clock.nowMs() / 1000);
+    const { now, start } = (await serverSeconds(address)) ?? { now: ours, start: ours };
     // With a clock that was set back meanwhile the time of the one before says nothing.
-    if (served === null || served >= nowSecond) return null;
-    return Math.max(served + 1, (await startSecondOf(address)) ?? nowSecond);
+    return served > now ? null : Math.max(served + 1, start);
   }
 
   #segmentLimits(): { readonly bytesMax: number } {
