@@ -45,6 +45,8 @@ export interface Oracle {
 }
 
 const PAGE_KEYS = 500;
+/** What HPEXPIRETIME says of a field that is not there. */
+const FIELD_GONE = -2;
 
 /**
  * Reads the equality oracle of a server over an own connection.
@@ -203,6 +205,7 @@ async function readFields(at: Reader, key: Buffer, type: string): Promise<FieldF
       const value = createHash('sha256').update(pairs[2 * i + 1] ?? '');
       return [printable(name), times[i] ?? -1, value.digest('hex')];
     })
+    .filter(([, time]) => time !== FIELD_GONE) // expired since it was listed
     .sort(([a], [b]) => (a < b ? -1 : 1));
 }
 

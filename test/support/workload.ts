@@ -3,7 +3,7 @@ import type { Argument, NodeClient } from '@tidemark/client';
 import { collectionOperations } from './workload/collection-operations.ts';
 import { Dice } from './workload/dice.ts';
 import { globalOperations, keyspaceOperations } from './workload/keyspace-operations.ts';
-import { fieldOperations } from './workload/field-operations.ts';
+import { fieldOperations, redisFieldOperations } from './workload/field-operations.ts';
 import { Scene, type Words } from './workload/scene.ts';
 import { openingScripts, scriptOperations } from './workload/script-operations.ts';
 import { sinceVersion } from './workload/since.ts';
@@ -28,8 +28,8 @@ export interface WorkloadOptions {
   readonly bigOnceIn?: number;
   /** Only commands that this version of Redis knows, e.g. 60000 for 6.0. Default: all. */
   readonly level?: number;
-  /** Hash fields with an expiry too. Default false. */
-  readonly fieldExpiry?: boolean;
+  /** Hash fields with an expiry too, as far as this product logs what it does. Default: none. */
+  readonly fieldExpiry?: 'redis' | 'valkey' | null;
   /**
    * Groups that are said to have read more than the stream ever had: servers differ in what they make
    * of it. Default true.
@@ -47,7 +47,10 @@ const FAMILIES: readonly (readonly [number, readonly ((at: Scene) => Words[])[]]
   [6, keyspaceOperations],
   [4, scriptOperations],
 ];
-const WITH_FIELDS: typeof FAMILIES = [...FAMILIES, [8, fieldOperations]];
+const WITH_FIELDS: Readonly<Record<'redis' | 'valkey', typeof FAMILIES>> = {
+  redis: [...FAMILIES, [8, redisFieldOperations]],
+  valkey: [...FAMILIES, [8, fieldOperations]],
+};
 const POPS_TIMEOUT_S = 0.02;
 
 /**
@@ -83,7 +86,8 @@ export class Workload {
     this.#level = options.level ?? Infinity;
     this.#dumps = options.dumps ?? true;
     this.#falseCounters = options.falseCounters ?? true;
-    this.#families = options.fieldExpiry === true ? WITH_FIELDS : FAMILIES;
+    const { fieldExpiry = null } = options;
+    this.#families = fieldExpiry === null ? FAMILIES : WITH_FIELDS[fieldExpiry];
     this.#weights = this.#families.reduce((sum, [weight]) => sum + weight, 0);
   }
 

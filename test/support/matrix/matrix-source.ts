@@ -142,7 +142,7 @@ async function capture(
   const types: TypeOptions = { fieldExpiry, functions: full && can.functions ? 'tide' : null };
   const workload = new Workload(writing, blocking, {
     seed,
-    fieldExpiry,
+    fieldExpiry: fieldExpiry ? can.product : null,
     dumps: full,
     falseCounters: false,
     ...(full ? {} : { level: COMMON_LEVEL }),
