@@ -307,12 +307,12 @@ export class LogWalk {
   /** How a single file goes on in the one that a rewrite put in its place, if that is proven. */
   async #findJoint(reader: IncrReader, next: ChainNode): Promise<Joint | null> {
     const bounds = this.#options.forkOf(reader.file);
-    if (bounds === null || next.file.head !== 'rdb') return null;
+    const { position: end } = reader;
+    if (bounds === null || bounds.to >= end || next.file.head !== 'rdb') return null;
     const fd = this.#pins.borrow(next.file);
     if (fd === null) return null;
     try {
       const headBytes = await this.#headBytes(next, fd);
-      const { position: end } = reader;
       const fork = await findFork(reader.fd, end, bounds, { fd, start: headBytes });
       return fork === null ? null : { headBytes, overlap: end - fork };
     } finally {
