@@ -84,14 +84,18 @@ export async function* commandSource(
 
 /** Whether the target is of another product than the source, or older: it may lack what that wrote. */
 export function isForeign({ source }: RestorePlan, { target }: CommandForm): boolean {
-  // A timeline that was opened while the server was down says "unknown".
-  if (source.product !== target.product || !/^\d/.test(source.version)) return true;
-  return target.versionNumber < parseVersion(source.version);
+  const version = versionOf(source);
+  return source.product !== target.product || version === null || target.versionNumber < version;
 }
 
 /** Redis logs times as such from 7.0 on; before, RESTORE has what is left of a life. */
 function hasRelativeTimes({ source }: RestorePlan): boolean {
-  return source.product === 'redis' && parseVersion(source.version) < ABSOLUTE_TIMES_FROM;
+  return source.product === 'redis' && (versionOf(source) ?? 0) < ABSOLUTE_TIMES_FROM;
+}
+
+/** Null for a timeline that was opened while the server was down: it says "unknown". */
+function versionOf({ version }: RestorePlan['source']): number | null {
+  return /^\d/.test(version) ? parseVersion(version) : null;
 }
 
 /** Shows every command of a plan and feeds none. */

@@ -91,6 +91,17 @@ describe('commandSource()', () => {
     expect(await feed(await prepare({ kind: 'backup', backup: 'bk-0' }))).toHaveLength(0);
   });
 
+  it('takes a log of which nobody knows the server', async () => {
+    archive.write(['SET', 'a', '1'], ['PEXPIREAT', 'a', ALIVE_MS.toString()]);
+    await archive.roll();
+    const { plan, reader } = await prepare(end());
+    for (const version of ['unknown', '']) {
+      const unknown = { ...plan, source: { product: 'redis', version } } as const;
+      const bytes = await collect(commandSource(unknown, reader, FORM));
+      expect(linesOf(bytes)).toEqual(['SELECT 0', 'SET a 1', `PEXPIREAT a ${ALIVE_MS}`]);
+    }
+  });
+
   it('shows every command that it feeds, with its database', async () => {
     archive.write(['SELECT', '3'], ['SET', 'a', '1']);
     await archive.roll();
