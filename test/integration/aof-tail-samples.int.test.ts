@@ -124,12 +124,13 @@ describe('probeAofDir()', () => {
       pinClass: 'pinned',
       incrCount: 1,
       base: { seq: 1, type: 'b' },
+      baseForm: 'rdb',
     });
     await client.config('SET', 'aof-use-rdb-preamble', 'no');
     await rewrite(client);
-    await expect(probeAofDir(server.aofDir)).rejects.toMatchObject({
-      code: 'TM_AOF_BASE',
-      context: { base: 'appendonly.aof.2.base.aof' },
+    expect(await probeAofDir(server.aofDir)).toMatchObject({
+      base: { name: 'appendonly.aof.2.base.aof' },
+      baseForm: 'commands',
     });
     await expect(probeAofDir(server.dir)).rejects.toMatchObject({ code: 'TM_AOF_DIR' });
     await expect(probeAofDir(`${server.dir}/none`)).rejects.toMatchObject({ code: 'TM_AOF_DIR' });

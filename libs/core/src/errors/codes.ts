@@ -54,7 +54,7 @@ export const ERROR_CODES = {
   TM_AOF_MISSING: fatal(14, 'a file that an AOF manifest names is missing'),
   TM_AOF_DIR: fatal(2, 'the AOF folder cannot be used'),
   TM_AOF_OFF: fatal(2, 'the append-only file is switched off'),
-  TM_AOF_BASE: fatal(2, 'an AOF base in a form that cannot be captured'),
+  TM_AOF_BASE: fatal(2, 'an AOF without a base, or with one of commands, which is no snapshot'),
   // Node
   TM_NODE_UNREACHABLE: passing(16, 'a server cannot be reached'),
   TM_NODE_AUTH: fatal(1, 'a server refuses the user or password'),
