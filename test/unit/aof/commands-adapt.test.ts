@@ -314,6 +314,16 @@ describe('adaptCommands() on large commands', () => {
     expect(await adapt(split(bytes, 65_536), options)).toEqual(Buffer.concat(around));
   });
 
+  it.each<[string, TargetDialect, TargetDialect]>([
+    ['the server that wrote it', REDIS_70, REDIS_70],
+    ['the other product', REDIS_70, VALKEY_81],
+    ['an older server', REDIS_80, REDIS_62],
+  ])('holds nothing of a SET with a time for %s', async (_, writer, target) => {
+    const bytes = command('SET', 'k', value, 'PXAT', T);
+    const options = { target, writer, holdBytesMax: 1000 };
+    expect((await adapt(split(bytes, 65_536), options)).equals(bytes)).toBe(true);
+  });
+
   it('changes one that may be held', async () => {
     const bytes = command('SET', 'k', value, 'PXAT', T);
     const adapted = await adapt(split(bytes, 65_536), { target: REDIS_60 });
@@ -322,12 +332,15 @@ describe('adaptCommands() on large commands', () => {
   });
 
   it('refuses one that may have to change and is over the limit', async () => {
-    const options = { target: REDIS_60, holdBytesMax: MIB, offset: 7n };
-    for (const bytes of [
-      command('SET', 'k', value, 'PXAT', T),
-      command('XADD', 's', 'MAXLEN', '=', 5, 'LIMIT', 9, '1-1', 'f', value),
-    ]) {
-      await expect(adapt(split(bytes, 65_536), options)).rejects.toMatchObject({
+    const options = { holdBytesMax: MIB, offset: 7n };
+    for (const [target, writer, bytes] of [
+      [REDIS_60, REDIS_70, command('SET', 'k', value, 'PXAT', T)],
+      [REDIS_80, REDIS_86, command('SET', 'k', value, 'IFEQ', 'old')],
+      [REDIS_60, REDIS_70, command('XADD', 's', 'MAXLEN', '=', 5, 'LIMIT', 9, '1-1', 'f', value)],
+    ] as const) {
+      await expect(
+        adapt(split(bytes, 65_536), { ...options, target, writer }),
+      ).rejects.toMatchObject({
         code: 'TM_AOF_LIMIT',
         context: { offset: 7n, max: MIB },
       });

@@ -61,10 +61,14 @@ export async function* commandSource(
 ): ByteSource {
   const { target, guardFieldPersist } = form;
   const [first] = plan.reads;
+  const version = versionOf(plan.source);
   const select = selectFirst(plan);
   const times = hasRelativeTimes(plan) ? new RunTimes() : null;
   const adapted = adaptCommands(rawCommands(plan, reader, times), {
     target,
+    ...(version === null
+      ? {}
+      : { writer: { product: plan.source.product, versionNumber: version } }),
     // Else every payload is one that the target reads, and need not be held until it is whole.
     ...(isForeign(plan, form) || plan.ttl.mode !== 'absolute'
       ? { adaptPayload: adaptPayloadFor(target, plan.ttl) }

@@ -5,13 +5,18 @@ import { CommandAdapter } from './command-adapter.ts';
 import { rulesFor } from './rules-for.ts';
 import type { RanAt } from './rules/relative-rules.ts';
 import type { AdaptPayload } from './rules/server-rules.ts';
-import type { TargetDialect } from './target-dialect.ts';
+import type { LogWriter, TargetDialect } from './target-dialect.ts';
 
 const HOLD_BYTES_MAX = 64 * 1024 * 1024;
 
 /** How a command log is changed for a target. */
 export interface AdaptCommandsOptions {
   readonly target: TargetDialect;
+  /**
+   * The server that wrote the log, if it is known: commands too large to be held pass where it lacks
+   * the forms that would have to change.
+   */
+  readonly writer?: LogWriter;
   /** Changes payloads of RESTORE and FUNCTION RESTORE; default: they stay as they are. */
   readonly adaptPayload?: AdaptPayload;
   /**
@@ -57,7 +62,12 @@ export async function* adaptCommands(
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const adapter = new CommandAdapter({
     dialect: options.target,
-    rules: rulesFor(options.target, options.adaptPayload ?? null, options.ranAt ?? null),
+    rules: rulesFor(
+      options.target,
+      options.adaptPayload ?? null,
+      options.ranAt ?? null,
+      options.writer ?? null,
+    ),
     offset: options.offset ?? 0n,
     db: options.db ?? 0,
     onBatch: options.onBatch ?? ((): void => undefined),

@@ -146,6 +146,7 @@ export class CommandAdapter {
     if (command.complete >= looksAt && rule.passes?.(command, 0, command.argc) === true)
       return 'pass';
     if (this.held.bytes <= this.settings.holdBytesMax) return 'open';
+    if (rule.passesLarge === true) return 'pass';
     const raw = (): ReturnType<typeof heldCommand> =>
       heldCommand(command, command.complete, this.held);
     const offset = (): bigint => this.decoder.commandEnd;

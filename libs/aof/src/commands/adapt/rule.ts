@@ -34,6 +34,8 @@ export interface Rule {
    * all of them. NaN while it cannot be told.
    */
   readonly decidedBy?: (command: CommandView) => number;
+  /** A command too large to be held may pass: its writer knows none of the forms that change. */
+  readonly passesLarge?: boolean;
 }
 
 /** Leaves the command out: it has no effect on a dataset. */

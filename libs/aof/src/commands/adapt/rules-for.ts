@@ -7,9 +7,9 @@ import * as list from './rules/list-rules.ts';
 import * as server from './rules/server-rules.ts';
 import * as stream from './rules/stream-rules.ts';
 import * as string from './rules/string-rules.ts';
-import type { TargetDialect } from './target-dialect.ts';
+import type { LogWriter, TargetDialect } from './target-dialect.ts';
 
-type MakeRule = (dialect: TargetDialect) => Rule | null;
+type MakeRule = (dialect: TargetDialect, writer: LogWriter | null) => Rule | null;
 
 /** Commands that the target knows, in forms that it may not know. */
 const FORMS: ReadonlyMap<string, MakeRule> = new Map<string, MakeRule>([
@@ -63,11 +63,15 @@ const ALWAYS: ReadonlyMap<string, Rule> = new Map([
   ['trimslots', server.SLOTS_RULE],
 ]);
 
-/** The rule of each command of `COMMANDS`, by its index; null = it goes as it is. */
+/**
+ * The rule of each command of `COMMANDS`, by its index; null = it goes as it is.
+ * @param writer - null = not known.
+ */
 export function rulesFor(
   dialect: TargetDialect,
   adaptPayload: server.AdaptPayload | null,
   ranAt: RanAt | null,
+  writer: LogWriter | null,
 ): readonly (Rule | null)[] {
   const relative = ranAt === null ? null : relativeRules(ranAt);
   return COMMANDS.map(({ name }, spec) => {
@@ -77,7 +81,7 @@ export function rulesFor(
     if (!hasCommand(dialect, name)) return INSTEAD.get(name)?.(dialect) ?? missing(name);
     if (name.startsWith('restore')) return server.restoreRule(adaptPayload, ranAt);
     if (name === 'function' && adaptPayload !== null) return server.functionRule(adaptPayload);
-    return both(relative?.get(name) ?? null, FORMS.get(name)?.(dialect) ?? null);
+    return both(relative?.get(name) ?? null, FORMS.get(name)?.(dialect, writer) ?? null);
   });
 }
 

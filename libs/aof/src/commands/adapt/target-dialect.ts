@@ -12,11 +12,14 @@ export interface TargetDialect {
   readonly commands: readonly string[] | null;
 }
 
+/** Who wrote a log. */
+export type LogWriter = Pick<TargetDialect, 'product' | 'versionNumber'>;
+
 /** A version that no release of a product reaches: it lacks the thing. */
 export const NEVER = 99_99_99;
 
 /** Whether the server is at least the given version of its own product. */
-export function isSince(dialect: TargetDialect, redis: number, valkey: number): boolean {
+export function isSince(dialect: LogWriter, redis: number, valkey: number): boolean {
   return dialect.versionNumber >= (dialect.product === 'valkey' ? valkey : redis);
 }
 

@@ -2,7 +2,7 @@ import { keyword } from '../../arguments.ts';
 import { encodeCommand } from '../../raw/raw-command.ts';
 import type { CommandView, Part } from '../command-view.ts';
 import { Refusal, type Outcome, type Rule } from '../rule.ts';
-import { isSince, NEVER, type TargetDialect } from '../target-dialect.ts';
+import { isSince, NEVER, type LogWriter, type TargetDialect } from '../target-dialect.ts';
 
 const PXAT = keyword('pxat');
 const EXAT = keyword('exat');
@@ -21,12 +21,16 @@ const COMPARING: ReadonlyMap<string, readonly [redis: number, valkey: number]> =
  * same in a replay: so a condition that the target cannot read is left out, and what remains of
  * `PXAT time` for a target without it is a SET and a PEXPIREAT.
  */
-export function setRule(dialect: TargetDialect): Rule | null {
+export function setRule(dialect: TargetDialect, writer: LogWriter | null): Rule | null {
   const pxAt = isSince(dialect, 6_02_00, 0);
   const unknown = [...COMPARING].filter(([, [redis, valkey]]) => !isSince(dialect, redis, valkey));
   if (unknown.length === 0) return null;
   const names = new Set(unknown.map(([name]) => name));
+  const writes = (redis: number, valkey: number): boolean =>
+    writer === null || isSince(writer, redis, valkey);
   return {
+    passesLarge:
+      (pxAt || !writes(6_02_00, 0)) && !unknown.some(([, versions]) => writes(...versions)),
     passes: (_columns, _at, argc) => argc === 3,
     decide: (command) => decideSet(command, names, pxAt),
   };
