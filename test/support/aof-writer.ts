@@ -97,6 +97,10 @@ export const pins = (server: RedisServer): string[] => {
 export const manifestOf = (server: RedisServer): ReturnType<typeof parseManifest> =>
   parseManifest(readFileSync(join(server.aofDir, 'appendonly.aof.manifest')));
 
+/** Path of the increment that the server writes to. */
+export const newestIncr = (server: RedisServer): string =>
+  join(server.aofDir, manifestOf(server).incr.at(-1)?.name ?? '');
+
 /** The cursor of a run, as it comes back from JSON. */
 export const cursorOf = (run: AofRun): TailCursor => {
   const cursor = run.tail.cursor();
