@@ -135,6 +135,7 @@ if [ "${1:-}" = --obtain ]; then
   exit
 fi
 mkdir -p "$HOME_DIR"
+HOME_DIR=$(cd "$HOME_DIR" && pwd -P)
 command -v flock >/dev/null || { echo "servers: flock (util-linux) is needed" >&2; exit 1; }
 exec 9>"$HOME_DIR/lock"
 flock -w "$LOCK_SECONDS_MAX" 9 || { echo "servers: another run holds $HOME_DIR/lock" >&2; exit 1; }
