@@ -318,6 +318,18 @@ describe('the fork of a rewrite before 7.0', () => {
     expect(await find(same, same.repeat(2), { from: 0, to: same.length - 1 })).toBeNull();
   });
 
+  it('is not told when a place behind the samples agrees too: one more rewrite came unseen', async () => {
+    // The first rewrite failed, and nobody saw that a second one forked: both began with a SELECT.
+    const counted = `${select(0)}${'incr;'.repeat(3)}`;
+    const bounds = { from: 0, to: counted.length - 1 };
+    const newLog = `${counted}${counted}later;`;
+    expect(await find(counted + counted, newLog, bounds)).toBeNull();
+    const far = `${counted}${'x'.repeat(3 << 20)}`;
+    expect(await find(far + far, far + far, bounds)).toBeNull();
+    expect(await find(`${far}y${far}`, `${far}y${far}`, bounds)).toBeNull();
+    expect(await find(`${far}y`, `${far}y${far}`, bounds)).toBe(0);
+  });
+
   it('lies between the last sample before it and the first one of the rewrite', () => {
     const mapper = new SingleSampleMapper();
     const file = { seq: 1, dev: '1', ino: '7' };

@@ -32,9 +32,10 @@ export interface FilePart {
  *
  * From the fork on the server appends the same bytes to the old log and behind the RDB of the new
  * one, the first of them a SELECT. So the fork is where the rest of the old log stands, byte for
- * byte, at the start of the new one. It must be the only such place between the samples, and the old
- * log must have grown after the second of them: else the end of the old log, of which an empty rest
- * would stand anywhere, could be the place as well.
+ * byte, at the start of the new one. It must be the only such place, also of those behind the second
+ * sample: a rewrite that failed may have been followed by another one unseen. And the old log must
+ * have grown after that sample: else its end, of which an empty rest would stand anywhere, could be
+ * the place as well.
  * @param end - Where the old log ends.
  * @param next - The new log from its first command on.
  * @returns The position in the old log, or `null` when it cannot be proven.
@@ -47,20 +48,30 @@ export async function findFork(
 ): Promise<number | null> {
   const { from, to } = bounds;
   if (from > to || to >= end || to - from > WINDOW_BYTES_MAX) return null;
-  const window = await readPart(oldFd, from, Math.min(end, to + SELECT.length));
   const head = await readPart(next.fd, next.start, next.start + QUICK_BYTES);
   let found: number | null = null;
   let compared = 0;
-  for (let at = window.indexOf(SELECT); at >= 0; at = window.indexOf(SELECT, at + 1)) {
-    const place = from + at;
-    const rest = window.subarray(at, at + Math.min(head.length, window.length - at));
-    if (place > to || !rest.equals(head.subarray(0, rest.length))) continue;
-    if (++compared > COMPARED_MAX) return null;
-    if (!(await isSame(oldFd, place, end, next))) continue;
-    if (found !== null) return null;
-    found = place;
+  for (let start = from; start < end; start += CHUNK_BYTES) {
+    const chunk = await readPart(oldFd, start, Math.min(end, start + CHUNK_BYTES + QUICK_BYTES));
+    for (const at of likeHead(chunk, head)) {
+      if (++compared > COMPARED_MAX) return null;
+      if (!(await isSame(oldFd, start + at, end, next))) continue;
+      if (found !== null || start + at > to) return null;
+      found = start + at;
+    }
   }
   return found;
+}
+
+/** Places in the first `CHUNK_BYTES` of a chunk from which on it looks like the head of a log. */
+function likeHead(chunk: Buffer, head: Buffer): number[] {
+  const places: number[] = [];
+  let at = chunk.indexOf(SELECT);
+  for (; at >= 0 && at < CHUNK_BYTES; at = chunk.indexOf(SELECT, at + 1)) {
+    const length = Math.min(head.length, chunk.length - at);
+    if (chunk.compare(head, 0, length, at, at + length) === 0) places.push(at);
+  }
+  return places;
 }
 
 /** Whether the rest of the old log is the start of the new one. */
