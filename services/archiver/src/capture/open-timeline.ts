@@ -88,10 +88,14 @@ export function freshWriter(
   return writer;
 }
 
+/** The present second and the one in which the server process was started, by its own clock. */
+export interface ServerSeconds {
+  readonly now: number;
+  readonly start: number;
+}
+
 /** Seconds of the server's own clock; null when it does not answer. */
-export async function serverSeconds(
-  address: NodeAddress,
-): Promise<{ readonly now: number; readonly start: number } | null> {
+export async function serverSeconds(address: NodeAddress): Promise<ServerSeconds | null> {
   try {
     await using client = await connectNode(address, { timeoutMs: 2_000 });
     const { timeUs, uptimeSeconds } = await takeSample(client);
@@ -100,6 +104,33 @@ export async function serverSeconds(
   } catch {
     return null;
   }
+}
+
+/**
+ * The first second that a new timeline may serve; null when it may serve all that its log tells of.
+ *
+ * Its log may reach back to before the timeline in front of it, over seconds that are that one's or
+ * lie in the hole between the two. A server that was started since may have cut its log off, or gone
+ * on in an old one: then from its start on.
+ * @param previous - The timeline before it. It may have ended before it proved anything: then the
+ *   new one stands where that one stood.
+ * @param note - What this host knows of `previous`, or of another one.
+ * @param server - The seconds of the server, or where it does not answer of this host.
+ */
+export function firstOwnSecond(
+  previous: TimelineState | null,
+  note: TimelineNote | null,
+  { now, start }: ServerSeconds,
+): number | null {
+  if (previous === null) return null;
+  const { provenTo, steps } = previous;
+  const noted = note?.timeline === previous.timeline ? note.servesFrom : undefined;
+  // After a step back, or when nobody knows where it stood, nothing is sure but the present.
+  if (provenTo === null && (steps.length > 0 || noted === undefined)) return now;
+  const after = provenTo === null ? noted : Math.max(provenTo + 1, noted ?? provenTo + 1);
+  if (after == null) return null;
+  // With a clock that was set back meanwhile the time of the one before says nothing.
+  return after > now + 1 ? now : Math.max(after, start);
 }
 
 /**

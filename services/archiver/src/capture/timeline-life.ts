@@ -7,10 +7,12 @@ import { ShipLine } from '../ship/ship-line.ts';
 import type { CaptureOptions } from './capture-options.ts';
 import type { EventLine } from './event-line.ts';
 import {
+  firstOwnSecond,
   freshWriter,
   nodeOf,
   openTimelineOf,
   serverSeconds,
+  type ServerSeconds,
   resumableTimeline,
   type ResumableTimeline,
   resumeWriter,
@@ -208,6 +210,12 @@ export class TimelineLife {
     const previous = log.state.timeline;
     const timeline = makeId(clock.nowMs(), random);
     const reason = previous === null ? 'attach' : (previous.closed?.reason ?? 'capture-down');
+    // Noted before it is logged: a kill in between must not lose what it may serve.
+    const servesFrom = firstOwnSecond(previous, this.#note, await this.#seconds());
+    const start = { ...item.file, file: item.file.name, position: item.position };
+    const nothing = { digest: digestOf(Buffer.alloc(0)), digestBytes: 0 };
+    this.#note = { timeline, start: { ...start, ...nothing }, servesFrom };
+    await note.write(this.#note);
     await this.#events.append({
       type: 'TimelineOpened',
       timeline,
@@ -217,26 +225,13 @@ export class TimelineLife {
       atMs: clock.nowMs(),
       node: await nodeOf(address, previous?.node),
     });
-    const servesFrom = await this.#firstOwnSecond(previous?.provenTo ?? null);
-    const start = { ...item.file, file: item.file.name, position: item.position };
-    const nothing = { digest: digestOf(Buffer.alloc(0)), digestBytes: 0 };
-    this.#note = { timeline, start: { ...start, ...nothing }, servesFrom };
-    await note.write(this.#note);
     this.#writer = freshWriter(timeline, item, clock, this.#segmentLimits());
     logger.info('timeline', { timeline, reason, file: item.file.name });
   }
 
-  /**
-   * The first second after what the timeline before proves in which the log is the server's state.
-   * A server that was started since may have cut its log off before: then from its start on.
-   */
-  async #firstOwnSecond(served: number | null): Promise<number | null> {
-    const { clock, address } = this.#options;
-    if (served === null) return null;
-    const ours = Math.floor(clock.nowMs() / 1000);
-    const { now, start } = (await serverSeconds(address)) ?? { now: ours, start: ours };
-    // With a clock that was set back meanwhile the time of the one before says nothing.
-    return served > now ? null : Math.max(served + 1, start);
+  async #seconds(): Promise<ServerSeconds> {
+    const now = Math.floor(this.#options.clock.nowMs() / 1000);
+    return (await serverSeconds(this.#options.address)) ?? { now, start: now };
   }
 
   #segmentLimits(): { readonly bytesMax: number } {

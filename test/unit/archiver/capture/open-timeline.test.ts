@@ -2,6 +2,7 @@ import { evolve, EMPTY_WRITER_STATE, type WriterEvent, type WriterState } from '
 import { describe, expect, it } from 'vitest';
 import { followsLog } from '../../../../services/archiver/src/capture/follows-log.ts';
 import {
+  firstOwnSecond,
   freshWriter,
   nodeOf,
   openTimelineOf,
@@ -15,6 +16,7 @@ import {
   opened,
   released,
   snapshot,
+  stepped,
   stored,
 } from '../../../support/log-events.ts';
 import { steppingClock } from '../../../support/stepping-clock.ts';
@@ -109,6 +111,41 @@ describe('nodeOf()', () => {
     expect(await nodeOf({ host: '127.0.0.1', port: 1 })).toEqual({
       ...{ runId: 'unknown', version: 'unknown', product: 'redis' },
     });
+  });
+});
+
+describe('firstOwnSecond()', () => {
+  const server = { now: 1_000, start: 10 };
+  const place = { ...CURSOR, digest: '', digestBytes: 0 };
+  const noted = (servesFrom: number | null, timeline = 't1') => ({
+    ...{ timeline, start: place, servesFrom },
+  });
+  const after = (...events: readonly WriterEvent[]) => stateAfter(opened(), ...events).timeline;
+  const proven = after(closed(0n, { provenTo: 500 }));
+
+  it('is none before the first timeline, and behind one that has proven nothing since', () => {
+    expect(firstOwnSecond(null, null, server)).toBeNull();
+    expect(firstOwnSecond(after(closed(0n)), noted(null), server)).toBeNull();
+  });
+
+  it('lies behind what was proven, and not before the server was started', () => {
+    expect(firstOwnSecond(proven, null, server)).toBe(501);
+    expect(firstOwnSecond(proven, noted(400), server)).toBe(501);
+    expect(firstOwnSecond(proven, noted(700), server)).toBe(700);
+    expect(firstOwnSecond(proven, null, { now: 1_000, start: 900 })).toBe(900);
+  });
+
+  it('is handed on by a timeline that ended before it proved anything', () => {
+    expect(firstOwnSecond(after(closed(0n)), noted(501), server)).toBe(501);
+    expect(firstOwnSecond(after(closed(0n)), noted(501), { now: 1_000, start: 900 })).toBe(900);
+  });
+
+  it('is the present where nobody knows what came before, or the clock was set back', () => {
+    expect(firstOwnSecond(after(closed(0n)), null, server)).toBe(1_000);
+    expect(firstOwnSecond(after(closed(0n)), noted(501, 't0'), server)).toBe(1_000);
+    expect(firstOwnSecond(proven, null, { now: 300, start: 10 })).toBe(300);
+    const back = after(stored(0n, 10n), stepped(10n, { direction: 'back' }), closed(10n));
+    expect(firstOwnSecond(back, noted(null), server)).toBe(1_000);
   });
 });
 
