@@ -16,6 +16,9 @@ const PATIENCE: Readonly<Record<Exclude<RewriteNeed, 'none'>, Patience>> = {
   'long-log': { lastsMs: 60_000, pauseMs: 600_000, pauseMsMax: 86_400_000 },
 };
 
+/** How long nothing must have been needed until earlier tries are forgotten, in milliseconds. */
+const FORGET_MS = 600_000;
+
 /** What a rewrite asker works with. */
 export interface RewriteAskerOptions {
   readonly clock: Clock;
@@ -32,7 +35,8 @@ export interface RewriteAskerOptions {
  * Asks the node to rewrite its log when a snapshot is needed and no rewrite came by itself.
  *
  * A rewrite is a fork (I7): it is asked for only while the node is quiet, one at a time, and after
- * each try the pause doubles until a snapshot is stored.
+ * each try the pause doubles, until a snapshot has been enough for a while: a log that breaks again
+ * and again gets a snapshot each time, and is no reason for a fork each time.
  */
 export class RewriteAsker {
   readonly #options: RewriteAskerOptions;
@@ -52,11 +56,11 @@ export class RewriteAsker {
     if (this.#asking !== null) return;
     const need = this.#options.need();
     const nowMs = clock.monotonicMs();
-    if (need === 'none') this.#tries = 0;
     if (need !== this.#need) {
       this.#need = need;
       this.#sinceMs = nowMs;
     }
+    if (need === 'none' && nowMs - this.#sinceMs >= FORGET_MS) this.#tries = 0;
     if (need === null || need === 'none') return;
     if (nowMs - this.#sinceMs < PATIENCE[need].lastsMs || !isQuiet()) return;
     if (this.#tries > 0 && nowMs < this.#notBeforeMs) return;

@@ -71,18 +71,32 @@ describe('RewriteAsker', () => {
     expect(asked).toHaveLength(1);
   });
 
-  it('keeps its pauses while a snapshot fails again and again, and forgets them once it is stored', async () => {
+  it('keeps its pauses while a snapshot fails again and again', async () => {
     await pass(3);
     need = null;
     await pass(1);
     need = 'no-snapshot';
     await pass(100);
     expect(asked).toEqual([2_000, 12_000, 32_000, 72_000]);
+  });
+
+  it('keeps them when a log breaks again and again behind a snapshot that was stored', async () => {
+    for (let second = 0; second < 600; second += 6) {
+      need = 'no-snapshot';
+      await pass(4);
+      need = 'none';
+      await pass(2);
+    }
+    expect(asked).toEqual([2_000, 14_000, 38_000, 80_000, 164_000, 326_000]);
+  });
+
+  it('forgets them once a snapshot was enough for ten minutes', async () => {
+    await pass(100);
     need = 'none';
-    await pass(1);
+    await pass(601);
     need = 'no-snapshot';
     await pass(4);
-    expect(asked.slice(4)).toEqual([107_000]);
+    expect(asked.slice(4)).toEqual([703_000]);
   });
 
   it('says what a node refused, and tries again later', async () => {
