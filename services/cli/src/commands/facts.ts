@@ -22,7 +22,7 @@ export async function showFacts(
   const { product, version, modules, commands, config, secrets, unread } = facts;
   const users = facts.acl?.map(({ name, rules }) => ({
     name: printable(name),
-    rules: printable(withoutHashes(rules)),
+    rules: shownRules(rules),
   }));
   const settings = Object.entries(config ?? {}).map(([name, value]) => ({
     name: printable(name),
@@ -70,6 +70,9 @@ export async function showFacts(
 export function factsText(facts: FactsReport | null, planned: boolean): string[] {
   if (facts === null) return [];
   const lines = [`facts of ${facts.node}, as of ${facts.taken}`];
+  if (planned && facts.acl === null && facts.config === null) {
+    return [...lines, 'what would be written of them depends on the target: name it with --to'];
+  }
   for (const [what, part] of [
     ['users', facts.acl],
     ['settings', facts.config],
@@ -85,9 +88,9 @@ export function factsText(facts: FactsReport | null, planned: boolean): string[]
   return lines;
 }
 
-/** Passwords are stored as hashes, for a restore; nobody needs to see them. */
-function withoutHashes(rules: string): string {
-  return rules.replace(/#[0-9a-f]{64}/g, '#…');
+/** The rules of a user, printable, without the hashes of passwords: nobody needs to see them. */
+export function shownRules(rules: string): string {
+  return printable(rules).replace(/#[0-9a-f]{64}/g, '#…');
 }
 
 /** A text of bytes: as UTF-8 where it is that, and what could move a terminal's cursor escaped. */

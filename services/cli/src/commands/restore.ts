@@ -47,6 +47,7 @@ export async function restoreCommand(
 ): Promise<void> {
   const { printer, signal } = invocation;
   const over = flags.resume ?? flags.abort;
+  if (over !== undefined) refuseOther(flags);
   const request = over === undefined ? await requestOf(id, flags) : null;
   using workspace = await Workspace.open(invocation);
   await freshen(workspace, id, signal);
@@ -74,6 +75,38 @@ export async function restoreCommand(
   }
   for (const warning of report.warnings) printer.warn(warning);
   printer.result(report, () => reportText(id, report, invocation.configPath));
+}
+
+/** Flags that --resume and --abort do not heed: a restore is gone on with as it was begun. */
+const OF_A_NEW_RESTORE: readonly (readonly [keyof RestoreFlags, string])[] = [
+  ['dryRun', '--dry-run'],
+  ['at', '--at'],
+  ['exclusive', '--exclusive'],
+  ['offset', '--offset'],
+  ['before', '--before'],
+  ['timeline', '--timeline'],
+  ['backup', '--backup'],
+  ['to', '--to'],
+  ['passFile', '--pass-file'],
+  ['port', '--port'],
+  ['dir', '--dir'],
+  ['verify', '--verify'],
+  ['withAcl', '--with-acl'],
+  ['withDefaultUser', '--with-default-user'],
+  ['withConfig', '--with-config'],
+  ['feedListen', '--feed-listen'],
+  ['feedAdvertise', '--feed-advertise'],
+];
+
+/** Else `--abort ID --dry-run` would empty the target. */
+function refuseOther(flags: RestoreFlags): void {
+  const [, found] = OF_A_NEW_RESTORE.find(([name]) => flags[name] !== undefined) ?? [];
+  const other = found ?? (flags.promote ? null : '--no-promote');
+  if (other === null) return;
+  const over = flags.resume === undefined ? '--abort' : '--resume';
+  throw new UsageError('TM_USAGE', `${over} does not go with ${other}`, {
+    hint: 'a restore goes on, and is called off, as it was begun',
+  });
 }
 
 async function requestOf(id: string, flags: RestoreFlags): Promise<RestoreRequest> {

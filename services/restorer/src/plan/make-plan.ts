@@ -4,7 +4,7 @@ import { PlanError, UsageError, type Clock } from '@tidemark/core';
 import { expectCommandStart } from './command-start.ts';
 import { durableEnd } from './cut-within.ts';
 import { objectOfSegment, type FooterReaderOptions } from './read-marks.ts';
-import { notRestorable } from './refuse-second.ts';
+import { noTimeline, notRestorable } from './refuse-second.ts';
 import { resolveCut, resolveLatest } from './resolve-cut.ts';
 import { snapToBoundary } from './snap-to-boundary.ts';
 import type { PlannedCut, RestorePlan } from './restore-plan.ts';
@@ -148,7 +148,11 @@ async function resolvePoint(
       return resolveLatest(catalog, instance, footers);
     case 'before':
     case 'offset': {
-      const timeline = point.timeline ?? catalog.timelines(instance).at(-1)?.timeline ?? null;
+      const timelines = catalog.timelines(instance);
+      const timeline = point.timeline ?? timelines.at(-1)?.timeline ?? null;
+      if (point.timeline !== null && !timelines.some((one) => one.timeline === point.timeline)) {
+        throw noTimeline(instance, point.timeline);
+      }
       if (timeline === null) throw notRestorable(catalog, instance, 0);
       const end = durableEnd(catalog, instance, timeline);
       if (point.offset < 0n || point.offset > end) {
