@@ -20,7 +20,8 @@ const FLUSH = keyword('flush');
 const RESTORE = keyword('restore');
 /** The first line of a library: `#!lua name=orders`. */
 const HEAD_BYTES_MAX = 1_024;
-const NAME = /^#![^\n]*?\bname=(\S+)/;
+/** A name that stands in quotes, which a server takes away, is not read. */
+const NAME = /^#![^\n]*?\bname=(\w+)(?=\s)/;
 
 /** The SHA-256 of a library's code. */
 export function digestOfCode(code: Buffer): string {

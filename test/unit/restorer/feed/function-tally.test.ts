@@ -60,6 +60,9 @@ describe('FunctionTally', () => {
   it.each<[string, (string | Buffer)[]]>([
     ['a payload', ['FUNCTION', 'RESTORE', 'payload']],
     ['a library without a name', ['FUNCTION', 'LOAD', 'return 1']],
+    ['a name in quotes', ['FUNCTION', 'LOAD', '#!lua name="foo"\nreturn 1']],
+    ['a name with a quote in it', ['FUNCTION', 'LOAD', '#!lua name=f"o"o\nreturn 1']],
+    ['a word in quotes', ['FUNCTION', 'LOAD', '#!lua "name=foo"\nreturn 1']],
   ])('does not guess after %s', (_what, args) => {
     expect(expected(1, args)).toBeNull();
     expect(expected(1, args, ['FUNCTION', 'FLUSH'])).toMatchObject({ others: [0, 0] });
