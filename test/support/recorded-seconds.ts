@@ -58,6 +58,8 @@ export interface DiffOptions {
   readonly old?: boolean;
   /** Fields and members were recorded. */
   readonly hashes?: boolean;
+  /** A restored expiry may be so many milliseconds later than the source's. Default 0. */
+  readonly laterMs?: number;
   /** What of both is compared. Default: all but the counters of groups. */
   readonly comparable?: (oracle: Oracle) => Oracle;
 }
@@ -105,9 +107,10 @@ export class SecondRecorder {
     if (Date.now() > began * 1000 + OLD_READ_FROM_MS) return;
     await delay(began * 1000 + OLD_READ_FROM_MS - Date.now());
     const recorded = await this.#readEnd();
-    if (recorded.second === began && Date.now() < (began + 1) * 1000 + OLD_READ_TO_MS) {
-      this.#recorded.push(recorded);
-    }
+    // Nobody writes until the next second: what expired while it was read went with the reading.
+    const still = String(await this.#client.call('DEBUG', 'DIGEST')) === recorded.oracle.digest;
+    const inTime = Date.now() < (began + 1) * 1000 + OLD_READ_TO_MS;
+    if (still && inTime && recorded.second === began) this.#recorded.push(recorded);
   }
 
   /**
@@ -202,6 +205,13 @@ async function diffRead(
       }
     }
     databases.set(db, { dbSize, keys: all });
+    for (const [key, facts] of all) {
+      const expiryMs = wanted.databases.get(db)?.keys.get(key)?.expiryMs ?? -1;
+      const laterMs = facts.expiryMs - expiryMs;
+      if (expiryMs >= 0 && laterMs > 0 && laterMs <= (options.laterMs ?? 0)) {
+        all.set(key, { ...facts, expiryMs });
+      }
+    }
   }
   const counted = { ...found, databases };
   const nowMs = Date.now();

@@ -19,6 +19,8 @@ const SECONDS = 5;
 const WRITE_FROM_MS = 300;
 /** The last second must be proven within this time. */
 const PROVEN_MS_MAX = 20_000;
+/** Before 7.0 an expiry is counted from the time at which it is logged (docs/promises.md). */
+const LOGGED_LATER_MS_MAX = 50;
 const COMMON_LEVEL = 6_00_00;
 const DATABASES = '16';
 /** Databases that the type-complete dataset is written to, before the capture and while it runs. */
@@ -111,6 +113,7 @@ export class MatrixSource implements AsyncDisposable {
       return await diffRestored(wanted.oracle, server, client, {
         old: can.old,
         hashes: true,
+        laterMs: this.#can.version < 7_00_00 ? LOGGED_LATER_MS_MAX : 0,
         comparable: comparableOf(this.#can, can, withFields),
       });
     } finally {
