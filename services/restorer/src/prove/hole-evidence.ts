@@ -1,6 +1,11 @@
 import { writerLogKey } from '@tidemark/archive';
 import { UNSEEN_SUCCESSOR } from '@tidemark/aof';
-import { decodeLogEntry, type CatalogTimeline, type SegmentStored } from '@tidemark/catalog';
+import {
+  decodeLogEntry,
+  type CatalogTimeline,
+  type SegmentStored,
+  type TailCursorJson,
+} from '@tidemark/catalog';
 import { collectBytes, IntegrityError } from '@tidemark/core';
 import type { CatalogSegment } from '@tidemark/catalog';
 import type { RestoreEnvironment } from '../run/environment.ts';
@@ -40,13 +45,21 @@ export async function findObstacle(
   }
   const [first] = catalog.segments(opened.timeline, { fromOffset: 0n, toOffset: 1n });
   if (first === undefined) return 'nothing was written since; try again after a write';
-  const [before, after] = [
-    lastEvent.cursor?.seq,
-    (await readEvent(first, environment)).cursor?.seq,
-  ];
-  if (before === undefined || after === undefined) return 'the files of the logs are not known';
-  if (after === before + 1) return null;
-  return `the new log begins in file ${after.toString()}, the old one ends in file ${before.toString()}: another rewrite may lie between`;
+  const [before, after] = [lastEvent.cursor, (await readEvent(first, environment)).cursor];
+  if (before === null || after === null) return 'the files of the logs are not known';
+  if (!isNumbered(before) || !isNumbered(after)) {
+    return `${isNumbered(before) ? after.file : before.file} has no number of the server: another rewrite may lie between`;
+  }
+  if (after.seq === before.seq + 1) return null;
+  return `the new log begins in file ${after.seq.toString()}, the old one ends in file ${before.seq.toString()}: another rewrite may lie between`;
+}
+
+/**
+ * Whether the server itself numbered a file, without gaps. The single file before 7.0 and a base of
+ * commands have numbers of ours, in the order in which they were seen.
+ */
+function isNumbered({ file, seq }: TailCursorJson): boolean {
+  return file.endsWith(`.${seq.toString()}.incr.aof`);
 }
 
 /** The log entry of a segment: it says in which file the segment ends. */

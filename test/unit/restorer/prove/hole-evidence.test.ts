@@ -100,6 +100,17 @@ describe('findObstacle()', () => {
     expect(await obstacle()).toMatch(/files of the logs are not known/);
   });
 
+  it.each(['appendonly.aof', 'appendonly.aof.4.base.aof'])(
+    'does not go by numbers that are not of the server: %s',
+    async (file) => {
+      await log.append(stored(0n, 10n, { cursor: { ...inFile(3), file } }));
+      await turn(UNSEEN, null);
+      const cursor = { ...inFile(4), file };
+      await log.append(stored(0n, 5n, { segment: { timeline: 't2' }, cursor }));
+      expect(await obstacle()).toMatch(/has no number of the server/);
+    },
+  );
+
   it('is asked of holes only that are not proven yet', async () => {
     await log.append(stored(0n, 10n, { cursor: inFile(3) }));
     await turn(UNSEEN, 4);
