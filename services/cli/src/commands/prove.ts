@@ -42,7 +42,7 @@ export async function proveHoles(id: string, invocation: Invocation): Promise<vo
     holes.length === 0
       ? ['there is no hole of a rewrite that went unseen']
       : holes.flatMap(({ from, to, proven, reason, keys, differences }) => [
-          `${from ?? '?'} to ${to ?? '?'}: ${
+          `${span(from, to)}: ${
             proven
               ? `proven: nothing is missing, ${keys.toString()} keys are equal`
               : `the hole stays: ${reason ?? ''}`
@@ -53,6 +53,12 @@ export async function proveHoles(id: string, invocation: Invocation): Promise<vo
           ),
         ]),
   );
+}
+
+/** The seconds of a hole, or those around it when none lies between. */
+export function span(from: string | null, to: string | null): string {
+  const none = from !== null && to !== null && from > to;
+  return none ? `between ${to} and ${from}` : `${from ?? '?'} to ${to ?? '?'}`;
 }
 
 /** The log has one owner: the running archiver appends, or this process while none runs. */

@@ -12,7 +12,10 @@ export interface HoleProof {
   /** The timelines before and after it. */
   readonly closed: string;
   readonly opened: string;
-  /** Seconds between them, inclusive; null when one of the two serves no second. */
+  /**
+   * Seconds between them, inclusive: `to` is before `from` when no whole second lies between. Null
+   * when one of the two serves no second.
+   */
   readonly from: number | null;
   readonly to: number | null;
   readonly proven: boolean;

@@ -9,6 +9,7 @@ import {
   type NodeClient,
   type ServerProcess,
 } from '@tidemark/client';
+import { NodeError } from '@tidemark/core';
 import type { WantedPoint } from '../plan/make-plan.ts';
 import type { RestoreEnvironment, RestoreRequest } from '../run/environment.ts';
 import { restore } from '../run/restore.ts';
@@ -38,7 +39,7 @@ export async function restoreIntoScratch(
   const removeDir = (): Promise<void> => rm(dir, { recursive: true, force: true });
   const server = await startScratch(dir).catch(async (cause: unknown) => {
     await removeDir();
-    throw cause;
+    throw nameLog(cause);
   });
   const end = async (): Promise<void> => {
     await server.kill();
@@ -66,6 +67,18 @@ export async function restoreIntoScratch(
     await end();
     throw cause;
   }
+}
+
+/** Its log is gone with its folder: the last line of it is what there is to see. */
+function nameLog(cause: unknown): unknown {
+  if (!(cause instanceof NodeError) || typeof cause.context.log !== 'string') return cause;
+  const last = cause.context.log.trim().split('\n').at(-1) ?? '';
+  if (last === '') return cause;
+  return new NodeError('TM_SERVER_START', cause.message, {
+    cause,
+    context: cause.context,
+    hint: `redis-server of the PATH must be Redis 7.0, Valkey 7.2 or newer; it said: ${last}`,
+  });
 }
 
 async function startScratch(dir: string): Promise<ServerProcess> {
