@@ -92,4 +92,26 @@ describe('the file commands on files of a running server', () => {
     const [code] = (await once(waiting, 'close')) as [number | null];
     expect([code, err]).toEqual([130, 'error[130]: cancelled (TM_CANCELLED)\n']);
   });
+
+  it.each<[string, string, string]>([
+    ['goes on when nobody reads', '{ "$@"; echo $? >&2; } | true', '0\n'],
+    [
+      'says that the output cannot be written',
+      '"$@" >/dev/full; echo $? >&2',
+      'error[1]: the output cannot be written (ENOSPC) (TM_OUTPUT)\n1\n',
+    ],
+  ])('each %s', async (_, line, expected) => {
+    await using server = await startRedis({ aof: false });
+    const redis = await server.connect();
+    await redis.call('DEBUG', 'POPULATE', 10, 'key', 10);
+    await redis.save();
+    for (const name of ['info', 'keys']) {
+      const file = join(server.dir, 'dump.rdb');
+      const shell = spawn('sh', ['-c', line, 'sh', process.execPath, PROGRAM, 'rdb', name, file]);
+      let err = '';
+      shell.stderr.on('data', (text: Buffer) => (err += text.toString()));
+      await once(shell, 'close');
+      expect(err).toBe(expected);
+    }
+  });
 });

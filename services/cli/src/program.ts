@@ -13,6 +13,7 @@ import { showStatus } from './commands/status.ts';
 import { showWindows } from './commands/windows.ts';
 import { Printer, type OutputFormat } from './output/printer.ts';
 import type { Leaf, Perform } from './program/command-tree.ts';
+import { watchStandardOutput } from './output/standard-output.ts';
 import { addFileCommands } from './program/file-commands.ts';
 
 const EXIT_CODES = `
@@ -36,6 +37,7 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);
   const run = { failure: null as unknown, printer: new Printer(wantedFormat(argv)) };
+  watchStandardOutput(() => run.printer);
   const program = buildProgram(run.printer, async (command, work) => {
     run.printer = new Printer(optionOf(command, 'output') === 'json' ? 'json' : 'text');
     const configPath = optionOf(command, 'config');

@@ -116,6 +116,7 @@ export const ERROR_CODES = {
   TM_OFFSET_NO_COMMAND: fatal(13, 'no command or transaction starts at the wanted offset'),
   // Archiver
   TM_SPOOL: fatal(1, 'the spool failed or is full'),
+  TM_OUTPUT: fatal(1, 'the output cannot be written'),
   TM_ARCHIVER_DOWN: fatal(16, 'the archiver is not running'),
   TM_ARCHIVER_REPLY: fatal(1, 'the archiver refused'),
 } as const satisfies Record<string, ErrorCodeFacts>;

@@ -1,20 +1,8 @@
 import { once } from 'node:events';
+import { isOutputGone } from './standard-output.ts';
 
 const FIRST_BYTES = 256 * 1024;
 const NEWLINE = 0x0a;
-
-/** Whether whoever read the standard output has gone; once true it stays so. */
-let closed = false;
-let listening = false;
-
-function listen(): void {
-  if (listening) return;
-  listening = true;
-  process.stdout.on('error', (error: Error) => {
-    if (!('code' in error) || error.code !== 'EPIPE') throw error;
-    closed = true;
-  });
-}
 
 /**
  * Writes many lines to the standard output without holding them: `line` gathers, `flush` writes and
@@ -25,13 +13,9 @@ export class LineWriter {
   #bytes = Buffer.allocUnsafe(FIRST_BYTES);
   #used = 0;
 
-  constructor() {
-    listen();
-  }
-
   /** Whether nobody reads any more (`| head`): then there is no use in going on. */
   get closed(): boolean {
-    return closed;
+    return isOutputGone();
   }
 
   line(text: string): void {
@@ -53,12 +37,12 @@ export class LineWriter {
     // The stream may keep what it was given.
     this.#bytes = Buffer.allocUnsafe(FIRST_BYTES);
     this.#used = 0;
-    if (closed || process.stdout.write(bytes)) return;
+    if (isOutputGone() || process.stdout.write(bytes)) return;
     try {
       await once(process.stdout, 'drain', { signal });
     } catch (cause) {
       signal.throwIfAborted();
-      if (!this.closed) throw cause;
+      if (!isOutputGone()) throw cause;
     }
   }
 }
