@@ -73,7 +73,7 @@ describe('adaptCommands() leaves as it is', () => {
     ['SELECT 15', REDIS_60],
     ['SWAPDB 0 15', REDIS_60],
     ['COPY a b DB 15 REPLACE', REDIS_70],
-    ['MULTI', REDIS_70],
+    ['EXEC', REDIS_70],
     ['PFCOUNT k', REDIS_70],
     ['EVAL return 0', REDIS_60],
     ['json.set k $ 1', REDIS_70],
@@ -370,6 +370,20 @@ describe('adaptCommands()', () => {
     });
     expect(seen).toEqual([3, 3, 3, 3, 3]);
     expect(changed).toEqual(['ping', 'set', 'lpop']);
+  });
+
+  it('ends with an error within a transaction: the target would wait for its end', async () => {
+    const before = log('SET a 1');
+    const bytes = Buffer.concat([before, log('MULTI', 'SET b 2')]);
+    for (const chunks of [[bytes], split(bytes, 1)]) {
+      await expect(adapt(chunks, { target: REDIS_70, offset: 50n })).rejects.toMatchObject({
+        code: 'TM_AOF_TRUNCATED',
+        context: { offset: 50n + BigInt(before.length), within: 'transaction' },
+      });
+    }
+    await expect(adapt([bytes, log('EXEC')], { target: REDIS_70 })).resolves.toHaveLength(
+      bytes.length + log('EXEC').length,
+    );
   });
 
   it('ends with an error within a command', async () => {

@@ -71,8 +71,13 @@ export class CommandAdapter {
     this.relieve(unfinished);
   }
 
+  /** A server that was fed half a transaction holds its acknowledgement back: it would be waited for. */
   end(): void {
     this.decoder.end();
+    if (!this.decoder.inMulti) return;
+    throw new FormatError('TM_AOF_TRUNCATED', 'the log ends within a transaction', {
+      context: { offset: this.decoder.boundary, within: 'transaction' },
+    });
   }
 
   /** Names met since the last call, for the first time, that no release of a server has. */
