@@ -143,11 +143,12 @@ async function planAgain(
   record: RestoreRecord,
   environment: RestoreEnvironment,
 ): Promise<PreparedPlan> {
-  const { timeline, offset, ttl, instance, at, backup } = record;
+  const { timeline, offset, bounds, ttl, instance, at, backup } = record;
   const point = { kind: 'offset', offset: BigInt(offset), timeline } as const;
   const request = { instance, point, ttl: ttl.mode, snapshot: backup };
   const prepared = await preparePlan(request, environment);
-  const plan: RestorePlan = { ...prepared.plan, at, ttl };
+  const cut = { ...prepared.plan.cut, ...bounds };
+  const plan: RestorePlan = { ...prepared.plan, at, cut, ttl };
   return { ...prepared, plan, [Symbol.dispose]: () => prepared[Symbol.dispose]() };
 }
 

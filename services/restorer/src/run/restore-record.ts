@@ -18,6 +18,8 @@ export interface RestoreRecord {
   /** The cut, so that a later plan stops at the same byte. */
   readonly timeline: string;
   readonly offset: string;
+  /** What is known of the time of the cut, Unix milliseconds, for the report. */
+  readonly bounds: { readonly notBeforeMs: number | null; readonly notAfterMs: number | null };
   /**
    * The snapshot that the replay begins with: one that was stored since would give another stream,
    * and a target that has part of the first would go on in the wrong place.

@@ -224,6 +224,7 @@ async function makeRecord(
     at: plan.at,
     timeline: plan.cut.timeline,
     offset: plan.cut.offset.toString(),
+    bounds: { notBeforeMs: plan.cut.notBeforeMs, notAfterMs: plan.cut.notAfterMs },
     backup: plan.snapshot.backup,
     ttl: plan.ttl,
     promote: request.promote,

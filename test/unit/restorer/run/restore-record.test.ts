@@ -10,6 +10,7 @@ import { TempDir } from '../../../support/temp-dir.ts';
 const RECORD: RestoreRecord = {
   ...{ version: 1, id: 'rs-01abc', instance: 'orders', state: 'running', startedMs: 5, at: 7 },
   ...{ timeline: 't1', offset: '12345678901234567890', backup: 'bk-1' },
+  bounds: { notBeforeMs: 7_000, notAfterMs: null },
   ttl: { mode: 'remaining', atMs: 1, nowMs: 2 },
   ...{ promote: true, rdbVersion: null },
   commands: {
