@@ -11,9 +11,8 @@ beforeAll(buildAof, 120_000);
 
 /** As an archiver does that is killed right after it has opened a new timeline. */
 async function openAndDie({ bench }: NodeLife): Promise<void> {
-  const [{ shard, writer }] = (await bench.withCatalog((catalog) => [
-    ...catalog.writers(INSTANCE),
-  ])) as [{ shard: string; writer: string }];
+  const [only] = await bench.withCatalog((catalog) => [...catalog.writers(INSTANCE)]);
+  const { shard, writer } = only!;
   const logKey = await bench.keys.logKey(INSTANCE);
   const ports = { store: bench.store, logKey, clock: systemClock, random: systemRandom };
   const log = await openWriterLog({ ...ports, iid: INSTANCE, shard, writer });

@@ -59,7 +59,12 @@ describe('AofTail', () => {
     folder.put('b2', 'new base');
     folder.manifest('b2 h1 i2');
     await run.until('the base', () => run.last.bases.length === 1);
-    expect(run.last.bases[0]?.base).toMatchObject({ name: 'b2.rdb', seq: 2, alignedSeq: 2, size: 8 });
+    expect(run.last.bases[0]?.base).toMatchObject({
+      name: 'b2.rdb',
+      seq: 2,
+      alignedSeq: 2,
+      size: 8,
+    });
     expect(folder.pins()).toEqual(['base1', 'base2', 'incr1', 'incr2']);
     await run.tail.releaseBase('b1.rdb');
     await run.tail.release(2); // the second is being read
