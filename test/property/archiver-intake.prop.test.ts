@@ -64,8 +64,11 @@ function capture(layout: AofLayout, steps: readonly Step[]) {
   let pieces: Buffer[] = [];
   let position = 0;
   let turn = 0;
+  /** What the log holds: the place that the last segment named. */
+  let cursor: ReturnType<CommandIntake['cursor']> = null;
   const roll = (): void => {
     if (pieces.length === 0) return;
+    cursor = intake.cursor();
     const { end, partialBytes, db, inMulti } = intake;
     segments.push({ ...start, end, partialBytes, bytes: Buffer.concat(pieces) });
     start = { offset: end - BigInt(partialBytes), db, inMulti, skipBytes: partialBytes };
@@ -85,7 +88,6 @@ function capture(layout: AofLayout, steps: readonly Step[]) {
     position = Math.min(layout.file.length, position + step.bytes);
     if (step.roll) roll();
     if (!step.restart || pieces.length > 0 || segments.length === 0) continue;
-    const cursor = intake.cursor();
     checkCursor(cursor, layout, start.skipBytes);
     // The tail proves the place of the cursor and gives what the decoder needs again.
     position = cursor!.position - start.skipBytes;
