@@ -120,7 +120,7 @@ describe.concurrent('windows --timelines', () => {
       ],
     });
     const plain = await tidemark.json<WindowsDocument & TimelinesDocument>('windows', ID);
-    expect(Object.keys(plain.shards[0] ?? {}).sort()).toEqual(['holes', 'ranges', 'shard']);
+    expect(Object.keys(plain.shards[0] ?? {}).sort()).toEqual(['holes', 'pins', 'ranges', 'shard']);
   });
 
   it('prints them as a table', async () => {
