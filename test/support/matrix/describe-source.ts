@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { TidemarkError } from '@tidemark/core';
+import { NodeError, TidemarkError } from '@tidemark/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildAof } from '../aof-run.ts';
 import { startRedis } from '../redis-server.ts';
@@ -26,6 +26,24 @@ const DATABASES_MIN = 16;
 const TYPES = 6;
 /** Differences of a second that are shown. */
 const SHOWN_MAX = 6;
+
+/**
+ * Redis 8.6.3 was seen, with and without load, to leave one pipeline of the workload without an
+ * answer for good. Such a source is recorded anew, once, and it is said; any other fault counts.
+ */
+async function recordAnswered(
+  binary: ServerBinary,
+  dataset: Dataset,
+  seed: number,
+): Promise<MatrixSource> {
+  try {
+    return await MatrixSource.record(binary, dataset, seed);
+  } catch (cause) {
+    if (!(cause instanceof NodeError) || cause.code !== 'TM_NODE_UNREACHABLE') throw cause;
+    console.warn(`${binary.product} ${binary.version} left the workload without an answer: again`);
+    return MatrixSource.record(binary, dataset, seed + 1);
+  }
+}
 
 /** What became of the recorded seconds of a source in a target. */
 interface Cell {
@@ -57,7 +75,7 @@ export function describeSource(source: MatrixServer): void {
       await Promise.all(
         DATASETS.map(async (dataset) => {
           const seed = chooseSeed(`${source} ${dataset}`);
-          captured.set(dataset, await MatrixSource.record(binary, dataset, seed));
+          captured.set(dataset, await recordAnswered(binary, dataset, seed));
         }),
       );
     });
