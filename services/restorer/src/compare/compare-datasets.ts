@@ -8,7 +8,7 @@ import {
   scanKeys,
   type KeyFacts,
 } from './key-facts.ts';
-import { printableKey } from './printable-key.ts';
+import { printableBytes } from '../printable-bytes.ts';
 
 const PAGE_KEYS = 500;
 
@@ -149,7 +149,7 @@ class ComparisonRun {
 
   #add(db: number | null, key: Buffer | null, what: string): void {
     if (this.#enough()) return;
-    this.#differences.push({ db, key: key === null ? null : printableKey(key), what });
+    this.#differences.push({ db, key: key === null ? null : printableBytes(key), what });
   }
 }
 

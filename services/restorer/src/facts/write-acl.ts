@@ -1,6 +1,7 @@
 import type { AclUserFacts, NodeFactsRecord } from '@tidemark/archive';
 import type { NodeClient } from '@tidemark/client';
 import { NodeError } from '@tidemark/core';
+import { printableBytes } from '../printable-bytes.ts';
 import type { FactsPartReport, LeftFact } from './facts-report.ts';
 
 const DEFAULT_USER = 'default';
@@ -38,7 +39,7 @@ export async function writeAcl(
     const reason =
       reasonOf(name, own, defaultUser) ??
       (write ? await setUser(client, user, wordsAround(facts, names.has(name))) : null);
-    const shown = printableName(name);
+    const shown = printableBytes(Buffer.from(name, 'latin1'));
     if (reason === null) written.push(shown);
     else left.push({ name: shown, reason });
   }
@@ -95,12 +96,4 @@ async function setUser(
       ? 'the target refuses its rules'
       : `the target does not know its rule ${rule}`;
   }
-}
-
-/** A user's name for a report: bytes that are not printable ASCII as `\xNN`. */
-function printableName(name: string): string {
-  return name.replace(
-    /[^\x20-\x5b\x5d-\x7e]/g,
-    (char) => `\\x${char.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
 }

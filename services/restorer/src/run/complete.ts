@@ -11,7 +11,7 @@ import {
   type Promotion,
 } from '../target/index.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
-import { printableKey } from '../compare/printable-key.ts';
+import { printableBytes } from '../printable-bytes.ts';
 import type { FactsReport } from '../facts/facts-report.ts';
 import { openFacts } from '../facts/open-facts.ts';
 import { factsReport } from '../facts/restore-facts.ts';
@@ -201,7 +201,7 @@ async function sample(
   for (const { db, vanishing } of databases) {
     if (vanishing === 0 || names.length >= SAMPLE_MAX) continue;
     const found = await findVanishing(client, db, (candidates.get(db) ?? []).slice(-ASKED_MAX));
-    for (const key of found.slice(0, SAMPLE_MAX - names.length)) names.push(printableKey(key));
+    for (const key of found.slice(0, SAMPLE_MAX - names.length)) names.push(printableBytes(key));
   }
   return names;
 }

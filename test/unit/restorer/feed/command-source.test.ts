@@ -252,62 +252,6 @@ describe('snapshotSource()', () => {
     ]);
   });
 
-  it('gives the same bytes for the same target, in the form that it takes', async () => {
-    archive.write(['PING'], ['SET', 'a', '1', 'PXAT', String(ALIVE_MS)], ['LPOP', 'l', '2']);
-    await archive.roll();
-    const prepared = await prepare(end(), 'persist');
-    const target = { ...FORM.target, versionNumber: 6_00_16 };
-    const [once, again] = [await feed(prepared, { target }), await feed(prepared, { target })];
-    expect(linesOf(once)).toEqual(['SELECT 0', 'SET a 1', 'PERSIST a', 'LTRIM l 2 -1']);
-    expect(again).toEqual(once);
-  });
-
-  it('makes relative times of a log of 6.x those that the marks after them tell', async () => {
-    await using old = await TestArchive.open();
-    await old.begin('t1', 'attach', { version: '6.0.16' });
-    await old.snapshot('bk-0', RDB);
-    old.write(['RESTORE', 'a', '5000', 'payload']);
-    old.sample(FIRST + 2, 10);
-    await old.roll();
-    old.write(['RESTORE', 'b', '5000', 'payload']);
-    old.sample(FIRST + 4);
-    const offset = old.write(['SET', 'c', '1']);
-    await old.roll();
-    const point = { kind: 'offset', offset, timeline: null } as const;
-    const request = { instance: ARCHIVED, point, ttl: 'absolute' } as const;
-    const prepared = await preparePlan(request, await old.environment());
-    opened.push(prepared);
-    expect(linesOf(await feed(prepared)).slice(1)).toEqual([
-      `RESTORE a ${(FIRST + 7) * 1000 + 10} payload ABSTTL`,
-      `RESTORE b ${(FIRST + 9) * 1000} payload ABSTTL`,
-      'SET c 1',
-    ]);
-  });
-
-  it('stops before a command that the target cannot run, and names its place', async () => {
-    const offset = archive.write(['SET', 'a', '1']);
-    archive.write(['COPY', 'a', 'b']);
-    await archive.roll();
-    const prepared = await prepare(end());
-    const target = { ...FORM.target, versionNumber: 6_00_16 };
-    await expect(feed(prepared, { target })).rejects.toMatchObject({
-      code: 'TM_TARGET_COMMAND',
-      context: { command: 'COPY', offset },
-    });
-  });
-
-  it('stops before a database that the target has not', async () => {
-    const offset = archive.write(['SET', 'a', '1']);
-    archive.write(['SELECT', '9'], ['SET', 'b', '1']);
-    await archive.roll();
-    const prepared = await prepare(end());
-    const target = { ...FORM.target, databases: 9 };
-    await expect(feed(prepared, { target })).rejects.toMatchObject({
-      code: 'TM_TARGET_DATABASES',
-      context: { command: 'SELECT', offset },
-    });
-  });
-
   it('names the object that is damaged', async () => {
     await archive.prove(FIRST + 1);
     const prepared = await prepare(latest);

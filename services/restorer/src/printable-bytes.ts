@@ -1,7 +1,7 @@
-/** A key as text: bytes that are not printable ASCII as `\xNN`. */
-export function printableKey(key: Buffer): string {
+/** Bytes as text: those that are not printable ASCII, and a backslash, as `\xNN`. */
+export function printableBytes(bytes: Buffer): string {
   let text = '';
-  for (const byte of key) {
+  for (const byte of bytes) {
     const plain = byte >= 0x20 && byte < 0x7f && byte !== 0x5c;
     text += plain ? String.fromCharCode(byte) : `\\x${byte.toString(16).padStart(2, '0')}`;
   }
