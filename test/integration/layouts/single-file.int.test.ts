@@ -3,6 +3,7 @@ import { beforeAll, expect, it } from 'vitest';
 import { buildAof } from '../../support/aof-run.ts';
 import { NodeLife } from '../../support/node-life.ts';
 import { describeWithServer } from '../../support/servers.ts';
+import { slowSave } from '../../support/slow-save.ts';
 
 beforeAll(buildAof, 120_000);
 
@@ -29,8 +30,7 @@ describeWithServer('redis', '6.0', 'a single append-only file', ({ binary }) => 
     await life.record();
     const rewrites = [() => life.rewrite(), () => life.archiver.ask('backup')];
     for (const rewrite of rewrites) {
-      // A child that takes its time, so that samples are taken and writes come meanwhile.
-      await client.config('SET', 'rdb-key-save-delay', '4000');
+      await slowSave(client);
       await systemClock.sleep(300); // a sample ends the second that was recorded
       const over = new AbortController();
       const ended = rewrite().finally(() => over.abort());

@@ -1,9 +1,10 @@
 import { callArchiver, controlSocketPath, recordProofs, type ProvenHole } from '@tidemark/archiver';
 import { TidemarkError, UsageError } from '@tidemark/core';
-import { openHoles, proveHole, type HoleProof, type RestoreEnvironment } from '@tidemark/restorer';
+import { openHoles, proveHole, type HoleProof } from '@tidemark/restorer';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { freshen, Workspace, type Invocation } from '../context.ts';
 import { formatSecond } from '../time.ts';
+import { restoreEnvironment } from './restore-environment.ts';
 
 const RECORD_TIMEOUT_MS = 60_000;
 
@@ -12,23 +13,17 @@ export async function proveHoles(id: string, invocation: Invocation): Promise<vo
   const { printer, signal } = invocation;
   using workspace = await Workspace.open(invocation);
   await freshen(workspace, id, signal);
-  const { store, keys, catalog, config } = workspace;
+  const { catalog } = workspace;
   if (!catalog.instances().some(({ iid }) => iid === id)) {
     throw new UsageError('TM_NOT_FOUND', `no instance ${id} is in the store`, {
       hint: 'tidemark instance list',
     });
   }
-  const environment: RestoreEnvironment = {
-    store,
-    keys,
-    catalog,
-    clock: systemClock,
-    random: systemRandom,
-    stateDir: config.stateDir,
-    signal,
-    onProgress: ({ phase, bytes }) =>
-      printer.progress(`${phase}: ${bytes.toString()} ${phase === 'compare' ? 'keys' : 'bytes'}`),
-  };
+  const environment = restoreEnvironment(
+    workspace,
+    invocation,
+    ({ phase, bytes }) => `${phase}: ${bytes.toString()} ${phase === 'compare' ? 'keys' : 'bytes'}`,
+  );
   const proofs: HoleProof[] = [];
   for (const ends of openHoles(catalog, id)) proofs.push(await proveHole(ends, environment));
   const proven = proofs.filter((proof) => proof.proven);

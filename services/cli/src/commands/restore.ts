@@ -6,17 +6,17 @@ import {
   dryRun,
   restore,
   resumeRestore,
-  type RestoreEnvironment,
   type RestoreReport,
   type RestoreRequest,
   type RestoreTarget,
   type TtlMode,
 } from '@tidemark/restorer';
-import { systemClock, systemRandom } from '@tidemark/system';
+import { systemClock } from '@tidemark/system';
 import { readPassword } from '../config/load.ts';
 import { freshen, Workspace, type Invocation } from '../context.ts';
 import { formatBytes } from '../output/table.ts';
 import { factsText } from './facts.ts';
+import { restoreEnvironment } from './restore-environment.ts';
 import { pointOf, type PointFlags } from './restore-point.ts';
 
 /** Flags of `tidemark restore` as commander gives them. */
@@ -51,20 +51,7 @@ export async function restoreCommand(
   const request = over === undefined ? await requestOf(id, flags) : null;
   using workspace = await Workspace.open(invocation);
   await freshen(workspace, id, signal);
-  const { store, keys, catalog, config } = workspace;
-  const environment: RestoreEnvironment = {
-    store,
-    keys,
-    catalog,
-    clock: systemClock,
-    random: systemRandom,
-    stateDir: config.stateDir,
-    signal,
-    onProgress: ({ phase, bytes, bytesTotal }) => {
-      const percent = bytesTotal > 0 ? Math.min(100, Math.floor((bytes / bytesTotal) * 100)) : 0;
-      printer.progress(`${phase}: ${formatBytes(bytes)} (${percent.toString()} %)`);
-    },
-  };
+  const environment = restoreEnvironment(workspace, invocation);
   let report: RestoreReport;
   if (request !== null) {
     report = await (flags.dryRun === true ? dryRun : restore)(request, environment);

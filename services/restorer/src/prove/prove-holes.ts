@@ -2,7 +2,7 @@ import type { Catalog, CatalogTimeline } from '@tidemark/catalog';
 import { compareDatasets, type Difference } from '../compare/compare-datasets.ts';
 import type { RestoreEnvironment } from '../run/environment.ts';
 import { findObstacle, type HoleEnds } from './hole-evidence.ts';
-import { restoreIntoScratch } from './scratch-server.ts';
+import { restoreIntoScratch } from '../scratch/scratch-server.ts';
 
 /** Differences that are named; the comparison ends with the last of them. */
 const DIFFERENCES_MAX = 10;
@@ -71,13 +71,13 @@ export async function proveHole(
   }
   const obstacle = await findObstacle(ends, environment);
   const end = { kind: 'offset', offset: closed.end, timeline: closed.timeline } as const;
-  await using before = await restoreIntoScratch(closed.iid, end, environment);
+  await using before = await restoreIntoScratch({ instance: closed.iid, point: end }, environment);
   const { cut } = before.report;
   if (cut.offset !== closed.end.toString()) {
     return result('the old log ends within a command or a transaction', nothing);
   }
   const base = { kind: 'backup', backup: snapshot.backup } as const;
-  await using after = await restoreIntoScratch(opened.iid, base, environment);
+  await using after = await restoreIntoScratch({ instance: opened.iid, point: base }, environment);
   const compared = await compareDatasets(before.client, after.client, {
     differencesMax: DIFFERENCES_MAX,
     signal,

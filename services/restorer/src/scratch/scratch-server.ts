@@ -11,6 +11,7 @@ import {
 } from '@tidemark/client';
 import { NodeError } from '@tidemark/core';
 import type { WantedPoint } from '../plan/make-plan.ts';
+import type { TtlMode } from '../plan/ttl-rule.ts';
 import type { RestoreEnvironment, RestoreRequest } from '../run/environment.ts';
 import { restore } from '../run/restore.ts';
 import type { RestoreReport } from '../run/restore-report.ts';
@@ -18,9 +19,18 @@ import type { RestoreReport } from '../run/restore-report.ts';
 /** More than anybody has; each costs the server a few hundred bytes. */
 const DATABASES = 1_024;
 
+/** What a scratch server is to hold. */
+export interface ScratchWish {
+  readonly instance: string;
+  readonly point: WantedPoint;
+  /** Default: expiry times as they were. */
+  readonly ttl?: TtlMode;
+}
+
 /** A server that holds what an instance held at one point, frozen. Disposing ends it. */
 export interface ScratchServer extends AsyncDisposable {
   readonly client: NodeClient;
+  readonly address: NodeAddress;
   readonly report: RestoreReport;
 }
 
@@ -30,8 +40,7 @@ export interface ScratchServer extends AsyncDisposable {
  * @throws TidemarkError as `restore`; no process and no file are left behind.
  */
 export async function restoreIntoScratch(
-  instance: string,
-  point: WantedPoint,
+  wish: ScratchWish,
   environment: RestoreEnvironment,
 ): Promise<ScratchServer> {
   // Short, for the socket's path; nothing of the data is ever written there.
@@ -48,7 +57,7 @@ export async function restoreIntoScratch(
   try {
     const address = { host: 'localhost', port: 0, path: server.socketPath ?? '' };
     // Its record is of no use to anybody once the server is gone.
-    const report = await restore(requestOf(instance, point, address), {
+    const report = await restore(requestOf(wish, address), {
       ...environment,
       stateDir: dir,
     });
@@ -57,6 +66,7 @@ export async function restoreIntoScratch(
     const client = await connectNode(address, options);
     return {
       client,
+      address,
       report,
       async [Symbol.asyncDispose]() {
         await client.close();
@@ -95,11 +105,11 @@ async function startScratch(dir: string): Promise<ServerProcess> {
   });
 }
 
-function requestOf(instance: string, point: WantedPoint, address: NodeAddress): RestoreRequest {
+function requestOf(wish: ScratchWish, address: NodeAddress): RestoreRequest {
   return {
-    instance,
-    point,
-    ttl: 'absolute',
+    instance: wish.instance,
+    point: wish.point,
+    ttl: wish.ttl ?? 'absolute',
     target: { kind: 'server', url: describeAddress(address), address, passwordFile: null },
     promote: false,
     verify: 'stream',

@@ -1,0 +1,30 @@
+import type { RestoreEnvironment, RestoreProgress } from '@tidemark/restorer';
+import { systemClock, systemRandom } from '@tidemark/system';
+import type { Invocation, Workspace } from '../context.ts';
+import { formatBytes } from '../output/table.ts';
+
+/**
+ * What the restorer runs on, from the workspace of a command.
+ * @param show - How progress is told; default: phase, bytes and percent.
+ */
+export function restoreEnvironment(
+  { store, keys, catalog, config }: Workspace,
+  { printer, signal }: Invocation,
+  show: (progress: RestoreProgress) => string = bytesText,
+): RestoreEnvironment {
+  return {
+    store,
+    keys,
+    catalog,
+    clock: systemClock,
+    random: systemRandom,
+    stateDir: config.stateDir,
+    signal,
+    onProgress: (progress) => printer.progress(show(progress)),
+  };
+}
+
+function bytesText({ phase, bytes, bytesTotal }: RestoreProgress): string {
+  const percent = bytesTotal > 0 ? Math.min(100, Math.floor((bytes / bytesTotal) * 100)) : 0;
+  return `${phase}: ${formatBytes(bytes)} (${percent.toString()} %)`;
+}
