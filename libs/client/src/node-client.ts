@@ -50,6 +50,8 @@ export interface NodeClient extends AsyncDisposable {
    * @throws NodeError `TM_NODE_UNREACHABLE` when the connection is lost before the last reply.
    */
   pipeline(commands: readonly (readonly Argument[])[]): Promise<unknown[]>;
+  /** As `pipeline`; strings of the replies are buffers. */
+  pipelineBuffer(commands: readonly (readonly Argument[])[]): Promise<unknown[]>;
   /** INFO of the sections (default: what the server gives by default), merged. */
   info(...sections: string[]): Promise<Info>;
   configGet(pattern: string): Promise<Record<string, string>>;
@@ -181,10 +183,21 @@ class IoredisClient implements NodeClient {
     }
   }
 
-  async pipeline(commands: readonly (readonly Argument[])[]): Promise<unknown[]> {
+  pipeline(commands: readonly (readonly Argument[])[]): Promise<unknown[]> {
+    return this.together(commands, 'utf8');
+  }
+
+  pipelineBuffer(commands: readonly (readonly Argument[])[]): Promise<unknown[]> {
+    return this.together(commands, null);
+  }
+
+  private async together(
+    commands: readonly (readonly Argument[])[],
+    encoding: 'utf8' | null,
+  ): Promise<unknown[]> {
     const { stream } = this.redis as { stream: Redis['stream'] | undefined };
     stream?.cork();
-    const pending = commands.map((words) => this.send(words, 'utf8'));
+    const pending = commands.map((words) => this.send(words, encoding));
     stream?.uncork();
     const settled = await Promise.allSettled(pending);
     return settled.map((result, i) => {
