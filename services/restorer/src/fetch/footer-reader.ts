@@ -1,0 +1,132 @@
+import {
+  frameCommands,
+  readSegmentFooter,
+  type OffsetRange,
+  type SegmentFooter,
+  type SegmentFrame,
+} from '@tidemark/archive';
+import {
+  bytesOf,
+  collectBytes,
+  IntegrityError,
+  nameObject,
+  TidemarkError,
+  type ByteSource,
+} from '@tidemark/core';
+import { openRange, parseSealedHeader, plainSizeOf, type DataKey } from '@tidemark/crypto';
+import type { PlannedObject } from '../plan/restore-plan.ts';
+import type { ObjectReader } from './object-reader.ts';
+
+const HEAD_BYTES = 4_196;
+const RANGE_BYTES_MAX = 512 * 1024 * 1024;
+
+/** Up to this size one read of the whole object costs no more than reading its head and its end. */
+const WHOLE_BYTES_MAX = 128 * 1024;
+
+/** Counts the sealed bytes that were fetched. */
+export interface ReadCounter {
+  bytes: number;
+}
+
+/** How the footer of a segment is read. */
+export interface FooterReaderOptions {
+  readonly reader: ObjectReader;
+  readonly keyOf: (dekId: string) => Promise<DataKey>;
+  /** Grows by what is fetched, of the footer and of frames later on. */
+  readonly bytesRead?: ReadCounter;
+}
+
+/** A segment whose footer is open; its frames can be read one by one. */
+export interface OpenedSegment {
+  readonly object: PlannedObject;
+  readonly footer: SegmentFooter;
+  /**
+   * Bytes `[start, end)` of the plain content, each chunk authenticated before it is yielded.
+   * A segment within its log entry, or of at most 128 KiB, is held in memory and not read again.
+   */
+  readonly plain: (start: number, end: number) => ByteSource;
+}
+
+/**
+ * Opens the footer of a segment by ranged reads. Its sections are fetched when they are asked for.
+ * @throws IntegrityError `TM_SEAL_…`, FormatError `TM_SEGMENT_FORMAT`, StoreError; each names the
+ *   object.
+ */
+export async function openFooter(
+  object: PlannedObject,
+  options: FooterReaderOptions,
+): Promise<OpenedSegment> {
+  const { reader, keyOf } = options;
+  try {
+    const sealed = await sealedReader(object, options);
+    const size = object.ref.size;
+    const headBytes = await collect(sealed(0, Math.min(size, HEAD_BYTES)));
+    const header = parseSealedHeader(headBytes);
+    if (typeof header === 'number') {
+      throw new IntegrityError('TM_SEAL_TRUNCATED', 'an object ends within its header', {
+        context: { object: reader.nameOf(object), size },
+      });
+    }
+    const dataKey = await keyOf(object.ref.dekId);
+    reader.proveHeader(object, header, dataKey);
+    const plain = (start: number, end: number): ByteSource =>
+      openRange({ read: sealed, header, dataKey, sealedSize: size, start, end });
+    const read = (start: number, end: number): Promise<Buffer> => collect(plain(start, end));
+    const footer = await readSegmentFooter(read, plainSizeOf(size, header));
+    return { object, footer, plain };
+  } catch (cause) {
+    throw nameObject(cause, reader.nameOf(object));
+  }
+}
+
+/**
+ * The raw command bytes of some frames that follow each other, by one ranged read.
+ * @param frames - Of `opened.footer.frames()`; none gives no bytes.
+ * @param range - Offsets within these frames; default: all of them.
+ * @throws As `openFooter`.
+ */
+export async function* framesSource(
+  opened: OpenedSegment,
+  frames: readonly SegmentFrame[],
+  range: OffsetRange = {},
+): ByteSource {
+  const first = frames[0];
+  const last = frames.at(-1);
+  if (first === undefined || last === undefined) return;
+  try {
+    const source = opened.plain(first.position, last.position + last.length);
+    yield* frameCommands(source, frames, range);
+  } catch (cause) {
+    throw nameObject(cause, opened.object.ref.readKey);
+  }
+}
+
+type SealedReader = (start: number, end: number) => ByteSource;
+
+/** Reads ranges of the sealed container, and counts what comes from the store. */
+async function sealedReader(
+  object: PlannedObject,
+  { reader, bytesRead = { bytes: 0 } }: FooterReaderOptions,
+): Promise<SealedReader> {
+  const { key, size } = object.ref;
+  if (key === null || size <= WHOLE_BYTES_MAX) {
+    const whole = await collect(counted(reader.sealed(object), bytesRead));
+    return (start, end) => bytesOf(whole.subarray(start, end));
+  }
+  return (start, end) => counted(reader.sealedRange(object, start, end), bytesRead);
+}
+
+async function* counted(source: ByteSource, counter: ReadCounter): ByteSource {
+  for await (const part of source) {
+    counter.bytes += part.length;
+    yield part;
+  }
+}
+
+async function collect(source: ByteSource): Promise<Buffer> {
+  return collectBytes(
+    source,
+    RANGE_BYTES_MAX,
+    (bytes) => new TidemarkError('TM_LIMIT', 'a range is too long', { context: { bytes } }),
+  );
+}
