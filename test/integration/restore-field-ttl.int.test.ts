@@ -71,7 +71,7 @@ function tests(from: ServerBinary, to: ServerBinary): void {
     expect(wanted.size).toBe(3 * (WIDE + 6));
     for (const ttl of MODES) {
       await using target = await startRedis({ binary: to.binary, aof: false });
-      await restoreInto(source.archive, target, { ttl });
+      await restoreInto(source.archive, target, { ttl: { mode: ttl } });
       const found = await read(await target.connect());
       expect([...found.keys()].sort()).toEqual([...wanted.keys()].sort());
       const moves = new Set<number>();

@@ -57,7 +57,7 @@ it('gives the state that a plain account gives of every second it accepts, and r
         for (let second = earliest; second <= latest; second++) {
           const passes = server.passes(second);
           const point = { kind: 'second', second } as const;
-          const request = { instance: ARCHIVED, point, ttl: 'absolute' as const };
+          const request = { instance: ARCHIVED, point, ttl: { mode: 'absolute' } as const };
           const inside = ranges.some(({ from, to }) => from <= second && second <= to);
           if (inside) {
             using prepared = await preparePlan(request, environment);

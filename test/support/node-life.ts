@@ -247,7 +247,7 @@ export class NodeLife implements AsyncDisposable {
     return {
       instance: INSTANCE,
       point: { kind: 'second', second },
-      ttl: 'absolute',
+      ttl: { mode: 'absolute' },
       target: { kind: 'server', url, address, passwordFile: null },
       promote: false,
       verify: 'stream',

@@ -112,7 +112,7 @@ export function requestFor(
   return {
     instance: ARCHIVED,
     point: { kind: 'offset', offset: archive.end, timeline: null },
-    ttl: 'absolute',
+    ttl: { mode: 'absolute' },
     target: {
       kind: 'server',
       url: `redis://127.0.0.1:${target.port.toString()}`,

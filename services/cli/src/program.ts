@@ -10,6 +10,7 @@ import { rebuildCatalog, verifyRepo } from './commands/repo.ts';
 import { restoreCommand, type RestoreFlags } from './commands/restore.ts';
 import { serve } from './commands/serve.ts';
 import { showStatus } from './commands/status.ts';
+import { TTL_HELP } from './commands/ttl-flag.ts';
 import { showWindows } from './commands/windows.ts';
 import { Printer, type OutputFormat } from './output/printer.ts';
 import type { Leaf, Perform } from './program/command-tree.ts';
@@ -249,11 +250,7 @@ function addRestore(program: Command, leaf: Leaf, perform: Perform): void {
     .option('--pass-file <file>', 'password of the target, first line of a file')
     .option('--port <n>', 'port of the new server (default: a free one)')
     .option('--dir <dir>', 'folder of the new server')
-    .addOption(
-      new Option('--ttl <mode>', 'expiry times as they were, with their remaining life, or dropped')
-        .choices(['absolute', 'remaining', 'persist'])
-        .default('absolute'),
-    )
+    .option('--ttl <mode>', TTL_HELP)
     .option('--no-promote', 'stop before the target becomes a master')
     .option('--dry-run', 'plan and verify, with --to also the path into it; write nothing')
     .addOption(

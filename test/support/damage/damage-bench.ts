@@ -87,7 +87,7 @@ export class DamageBench {
     return {
       instance: TINY_INSTANCE,
       point: { kind: 'second', second: this.archive.newest },
-      ttl: 'absolute',
+      ttl: { mode: 'absolute' },
       target: { kind: 'new', port: 0, dir: null },
       promote: false,
       verify: 'full',

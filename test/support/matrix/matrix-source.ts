@@ -84,7 +84,7 @@ export class MatrixSource implements AsyncDisposable {
       {
         instance: INSTANCE,
         point: { kind: 'second', second: wanted.second },
-        ttl: 'absolute',
+        ttl: { mode: 'absolute' },
         target: {
           kind: 'server',
           url: `redis://127.0.0.1:${server.port.toString()}`,

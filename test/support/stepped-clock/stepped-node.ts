@@ -140,7 +140,13 @@ export class SteppedNode implements AsyncDisposable {
     return this.bench.withCatalog((catalog) =>
       restore(
         {
-          ...{ instance: INSTANCE, point, ttl: 'absolute', promote: true, verify: 'stream' },
+          ...{
+            instance: INSTANCE,
+            point,
+            ttl: { mode: 'absolute' },
+            promote: true,
+            verify: 'stream',
+          },
           target: { kind: 'server', url, address, passwordFile: null },
           ...{ allowFlush: true, feedListen: null, feedAdvertise: null, facts: null },
         },

@@ -9,7 +9,6 @@ import {
   type RestoreReport,
   type RestoreRequest,
   type RestoreTarget,
-  type TtlMode,
 } from '@tidemark/restorer';
 import { systemClock } from '@tidemark/system';
 import { readPassword } from '../config/load.ts';
@@ -18,6 +17,7 @@ import { formatBytes } from '../output/table.ts';
 import { factsText } from './facts.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import { pointOf, type PointFlags } from './restore-point.ts';
+import { ttlLine, ttlOf } from './ttl-flag.ts';
 
 /** Flags of `tidemark restore` as commander gives them. */
 export interface RestoreFlags extends PointFlags {
@@ -25,7 +25,7 @@ export interface RestoreFlags extends PointFlags {
   readonly passFile?: string;
   readonly port?: string;
   readonly dir?: string;
-  readonly ttl: TtlMode;
+  readonly ttl?: string;
   readonly promote: boolean;
   readonly dryRun?: boolean;
   readonly verify?: 'stream' | 'full';
@@ -73,6 +73,7 @@ const OF_A_NEW_RESTORE: readonly (readonly [keyof RestoreFlags, string])[] = [
   ['before', '--before'],
   ['timeline', '--timeline'],
   ['backup', '--backup'],
+  ['ttl', '--ttl'],
   ['to', '--to'],
   ['passFile', '--pass-file'],
   ['port', '--port'],
@@ -97,11 +98,12 @@ function refuseOther(flags: RestoreFlags): void {
 }
 
 async function requestOf(id: string, flags: RestoreFlags): Promise<RestoreRequest> {
+  const ttl = ttlOf(flags.ttl, false, systemClock.nowMs());
   const target = await targetOf(flags);
   return {
     instance: id,
     point: pointOf(flags, systemClock.nowMs()),
-    ttl: flags.ttl,
+    ttl,
     target,
     promote: flags.promote,
     // Reading all of a store on this host costs little, and damage is then found before the target
@@ -173,6 +175,7 @@ function reportText(id: string, report: RestoreReport, configPath: string): stri
       return [
         `plan: ${id} at ${where}, timeline ${cut.timeline}, offset ${cut.offset}`,
         `to read and feed: ${formatBytes(bytes)}, up to ${commands.toString()} commands, ${keys.toString()} keys in the snapshot`,
+        ttlLine(report.ttl),
         ...pathText(report),
         ...factsText(report.facts, true),
         'everything needed is there and whole; nothing was written',
@@ -187,6 +190,7 @@ function reportText(id: string, report: RestoreReport, configPath: string): stri
       return [
         `${id} at ${where} is in ${target}: ${keys.toString()} keys, ${commands.toString()} commands replayed, ` +
           `${formatBytes(bytes)} in ${elapsedSeconds.toFixed(1)} s`,
+        ttlLine(report.ttl),
         ...(vanishing > 0
           ? [
               `${vanishing.toString()} keys have an expiry that has passed and ${report.state === 'replayed' ? 'go at the promotion' : 'go now'}` +

@@ -8,7 +8,7 @@ import { noTimeline, notRestorable } from './refuse-second.ts';
 import { resolveCut, resolveLatest } from './resolve-cut.ts';
 import { snapToBoundary } from './snap-to-boundary.ts';
 import type { PlannedCut, RestorePlan } from './restore-plan.ts';
-import type { TtlMode } from './ttl-rule.ts';
+import { checkTtlChoice, type TtlChoice } from './ttl-rule.ts';
 
 /** How far the command after an offset is looked for. */
 const LOOK_AHEAD_BYTES = 64n * 1024n * 1024n;
@@ -27,14 +27,15 @@ export type WantedPoint =
 export interface PlanRequest {
   readonly instance: string;
   readonly point: WantedPoint;
-  readonly ttl: TtlMode;
+  readonly ttl: TtlChoice;
   /** Begin with this backup, as an earlier plan did; default: the newest at or before the cut. */
   readonly snapshot?: string;
 }
 
 /**
  * Makes the plan of a restore from the catalog. Reads at most one segment footer.
- * @throws PlanError `TM_TIME_NOT_RESTORABLE`, `TM_OFFSET_NOT_RESTORABLE`; UsageError `TM_NOT_FOUND`.
+ * @throws PlanError `TM_TIME_NOT_RESTORABLE`, `TM_OFFSET_NOT_RESTORABLE`; UsageError `TM_NOT_FOUND`,
+ *   `TM_USAGE` for a TTL choice out of range.
  */
 export async function makePlan(
   request: PlanRequest,
@@ -43,6 +44,7 @@ export async function makePlan(
   clock: Clock,
 ): Promise<RestorePlan> {
   const { instance } = request;
+  checkTtlChoice(request.ttl);
   const known = catalog.snapshots(instance);
   const wanted = await resolvePoint(request, known, catalog, footers);
   const { at } = wanted;
@@ -80,7 +82,7 @@ export async function makePlan(
     source: sourceOf(catalog, instance, snapshot),
     at,
     cut,
-    ttl: { mode: request.ttl, atMs: instantOf(at, snapshot, reads), nowMs: clock.nowMs() },
+    ttl: { ...request.ttl, atMs: instantOf(at, snapshot, reads), nowMs: clock.nowMs() },
     snapshot,
     snapshotObject: { ref: snapshot.object, timeline, start: snapshot.offset },
     reads: plannedReads,

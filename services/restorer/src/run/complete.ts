@@ -11,6 +11,7 @@ import {
   type Promotion,
 } from '../target/index.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
+import { ttlText } from '../plan/ttl-rule.ts';
 import { printableBytes } from '../printable-bytes.ts';
 import type { FactsReport } from '../facts/facts-report.ts';
 import { openFacts } from '../facts/open-facts.ts';
@@ -170,7 +171,7 @@ function reportOf(
     state: promotion === null ? 'replayed' : 'succeeded',
     at: reportSecond(record.at),
     cut: reportCut(plan),
-    ttl: record.ttl.mode,
+    ttl: ttlText(record.ttl),
     path: record.path,
     keys: databases.reduce((sum, { keys }) => sum + keys, 0),
     vanishing: databases.reduce((sum, { vanishing }) => sum + (vanishing ?? 0), 0),

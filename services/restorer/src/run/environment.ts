@@ -5,7 +5,7 @@ import type { KeyProvider } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { FactsWish } from '../facts/facts-report.ts';
 import type { WantedPoint } from '../plan/make-plan.ts';
-import type { TtlMode } from '../plan/ttl-rule.ts';
+import type { TtlChoice } from '../plan/ttl-rule.ts';
 
 /** What a restore runs on; adapters come from the process that calls it. */
 export interface RestoreEnvironment {
@@ -44,7 +44,7 @@ export type RestoreTarget =
 export interface RestoreRequest {
   readonly instance: string;
   readonly point: WantedPoint;
-  readonly ttl: TtlMode;
+  readonly ttl: TtlChoice;
   readonly target: RestoreTarget;
   readonly promote: boolean;
   readonly verify: 'stream' | 'full';

@@ -1,6 +1,7 @@
 import { connectNode, parseNodeUrl } from '@tidemark/client';
 import { NodeError, TidemarkError, UsageError } from '@tidemark/core';
 import type { RestorePlan } from '../plan/restore-plan.ts';
+import { ttlText } from '../plan/ttl-rule.ts';
 import { applySettings, attachTarget, parseTargetRecord, readRole } from '../target/index.ts';
 import { callOff, giveUp } from './call-off.ts';
 import { complete, promoteReplayed, type RestorePlace } from './complete.ts';
@@ -105,7 +106,7 @@ export async function abortRestore(
     state: 'aborted',
     at: reportSecond(record.at),
     cut: { timeline: record.timeline, offset: record.offset, notBefore: null, notAfter: null },
-    ttl: record.ttl.mode,
+    ttl: ttlText(record.ttl),
     path: record.path,
     keys: 0,
     vanishing: 0,
@@ -145,7 +146,7 @@ async function planAgain(
 ): Promise<PreparedPlan> {
   const { timeline, offset, bounds, ttl, instance, at, backup } = record;
   const point = { kind: 'offset', offset: BigInt(offset), timeline } as const;
-  const request = { instance, point, ttl: ttl.mode, snapshot: backup };
+  const request = { instance, point, ttl, snapshot: backup };
   const prepared = await preparePlan(request, environment);
   const cut = { ...prepared.plan.cut, ...bounds };
   const plan: RestorePlan = { ...prepared.plan, at, cut, ttl };

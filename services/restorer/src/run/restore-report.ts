@@ -13,6 +13,7 @@ export interface RestoreReport {
     readonly notBefore: string | null;
     readonly notAfter: string | null;
   };
+  /** The TTL choice as it is written on the command line. */
   readonly ttl: string;
   /** How the data gets into the target; null when no target was looked at. */
   readonly path: RestorePath | null;

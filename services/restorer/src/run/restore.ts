@@ -13,6 +13,7 @@ import { openFacts } from '../facts/open-facts.ts';
 import { planFacts, preflightFacts, refuseUnread } from '../facts/restore-facts.ts';
 import type { FactsReport } from '../facts/facts-report.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
+import { ttlText } from '../plan/ttl-rule.ts';
 import { giveUp } from './call-off.ts';
 import { complete, type RestorePlace } from './complete.ts';
 import type { RestoreEnvironment, RestoreRequest } from './environment.ts';
@@ -85,7 +86,7 @@ export async function dryRun(
     state: 'planned',
     at: reportSecond(plan.at),
     cut: reportCut(plan),
-    ttl: plan.ttl.mode,
+    ttl: ttlText(plan.ttl),
     path,
     keys: plan.snapshot.summary.keys,
     vanishing: 0,

@@ -11,7 +11,7 @@ import {
 } from '@tidemark/client';
 import { NodeError } from '@tidemark/core';
 import type { WantedPoint } from '../plan/make-plan.ts';
-import type { TtlMode } from '../plan/ttl-rule.ts';
+import type { TtlChoice } from '../plan/ttl-rule.ts';
 import type { RestoreEnvironment, RestoreRequest } from '../run/environment.ts';
 import { restore } from '../run/restore.ts';
 import type { RestoreReport } from '../run/restore-report.ts';
@@ -24,7 +24,7 @@ export interface ScratchWish {
   readonly instance: string;
   readonly point: WantedPoint;
   /** Default: expiry times as they were. */
-  readonly ttl?: TtlMode;
+  readonly ttl?: TtlChoice;
 }
 
 /** A server that holds what an instance held at one point, frozen. Disposing ends it. */
@@ -109,7 +109,7 @@ function requestOf(wish: ScratchWish, address: NodeAddress): RestoreRequest {
   return {
     instance: wish.instance,
     point: wish.point,
-    ttl: wish.ttl ?? 'absolute',
+    ttl: wish.ttl ?? { mode: 'absolute' },
     target: { kind: 'server', url: describeAddress(address), address, passwordFile: null },
     promote: false,
     verify: 'stream',

@@ -8,7 +8,7 @@ import {
 } from '../../../../services/restorer/src/feed/command-source.ts';
 import { snapshotSource } from '../../../../services/restorer/src/feed/snapshot-source.ts';
 import type { WantedPoint } from '../../../../services/restorer/src/plan/make-plan.ts';
-import type { TtlMode } from '../../../../services/restorer/src/plan/ttl-rule.ts';
+import type { TtlChoice } from '../../../../services/restorer/src/plan/ttl-rule.ts';
 import {
   preparePlan,
   type PreparedPlan,
@@ -41,8 +41,10 @@ afterEach(async () => {
   await archive[Symbol.asyncDispose]();
 });
 
-async function prepare(point: WantedPoint, ttl: TtlMode = 'absolute'): Promise<PreparedPlan> {
-  const request = { instance: ARCHIVED, point, ttl };
+type Mode = Exclude<TtlChoice['mode'], 'rebase' | 'shift'>;
+
+async function prepare(point: WantedPoint, mode: Mode = 'absolute'): Promise<PreparedPlan> {
+  const request = { instance: ARCHIVED, point, ttl: { mode } };
   const prepared = await preparePlan(request, await archive.environment());
   opened.push(prepared);
   return prepared;
@@ -116,7 +118,7 @@ describe('commandSource()', () => {
     expect(seen).toEqual([0, 3, 3, 3]);
   });
 
-  it.each<[TtlMode, string[]]>([
+  it.each<[Mode, string[]]>([
     ['absolute', [`PEXPIREAT a ${ALIVE_MS}`, `PEXPIREAT b ${DEAD_MS}`]],
     ['remaining', [`PEXPIREAT a ${ALIVE_MS + 3_600_000}`, `PEXPIREAT b ${DEAD_MS}`]],
     ['persist', ['PERSIST a', `PEXPIREAT b ${DEAD_MS}`]],
@@ -162,7 +164,7 @@ describe('commandSource()', () => {
     const offset = old.write(['SET', 'c', '1']);
     await old.roll();
     const point = { kind: 'offset', offset, timeline: null } as const;
-    const request = { instance: ARCHIVED, point, ttl: 'absolute' } as const;
+    const request = { instance: ARCHIVED, point, ttl: { mode: 'absolute' } } as const;
     const prepared = await preparePlan(request, await old.environment());
     opened.push(prepared);
     expect(linesOf(await feed(prepared)).slice(1)).toEqual([
@@ -240,7 +242,7 @@ describe('snapshotSource()', () => {
     expect(entriesOf(older)).toEqual(entriesOf(RDB));
   });
 
-  it.each<[TtlMode, number | null]>([
+  it.each<[Mode, number | null]>([
     ['remaining', ALIVE_MS - (FIRST * 1000 + 999) + FIRST * 1000 + 3_600_000],
     ['persist', null],
   ])('changes the expiry of what was alive: %s', async (mode, expiryMs) => {

@@ -27,7 +27,7 @@ beforeEach(async () => {
   const environment = await archive.environment();
   store = archive.store.through();
   const point = { kind: 'offset', offset: archive.end, timeline: null } as const;
-  const request = { instance: ARCHIVED, point, ttl: 'absolute' as const };
+  const request = { instance: ARCHIVED, point, ttl: { mode: 'absolute' } as const };
   const { reader, keys } = await preparePlan(request, { ...environment, store });
   const keyOf = (id: string): Promise<ReturnType<typeof keys.of>> => Promise.resolve(keys.of(id));
   options = { reader, keyOf, bytesRead: { bytes: 0 } };

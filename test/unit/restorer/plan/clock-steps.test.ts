@@ -14,10 +14,10 @@ afterEach(() => archive[Symbol.asyncDispose]());
 
 async function plan(
   point: WantedPoint,
-  ttl: 'absolute' | 'remaining' = 'absolute',
+  mode: 'absolute' | 'remaining' = 'absolute',
 ): Promise<RestorePlan> {
   using prepared = await preparePlan(
-    { instance: ARCHIVED, point, ttl },
+    { instance: ARCHIVED, point, ttl: { mode } },
     await archive.environment(),
   );
   return prepared.plan;

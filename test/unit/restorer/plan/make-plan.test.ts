@@ -9,7 +9,7 @@ let archive: TestArchive;
 afterEach(() => archive[Symbol.asyncDispose]());
 
 async function plan(point: WantedPoint, more: Partial<PlanRequest> = {}): Promise<RestorePlan> {
-  const request = { instance: ARCHIVED, point, ttl: 'absolute' as const, ...more };
+  const request = { instance: ARCHIVED, point, ttl: { mode: 'absolute' } as const, ...more };
   using prepared = await preparePlan(request, await archive.environment());
   return prepared.plan;
 }
@@ -167,7 +167,7 @@ describe('makePlan() to a second', () => {
   it('counts times from the end of the second', async () => {
     archive = await TestArchive.begun();
     await archive.prove(FIRST + 1);
-    const { ttl } = await plan({ kind: 'second', second: FIRST }, { ttl: 'remaining' });
+    const { ttl } = await plan({ kind: 'second', second: FIRST }, { ttl: { mode: 'remaining' } });
     expect(ttl).toEqual({ mode: 'remaining', atMs: ms(FIRST) + 999, nowMs: ms(FIRST) + 3_600_000 });
   });
 });

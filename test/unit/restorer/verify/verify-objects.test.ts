@@ -21,7 +21,7 @@ beforeEach(async () => {
   archive.write(['SET', 'large', patternBytes(400_000)]);
   await archive.roll(); // an object of its own
   const point = { kind: 'offset', offset: archive.end, timeline: null } as const;
-  const request = { instance: ARCHIVED, point, ttl: 'absolute' as const };
+  const request = { instance: ARCHIVED, point, ttl: { mode: 'absolute' } as const };
   prepared = await preparePlan(request, await archive.environment());
 });
 afterEach(async () => {
