@@ -51,6 +51,23 @@ const rule = fc.constantFrom<(expiryMs: number) => number | null>(
   () => null,
 );
 
+const condition = fc.constantFrom([], ['NX'], ['XX'], ['GT'], ['LT'], ['XX', 'GT'], ['XX', 'LT']);
+const conditional = fc.array(
+  fc.oneof(
+    write,
+    fc
+      .tuple(key, ms, condition)
+      .map(([name, at, conditions]) => ['PEXPIREAT', name, at, ...conditions]),
+  ),
+  { maxLength: 15 },
+);
+const anyOrder = fc.constantFrom<(expiryMs: number) => number | null>(
+  (expiryMs) => (expiryMs > T ? expiryMs - T + 1 : expiryMs),
+  (expiryMs) => (expiryMs > T ? expiryMs - 3_000 : expiryMs),
+  (expiryMs) => (expiryMs > T ? null : expiryMs),
+  (expiryMs) => (expiryMs > T ? expiryMs + 100_000 : expiryMs),
+);
+
 /** What a server that freezes expiry would hold after these commands. */
 function run(commands: readonly (readonly string[])[]): Keyspace {
   const keys: Keyspace = new Map();
@@ -72,7 +89,7 @@ function run(commands: readonly (readonly string[])[]): Keyspace {
         keys.set(k, { value: rest[1]!, expiry: rest[0] === '0' ? null : Number(rest[0]) });
         break;
       case 'PEXPIREAT':
-        expire(k, last);
+        if (holds(keys.get(k), Number(rest[0]), rest.slice(1))) expire(k, Number(rest[0]));
         break;
       case 'EXPIREAT':
         expire(k, last * 1000);
@@ -91,6 +108,25 @@ function run(commands: readonly (readonly string[])[]): Keyspace {
     }
   }
   return keys;
+}
+
+/** Whether the conditions of an expiry are met: no expiry counts as the latest. */
+function holds(old: Entry | undefined, at: number, conditions: readonly string[]): boolean {
+  const had = old?.expiry ?? null;
+  return conditions.every((condition) => {
+    if (condition === 'NX') return had === null;
+    if (condition === 'XX') return had !== null;
+    return condition === 'GT' ? had !== null && at > had : had === null || at < had;
+  });
+}
+
+/** What a server logs of these: commands that took effect. */
+function logged(log: readonly (readonly string[])[]): (readonly string[])[] {
+  return log.filter(([name, k = '', at, ...conditions], i) => {
+    if (name !== 'PEXPIREAT') return true;
+    const old = run(log.slice(0, i)).get(k);
+    return old !== undefined && holds(old, Number(at), conditions);
+  });
 }
 
 function expiryOf(options: readonly string[]): number | null {
@@ -121,6 +157,23 @@ describe('rewriteCommandExpiry()', () => {
         expect([...got].sort()).toEqual(wanted.sort());
       }),
       { numRuns: RUNS * 2 },
+    );
+  });
+
+  it('leaves what took effect in effect, whatever order a rule gives to times', async () => {
+    await fc.assert(
+      fc.asyncProperty(conditional, sizes, anyOrder, async (all, cut, newExpiry) => {
+        const log = logged(all);
+        const out = await rewrite(split(encode(log), ...cut), { newExpiry, dropConditions: true });
+        const { commands } = decodeChunks([out]);
+        const wanted = [...run(log)].map(([name, entry]): [string, Entry] => [
+          name,
+          { ...entry, expiry: entry.expiry === null ? null : newExpiry(entry.expiry) },
+        ]);
+        const got = run(commands.map(({ args }) => args.map((arg) => arg!)));
+        expect([...got].sort()).toEqual(wanted.sort());
+      }),
+      { numRuns: RUNS },
     );
   });
 

@@ -97,6 +97,55 @@ describe('rewriteCommandExpiry() removes', () => {
     ]);
   });
 
+  it.each([
+    ['PEXPIREAT k 1700000000000 GT', 'PEXPIREAT k 1699999999000'],
+    ['pexpireat k 1700000000000 xx gt', 'pexpireat k 1699999999000'],
+    ['EXPIREAT k 1700000000 NX', 'PEXPIREAT k 1699999999000'],
+    ['PEXPIREAT k 1700000000000 LT', 'PEXPIREAT k 1699999999000'],
+    // What was dead keeps its time, but not its condition.
+    ['PEXPIREAT k 99 LT', 'PEXPIREAT k 99'],
+    ['EXPIREAT k 1 XX', 'EXPIREAT k 1'],
+    ['PEXPIREAT k 99', 'PEXPIREAT k 99'],
+    ['HPEXPIREAT k 1700000000000 GT FIELDS 1 f', 'HPEXPIREAT k 1699999999000 FIELDS 1 f'],
+    ['HEXPIREAT k 1 NX FIELDS 1 GT', 'HEXPIREAT k 1 FIELDS 1 GT'],
+    ['HPEXPIREAT k 99 FIELDS 2 GT XX', 'HPEXPIREAT k 99 FIELDS 2 GT XX'],
+    ['SET k v XX PXAT 1700000000000', 'SET k v XX PXAT 1699999999000'],
+    [
+      'HSETEX k FXX PXAT 1700000000000 FIELDS 1 f v',
+      'HSETEX k FXX PXAT 1699999999000 FIELDS 1 f v',
+    ],
+  ])('leaves the condition of an expiry out where times change places: %s', async (line, is) => {
+    const newExpiry = (at: number): number => (at > 99_000 ? at - 1_000 : at);
+    expect(await lines(line, { newExpiry, dropConditions: true })).toEqual([is]);
+  });
+
+  it('leaves the condition out of a command that is too large to be held', async () => {
+    const big = 'x'.repeat(200);
+    const options = { newExpiry: later(0), dropConditions: true, holdBytesMax: 96 };
+    const bytes = log(`HPEXPIREAT k 1700000000000 GT FIELDS 2 f ${big}`);
+    expect(linesOf(await rewrite(split(bytes, 1), options))).toEqual([
+      `HPEXPIREAT k 1700000000000 FIELDS 2 f ${big}`,
+    ]);
+  });
+
+  it('refuses a field a time that its server does not hold, and gives it to a key', async () => {
+    const options = { newExpiry: later(1_000), fieldExpiryMax: T + 500 };
+    expect(await lines(`PEXPIREAT k ${T}`, options)).toEqual([`PEXPIREAT k ${T + 1_000}`]);
+    for (const line of [
+      `HPEXPIREAT k ${T} FIELDS 1 f`,
+      `HSETEX k PXAT ${T} FIELDS 1 f v`,
+      `HGETEX k PXAT ${T} FIELDS 1 f`,
+    ]) {
+      await expect(rewrite([log(line)], options)).rejects.toMatchObject({
+        ...{ code: 'TM_TTL_RANGE', context: { expiryMs: T, max: T + 500 } },
+      });
+    }
+    const kept = { ...options, newExpiry: later(0) };
+    expect(await lines(`HPEXPIREAT k ${T + 900} FIELDS 1 f`, kept)).toEqual([
+      `HPEXPIREAT k ${T + 900} FIELDS 1 f`,
+    ]);
+  });
+
   it('leaves XX out of a kept expiry when the one before it may have been removed', async () => {
     const newExpiry = (expiryMs: number): number | null => (expiryMs > T ? null : expiryMs);
     expect(await lines('PEXPIREAT k 1700000000000 XX', { newExpiry })).toEqual([

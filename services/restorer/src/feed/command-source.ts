@@ -20,6 +20,9 @@ import { RunTimes } from './run-times.ts';
 /** At most twice these bytes are held: one segment of the usual size may come on top. */
 const READ_AHEAD = { items: 4, bytes: 8 * 1024 * 1024 };
 
+/** Redis keeps 46 bits of the expiry of a field (redis src/server.h, HFE_MAX_ABS_TIME_MSEC). */
+const REDIS_FIELD_EXPIRY_MAX = 2 ** 46 - 1;
+
 /** Redis 7.0. */
 const ABSOLUTE_TIMES_FROM = 7_00_00;
 
@@ -81,6 +84,9 @@ export async function* commandSource(
   else {
     yield* rewriteCommandExpiry(adapted, {
       newExpiry: (expiryMs) => newExpiry(plan.ttl, expiryMs),
+      // A rule may give what was dead and what was alive times in another order.
+      dropConditions: plan.ttl.mode !== 'absolute',
+      ...(target.product === 'redis' ? { fieldExpiryMax: REDIS_FIELD_EXPIRY_MAX } : {}),
       guardFieldPersist,
     });
   }

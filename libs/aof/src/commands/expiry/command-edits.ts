@@ -65,10 +65,14 @@ export function planExpiry(
   command: RawCommand,
   site: ExpirySite,
   timeMs: number | null,
+  dropConditions: boolean,
 ): readonly Edit[] {
   const plan = new EditPlan(command);
   if (timeMs === null) planPersist(plan, command, site);
-  else planTime(plan, site, timeMs);
+  else {
+    planTime(plan, site, timeMs);
+    if (dropConditions) plan.remove(3, site.conditionsEnd);
+  }
   return plan.finish();
 }
 

@@ -4,7 +4,7 @@ import { ChunkWriter } from '../raw/chunk-writer.ts';
 import { HeldCommand } from '../raw/held-command.ts';
 import { commandInChunk, heldCommand, type RawCommand } from '../raw/raw-command.ts';
 import { EditPlan, farFields, planExpiry, type Edit } from './command-edits.ts';
-import { EXPIRY_KIND, EXPIRY_KIND_OF_SPEC, ExpirySite } from './expiry-site.ts';
+import { EXPIRY_KIND, EXPIRY_KIND_OF_SPEC, ExpirySite, isOfFields } from './expiry-site.ts';
 import { LargeCommand } from './large-command.ts';
 import type { ExpiryRule } from './new-expiry.ts';
 
@@ -104,7 +104,9 @@ export class ExpiryRewriter {
   private digitsOnly(batch: CommandBatch, at: number): string | null {
     const { site } = this;
     if (site.kind === EXPIRY_KIND.fieldPersist || site.seconds) return null;
-    const timeMs = this.settings.rule.apply(site.timeMs);
+    const { rule } = this.settings;
+    if (rule.dropConditions && site.conditionsEnd > 0) return null;
+    const timeMs = newTime(rule, site);
     if (timeMs === null || timeMs === site.timeMs) return null;
     const row = at + site.timeArg;
     const digits = String(timeMs);
@@ -142,24 +144,30 @@ export class ExpiryRewriter {
     const { site } = this;
     const { rule, guardFieldPersist } = this.settings;
     if (site.kind === EXPIRY_KIND.fieldPersist) return [guard(command, 2)];
-    const timeMs = rule.apply(site.timeMs);
+    const timeMs = newTime(rule, site);
     if (timeMs === site.timeMs) return this.planUnchanged(command);
-    const edits = planExpiry(command, site, timeMs);
+    const edits = planExpiry(command, site, timeMs, rule.dropConditions);
     const persists = timeMs === null && site.kind === EXPIRY_KIND.fieldTime;
     return persists && guardFieldPersist ? [guard(command, site.fieldsArg), ...edits] : edits;
   }
 
   /**
    * Only commands that took effect are logged, so an `XX` that would now find no expiry, because
-   * that was removed, is left out.
+   * that was removed, is left out; so is every condition where times may change places.
    */
   private planUnchanged(command: RawCommand): readonly Edit[] {
-    const { conditionXxArg } = this.site;
-    if (!this.settings.rule.removes || conditionXxArg === 0) return [];
+    const { conditionXxArg, conditionsEnd } = this.site;
+    const { removes, dropConditions } = this.settings.rule;
     const plan = new EditPlan(command);
-    plan.remove(conditionXxArg, conditionXxArg + 1);
+    if (dropConditions) plan.remove(3, conditionsEnd);
+    else if (removes && conditionXxArg > 0) plan.remove(conditionXxArg, conditionXxArg + 1);
     return plan.finish();
   }
+}
+
+/** The new time of a command, under the limit of what it is given to. */
+function newTime(rule: ExpiryRule, site: ExpirySite): number | null {
+  return isOfFields(site.kind) ? rule.applyToField(site.timeMs) : rule.apply(site.timeMs);
 }
 
 /** Puts a far expiry on the fields first: see `RewriteExpiryOptions.guardFieldPersist`. */

@@ -68,6 +68,7 @@ const EXAT = keyword('exat');
 const PX = keyword('px');
 const EX = keyword('ex');
 const XX = keyword('xx');
+const OTHER_CONDITIONS = ['nx', 'gt', 'lt'].map(keyword);
 const ABSTTL = keyword('absttl');
 const FIELDS = keyword('fields');
 /** Options of SET that take an operand, which may look like any option. */
@@ -89,6 +90,8 @@ export class ExpirySite {
   timeMs = 0;
   /** Argument that holds XX, 0 if there is none. */
   conditionXxArg = 0;
+  /** Argument after the last of NX, XX, GT, LT, which follow the time; 0 if there is none. */
+  conditionsEnd = 0;
   /** Argument FIELDS of a hash command, 0 if there is none among those looked at. */
   fieldsArg = 0;
 
@@ -102,6 +105,7 @@ export class ExpirySite {
     this.optionArg = 0;
     this.relative = false;
     this.conditionXxArg = 0;
+    this.conditionsEnd = 0;
     this.fieldsArg = 0;
     this.seconds = SECONDS_OF_SPEC[spec] === 1;
     switch (this.kind) {
@@ -147,7 +151,12 @@ export class ExpirySite {
         this.fieldsArg = index;
         return;
       }
-      if (argumentIs(columns, at + index, XX)) this.conditionXxArg = index;
+      const isXx = argumentIs(columns, at + index, XX);
+      if (isXx) this.conditionXxArg = index;
+      const condition =
+        isXx || OTHER_CONDITIONS.some((one) => argumentIs(columns, at + index, one));
+      // What stands behind anything else is not the server's.
+      if (condition && Math.max(this.conditionsEnd, 3) === index) this.conditionsEnd = index + 1;
     }
   }
 
@@ -194,4 +203,11 @@ export class ExpirySite {
 export function mSetExOptions(columns: ArgumentColumns, at: number, argc: number): number {
   const count = argc > 1 ? argumentInteger(columns, at + 1) : Number.NaN;
   return count >= 1 ? 2 + count * 2 : argc;
+}
+
+/** Whether a command of this kind sets the expiry of fields, not of a key. */
+export function isOfFields(kind: number): boolean {
+  return (
+    kind === EXPIRY_KIND.fieldTime || kind === EXPIRY_KIND.hSetEx || kind === EXPIRY_KIND.hGetEx
+  );
 }

@@ -142,12 +142,13 @@ export class LargeCommand {
     // Options may follow the fields: those are out of reach.
     if (end !== command.argc) return this.refuse(command, offset);
     if (!found || site.relative) return 'pass';
-    const timeMs = rule.apply(site.timeMs);
-    if (timeMs === site.timeMs) return 'pass';
+    const timeMs = rule.applyToField(site.timeMs);
+    const conditions = rule.dropConditions && site.conditionsEnd > 0;
+    if (timeMs === site.timeMs && !conditions) return 'pass';
     const fieldTime = site.kind === EXPIRY_KIND.fieldTime;
     if (timeMs === null && fieldTime && guardFieldPersist) return this.refuse(command, offset);
     const raw = heldCommand(command, command.argc, this.held);
-    for (const edit of planExpiry(raw, site, timeMs)) this.apply(edit);
+    for (const edit of planExpiry(raw, site, timeMs, rule.dropConditions)) this.apply(edit);
     return 'pass';
   }
 

@@ -1,4 +1,4 @@
-import { UsageError } from '@tidemark/core';
+import { PlanError, UsageError } from '@tidemark/core';
 import { FAR_FUTURE_MS } from './command-edits.ts';
 
 /** Gives an absolute expiry (Unix milliseconds) its new value; null = no expiry. Pure. */
@@ -7,14 +7,26 @@ export type NewExpiry = (expiryMs: number) => number | null;
 /** A server takes no time before this; 0 means none to RESTORE. */
 const EXPIRY_MS_MIN = 1;
 
+/** What else a rule says. */
+export interface ExpiryRuleOptions {
+  /** Whether NX, XX, GT and LT are left out. Default false. */
+  readonly dropConditions?: boolean;
+  /** Latest time that a field may get, Unix milliseconds. */
+  readonly fieldExpiryMax?: number;
+}
+
 /** A `NewExpiry` whose answers are checked. */
 export class ExpiryRule {
   /** Whether late expiries are removed: then a later `XX` finds no expiry to replace. */
   readonly removes: boolean;
+  readonly dropConditions: boolean;
   private readonly newExpiry: NewExpiry;
+  private readonly fieldExpiryMax: number;
 
-  constructor(newExpiry: NewExpiry) {
+  constructor(newExpiry: NewExpiry, options: ExpiryRuleOptions = {}) {
     this.newExpiry = newExpiry;
+    this.dropConditions = options.dropConditions ?? false;
+    this.fieldExpiryMax = options.fieldExpiryMax ?? Number.MAX_SAFE_INTEGER;
     this.removes = newExpiry(FAR_FUTURE_MS) === null;
   }
 
@@ -24,5 +36,18 @@ export class ExpiryRule {
     if (answer === null || answer === expiryMs) return answer;
     if (!Number.isFinite(answer)) throw new UsageError('TM_USAGE', 'a new expiry is not a number');
     return Math.min(Math.max(Math.trunc(answer), EXPIRY_MS_MIN), Number.MAX_SAFE_INTEGER);
+  }
+
+  /**
+   * The same for a field.
+   * @throws PlanError `TM_TTL_RANGE` when the new time is more than a field may get.
+   */
+  applyToField(expiryMs: number): number | null {
+    const answer = this.apply(expiryMs);
+    if (answer === null || answer === expiryMs || answer <= this.fieldExpiryMax) return answer;
+    throw new PlanError('TM_TTL_RANGE', `a field would expire at ${answer.toString()} ms`, {
+      context: { expiryMs, max: this.fieldExpiryMax },
+      hint: 'restore with another --ttl: absolute keeps such a time, persist drops it',
+    });
   }
 }

@@ -2,12 +2,12 @@ import type { ByteSource } from '@tidemark/core';
 import { DEFAULT_LIMITS } from '../../decoder/limits.ts';
 import { asBuffer } from '../stages/as-buffer.ts';
 import { ExpiryRewriter } from './expiry-rewriter.ts';
-import { ExpiryRule, type NewExpiry } from './new-expiry.ts';
+import { ExpiryRule, type ExpiryRuleOptions, type NewExpiry } from './new-expiry.ts';
 
 const HOLD_BYTES_MAX = 8 * 1024 * 1024;
 
 /** How expiries are rewritten. */
-export interface RewriteExpiryOptions {
+export interface RewriteExpiryOptions extends ExpiryRuleOptions {
   /**
    * Gives an absolute expiry (Unix milliseconds) its new value: the same number leaves the command
    * as it is, null removes the expiry. Pure; is asked more than once. A value below 1 counts as 1.
@@ -31,7 +31,9 @@ export interface RewriteExpiryOptions {
  *
  * Rewritten: SET, MSETEX, HSETEX, GETEX and HGETEX with PXAT or EXAT; PEXPIREAT, EXPIREAT,
  * HPEXPIREAT, HEXPIREAT; RESTORE and RESTORE-ASKING with ABSTTL. Times in seconds become
- * milliseconds when they change. A removed expiry makes PEXPIREAT a PERSIST, HPEXPIREAT an HPERSIST,
+ * milliseconds when they change. With `dropConditions` NX, XX, GT and LT are left out, whether the
+ * time changes or not: only commands that took effect are logged, and a rule under which a later time
+ * may become the earlier one would have them fail. A removed expiry makes PEXPIREAT a PERSIST, HPEXPIREAT an HPERSIST,
  * the TTL of RESTORE 0, and takes the option from the others. Offsets of the result are not those
  * of the source. Memory: `holdBytesMax` and a few chunks, whatever the size of a value; a SET,
  * MSETEX or RESTORE over that keeps its form and is followed by a PERSIST or PEXPIREAT if need be.
@@ -39,13 +41,14 @@ export interface RewriteExpiryOptions {
  *   `TM_AOF_LIMIT` also for a command over `holdBytesMax` that cannot be rewritten in passing (its
  *   key alone is over it, or over 64 KiB in a larger command whose expiry needs a second command).
  * @throws UsageError `TM_USAGE` when `newExpiry` answers with no number.
+ * @throws PlanError `TM_TTL_RANGE` when a field would get a time over `fieldExpiryMax`.
  */
 export async function* rewriteCommandExpiry(
   source: ByteSource,
   options: RewriteExpiryOptions,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   const rewriter = new ExpiryRewriter({
-    rule: new ExpiryRule(options.newExpiry),
+    rule: new ExpiryRule(options.newExpiry, options),
     guardFieldPersist: options.guardFieldPersist ?? false,
     holdBytesMax: options.holdBytesMax ?? HOLD_BYTES_MAX,
     bulkBytesMax: options.bulkBytesMax ?? DEFAULT_LIMITS.bulkBytesMax,

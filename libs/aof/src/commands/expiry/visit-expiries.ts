@@ -1,5 +1,11 @@
 import type { CommandBatch } from '../../decoder/command-batch.ts';
-import { EXPIRY_KIND, EXPIRY_KIND_OF_SPEC, ExpirySite, mSetExOptions } from './expiry-site.ts';
+import {
+  EXPIRY_KIND,
+  EXPIRY_KIND_OF_SPEC,
+  ExpirySite,
+  isOfFields,
+  mSetExOptions,
+} from './expiry-site.ts';
 
 /**
  * Told that a command gives a key an absolute expiry. `start` and `end` (exclusive) are positions
@@ -28,12 +34,6 @@ export function visitExpiries(batch: CommandBatch, visitor: ExpiryVisitor): numb
     if (site.relative || !visitRow(batch, row, site, visitor)) untold += 1;
   }
   return untold;
-}
-
-function isOfFields(kind: number): boolean {
-  return (
-    kind === EXPIRY_KIND.fieldTime || kind === EXPIRY_KIND.hSetEx || kind === EXPIRY_KIND.hGetEx
-  );
 }
 
 function visitRow(
