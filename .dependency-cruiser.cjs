@@ -3,6 +3,7 @@ const order = [
   'libs/core',
   'libs/system',
   'libs/resp',
+  'libs/selector',
   'libs/rdb',
   'libs/aof',
   'libs/replication',

@@ -17,6 +17,7 @@ const ioModules = [
 const sansIo = [
   'libs/core/src/**',
   'libs/resp/src/**',
+  'libs/selector/src/**',
   'libs/rdb/src/**',
   'libs/aof/src/{manifest,decoder,annotations,commands}/**',
   'libs/crypto/src/{container,log-auth}/**',

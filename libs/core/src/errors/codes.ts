@@ -101,6 +101,16 @@ export const ERROR_CODES = {
   TM_SEGMENT_FORMAT: fatal(14, 'a segment is not well formed'),
   TM_SNAPSHOT_FORMAT: fatal(14, 'a snapshot object is not well formed'),
   TM_FACTS_FORMAT: fatal(14, 'stored node facts are not well formed'),
+  TM_UNDO_FORMAT: fatal(14, 'an undo pack is not well formed'),
+  // Write-back and undo
+  TM_WRITE_CONFLICT: fatal(
+    1,
+    'a key was changed by somebody else, and conflicts were to end the work',
+  ),
+  TM_WRITE_CONSENT: fatal(2, 'writing into a running instance was not confirmed'),
+  TM_WRITE_PARTIAL: fatal(3, 'done, but some keys were left as they are'),
+  TM_WRITE_TARGET: fatal(1, 'the original cannot be written to now'),
+  TM_UNDO_EXPIRED: fatal(13, 'an undo pack is over its time'),
   // Log and catalog
   TM_LOG_FORMAT: fatal(14, 'a log entry is not well formed'),
   TM_LOG_AUTH: fatal(14, 'a log entry was not written with the log key'),
@@ -115,6 +125,10 @@ export const ERROR_CODES = {
   TM_OFFSET_NOT_RESTORABLE: fatal(13, 'the wanted offset is not restorable'),
   TM_TTL_RANGE: fatal(2, 'an expiry time would be moved out of what can be held'),
   TM_OFFSET_NO_COMMAND: fatal(13, 'no command or transaction starts at the wanted offset'),
+  // Selecting keys
+  TM_SELECTOR_SYNTAX: fatal(2, 'a pattern or key is not written by the rules of docs/selectors.md'),
+  TM_SELECTOR_EMPTY: fatal(2, 'a selection of keys that names nothing'),
+  TM_SELECTOR_FORMAT: fatal(14, 'a stored selection of keys is not well formed'),
   // Archiver
   TM_SPOOL: fatal(1, 'the spool failed or is full'),
   TM_OUTPUT: fatal(1, 'the output cannot be written'),
