@@ -7,6 +7,8 @@ export {
   segmentKey,
   snapshotKey,
   wrappedKeyKey,
+  undoPartKey,
+  undoPrefix,
   wrappedKeyPrefix,
   writerCheckpointKey,
   writerCheckpointPrefix,
@@ -62,6 +64,16 @@ export {
   segmentCommands,
   type OffsetRange,
 } from './segment/segment-commands.ts';
+export type {
+  UndoHead,
+  UndoItem,
+  UndoKey,
+  UndoPiece,
+  UndoValue,
+  UndoWritten,
+} from './undo/undo-item.ts';
+export { packUndo } from './undo/pack-undo.ts';
+export { openUndo, type UndoPart } from './undo/unpack-undo.ts';
 export { packSnapshot, type PackSnapshotOptions } from './snapshot/pack-snapshot.ts';
 export { unpackSnapshot, type UnpackSnapshotOptions } from './snapshot/unpack-snapshot.ts';
 export {

@@ -72,7 +72,17 @@ export function wrappedKeyKey(iid: string, dekId: string, generation: number | b
   return `v1/keys/${name('instance', iid)}/${name('data key', dekId)}/${pad(generation)}`;
 }
 
-/** Prefix of everything of one instance but its keys. */
+/** Key of a part of an undo pack. */
+export function undoPartKey(iid: string, restore: string, part: number): string {
+  return undoPrefix(iid) + `${name('id', restore)}/${pad(part)}`;
+}
+
+/** Prefix of the undo packs of an instance. */
+export function undoPrefix(iid: string): string {
+  return `v1/undo/${name('instance', iid)}/`;
+}
+
+/** Prefix of everything of one instance but its keys and undo packs. */
 export function instancePrefix(iid: string): string {
   return `v1/instance/${name('instance', iid)}/`;
 }
@@ -110,6 +120,12 @@ export type ObjectKeyParts =
       readonly iid: string;
       readonly dekId: string;
       readonly generation: bigint;
+    }
+  | {
+      readonly kind: 'undo';
+      readonly iid: string;
+      readonly restore: string;
+      readonly part: bigint;
     };
 
 /**
@@ -121,6 +137,7 @@ export function parseObjectKey(key: string): ObjectKeyParts | null {
   const [version, top, iid = '', ...rest] = parts;
   if (version !== 'v1' || !isSafeName(iid)) return null;
   if (top === 'keys') return parseWrappedKey(iid, rest);
+  if (top === 'undo') return parseUndoPart(iid, rest);
   if (top !== 'instance') return null;
   if (rest.length === 1 && rest[0] === 'record') return { kind: 'record', iid };
   if (rest.length === 2 && rest[0] === 'log') {
@@ -137,6 +154,13 @@ function parseWrappedKey(iid: string, rest: readonly string[]): ObjectKeyParts |
   const generation = unpad(last);
   if (rest.length !== 2 || !isSafeName(dekId) || generation === null) return null;
   return { kind: 'wrapped-key', iid, dekId, generation };
+}
+
+function parseUndoPart(iid: string, rest: readonly string[]): ObjectKeyParts | null {
+  const [restore = '', last] = rest;
+  const part = unpad(last);
+  if (rest.length !== 2 || !isKeyName(restore) || part === null) return null;
+  return { kind: 'undo', iid, restore, part };
 }
 
 function parseWriterKey(

@@ -4,6 +4,7 @@ import {
   parseObjectKey,
   segmentKey,
   snapshotKey,
+  undoPartKey,
   wrappedKeyKey,
   writerCheckpointKey,
   writerLogKey,
@@ -29,6 +30,17 @@ describe('object keys', () => {
     expect(wrappedKeyKey('orders', 'a'.repeat(32), 3)).toBe(
       `v1/keys/orders/${'a'.repeat(32)}/00000000000000000003`,
     );
+  });
+
+  it('of a part of an undo pack say the restore and the part', () => {
+    const key = undoPartKey('orders', 'rs_1', 12);
+    expect(key).toBe('v1/undo/orders/rs_1/00000000000000000012');
+    expect(parseObjectKey(key)).toEqual({
+      kind: 'undo',
+      iid: 'orders',
+      restore: 'rs_1',
+      part: 12n,
+    });
   });
 
   it('sort as their numbers do', () => {
@@ -88,6 +100,9 @@ describe('object keys', () => {
     'v1/instance/orders/0/w1/seg/tl1/00000000000000000001-',
     'v1/keys/orders/ff',
     'v1/undo/orders/ff',
+    'v1/undo/orders/ff/1',
+    'v1/undo/orders/Ff/00000000000000000001',
+    'v1/undo/orders/ff/00000000000000000001/x',
   ])('gives null for the foreign key "%s"', (key) => {
     expect(parseObjectKey(key)).toBeNull();
   });

@@ -1,12 +1,13 @@
 import { FormatError, type ErrorCode } from '@tidemark/core';
 
 /** The object formats of this package; each has its own error code. */
-export type ArchiveFormat = 'segment' | 'snapshot' | 'facts';
+export type ArchiveFormat = 'segment' | 'snapshot' | 'facts' | 'undo';
 
 const CODES: Readonly<Record<ArchiveFormat, ErrorCode>> = {
   segment: 'TM_SEGMENT_FORMAT',
   snapshot: 'TM_SNAPSHOT_FORMAT',
   facts: 'TM_FACTS_FORMAT',
+  undo: 'TM_UNDO_FORMAT',
 };
 
 /**

@@ -20,11 +20,12 @@ const ENTRY_BYTES = 20;
 const SECTIONS_MAX = 64;
 const FORMAT_VERSION = 1;
 const PACK_FROM_BYTES = 128;
-/** First bytes of node facts; last ones of an object with sections. */
+/** First bytes of node facts and undo packs; last ones of an object with sections. */
 export const MAGIC: Readonly<Record<ArchiveFormat, Buffer>> = {
   segment: Buffer.from('TMSEG\r\n\x1a', 'latin1'),
   snapshot: Buffer.from('TMSNP\r\n\x1a', 'latin1'),
   facts: Buffer.from('TMFAC\r\n\x1a', 'latin1'),
+  undo: Buffer.from('TMUND\r\n\x1a', 'latin1'),
 };
 
 /** Bytes that end the frames: a frame head with both lengths 0. */

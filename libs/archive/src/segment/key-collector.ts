@@ -51,13 +51,16 @@ export class KeyCollector {
     end: number,
     frames: { first: number; last: number },
   ): void {
-    if (end - start > INDEXED_KEY_MAX) return;
+    if (end - start > INDEXED_KEY_MAX) {
+      // A list that lacks a key would deny it to whoever looks for a pattern.
+      if (this.#table !== null) this.#forgetList(this.#table);
+      return;
+    }
     if (this.#table !== null) {
       let frame = frames.first;
       while (frame <= frames.last && this.#table.add(db, data, start, end, frame)) frame++;
       if (frame > frames.last) return;
-      this.#hashes = this.#hashTable(this.#table);
-      this.#table = null;
+      this.#forgetList(this.#table);
     }
     if (this.#hashes === null) return;
     const [first, second] = this.#seeds;
@@ -78,6 +81,11 @@ export class KeyCollector {
   /** The hashes of everything collected, for a filter; null when there is no way to have one. */
   hashes(): HashPairSet | null {
     return this.#table === null ? this.#hashes : this.#hashTable(this.#table);
+  }
+
+  #forgetList(table: KeyTable): void {
+    this.#hashes = this.#hashTable(table);
+    this.#table = null;
   }
 
   #hashTable(table: KeyTable): HashPairSet | null {

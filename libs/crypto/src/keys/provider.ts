@@ -1,7 +1,7 @@
 import type { DataKey } from '../container/key-schedule.ts';
 
 /** What a data key is for. */
-export type KeyPurpose = 'segments' | 'snapshot' | 'log' | 'canary';
+export type KeyPurpose = 'segments' | 'snapshot' | 'log' | 'canary' | 'undo';
 
 /** Binds a wrapped data key to its use. It comes from the request, never from the stored object. */
 export interface KeyContext {

@@ -7,6 +7,7 @@ const PURPOSES: readonly string[] = [
   'snapshot',
   'log',
   'canary',
+  'undo',
 ] satisfies readonly KeyPurpose[];
 
 type Fields = Readonly<Record<string, unknown>>;

@@ -3,6 +3,14 @@ import type { ObjectStore } from '@tidemark/store';
 
 const INSTANCES = 'v1/instance/';
 const KEYS = 'v1/keys/';
+const UNDO = 'v1/undo/';
+
+/** A part of an undo pack. */
+export interface UndoPlace {
+  readonly key: string;
+  readonly restore: string;
+  readonly part: number;
+}
 
 /** What the names in a store say of one instance. */
 export interface InstanceInventory {
@@ -14,13 +22,15 @@ export interface InstanceInventory {
   readonly checkpoints: Map<string, number[]>;
   /** Every wrapped data key: its object key, and the id of the data key. */
   readonly dataKeys: Map<string, string>;
+  /** Parts of undo packs. */
+  readonly undoParts: UndoPlace[];
 }
 
 /**
  * Lists the objects of all instances, or of one. What a log says is there can be looked for; that
  * the beginning or end of a log is gone shows only by what is left of the rest.
  *
- * Memory grows with the number of writers, checkpoints and data keys.
+ * Memory grows with the number of writers, checkpoints, data keys and parts of undo packs.
  */
 export async function takeInventory(
   store: ObjectStore,
@@ -28,7 +38,7 @@ export async function takeInventory(
 ): Promise<readonly InstanceInventory[]> {
   const { signal, iid } = options;
   const found = new Map<string, InstanceInventory>();
-  for (const top of [INSTANCES, KEYS]) {
+  for (const top of [INSTANCES, KEYS, UNDO]) {
     const prefix = iid === undefined ? top : `${top}${iid}/`;
     for await (const batch of store.list(prefix, { signal })) {
       for (const { key } of batch) note(found, key);
@@ -49,6 +59,7 @@ function note(found: Map<string, InstanceInventory>, key: string): void {
       writers: new Map(),
       checkpoints: new Map(),
       dataKeys: new Map(),
+      undoParts: [],
     };
     found.set(iid, inventory);
   }
@@ -60,6 +71,9 @@ function note(found: Map<string, InstanceInventory>, key: string): void {
       return;
     case 'wrapped-key':
       inventory.dataKeys.set(key, parts.dekId);
+      return;
+    case 'undo':
+      inventory.undoParts.push({ key, restore: parts.restore, part: Number(parts.part) });
       return;
     case 'checkpoint': {
       const writer = `${parts.shard}/${parts.writer}`;

@@ -22,6 +22,7 @@ import type { ObjectStore } from '@tidemark/store';
 import { ObjectReader } from '../fetch/object-reader.ts';
 import { unwrapDataKey, unwrapStored } from '../fetch/plan-keys.ts';
 import type { PlannedObject } from '../plan/restore-plan.ts';
+import { verifyUndoPack } from '../write-back/undo/verify-undo-pack.ts';
 import { lostRecord, lostWriters } from './lost-beginning.ts';
 import { takeInventory, type InstanceInventory } from './repo-inventory.ts';
 import { verifyObjects } from './verify-objects.ts';
@@ -138,6 +139,7 @@ class RepoRun {
         }
       }
       await this.#otherKeys(inventory, met);
+      await this.#undoPacks(inventory);
     } finally {
       for (const key of met.opened.values()) wipeDataKey(key);
     }
@@ -201,6 +203,19 @@ class RepoRun {
         });
         wipeDataKey(await unwrapStored(path, asSaid, store, keys));
       });
+    }
+  }
+
+  async #undoPacks({ iid, undoParts }: InstanceInventory): Promise<void> {
+    const { onProgress } = this.#options;
+    for (const restore of new Set(undoParts.map((part) => part.restore))) {
+      await this.#guard(iid, () =>
+        verifyUndoPack(iid, restore, this.#options, (bytes) => {
+          this.#objects += 1;
+          this.#bytes += bytes;
+          onProgress(this.#objects, this.#bytes);
+        }),
+      );
     }
   }
 

@@ -1,0 +1,158 @@
+import {
+  objectIdentity,
+  openUndo,
+  parseObjectKey,
+  undoPartKey,
+  undoPrefix,
+  type UndoPart,
+} from '@tidemark/archive';
+import { IntegrityError, nameObject, StoreError, UsageError } from '@tidemark/core';
+import {
+  OBJECT_KIND,
+  openStream,
+  Opener,
+  parseSealedHeader,
+  wipeDataKey,
+  type DataKey,
+  type Identity,
+  type KeyProvider,
+} from '@tidemark/crypto';
+import type { ObjectStore } from '@tidemark/store';
+import { unwrapDataKey } from '../../fetch/plan-keys.ts';
+
+/** Longest header of the container: 100 bytes and an identity of at most 4,096. */
+const HEAD_BYTES = 4_196;
+
+/** Where undo packs are read from. */
+export interface UndoSource {
+  readonly store: ObjectStore;
+  readonly keys: KeyProvider;
+  readonly signal: AbortSignal;
+}
+
+/** A part of an undo pack in the store. */
+export interface UndoPartPlace {
+  readonly instance: string;
+  readonly restore: string;
+  readonly part: number;
+}
+
+/** A part as a listing shows it. */
+export interface ListedUndoPart extends UndoPartPlace {
+  /** Sealed bytes. */
+  readonly size: number;
+}
+
+/** What a sealed part is: bound into its key. */
+export function undoIdentity({ instance, restore, part }: UndoPartPlace): Identity {
+  return objectIdentity({
+    iid: instance,
+    writer: 'undo',
+    timeline: restore,
+    start: BigInt(part),
+    kind: OBJECT_KIND.undoPack,
+    key: undoPartKey(instance, restore, part),
+  });
+}
+
+/**
+ * Lists the parts of one undo pack, or of all packs of an instance, in order.
+ * @throws StoreError `TM_STORE_MISSING` when a part before another one is not there.
+ */
+export async function listUndoParts(
+  instance: string,
+  restore: string | null,
+  { store, signal }: Pick<UndoSource, 'store' | 'signal'>,
+): Promise<readonly ListedUndoPart[]> {
+  const prefix = undoPrefix(instance) + (restore === null ? '' : `${safeId(restore)}/`);
+  const parts: ListedUndoPart[] = [];
+  for await (const batch of store.list(prefix, { signal })) {
+    for (const { key, size } of batch) {
+      const place = parseObjectKey(key);
+      if (place?.kind !== 'undo') continue; // not ours
+      parts.push({ instance, restore: place.restore, part: Number(place.part), size });
+    }
+  }
+  let expected = 0;
+  for (const [i, part] of parts.entries()) {
+    expected = parts[i - 1]?.restore === part.restore ? expected + 1 : 0;
+    if (part.part === expected) continue;
+    const object = undoPartKey(instance, part.restore, expected);
+    throw new StoreError('TM_STORE_MISSING', `${object} is missing, later parts are there`, {
+      context: { object },
+      hint: 'the store has lost a part of the undo pack; bring it back from a copy of the store',
+    });
+  }
+  return parts;
+}
+
+/** @throws UsageError `TM_USAGE` for what is no id of a restore. */
+function safeId(restore: string): string {
+  const key = `v1/undo/i/${restore}/${'0'.repeat(20)}`;
+  if (parseObjectKey(key)?.kind === 'undo') return restore;
+  throw new UsageError('TM_USAGE', `${JSON.stringify(restore)} is not a restore id`);
+}
+
+/**
+ * Opens a part; its items are proven whole when they have ended.
+ * @throws StoreError, KeyError, IntegrityError, FormatError that name the object.
+ */
+export async function openUndoPart(place: UndoPartPlace, source: UndoSource): Promise<UndoPart> {
+  const key = undoPartKey(place.instance, place.restore, place.part);
+  let dataKey: DataKey | null = null;
+  try {
+    const dekId = await readDekId(key, source);
+    const context = { instance: place.instance, dekId, purpose: 'undo' } as const;
+    const opened = await unwrapDataKey(context, source.store, source.keys);
+    dataKey = opened;
+    const opener = new Opener({
+      keyOf: () => opened,
+      kind: OBJECT_KIND.undoPack,
+      identity: undoIdentity(place),
+    });
+    const sealed = source.store.get(key, { signal: source.signal });
+    const part = await openUndo(openStream(sealed, opener));
+    checkHead(part, place, key);
+    return {
+      head: part.head,
+      items: () => named(part.items(), key),
+      async [Symbol.asyncDispose]() {
+        await part[Symbol.asyncDispose]();
+        wipeDataKey(opened);
+      },
+    };
+  } catch (cause) {
+    if (dataKey !== null) wipeDataKey(dataKey);
+    throw nameObject(cause, key);
+  }
+}
+
+async function* named<T>(items: AsyncGenerator<T>, key: string): AsyncGenerator<T> {
+  try {
+    yield* items;
+  } catch (cause) {
+    throw nameObject(cause, key);
+  }
+}
+
+function checkHead({ head }: UndoPart, place: UndoPartPlace, key: string): void {
+  const { instance, restore, part } = head;
+  if (instance === place.instance && restore === place.restore && part === place.part) return;
+  throw new IntegrityError('TM_UNDO_FORMAT', 'an undo pack says it is another one', {
+    context: { object: key },
+  });
+}
+
+/** The data key that a part is sealed with; which one it may be the key's context decides. */
+async function readDekId(key: string, { store, signal }: UndoSource): Promise<string> {
+  const info = await store.head(key);
+  if (info === null) throw new StoreError('TM_STORE_MISSING', `${key} is missing`);
+  const end = Math.min(info.size, HEAD_BYTES);
+  const parts: Uint8Array[] = [];
+  for await (const part of store.get(key, { start: 0, end, signal })) parts.push(part);
+  const header = parseSealedHeader(Buffer.concat(parts));
+  if (typeof header !== 'number') return header.dekId;
+  throw new IntegrityError('TM_SEAL_TRUNCATED', 'an object ends within its header', {
+    context: { size: info.size, needed: header },
+  });
+}
