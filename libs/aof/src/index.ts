@@ -20,6 +20,7 @@ export {
 } from './commands/expiry/rewrite-expiry.ts';
 export type { NewExpiry } from './commands/expiry/new-expiry.ts';
 export { visitExpiries, type ExpiryVisitor } from './commands/expiry/visit-expiries.ts';
+export { CommandFilter, type CommandFilterSettings } from './commands/filter/command-filter.ts';
 export { findCommand } from './commands/find-command.ts';
 export { KEY_EFFECT, isGlobalEffect, type KeyEffect } from './commands/key-effect.ts';
 export type { KeyVisitor } from './commands/key-visit.ts';

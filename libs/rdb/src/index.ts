@@ -1,4 +1,5 @@
 export { RdbChecker, type RdbCheck, type RdbCheckerOptions } from './check/rdb-checker.ts';
+export { EMPTY_RDB } from './format/empty-rdb.ts';
 export { hasFieldTtl, type RdbProduct, typeName, typeVersion } from './format/types.ts';
 export {
   adaptDumpPayload,
@@ -6,6 +7,7 @@ export {
   type DumpEntry,
   type DumpOptions,
 } from './dump/dump-payload.ts';
+export { type ContentKind, type ContentVisitor, visitDumpContent } from './dump/dump-content.ts';
 export { type DumpFacts, readDumpPayload } from './dump/read-dump.ts';
 export { isEntry, type OpenElement, type RdbBatch, ROW } from './scan/rows.ts';
 export { RdbScanner } from './scan/scanner.ts';

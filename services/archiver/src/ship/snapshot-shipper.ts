@@ -3,8 +3,7 @@ import { objectIdentity, packSnapshot, snapshotKey } from '@tidemark/archive';
 import { encodeWriterEvent, type RdbSummaryJson, type SnapshotStored } from '@tidemark/catalog';
 import { bytesOf, TidemarkError, type ByteSource } from '@tidemark/core';
 import { COMPRESSION, OBJECT_KIND, Sealer, sealStream } from '@tidemark/crypto';
-import { passRdb, type RdbSummary } from '@tidemark/rdb';
-import { EMPTY_RDB } from './empty-rdb.ts';
+import { EMPTY_RDB, passRdb, type RdbSummary } from '@tidemark/rdb';
 import { retrying } from './retry.ts';
 import type { SegmentShipper, ShipperOptions } from './segment-shipper.ts';
 

@@ -10,7 +10,8 @@ import { parseVersion } from '@tidemark/client';
 import { nameObject, type ByteSource } from '@tidemark/core';
 import type { DataKey } from '@tidemark/crypto';
 import type { ObjectReader } from '../fetch/object-reader.ts';
-import type { RestorePlan } from '../plan/restore-plan.ts';
+import type { PlannedObject, RestorePlan } from '../plan/restore-plan.ts';
+import { selectedCommands } from '../closure/selected-commands.ts';
 import { newExpiry } from '../plan/ttl-rule.ts';
 import { readObjectMarks } from '../plan/read-marks.ts';
 import { adaptPayloadFor } from './adapt-payload.ts';
@@ -43,6 +44,8 @@ export interface CommandWatch {
   readonly onBatch?: (batch: CommandBatch) => void;
   /** Told the name of each command that is fed in another form, or not at all. */
   readonly onChange?: (name: string) => void;
+  /** Sees each command that is left out on demand. */
+  readonly onSkipped?: (batch: CommandBatch, row: number) => void;
   /** Whether the target runs a command that is in no table. Default: it does. */
   readonly knowsCommand?: (name: string) => Promise<boolean>;
 }
@@ -63,11 +66,10 @@ export async function* commandSource(
   watch: CommandWatch = {},
 ): ByteSource {
   const { target, guardFieldPersist } = form;
-  const [first] = plan.reads;
   const version = versionOf(plan.source);
-  const select = selectFirst(plan);
   const times = hasRelativeTimes(plan) ? new RunTimes() : null;
-  const adapted = adaptCommands(rawCommands(plan, reader, times), {
+  const log = logOf(plan, reader, times, watch.onSkipped);
+  const adapted = adaptCommands(log.source, {
     target,
     ...(version === null
       ? {}
@@ -77,7 +79,8 @@ export async function* commandSource(
       ? { adaptPayload: adaptPayloadFor(target, plan.ttl) }
       : {}),
     ...(times === null ? {} : { ranAt: (offset: bigint) => times.at(offset) }),
-    offset: (first?.from ?? 0n) - BigInt(select.length),
+    offset: log.offset,
+    sourceOffset: log.sourceOffset,
     ...watch,
   });
   if (plan.ttl.mode === 'absolute' && !guardFieldPersist) yield* adapted;
@@ -114,7 +117,7 @@ export async function watchCommands(
   reader: ObjectReader,
   onBatch: (batch: CommandBatch) => void,
 ): Promise<void> {
-  const iterator = tapCommands(rawCommands(plan, reader, null), onBatch);
+  const iterator = tapCommands(logOf(plan, reader, null).source, onBatch);
   while ((await iterator.next()).done !== true);
 }
 
@@ -124,6 +127,45 @@ function selectFirst(plan: RestorePlan): Buffer {
     db === '' ? '' : `*2\r\n$6\r\nSELECT\r\n$${db.length.toString()}\r\n${db}\r\n`,
     'latin1',
   );
+}
+
+/** The commands of a plan before they are changed for the target. */
+interface Log {
+  readonly source: ByteSource;
+  /** Where `source` begins, and the place in the timeline of what stands at an offset of it. */
+  readonly offset: bigint;
+  readonly sourceOffset: (offset: bigint) => bigint;
+}
+
+function logOf(
+  plan: RestorePlan,
+  reader: ObjectReader,
+  times: RunTimes | null,
+  onSkipped?: CommandWatch['onSkipped'],
+): Log {
+  const { closure, snapshot, cut } = plan;
+  if (closure === null) {
+    return {
+      source: rawCommands(plan, reader, times),
+      offset: (plan.reads[0]?.from ?? 0n) - BigInt(selectFirst(plan).length),
+      sourceOffset: (offset) => offset,
+    };
+  }
+  const range = { from: snapshot.offset, to: cut.offset };
+  const selected = selectedCommands(range, {
+    closure,
+    reader,
+    ...(onSkipped === undefined ? {} : { onSkipped }),
+    ...(times === null
+      ? {}
+      : { onSegment: async ({ object }) => times.add(await marksOf(object, reader)) }),
+  });
+  return { ...selected, offset: 0n };
+}
+
+function marksOf(object: PlannedObject, reader: ObjectReader): ReturnType<typeof readObjectMarks> {
+  const keyOf = (): Promise<DataKey> => Promise.resolve(reader.dataKeyOf(object));
+  return readObjectMarks(object, { reader, keyOf });
 }
 
 /** @param times - Takes the marks of each segment before its commands come; null = not needed. */
@@ -145,9 +187,7 @@ async function* rawCommands(
   for await (const payload of ahead) {
     const read = plan.reads[at++];
     if (read === undefined) return;
-    const { object } = read;
-    const keyOf = (): Promise<DataKey> => Promise.resolve(reader.dataKeyOf(object));
-    if (times !== null) times.add(await readObjectMarks(object, { reader, keyOf }));
+    if (times !== null) times.add(await marksOf(read.object, reader));
     try {
       yield* segmentCommands(payload, read.header, { from: read.from, to: read.to });
     } catch (cause) {

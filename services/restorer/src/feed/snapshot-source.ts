@@ -1,6 +1,7 @@
 import { unpackSnapshot } from '@tidemark/archive';
 import { nameObject, type ByteSource } from '@tidemark/core';
-import { rewriteRdb } from '@tidemark/rdb';
+import { EMPTY_RDB, rewriteRdb, type RewriteRdbOptions } from '@tidemark/rdb';
+import { needsEntry, type Closure } from '../closure/closure.ts';
 import type { ObjectReader } from '../fetch/object-reader.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { newExpiry } from '../plan/ttl-rule.ts';
@@ -17,10 +18,14 @@ export async function* snapshotSource(
   reader: ObjectReader,
   rdbVersion: number | null,
 ): ByteSource {
+  const { ttl, closure } = plan;
+  if (closure?.startsEmpty === true) {
+    yield EMPTY_RDB;
+    return;
+  }
   const rdb = unpackSnapshot(reader.opened(plan.snapshotObject));
-  const { ttl } = plan;
   try {
-    if (ttl.mode === 'absolute' && rdbVersion === null) {
+    if (ttl.mode === 'absolute' && rdbVersion === null && keepsAll(closure)) {
       yield* rdb;
       return;
     }
@@ -29,8 +34,20 @@ export async function* snapshotSource(
         ? {}
         : { newExpiry: (expiryMs: number) => newExpiry(ttl, expiryMs) }),
       ...(rdbVersion === null ? {} : { version: rdbVersion }),
+      ...(closure === null || closure.everything !== null ? {} : entriesOf(closure)),
     });
   } catch (cause) {
     throw nameObject(cause, reader.nameOf(plan.snapshotObject));
   }
+}
+
+function keepsAll(closure: Closure | null): boolean {
+  return closure === null || closure.everything !== null;
+}
+
+function entriesOf(closure: Closure): Pick<RewriteRdbOptions, 'keepKey' | 'keepFunctions'> {
+  return {
+    keepFunctions: closure.keepFunctions,
+    keepKey: (db, key) => needsEntry(closure, db, key),
+  };
 }

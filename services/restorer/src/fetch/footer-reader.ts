@@ -36,15 +36,21 @@ export interface FooterReaderOptions {
   readonly bytesRead?: ReadCounter;
 }
 
-/** A segment whose footer is open; its frames can be read one by one. */
-export interface OpenedSegment {
+/** An object of which ranges can be read. */
+export interface OpenedObject {
   readonly object: PlannedObject;
-  readonly footer: SegmentFooter;
+  /** Bytes of the plain content. */
+  readonly plainBytes: number;
   /**
    * Bytes `[start, end)` of the plain content, each chunk authenticated before it is yielded.
    * A segment within its log entry, or of at most 128 KiB, is held in memory and not read again.
    */
   readonly plain: (start: number, end: number) => ByteSource;
+}
+
+/** A segment whose footer is open; its frames can be read one by one. */
+export interface OpenedSegment extends OpenedObject {
+  readonly footer: SegmentFooter;
 }
 
 /**
@@ -56,27 +62,41 @@ export async function openFooter(
   object: PlannedObject,
   options: FooterReaderOptions,
 ): Promise<OpenedSegment> {
-  const { reader, keyOf } = options;
   try {
-    const sealed = await sealedReader(object, options);
-    const size = object.ref.size;
-    const headBytes = await collect(sealed(0, Math.min(size, HEAD_BYTES)));
-    const header = parseSealedHeader(headBytes);
-    if (typeof header === 'number') {
-      throw new IntegrityError('TM_SEAL_TRUNCATED', 'an object ends within its header', {
-        context: { object: reader.nameOf(object), size },
-      });
-    }
-    const dataKey = await keyOf(object.ref.dekId);
-    reader.proveHeader(object, header, dataKey);
-    const plain = (start: number, end: number): ByteSource =>
-      openRange({ read: sealed, header, dataKey, sealedSize: size, start, end });
-    const read = (start: number, end: number): Promise<Buffer> => collect(plain(start, end));
-    const footer = await readSegmentFooter(read, plainSizeOf(size, header));
-    return { object, footer, plain };
+    const opened = await openPlain(object, options);
+    const read = (start: number, end: number): Promise<Buffer> => collect(opened.plain(start, end));
+    return { ...opened, footer: await readSegmentFooter(read, opened.plainBytes) };
   } catch (cause) {
-    throw nameObject(cause, reader.nameOf(object));
+    throw nameObject(cause, options.reader.nameOf(object));
   }
+}
+
+/**
+ * Opens an object for reads of ranges of its plain content.
+ * @throws IntegrityError `TM_SEAL_…`, StoreError.
+ */
+export async function openPlain(
+  object: PlannedObject,
+  options: FooterReaderOptions,
+): Promise<OpenedObject> {
+  const { reader, keyOf } = options;
+  const sealed = await sealedReader(object, options);
+  const size = object.ref.size;
+  const headBytes = await collect(sealed(0, Math.min(size, HEAD_BYTES)));
+  const header = parseSealedHeader(headBytes);
+  if (typeof header === 'number') {
+    throw new IntegrityError('TM_SEAL_TRUNCATED', 'an object ends within its header', {
+      context: { object: reader.nameOf(object), size },
+    });
+  }
+  const dataKey = await keyOf(object.ref.dekId);
+  reader.proveHeader(object, header, dataKey);
+  return {
+    object,
+    plainBytes: plainSizeOf(size, header),
+    plain: (start, end) =>
+      openRange({ read: sealed, header, dataKey, sealedSize: size, start, end }),
+  };
 }
 
 /**
@@ -86,7 +106,7 @@ export async function openFooter(
  * @throws As `openFooter`.
  */
 export async function* framesSource(
-  opened: OpenedSegment,
+  opened: OpenedObject,
   frames: readonly SegmentFrame[],
   range: OffsetRange = {},
 ): ByteSource {

@@ -45,6 +45,11 @@ export class ObjectReader {
     return this.#options.keyOf(object.ref.dekId);
   }
 
+  /** A data key by its id. */
+  dataKeyById(dekId: string): DataKey {
+    return this.#options.keyOf(dekId);
+  }
+
   /** The identity an object must have. */
   identityOf(object: PlannedObject): Identity {
     const { instance, writer } = this.#options;

@@ -109,5 +109,6 @@ export async function unwrapStored(
 
 /** Objects of a plan in the order they are needed, each once. */
 export function objectsOf(plan: RestorePlan): readonly PlannedObject[] {
-  return [plan.snapshotObject, ...plan.reads.map(({ object }) => object)];
+  const segments = plan.reads.map(({ object }) => object);
+  return plan.closure?.startsEmpty === true ? segments : [plan.snapshotObject, ...segments];
 }

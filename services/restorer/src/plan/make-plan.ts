@@ -86,6 +86,7 @@ export async function makePlan(
     snapshot,
     snapshotObject: { ref: snapshot.object, timeline, start: snapshot.offset },
     reads: plannedReads,
+    closure: null,
     databases: mostDb + 1,
     sealedBytes: sum([snapshot.object.size, ...plannedReads.map(({ object }) => object.ref.size)]),
     feedBytes: sum([snapshot.rdbBytes, ...plannedReads.map(({ from, to }) => Number(to - from))]),

@@ -1,5 +1,6 @@
 import type { SegmentHeader } from '@tidemark/archive';
 import type { CatalogSnapshot, StoredObject } from '@tidemark/catalog';
+import type { Closure } from '../closure/closure.ts';
 import type { TtlRule } from './ttl-rule.ts';
 
 /** Where a restore stops. */
@@ -43,6 +44,8 @@ export interface RestorePlan {
   readonly snapshot: CatalogSnapshot;
   readonly snapshotObject: PlannedObject;
   readonly reads: readonly PlannedRead[];
+  /** What is replayed of them for the keys that are wanted; null: all of it. */
+  readonly closure: Closure | null;
   /** Lowest `databases` setting that the target needs. */
   readonly databases: number;
   /** Sealed bytes to be read, and bytes to be fed, as far as they are known. */

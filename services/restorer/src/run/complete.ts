@@ -7,6 +7,7 @@ import {
   parseTargetRecord,
   promoteTarget,
   readRole,
+  trimTarget,
   type DatabaseCount,
   type Promotion,
 } from '../target/index.ts';
@@ -19,6 +20,7 @@ import { factsReport } from '../facts/restore-facts.ts';
 import { writeAcl } from '../facts/write-acl.ts';
 import { writeConfig } from '../facts/write-config.ts';
 import { DyingKeys } from '../feed/dying-keys.ts';
+import type { Vanishing } from '../feed/vanish-forecast.ts';
 import type { RestoreEnvironment } from './environment.ts';
 import { switchLogOn, type OpenTarget } from './open-target.ts';
 import type { PhaseTimer } from './phase-timer.ts';
@@ -57,10 +59,18 @@ export async function complete(
     promote: false,
     clock: environment.clock,
     functions: replay.functions,
+    onReplayed: async () => {
+      const { closure } = prepared.plan;
+      if (closure?.selector == null) return;
+      const { selector, keepFunctions } = closure;
+      await trimTarget(client, { selector, keepFunctions });
+      timer.end('trim');
+    },
     candidates: () => dying.all(environment.clock.nowMs() + CLOCKS_APART_MS),
   });
   timer.end('replay');
   const vanishingSample = await sample(client, databases, dying.candidates);
+  tellVanishing(databases, vanishingSample, environment);
   const counted = {
     commands: commands(),
     bytes: fed.rdbBytes + Number(fed.commandBytes),
@@ -97,9 +107,10 @@ export async function promoteReplayed(
   const databases = await countKeys(client);
   // Names of keys are not kept between processes: they are data. They are looked up again.
   const any = databases.some(({ vanishing }) => vanishing !== null && vanishing > 0);
-  const dying = new DyingKeys(environment.clock.nowMs());
+  const dying = new DyingKeys(environment.clock.nowMs(), plan.ttl);
   if (any) await dying.collect(prepared);
   const vanishingSample = await sample(client, databases, dying.candidates);
+  tellVanishing(databases, vanishingSample, environment);
   const promotion = await promote(record, { target, timer }, environment);
   const commands = plan.reads.reduce((sum, { header }) => sum + header.commands, 0);
   const counted = { commands, bytes: plan.feedBytes, vanishingSample, databases };
@@ -174,7 +185,8 @@ function reportOf(
     ttl: ttlText(record.ttl),
     path: record.path,
     keys: databases.reduce((sum, { keys }) => sum + keys, 0),
-    vanishing: databases.reduce((sum, { vanishing }) => sum + (vanishing ?? 0), 0),
+    vanishing: countVanishing(databases),
+    vanishingBound: boundOf(databases),
     vanishingSample,
     commands,
     bytes,
@@ -190,6 +202,24 @@ function reportOf(
       ),
     ],
   };
+}
+
+function countVanishing(databases: readonly DatabaseCount[]): number {
+  return databases.reduce((sum, { vanishing }) => sum + (vanishing ?? 0), 0);
+}
+
+function boundOf(databases: readonly DatabaseCount[]): Vanishing['bound'] {
+  return databases.some(({ vanishing }) => vanishing === null) ? 'unknown' : 'exact';
+}
+
+/** What goes is told before it does. */
+function tellVanishing(
+  databases: readonly DatabaseCount[],
+  sampled: readonly string[],
+  { onVanishing }: RestoreEnvironment,
+): void {
+  const [count, bound] = [countVanishing(databases), boundOf(databases)];
+  if (count > 0 || bound === 'unknown') onVanishing?.({ count, bound, sample: sampled });
 }
 
 /** Asks the target which of the candidates it holds although their expiry has passed. */

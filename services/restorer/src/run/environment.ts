@@ -2,8 +2,11 @@ import type { Catalog } from '@tidemark/catalog';
 import type { NodeAddress } from '@tidemark/client';
 import type { Clock, Random } from '@tidemark/core';
 import type { KeyProvider } from '@tidemark/crypto';
+import type { SelectorSpec } from '@tidemark/selector';
 import type { ObjectStore } from '@tidemark/store';
+import type { SkipRange } from '../closure/skip-range.ts';
 import type { FactsWish } from '../facts/facts-report.ts';
+import type { Vanishing } from '../feed/vanish-forecast.ts';
 import type { WantedPoint } from '../plan/make-plan.ts';
 import type { TtlChoice } from '../plan/ttl-rule.ts';
 
@@ -19,6 +22,8 @@ export interface RestoreEnvironment {
   readonly stateDir: string;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: RestoreProgress) => void;
+  /** Told which keys will vanish at once, before the target is promoted. */
+  readonly onVanishing?: (vanishing: Vanishing) => void;
 }
 
 /** How far a restore is. */
@@ -45,6 +50,12 @@ export interface RestoreRequest {
   readonly instance: string;
   readonly point: WantedPoint;
   readonly ttl: TtlChoice;
+  /** Only these keys; null: every key. */
+  readonly selector?: SelectorSpec | null;
+  /** With a selector: the functions as well. Default false. */
+  readonly withFunctions?: boolean;
+  /** Commands that are left out of the replay. */
+  readonly skip?: SkipRange | null;
   readonly target: RestoreTarget;
   readonly promote: boolean;
   readonly verify: 'stream' | 'full';

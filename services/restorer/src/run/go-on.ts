@@ -1,5 +1,6 @@
 import { connectNode, parseNodeUrl } from '@tidemark/client';
 import { NodeError, TidemarkError, UsageError } from '@tidemark/core';
+import { selectorFromJson } from '@tidemark/selector';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { ttlText } from '../plan/ttl-rule.ts';
 import { applySettings, attachTarget, parseTargetRecord, readRole } from '../target/index.ts';
@@ -110,6 +111,7 @@ export async function abortRestore(
     path: record.path,
     keys: 0,
     vanishing: 0,
+    vanishingBound: 'exact',
     vanishingSample: [],
     commands: 0,
     bytes: 0,
@@ -146,7 +148,12 @@ async function planAgain(
 ): Promise<PreparedPlan> {
   const { timeline, offset, bounds, ttl, instance, at, backup } = record;
   const point = { kind: 'offset', offset: BigInt(offset), timeline } as const;
-  const request = { instance, point, ttl, snapshot: backup };
+  const { selector = null, skip, withFunctions = false } = record;
+  const request = {
+    ...{ instance, point, ttl, snapshot: backup, withFunctions },
+    selector: selector === null ? null : selectorFromJson(selector),
+    skip: skip ? { from: BigInt(skip.from), to: BigInt(skip.to) } : null,
+  };
   const prepared = await preparePlan(request, environment);
   const cut = { ...prepared.plan.cut, ...bounds };
   const plan: RestorePlan = { ...prepared.plan, at, cut, ttl };

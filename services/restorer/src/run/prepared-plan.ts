@@ -1,6 +1,10 @@
 import type { LogKey } from '@tidemark/crypto';
 import { wipeDataKey, type DataKey } from '@tidemark/crypto';
 import { PlanError, UsageError } from '@tidemark/core';
+import { compileSelector, type SelectorSpec } from '@tidemark/selector';
+import { closureOfAll, findClosure } from '../closure/find-closure.ts';
+import { resolveSkip } from '../closure/resolve-skip.ts';
+import type { SkipRange } from '../closure/skip-range.ts';
 import { ObjectReader } from '../fetch/object-reader.ts';
 import { objectsOf, unwrapDataKey, unwrapPlanKeys, type PlanKeys } from '../fetch/plan-keys.ts';
 import { makePlan, type PlanRequest } from '../plan/make-plan.ts';
@@ -16,12 +20,22 @@ export interface PreparedPlan extends Disposable {
   readonly keys: PlanKeys;
 }
 
+/** A plan that is wanted, and what of it. */
+export interface WantedPlan extends PlanRequest {
+  /** Null: every key. */
+  readonly selector?: SelectorSpec | null;
+  /** Commands that are left out. */
+  readonly skip?: SkipRange | null;
+  /** With a selector: the functions as well. */
+  readonly withFunctions?: boolean;
+}
+
 /**
  * Makes a plan and opens its data keys: a wrong ring is found here, before anything else happens.
  * @throws UsageError `TM_NOT_FOUND`; PlanError; KeyError; IntegrityError or StoreError for damage.
  */
 export async function preparePlan(
-  request: PlanRequest,
+  request: WantedPlan,
   environment: RestoreEnvironment,
 ): Promise<PreparedPlan> {
   const { catalog, store, keys, clock } = environment;
@@ -60,15 +74,47 @@ export async function preparePlan(
     };
     const plan = await makePlan(request, catalog, footers, clock);
     const planKeys = await unwrapPlanKeys(plan, store, keys);
+    const reader = readerOf(plan, logKey, environment, planKeys.of);
     return {
-      plan,
+      plan: await narrowPlan(plan, request, reader),
       keys: planKeys,
-      reader: readerOf(plan, logKey, environment, planKeys.of),
+      reader,
       [Symbol.dispose]: () => planKeys[Symbol.dispose](),
     };
   } finally {
     for (const key of footerKeys.values()) wipeDataKey(key);
   }
+}
+
+/** The plan with what is needed of it for the wanted keys. */
+async function narrowPlan(
+  plan: RestorePlan,
+  { selector = null, skip = null, withFunctions = false }: WantedPlan,
+  reader: ObjectReader,
+): Promise<RestorePlan> {
+  if (selector === null && skip === null) return plan;
+  const options = {
+    reader,
+    keyOf: (dekId: string) => Promise.resolve(reader.dataKeyById(dekId)),
+  };
+  const range = skip && (await resolveSkip(plan, skip, reader));
+  const closure =
+    selector === null
+      ? closureOfAll(plan, range)
+      : await findClosure(
+          plan,
+          { selector: compileSelector(selector), skip: range, keepFunctions: withFunctions },
+          options,
+        );
+  const rdb = closure.startsEmpty ? null : plan.snapshot;
+  const { frameBytes } = closure.share;
+  return {
+    ...plan,
+    closure,
+    reads: closure.reads,
+    sealedBytes: (rdb?.object.size ?? 0) + frameBytes,
+    feedBytes: (rdb?.rdbBytes ?? 0) + frameBytes,
+  };
 }
 
 /** First phase of the verification, before the target is touched. */

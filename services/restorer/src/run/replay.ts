@@ -5,6 +5,7 @@ import { commandSource, skipBytes } from '../feed/command-source.ts';
 import { DyingKeys } from '../feed/dying-keys.ts';
 import { FunctionTally, type ExpectedFunctions } from '../feed/function-tally.ts';
 import { snapshotSource } from '../feed/snapshot-source.ts';
+import type { RestorePlan } from '../plan/restore-plan.ts';
 import { knowsCommand } from '../target/index.ts';
 import type { PreparedPlan } from './prepared-plan.ts';
 import type { RestoreRecord } from './restore-record.ts';
@@ -42,10 +43,10 @@ export interface ReplayOptions {
 export async function openReplay(prepared: PreparedPlan, options: ReplayOptions): Promise<Replay> {
   const { plan, reader } = prepared;
   const { port, user, password, replicationId, baseOffset } = options.feed;
-  const dying = new DyingKeys(plan.ttl.nowMs + DYING_SOON_MS);
-  const plainTtl = plan.ttl.mode === 'absolute';
+  const dying = new DyingKeys(plan.ttl.nowMs + DYING_SOON_MS, plan.ttl);
   let commands = 0;
-  let tally = new FunctionTally(plan.snapshot.summary.functions);
+  const functions = functionsFed(plan);
+  let tally = new FunctionTally(functions);
   const feed = await openFeed({
     listenHost: options.listenHost,
     listenPort: port,
@@ -54,18 +55,15 @@ export async function openReplay(prepared: PreparedPlan, options: ReplayOptions)
     allowFrom: options.allowFrom,
     replicationId,
     baseOffset: BigInt(baseOffset),
-    snapshot: () => {
-      const rdb = snapshotSource(plan, reader, options.rdbVersion);
-      return plainTtl ? dying.tapRdb(rdb) : rdb;
-    },
+    snapshot: () => dying.tapRdb(snapshotSource(plan, reader, options.rdbVersion)),
     commands: (from) => {
       commands = 0;
-      tally = new FunctionTally(plan.snapshot.summary.functions);
+      tally = new FunctionTally(functions);
       const source = commandSource(plan, reader, options.form, {
         onBatch: (batch) => {
           commands += batch.count;
           tally.noteCommands(batch);
-          if (plainTtl) dying.noteCommands(batch);
+          dying.noteCommands(batch);
         },
         knowsCommand: (name) => knowsCommand(options.client, name),
       });
@@ -84,4 +82,10 @@ export async function openReplay(prepared: PreparedPlan, options: ReplayOptions)
     functions: () => tally.expected,
     [Symbol.asyncDispose]: () => feed[Symbol.asyncDispose](),
   };
+}
+
+/** Function libraries of the snapshot that are sent. */
+function functionsFed({ closure, snapshot }: RestorePlan): number {
+  const none = closure !== null && closure.everything === null && !closure.keepFunctions;
+  return none || closure?.startsEmpty === true ? 0 : snapshot.summary.functions;
 }

@@ -26,6 +26,11 @@ export interface RestoreRecord {
    */
   readonly backup: string;
   readonly ttl: TtlRule;
+  /** What is selected (`selectorToJson`); absent or null: every key. */
+  readonly selector?: unknown;
+  readonly withFunctions?: boolean;
+  /** Offsets of commands that are left out, both included. */
+  readonly skip?: { readonly from: string; readonly to: string } | null;
   readonly promote: boolean;
   readonly rdbVersion: number | null;
   /** The form in which commands are sent. */

@@ -1,4 +1,5 @@
 import type { FactsReport } from '../facts/facts-report.ts';
+import type { Vanishing } from '../feed/vanish-forecast.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import type { RestorePath } from './restore-path.ts';
 
@@ -18,8 +19,10 @@ export interface RestoreReport {
   /** How the data gets into the target; null when no target was looked at. */
   readonly path: RestorePath | null;
   readonly keys: number;
-  /** Keys whose expiry has passed: they go within a second of the promotion. */
+  /** Keys whose (new) expiry has passed: they go within a second of the promotion. */
   readonly vanishing: number;
+  /** Whether they are so many for certain: `Vanishing`. */
+  readonly vanishingBound: Vanishing['bound'];
   /** Names of some of them. */
   readonly vanishingSample: readonly string[];
   readonly commands: number;

@@ -9,9 +9,11 @@ import {
   type TargetFacts,
   type TargetNeeds,
 } from '../target/index.ts';
+import { selectorToJson } from '@tidemark/selector';
 import { openFacts } from '../facts/open-facts.ts';
 import { planFacts, preflightFacts, refuseUnread } from '../facts/restore-facts.ts';
 import type { FactsReport } from '../facts/facts-report.ts';
+import { forecastVanishing } from '../feed/vanish-forecast.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { ttlText } from '../plan/ttl-rule.ts';
 import { giveUp } from './call-off.ts';
@@ -61,7 +63,10 @@ export async function restore(
   return await replayInto(record, request, prepared, { target, timer }, environment);
 }
 
-/** Plans and verifies a restore without touching anything. */
+/**
+ * Plans and verifies a restore without touching anything. The whole plan is read, to tell which keys
+ * would vanish at once.
+ */
 export async function dryRun(
   request: RestoreRequest,
   environment: RestoreEnvironment,
@@ -80,6 +85,8 @@ export async function dryRun(
     facts = await dryFacts(request, plan, target, environment);
     timer.end('preflight');
   }
+  const vanishing = await forecastVanishing(prepared, environment.clock.nowMs());
+  timer.end('forecast');
   const { target } = request;
   return {
     id: '',
@@ -89,8 +96,9 @@ export async function dryRun(
     ttl: ttlText(plan.ttl),
     path,
     keys: plan.snapshot.summary.keys,
-    vanishing: 0,
-    vanishingSample: [],
+    vanishing: vanishing.count,
+    vanishingBound: vanishing.bound,
+    vanishingSample: vanishing.sample,
     commands: plan.reads.reduce((sum, { header }) => sum + header.commands, 0),
     bytes: plan.feedBytes,
     elapsedSeconds: timer.elapsedSeconds,
@@ -228,6 +236,7 @@ async function makeRecord(
     bounds: { notBeforeMs: plan.cut.notBeforeMs, notAfterMs: plan.cut.notAfterMs },
     backup: plan.snapshot.backup,
     ttl: plan.ttl,
+    ...selectionRecord(request),
     promote: request.promote,
     rdbVersion,
     commands: commandForm(facts),
@@ -248,6 +257,18 @@ async function makeRecord(
     facts: request.facts && { ...request.facts, atMs: plan.ttl.atMs },
     replayedOffset: null,
     settings: await makeTargetRecord(target.client, facts, credentials),
+  };
+}
+
+function selectionRecord({
+  selector = null,
+  skip = null,
+  withFunctions = false,
+}: RestoreRequest): Pick<RestoreRecord, 'selector' | 'skip' | 'withFunctions'> {
+  return {
+    selector: selector && selectorToJson(selector),
+    withFunctions,
+    skip: skip && { from: skip.from.toString(), to: skip.to.toString() },
   };
 }
 

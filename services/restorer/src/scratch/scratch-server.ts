@@ -10,6 +10,8 @@ import {
   type ServerProcess,
 } from '@tidemark/client';
 import { NodeError } from '@tidemark/core';
+import type { SelectorSpec } from '@tidemark/selector';
+import type { SkipRange } from '../closure/skip-range.ts';
 import type { WantedPoint } from '../plan/make-plan.ts';
 import type { TtlChoice } from '../plan/ttl-rule.ts';
 import type { RestoreEnvironment, RestoreRequest } from '../run/environment.ts';
@@ -25,6 +27,10 @@ export interface ScratchWish {
   readonly point: WantedPoint;
   /** Default: expiry times as they were. */
   readonly ttl?: TtlChoice;
+  /** Only these keys. Default: every key. */
+  readonly selector?: SelectorSpec | null;
+  /** Commands that are left out. */
+  readonly skip?: SkipRange | null;
 }
 
 /** A server that holds what an instance held at one point, frozen. Disposing ends it. */
@@ -110,6 +116,8 @@ function requestOf(wish: ScratchWish, address: NodeAddress): RestoreRequest {
     instance: wish.instance,
     point: wish.point,
     ttl: wish.ttl ?? { mode: 'absolute' },
+    selector: wish.selector ?? null,
+    skip: wish.skip ?? null,
     target: { kind: 'server', url: describeAddress(address), address, passwordFile: null },
     promote: false,
     verify: 'stream',

@@ -21,6 +21,8 @@ export interface FinishOptions {
   readonly persistTimeoutMs?: number;
   /** Asked when all was replayed: see `countKeys`. */
   readonly candidates?: () => ReadonlyMap<number, readonly Buffer[]> | null;
+  /** Called when all was replayed, before it is counted. */
+  readonly onReplayed?: () => Promise<void>;
   /** Asked when all was replayed: what functions it must hold; null = not known. */
   readonly functions?: () => ExpectedFunctions | null;
   /** Called when the target is a master of its own, before it writes its data to its disk. */
@@ -64,6 +66,7 @@ export async function finishTarget(
   await checkReplay(client, { record, replicationId, offset: fed.offset });
   const functions = options.functions?.() ?? null;
   if (functions !== null) await checkFunctions(client, functions);
+  await options.onReplayed?.();
   const databases = await countKeys(client, options.candidates?.() ?? null);
   if (options.promote) {
     return { fed, databases, promotion: await promoteTarget(client, options) };

@@ -1,3 +1,4 @@
+export { trimTarget } from './trim-target.ts';
 export { abandonTarget } from './abandon.ts';
 export { attachTarget } from './attach.ts';
 export { countKeys, findVanishing, type DatabaseCount } from './count-keys.ts';

@@ -33,6 +33,11 @@ export interface AdaptCommandsOptions {
   readonly offset?: bigint;
   /** Database selected there. Default 0. */
   readonly db?: number;
+  /**
+   * The offset that errors name and `ranAt` is asked with, for one of the stream: for a log of which
+   * parts were left out. Default: the same.
+   */
+  readonly sourceOffset?: (offset: bigint) => bigint;
   /** Sees every command as the log has it, before its bytes go on. A batch is valid until then. */
   readonly onBatch?: (batch: CommandBatch) => void;
   /** Told the name, in lower case, of each command that does not go as it is. */
@@ -70,6 +75,7 @@ export async function* adaptCommands(
     ),
     offset: options.offset ?? 0n,
     db: options.db ?? 0,
+    sourceOffset: options.sourceOffset ?? ((offset): bigint => offset),
     onBatch: options.onBatch ?? ((): void => undefined),
     onChange: options.onChange ?? ((): void => undefined),
     holdBytesMax: options.holdBytesMax ?? HOLD_BYTES_MAX,

@@ -18,6 +18,8 @@ export interface AdapterSettings {
   /** Stream offset and database of the first byte. */
   readonly offset: bigint;
   readonly db: number;
+  /** The offset that is told for one of the stream. */
+  readonly sourceOffset: (offset: bigint) => bigint;
   readonly onBatch: (batch: CommandBatch) => void;
   /** Told the name of each command that others took the place of, or none. */
   readonly onChange: (name: string) => void;
@@ -76,7 +78,10 @@ export class CommandAdapter {
     this.decoder.end();
     if (!this.decoder.inMulti) return;
     throw new FormatError('TM_AOF_TRUNCATED', 'the log ends within a transaction', {
-      context: { offset: this.decoder.boundary, within: 'transaction' },
+      context: {
+        offset: this.settings.sourceOffset(this.decoder.boundary),
+        within: 'transaction',
+      },
     });
   }
 
@@ -98,12 +103,12 @@ export class CommandAdapter {
     for (let row = 0; row < count; row += 1) {
       const rule = rules[spec[row] as number];
       const at = batch.argAt[row] as number;
-      if (spec[row] === SPEC_UNKNOWN) this.unknown.note(batch, at, () => startOf(batch, row));
+      if (spec[row] === SPEC_UNKNOWN) this.unknown.note(batch, at, () => this.startOf(batch, row));
       if (rule === null || rule === undefined) continue;
       const argc = batch.argc[row] as number;
       if (rule.passes?.(batch, at, argc) === true) continue;
       const raw = (): ReturnType<typeof commandInChunk> => commandInChunk(batch, row);
-      const offset = (): bigint => startOf(batch, row);
+      const offset = (): bigint => this.startOf(batch, row);
       const place: CommandPlace = { columns: batch, at, argc, offset, raw };
       const outcome = this.decide(rule, place, spec[row] as number);
       if (outcome === null) continue;
@@ -120,9 +125,9 @@ export class CommandAdapter {
     this.mode = 'open';
     const spec = batch.spec[0] as number;
     const rule = this.settings.rules[spec] ?? null;
-    if (spec === SPEC_UNKNOWN) this.unknown.note(batch, 0, () => batch.base);
+    if (spec === SPEC_UNKNOWN) this.unknown.note(batch, 0, () => this.startOf(batch, 0));
     const argc = batch.argc[0] as number;
-    const offset = (): bigint => batch.base;
+    const offset = (): bigint => this.startOf(batch, 0);
     const raw = (): ReturnType<typeof heldCommand> => heldCommand(positions, argc, held);
     const place: CommandPlace = { columns: batch, at: 0, argc, offset, raw };
     const passes = rule === null || mode !== 'open' || rule.passes?.(batch, 0, argc) === true;
@@ -143,7 +148,7 @@ export class CommandAdapter {
   private modeOf(command: UnfinishedCommand): Mode {
     if (command.complete === 0) return 'open'; // its name is not known yet
     if (command.spec === SPEC_UNKNOWN) {
-      this.unknown.note(command, 0, () => this.decoder.commandEnd);
+      this.unknown.note(command, 0, () => this.unfinishedStart());
     }
     const rule = this.settings.rules[command.spec] ?? null;
     if (rule === null) return 'pass';
@@ -154,7 +159,7 @@ export class CommandAdapter {
     if (rule.passesLarge === true) return 'pass';
     const raw = (): ReturnType<typeof heldCommand> =>
       heldCommand(command, command.complete, this.held);
-    const offset = (): bigint => this.decoder.commandEnd;
+    const offset = (): bigint => this.unfinishedStart();
     const place: CommandPlace = { columns: command, at: 0, argc: command.complete, offset, raw };
     const needed = rule.decidedBy?.(new CommandView(place)) ?? Number.NaN;
     if (needed <= command.complete) {
@@ -170,6 +175,14 @@ export class CommandAdapter {
       },
       hint: 'restore into a server of the same product, at least as new as the source',
     });
+  }
+
+  private startOf(batch: CommandBatch, row: number): bigint {
+    return this.settings.sourceOffset(batch.base + BigInt(batch.start[row] as number));
+  }
+
+  private unfinishedStart(): bigint {
+    return this.settings.sourceOffset(this.decoder.commandEnd);
   }
 
   private decide(rule: Rule, place: CommandPlace, spec: number): Exclude<Outcome, Refusal> {
@@ -212,8 +225,4 @@ function decideWellFormed(rule: Rule, place: CommandPlace): Outcome {
     if (error instanceof MissingArgument) return MALFORMED;
     throw error;
   }
-}
-
-function startOf(batch: CommandBatch, row: number): bigint {
-  return batch.base + BigInt(batch.start[row] as number);
 }

@@ -14,17 +14,23 @@ import {
 export type ExpiryVisitor = (db: number, start: number, end: number, expiryMs: number) => void;
 
 /**
- * Calls `visitor` for every key that a command of the batch gives an absolute expiry.
+ * Calls `visitor` for every key that a command of the batch, of rows `first` to `end` (exclusive),
+ * gives an absolute expiry.
  *
  * These are candidates: a later command may move the expiry, remove it or overwrite the key.
  * Expiries of hash fields are not keys' and are not visited.
  * @returns Commands that set the expiry of a key which cannot be told: a relative time (logs of 6.x
  *   only), or a key that was elided.
  */
-export function visitExpiries(batch: CommandBatch, visitor: ExpiryVisitor): number {
+export function visitExpiries(
+  batch: CommandBatch,
+  visitor: ExpiryVisitor,
+  first = 0,
+  end = batch.count,
+): number {
   const site = new ExpirySite();
   let untold = 0;
-  for (let row = 0; row < batch.count; row += 1) {
+  for (let row = first; row < end; row += 1) {
     const spec = batch.spec[row] as number;
     if (EXPIRY_KIND_OF_SPEC[spec] === EXPIRY_KIND.none) continue;
     const argc = batch.argc[row] as number;

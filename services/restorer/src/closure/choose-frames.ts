@@ -1,0 +1,120 @@
+import type { KeyIndex, SegmentFrame } from '@tidemark/archive';
+import type { Selector } from '@tidemark/selector';
+import type { DatabaseMap } from './database-map.ts';
+import type { MemberSet } from './member-set.ts';
+
+/** A look-up costs about as much as passing this many keys of a list. */
+const LOOK_UP_COST = 16;
+
+/** What is asked of the index of a segment. */
+export interface FrameQuestion {
+  readonly index: KeyIndex;
+  readonly selector: Selector;
+  readonly members: MemberSet;
+  /** Numberings in force within the segment. */
+  readonly numberings: readonly DatabaseMap[];
+  /** Highest database of a command in it. */
+  readonly maxDb: number;
+  /** Offsets of commands that end in it. */
+  readonly within: { readonly from: number; readonly to: number };
+}
+
+/**
+ * The frames of a segment in which a key occurs that matters there.
+ * @returns Their numbers; `all` when the index cannot tell.
+ */
+export function chooseFrames(question: FrameQuestion): ReadonlySet<number> | 'all' {
+  const { index } = question;
+  if (index.kind === 'none') return 'all';
+  const wanted = wantedKeys(question);
+  if (wanted !== null && (index.kind === 'filter' || isFew(question, wanted.length))) {
+    return lookUp(question, wanted);
+  }
+  return index.kind === 'filter' ? 'all' : passThrough(question);
+}
+
+/** Every key that may matter by name; null when a pattern selects. */
+function wantedKeys({ selector, members, within }: FrameQuestion): readonly WantedKey[] | null {
+  const { literals } = selector;
+  if (literals === null) return null;
+  const wanted: WantedKey[] = literals.map((key) => ({ dataset: null, key }));
+  members.forEachFollowed(within, (dataset, key) => wanted.push({ dataset, key }));
+  return wanted;
+}
+
+interface WantedKey {
+  /** Null: any that the selector takes. */
+  readonly dataset: number | null;
+  readonly key: Buffer;
+}
+
+function isFew({ index, maxDb }: FrameQuestion, wanted: number): boolean {
+  return wanted * (maxDb + 1) * LOOK_UP_COST < (index.count ?? 0);
+}
+
+function lookUp(
+  { index, members, numberings, maxDb, within }: FrameQuestion,
+  wanted: readonly WantedKey[],
+): ReadonlySet<number> | 'all' {
+  const chosen = new Set<number>();
+  for (const numbering of numberings) {
+    for (let db = 0; db <= maxDb; db += 1) {
+      const dataset = numbering.datasetOf(db);
+      for (const { dataset: only, key } of wanted) {
+        if (only !== null && only !== dataset) continue;
+        if (!members.mattersWithin(dataset, key, within)) continue;
+        const frames = index.framesOf(db, key);
+        if (frames === null) return 'all';
+        for (const frame of frames) chosen.add(frame);
+      }
+    }
+  }
+  return chosen;
+}
+
+function passThrough({ index, members, numberings, within }: FrameQuestion): ReadonlySet<number> {
+  const chosen = new Set<number>();
+  index.forEach((db, key, frames) => {
+    if (frames.every((frame) => chosen.has(frame))) return;
+    const matters = numberings.some((one) => members.mattersWithin(one.datasetOf(db), key, within));
+    if (matters) for (const frame of frames) chosen.add(frame);
+  });
+  return chosen;
+}
+
+/** A stretch of a log that is replayed in part: it begins between two commands. */
+export interface WantedRange {
+  readonly from: bigint;
+  readonly to: bigint;
+  /** Database selected at `from`. */
+  readonly db: number;
+}
+
+/**
+ * The stretches that hold the chosen frames. A frame that begins within a command brings the rest of
+ * that command along: only from its beginning on can commands be told apart.
+ */
+export function rangesOf(
+  frames: readonly SegmentFrame[],
+  chosen: ReadonlySet<number> | 'all',
+): readonly WantedRange[] {
+  const ranges: WantedRange[] = [];
+  for (const [number, frame] of frames.entries()) {
+    if (chosen !== 'all' && !chosen.has(number)) continue;
+    const { start, rawLength, db, partialBytes } = frame;
+    ranges.push({ from: start - BigInt(partialBytes), to: start + BigInt(rawLength), db });
+  }
+  return ranges;
+}
+
+/** Joins stretches that overlap or touch; from the first to the last. */
+export function joinRanges(ranges: readonly WantedRange[]): readonly WantedRange[] {
+  const sorted = [...ranges].sort((a, b) => (a.from < b.from ? -1 : a.from > b.from ? 1 : 0));
+  const joined: WantedRange[] = [];
+  for (const range of sorted) {
+    const last = joined.at(-1);
+    if (last === undefined || range.from > last.to) joined.push(range);
+    else if (range.to > last.to) joined[joined.length - 1] = { ...last, to: range.to };
+  }
+  return joined;
+}
