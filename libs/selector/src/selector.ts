@@ -74,7 +74,7 @@ class KeySelector implements Selector {
   }
 
   get literals(): readonly Buffer[] | null {
-    this.#literals ??= this.#include?.onlyKeys === true ? this.#namedKeys() : null;
+    this.#literals ??= this.#include?.onlyKeys === true ? this.#namedKeys(this.#include) : null;
     return this.#literals;
   }
 
@@ -98,19 +98,18 @@ class KeySelector implements Selector {
   }
 
   /** The keys that are included and not excluded, each once. */
-  #namedKeys(): readonly Buffer[] {
-    const keys: Buffer[] = [];
-    for (const rule of this.spec.include) {
-      if (rule.kind !== 'key') continue;
-      if (this.#exclude?.fit(rule.key, 0, rule.key.length) !== true) keys.push(rule.key);
-    }
-    return new KeySet(keys).distinct(keys);
+  #namedKeys(include: Rules): readonly Buffer[] {
+    const exclude = this.#exclude;
+    if (exclude === null) return include.keys;
+    return include.keys.filter((key) => !exclude.fit(key, 0, key.length));
   }
 }
 
 /** Rules of which one must fit. */
 class Rules {
-  readonly #keys: KeySet | null;
+  /** The keys among them, each once. */
+  readonly keys: readonly Buffer[];
+  readonly #keySet: KeySet | null;
   readonly #patterns: readonly KeyPattern[];
 
   constructor(rules: readonly KeyRule[]) {
@@ -120,7 +119,8 @@ class Rules {
       if (rule.kind === 'key') keys.push(rule.key);
       else patterns.push(patternOf(rule));
     }
-    this.#keys = keys.length === 0 ? null : new KeySet(keys);
+    this.#keySet = keys.length === 0 ? null : new KeySet(keys);
+    this.keys = this.#keySet?.distinct(keys) ?? [];
     this.#patterns = patterns;
   }
 
@@ -129,7 +129,7 @@ class Rules {
   }
 
   fit(data: Buffer, start: number, end: number): boolean {
-    if (this.#keys?.has(data, start, end) === true) return true;
+    if (this.#keySet?.has(data, start, end) === true) return true;
     for (let at = 0; at < this.#patterns.length; at += 1) {
       if ((this.#patterns[at] as KeyPattern).fits(data, start, end)) return true;
     }

@@ -123,7 +123,7 @@ function readRange(
   const position = text.position;
   const next = text.peek();
   if (next === '[') text.refuse('[ stands within [ ]', 'the character itself is \\[');
-  if (next === '-' && !first && text.peek(1) !== ']') {
+  if (next === '-' && !first && text.peek(1) !== ']' && text.peek(1) !== '') {
     text.refuse('- follows a range', 'a - within [ ] is written \\-');
   }
   const from = text.readLiteral();
