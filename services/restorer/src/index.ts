@@ -3,6 +3,7 @@ export { openFacts as readFactsAt } from './facts/open-facts.ts';
 export type { Difference } from './compare/compare-datasets.ts';
 export { openHoles, proveHole, type HoleProof } from './prove/prove-holes.ts';
 export type { WantedPoint } from './plan/make-plan.ts';
+export type { Vanishing } from './feed/vanish-forecast.ts';
 export type { TtlChoice } from './plan/ttl-rule.ts';
 export type {
   RestoreEnvironment,

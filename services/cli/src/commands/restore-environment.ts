@@ -2,6 +2,7 @@ import type { RestoreEnvironment, RestoreProgress } from '@tidemark/restorer';
 import { systemClock, systemRandom } from '@tidemark/system';
 import type { Invocation, Workspace } from '../context.ts';
 import { formatBytes } from '../output/table.ts';
+import { vanishingText } from './vanishing-text.ts';
 
 /**
  * What the restorer runs on, from the workspace of a command.
@@ -21,6 +22,9 @@ export function restoreEnvironment(
     stateDir: config.stateDir,
     signal,
     onProgress: (progress) => printer.progress(show(progress)),
+    onVanishing: (vanishing) => {
+      for (const line of vanishingText(vanishing, 'go at the promotion', null)) printer.warn(line);
+    },
   };
 }
 

@@ -3,6 +3,7 @@ import type { CommandBatch, KeyRule } from '@tidemark/aof';
 import type { ByteSource } from '@tidemark/core';
 import type { ObjectReader } from '../fetch/object-reader.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
+import { newExpiry, type TtlRule } from '../plan/ttl-rule.ts';
 import { watchCommands } from './command-source.ts';
 import { snapshotSource } from './snapshot-source.ts';
 import { isEntry, RdbScanner, ROW, type RdbBatch } from '@tidemark/rdb';
@@ -27,21 +28,26 @@ const MOVE_OF_SPEC = Uint8Array.from(COMMANDS, ({ keys }) => {
 });
 
 /**
- * Notes keys that were given an expiry which has passed by now: those that will vanish are among
- * them. They are candidates, the target is asked which of them it holds.
+ * Notes keys that are given an expiry, by the TTL rule, which has passed by now: those that will
+ * vanish are among them. They are candidates, the target is asked which of them it holds.
  *
  * Memory is bounded: of too many the latest are kept, and `all` then answers null.
  */
 export class DyingKeys {
   readonly #untilMs: number;
+  readonly #ttl: TtlRule;
   readonly #byDb = new Map<number, Set<string>>();
   #bytes = 0;
   #lost = false;
   #snapshotSeen = false;
 
-  /** @param untilMs - Unix milliseconds; what expires later is not noted. */
-  constructor(untilMs: number) {
+  /**
+   * @param untilMs - Unix milliseconds; what expires later is not noted.
+   * @param ttl - What becomes of the expiries of commands; those of an RDB have become it.
+   */
+  constructor(untilMs: number, ttl: TtlRule) {
     this.#untilMs = untilMs;
+    this.#ttl = ttl;
   }
 
   /** Candidates of each database, the latest last. */
@@ -83,7 +89,9 @@ export class DyingKeys {
   /** Notes the keys of a batch of commands. */
   noteCommands(batch: CommandBatch): void {
     const untold = visitExpiries(batch, (db, start, end, expiryMs) => {
-      if (expiryMs <= this.#untilMs) this.#note(db, batch.data.subarray(start, end));
+      const expiry = newExpiry(this.#ttl, expiryMs);
+      if (expiry !== null && expiry <= this.#untilMs)
+        this.#note(db, batch.data.subarray(start, end));
     });
     if (untold > 0) this.#lost = true;
     for (let row = 0; row < batch.count; row++) {

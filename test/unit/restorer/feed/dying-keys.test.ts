@@ -2,17 +2,28 @@ import { CommandDecoder } from '@tidemark/aof';
 import { bytesOf } from '@tidemark/core';
 import { describe, expect, it } from 'vitest';
 import { DyingKeys } from '../../../../services/restorer/src/feed/dying-keys.ts';
+import type { TtlRule } from '../../../../services/restorer/src/plan/ttl-rule.ts';
 import { layOut, type Element } from '../../../support/aof-layout.ts';
 import { inChunks } from '../../../support/pattern.ts';
 import { RdbBuilder } from '../../../support/rdb-builder.ts';
 import { collect } from '../../../support/segments.ts';
 
 const UNTIL = 1_000_000;
+/** By which times stay as they are. */
+const ABSOLUTE: TtlRule = { mode: 'absolute', atMs: 0, nowMs: UNTIL };
 const EMPTY = new RdbBuilder({ version: 10 }).build();
 
 /** What is noted of an RDB and of commands after it. */
 async function noted(rdb: Buffer, ...elements: readonly Element[]): Promise<DyingKeys> {
-  const dying = new DyingKeys(UNTIL);
+  return notedBy(ABSOLUTE, rdb, ...elements);
+}
+
+async function notedBy(
+  ttl: TtlRule,
+  rdb: Buffer,
+  ...elements: readonly Element[]
+): Promise<DyingKeys> {
+  const dying = new DyingKeys(UNTIL, ttl);
   await collect(dying.tapRdb(bytesOf(rdb)));
   const { stream } = layOut(elements);
   const decoder = new CommandDecoder();
@@ -40,9 +51,9 @@ describe('DyingKeys', () => {
 
   it('passes the snapshot on as it is, and fails where it is damaged', async () => {
     const rdb = new RdbBuilder({ version: 10 }).selectDb(0).string('a', 'b'.repeat(5_000)).build();
-    const dying = new DyingKeys(UNTIL);
+    const dying = new DyingKeys(UNTIL, ABSOLUTE);
     expect((await collect(dying.tapRdb(inChunks(rdb, 1)))).equals(rdb)).toBe(true);
-    const cut = new DyingKeys(UNTIL);
+    const cut = new DyingKeys(UNTIL, ABSOLUTE);
     await expect(collect(cut.tapRdb(bytesOf(rdb.subarray(0, -3))))).rejects.toMatchObject({
       code: 'TM_RDB_TRUNCATED',
     });
@@ -57,6 +68,27 @@ describe('DyingKeys', () => {
       ['EXEC'],
     );
     expect(namesOf(dying)).toEqual({ 0: ['a'], 3: ['c', 'd', 'e'] });
+  });
+
+  it('goes by the new times of commands, and by the times of an RDB as they stand in it', async () => {
+    const rdb = new RdbBuilder({ version: 10 })
+      .selectDb(0)
+      .entry({ key: 'r', expiryMs: UNTIL })
+      .build();
+    const commands = [
+      expiring('dead', 6_000),
+      expiring('soon', 6_001),
+      expiring('late', UNTIL + 4_000),
+    ];
+    const at = { atMs: 6_000, nowMs: UNTIL };
+    const under = async (ttl: TtlRule): Promise<string[] | undefined> =>
+      namesOf(await notedBy(ttl, rdb, ...commands))[0];
+    expect(await under({ mode: 'shift', byMs: -5_000, ...at })).toEqual([
+      ...['r', 'dead', 'soon', 'late'],
+    ]);
+    expect(await under({ mode: 'rebase', toMs: UNTIL - 1, ...at })).toEqual(['r', 'dead', 'soon']);
+    expect(await under({ mode: 'remaining', ...at })).toEqual(['r', 'dead']);
+    expect(await under({ mode: 'persist', ...at })).toEqual(['r', 'dead']);
   });
 
   it('knows all of them when nothing else can have given a key an expiry', async () => {
@@ -92,7 +124,7 @@ describe('DyingKeys', () => {
   });
 
   it('does not claim to know all before it has seen the snapshot', () => {
-    expect(new DyingKeys(UNTIL).all(UNTIL)).toBeNull();
+    expect(new DyingKeys(UNTIL, ABSOLUTE).all(UNTIL)).toBeNull();
   });
 
   it('keeps the latest of too many, and does not claim to know all then', async () => {
