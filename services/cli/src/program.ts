@@ -7,15 +7,15 @@ import { showFacts } from './commands/facts.ts';
 import { addNode, listInstances, removeNode, showInstance } from './commands/instance.ts';
 import { proveHoles } from './commands/prove.ts';
 import { rebuildCatalog, verifyRepo } from './commands/repo.ts';
-import { restoreCommand, type RestoreFlags } from './commands/restore.ts';
 import { serve } from './commands/serve.ts';
 import { showStatus } from './commands/status.ts';
-import { TTL_HELP } from './commands/ttl-flag.ts';
 import { showWindows } from './commands/windows.ts';
 import { Printer, type OutputFormat } from './output/printer.ts';
 import type { Leaf, Perform } from './program/command-tree.ts';
 import { watchStandardOutput } from './output/standard-output.ts';
 import { addFileCommands } from './program/file-commands.ts';
+import { addFindCommands } from './program/find-commands.ts';
+import { addRestore } from './program/restore-command.ts';
 
 const EXIT_CODES = `
 Exit codes: 0 done; 1 failed; 2 usage or configuration; 10 not found; 11 locked, busy or owned by
@@ -153,6 +153,7 @@ ${EXIT_CODES}`,
   leaf(repo, 'verify', 'Read and authenticate every object of the store.').action(
     async (_: unknown, command: Command) => perform(command, verifyRepo),
   );
+  addFindCommands(program, leaf, perform);
   addFileCommands(program, leaf, perform);
   return program;
 }
@@ -217,62 +218,6 @@ function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
     async (id: string, _: unknown, command: Command) =>
       perform(command, (invocation) => removeNode(id, invocation)),
   );
-}
-
-function addRestore(program: Command, leaf: Leaf, perform: Perform): void {
-  leaf(program, 'restore <id>', 'Rebuild an instance as it was, in an empty server or a new one.')
-    .addOption(
-      new Option('--at <time>', 'the second to go back to').conflicts([
-        'offset',
-        'before',
-        'backup',
-      ]),
-    )
-    .option('--exclusive', 'with --at: the state before that second, not at its end')
-    .addOption(
-      new Option(
-        '--offset <n>',
-        'the last whole command or transaction up to this offset',
-      ).conflicts(['before', 'backup']),
-    )
-    .addOption(
-      new Option(
-        '--before <n>',
-        'right before the command or transaction that starts here',
-      ).conflicts('backup'),
-    )
-    .option(
-      '--timeline <tl>',
-      'with --at, --offset, --before: on this timeline (windows --timelines)',
-    )
-    .option('--backup <backup>', 'exactly what a backup holds')
-    .option('--to <target>', 'redis://[USER@]HOST:PORT, or new = a server started here')
-    .option('--pass-file <file>', 'password of the target, first line of a file')
-    .option('--port <n>', 'port of the new server (default: a free one)')
-    .option('--dir <dir>', 'folder of the new server')
-    .option('--ttl <mode>', TTL_HELP)
-    .option('--no-promote', 'stop before the target becomes a master')
-    .option('--dry-run', 'plan and verify, with --to also the path into it; write nothing')
-    .addOption(
-      new Option('--verify <depth>', 'what is verified before the target is touched').choices([
-        'stream',
-        'full',
-      ]),
-    )
-    .option('--with-acl', 'write the users that the node had, but for "default"')
-    .option('--with-default-user', 'with --with-acl: also the user "default"')
-    .option('--with-config', 'write the settings that the node had, where that is safe')
-    .option('-y, --yes', 'flush a target that holds data')
-    .option(
-      '--feed-listen <host>',
-      'address to listen on for the target (default: as it reaches us)',
-    )
-    .option('--feed-advertise <host>', 'address the target is told to connect to')
-    .addOption(new Option('--resume <rid>', 'go on with an interrupted restore').conflicts('abort'))
-    .option('--abort <rid>', 'call an interrupted restore off: the target is emptied')
-    .action(async (id: string, flags: RestoreFlags, command: Command) =>
-      perform(command, (invocation) => restoreCommand(id, flags, invocation)),
-    );
 }
 
 /**

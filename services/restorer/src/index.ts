@@ -14,9 +14,21 @@ export type {
 export { abortRestore, resumeRestore, type ReadPassword } from './run/go-on.ts';
 export { dryRun, restore } from './run/restore.ts';
 export type { RestoreReport } from './run/restore-report.ts';
+export type { SelectionReport } from './run/selection-report.ts';
 export {
   verifyRepo,
   type RepoFault,
   type RepoVerification,
   type VerifyRepoOptions,
 } from './verify/verify-repo.ts';
+export { findCommands, type CommandSearch } from './find/find-commands.ts';
+export type {
+  FoundCommand,
+  FoundPlace,
+  SearchTotals,
+  SecondWindow,
+  TimeBounds,
+} from './find/found-command.ts';
+export type { KeyEvent } from './find/key-event.ts';
+export { keyHistory } from './find/key-history.ts';
+export { noteOnName } from './find/logged-names.ts';

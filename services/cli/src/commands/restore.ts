@@ -13,19 +13,21 @@ import {
 import { systemClock } from '@tidemark/system';
 import { readPassword } from '../config/load.ts';
 import { freshen, Workspace, type Invocation } from '../context.ts';
-import { formatBytes } from '../output/table.ts';
-import { factsText } from './facts.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import { pointOf, type PointFlags } from './restore-point.ts';
-import { ttlLine, ttlOf } from './ttl-flag.ts';
+import { reportText } from './restore-text.ts';
+import { selectorOf, type SelectorFlags } from './selector-flags.ts';
+import { ttlOf } from './ttl-flag.ts';
 
 /** Flags of `tidemark restore` as commander gives them. */
-export interface RestoreFlags extends PointFlags {
+export interface RestoreFlags extends PointFlags, SelectorFlags {
   readonly to?: string;
   readonly passFile?: string;
   readonly port?: string;
   readonly dir?: string;
   readonly ttl?: string;
+  readonly withFunctions?: boolean;
+  readonly skip?: string;
   readonly promote: boolean;
   readonly dryRun?: boolean;
   readonly verify?: 'stream' | 'full';
@@ -48,7 +50,7 @@ export async function restoreCommand(
   const { printer, signal } = invocation;
   const over = flags.resume ?? flags.abort;
   if (over !== undefined) refuseOther(flags);
-  const request = over === undefined ? await requestOf(id, flags) : null;
+  const request = over === undefined ? await requestOf(id, flags, invocation) : null;
   using workspace = await Workspace.open(invocation);
   await freshen(workspace, id, signal);
   const environment = restoreEnvironment(workspace, invocation);
@@ -74,6 +76,19 @@ const OF_A_NEW_RESTORE: readonly (readonly [keyof RestoreFlags, string])[] = [
   ['timeline', '--timeline'],
   ['backup', '--backup'],
   ['ttl', '--ttl'],
+  ['key', '--key'],
+  ['regex', '--regex'],
+  ['glob', '--glob'],
+  ['keysFile', '--keys-file'],
+  ['db', '--db'],
+  ['type', '--type'],
+  ['excludeKey', '--exclude-key'],
+  ['excludeRegex', '--exclude-regex'],
+  ['excludeGlob', '--exclude-glob'],
+  ['excludeDb', '--exclude-db'],
+  ['excludeType', '--exclude-type'],
+  ['withFunctions', '--with-functions'],
+  ['skip', '--skip'],
   ['to', '--to'],
   ['passFile', '--pass-file'],
   ['port', '--port'],
@@ -97,23 +112,47 @@ function refuseOther(flags: RestoreFlags): void {
   });
 }
 
-async function requestOf(id: string, flags: RestoreFlags): Promise<RestoreRequest> {
-  const ttl = ttlOf(flags.ttl, false, systemClock.nowMs());
+async function requestOf(
+  id: string,
+  flags: RestoreFlags,
+  invocation: Invocation,
+): Promise<RestoreRequest> {
+  const selector = await selectorOf(flags, invocation);
+  if (flags.withFunctions === true && selector === null) {
+    throw new UsageError('TM_USAGE', '--with-functions belongs to selected keys', {
+      hint: 'a restore of everything has them anyway',
+    });
+  }
+  const ttl = ttlOf(flags.ttl, selector !== null, systemClock.nowMs());
   const target = await targetOf(flags);
   return {
     instance: id,
     point: pointOf(flags, systemClock.nowMs()),
     ttl,
+    selector,
+    withFunctions: flags.withFunctions === true,
+    skip: skipOf(flags.skip),
     target,
     promote: flags.promote,
     // Reading all of a store on this host costs little, and damage is then found before the target
-    // is touched; a target that will be emptied must not be for nothing.
-    verify: flags.verify ?? 'full',
+    // is touched; a target that will be emptied must not be for nothing. Of selected keys little is
+    // read, and that is verified as it is read.
+    verify: flags.verify ?? (selector === null || flags.yes === true ? 'full' : 'stream'),
     allowFlush: flags.yes === true,
     feedListen: flags.feedListen ?? null,
     feedAdvertise: flags.feedAdvertise ?? null,
     facts: factsOf(flags),
   };
+}
+
+/** Offsets of commands to be left out: one, or the first and the last. */
+function skipOf(text: string | undefined): NonNullable<RestoreRequest['skip']> | null {
+  if (text === undefined) return null;
+  const [, from = '', to = from] = /^(\d{1,19})(?:\.\.(\d{1,19}))?$/.exec(text) ?? [];
+  if (from !== '' && BigInt(to) >= BigInt(from)) return { from: BigInt(from), to: BigInt(to) };
+  throw new UsageError('TM_USAGE', `${JSON.stringify(text)} names no command to be left out`, {
+    hint: '--skip OFFSET or --skip OFFSET..OFFSET; tidemark find tells offsets',
+  });
 }
 
 function factsOf(flags: RestoreFlags): RestoreRequest['facts'] {
@@ -150,59 +189,4 @@ async function targetOf(flags: RestoreFlags): Promise<RestoreTarget> {
     address:
       passwordFile === null ? address : { ...address, password: await readPassword(passwordFile) },
   };
-}
-
-/** Which way the data takes into the target. */
-function pathText({ path }: RestoreReport): string[] {
-  if (path === null) return [];
-  const changed = Object.entries(path.changedCommands).map(
-    ([name, count]) => `${count.toString()} ${name.toUpperCase()}`,
-  );
-  const forms = [
-    ...(path.snapshot === 'converted' ? ['the snapshot'] : []),
-    ...(changed.length > 0 ? [changed.join(', ')] : []),
-  ];
-  const converted = forms.length === 0 ? '' : `, in another form: ${forms.join('; ')}`;
-  return [`path: ${path.name}, ${path.source} to ${path.target}${converted}`];
-}
-
-function reportText(id: string, report: RestoreReport, configPath: string): string[] {
-  const { cut, at, target, keys, vanishing, commands, bytes, elapsedSeconds } = report;
-  const where = at ?? `offset ${cut.offset}`;
-  const again = `tidemark -c ${configPath} restore ${id}`;
-  switch (report.state) {
-    case 'planned':
-      return [
-        `plan: ${id} at ${where}, timeline ${cut.timeline}, offset ${cut.offset}`,
-        `to read and feed: ${formatBytes(bytes)}, up to ${commands.toString()} commands, ${keys.toString()} keys in the snapshot`,
-        ttlLine(report.ttl),
-        ...pathText(report),
-        ...factsText(report.facts, true),
-        'everything needed is there and whole; nothing was written',
-      ];
-    case 'aborted':
-      // With a warning the target was not ours any more, and was left as it is.
-      return [
-        `restore ${report.id} was called off` +
-          (report.warnings.length === 0 ? '; the target is empty and not promoted' : ''),
-      ];
-    default:
-      return [
-        `${id} at ${where} is in ${target}: ${keys.toString()} keys, ${commands.toString()} commands replayed, ` +
-          `${formatBytes(bytes)} in ${elapsedSeconds.toFixed(1)} s`,
-        ttlLine(report.ttl),
-        ...(vanishing > 0
-          ? [
-              `${vanishing.toString()} keys have an expiry that has passed and ${report.state === 'replayed' ? 'go at the promotion' : 'go now'}` +
-                ` (${report.vanishingSample.slice(0, 3).join(', ')}${vanishing > 3 ? ', …' : ''}); keep such keys with --ttl remaining`,
-            ]
-          : []),
-        ...factsText(report.facts, false),
-        ...(report.state === 'replayed'
-          ? [
-              `not promoted. Promote: ${again} --resume ${report.id}   Call off: ${again} --abort ${report.id}`,
-            ]
-          : []),
-      ];
-  }
 }

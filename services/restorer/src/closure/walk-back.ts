@@ -54,7 +54,7 @@ export class WalkBack {
 
   /** Whether what stands before need not be walked over. */
   get ended(): boolean {
-    return this.everything !== null || (this.flushedAll && !this.#keepFunctions);
+    return this.#isEnded();
   }
 
   /** The numberings that were in force within the segment that was walked over last. */
@@ -65,7 +65,7 @@ export class WalkBack {
   /** Walks over one segment; segments come from the last to the first. */
   cross({ flow, to }: WalkedSegment): void {
     this.#crossings = [this.databases.copy()];
-    if (this.ended) return;
+    if (this.#isEnded()) return;
     if (!flow.complete) {
       this.#needAll(
         to,
@@ -74,10 +74,15 @@ export class WalkBack {
       );
       return;
     }
-    for (let at = flow.entries.length - 1; at >= 0 && !this.ended; at -= 1) {
+    for (let at = flow.entries.length - 1; at >= 0; at -= 1) {
       const entry = flow.entries[at];
       if (entry !== undefined && Number(entry.offset) < to) this.#take(entry);
+      if (this.#isEnded()) return;
     }
+  }
+
+  #isEnded(): boolean {
+    return this.everything !== null || (this.flushedAll && !this.#keepFunctions);
   }
 
   #take(entry: FlowEntry): void {

@@ -27,6 +27,7 @@ import type { PhaseTimer } from './phase-timer.ts';
 import type { PreparedPlan } from './prepared-plan.ts';
 import type { Replay } from './replay.ts';
 import { RestoreRecords, type RestoreRecord } from './restore-record.ts';
+import { selectionReport } from './selection-report.ts';
 import { planWarnings, reportCut, reportSecond, type RestoreReport } from './restore-report.ts';
 
 /** Names of vanishing keys that a report holds at most, and keys that are asked for to find them. */
@@ -70,7 +71,7 @@ export async function complete(
   });
   timer.end('replay');
   const vanishingSample = await sample(client, databases, dying.candidates);
-  tellVanishing(databases, vanishingSample, environment);
+  if (record.promote) tellVanishing(databases, vanishingSample, environment);
   const counted = {
     commands: commands(),
     bytes: fed.rdbBytes + Number(fed.commandBytes),
@@ -193,6 +194,7 @@ function reportOf(
     elapsedSeconds: timer.elapsedSeconds,
     target: target.url,
     phases: timer.phases,
+    selection: selectionReport(plan),
     facts: promotion?.facts ?? null,
     warnings: [
       ...planWarnings(plan),

@@ -118,6 +118,7 @@ export async function abortRestore(
     elapsedSeconds: timer.elapsedSeconds,
     target: record.target.url,
     phases: timer.phases,
+    selection: null,
     facts: null,
     warnings,
   };

@@ -1,6 +1,7 @@
 import type { FactsReport } from '../facts/facts-report.ts';
 import type { Vanishing } from '../feed/vanish-forecast.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
+import { selectionWarnings, type SelectionReport } from './selection-report.ts';
 import type { RestorePath } from './restore-path.ts';
 
 /** What `restore` ends with. Times RFC 3339 UTC whole seconds, offsets decimal strings. */
@@ -31,6 +32,8 @@ export interface RestoreReport {
   readonly target: string;
   /** Seconds that each phase took. */
   readonly phases: Readonly<Record<string, number>>;
+  /** What was selected; null: every key. */
+  readonly selection: SelectionReport | null;
   /** Users and settings that were written; null when none were asked for. */
   readonly facts: FactsReport | null;
   readonly warnings: readonly string[];
@@ -55,6 +58,10 @@ export function isoSecond(ms: number | null): string | null {
 
 /** Warnings that a plan itself gives rise to. */
 export function planWarnings(plan: RestorePlan): string[] {
+  return [...cutWarnings(plan), ...selectionWarnings(plan)];
+}
+
+function cutWarnings(plan: RestorePlan): string[] {
   const { at, cut } = plan;
   if (at === null) return [];
   const { notBeforeMs, notAfterMs } = cut;

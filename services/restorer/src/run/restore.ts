@@ -25,6 +25,7 @@ import { preparePlan, verifyPlan, type PreparedPlan } from './prepared-plan.ts';
 import { openReplay } from './replay.ts';
 import { choosePath, commandForm, type RestorePath } from './restore-path.ts';
 import { RestoreRecords, type RestoreRecord } from './restore-record.ts';
+import { selectionReport } from './selection-report.ts';
 import { planWarnings, reportCut, reportSecond, type RestoreReport } from './restore-report.ts';
 
 /** Any offset does; the first command byte has the next one. */
@@ -104,6 +105,7 @@ export async function dryRun(
     elapsedSeconds: timer.elapsedSeconds,
     target: target.kind === 'server' ? target.url : 'new',
     phases: timer.phases,
+    selection: selectionReport(plan),
     facts,
     warnings: planWarnings(plan),
   };

@@ -1,0 +1,96 @@
+import { UsageError } from '@tidemark/core';
+import { findCommands, noteOnName, type FoundCommand } from '@tidemark/restorer';
+import { compileSelector, shownKey } from '@tidemark/selector';
+import { Workspace, type Invocation } from '../context.ts';
+import { restoreEnvironment } from './restore-environment.ts';
+import {
+  limitOf,
+  placeDocument,
+  prepareSearch,
+  printSearch,
+  timeText,
+  windowOf,
+  type SearchView,
+  type WindowFlags,
+} from './search-run.ts';
+import { selectorOf, type SelectorFlags } from './selector-flags.ts';
+
+/** Flags of `tidemark find`. */
+export interface FindFlags extends SelectorFlags, WindowFlags {
+  readonly command: string;
+}
+
+/** Finds commands by name, and shows the restore that leads to right before each. */
+export async function findInLog(
+  id: string,
+  flags: FindFlags,
+  invocation: Invocation,
+): Promise<void> {
+  const { printer, configPath } = invocation;
+  const names = namesOf(flags.command);
+  const window = windowOf(flags);
+  const limit = limitOf(flags);
+  const spec = await selectorOf(flags, invocation);
+  const keys = spec === null ? null : compileSelector(spec);
+  if (keys?.hasTypes === true) {
+    throw new UsageError('TM_USAGE', 'a log does not say of which type a key is', {
+      hint: 'leave out --type and --exclude-type',
+    });
+  }
+  for (const warning of keys?.warnings ?? []) printer.warn(warning);
+  for (const name of names) {
+    const note = noteOnName(name);
+    if (note !== null) printer.warn(note.text);
+  }
+  using workspace = await Workspace.open(invocation);
+  await prepareSearch(id, window, workspace, invocation);
+  const newest = workspace.catalog.timelines(id).at(-1)?.timeline;
+  const restoreLine = ({ before, timeline }: FoundCommand): string => {
+    const on = timeline === newest ? '' : ` --timeline ${timeline}`;
+    return `tidemark -c ${configPath} restore ${id} --before ${before.toString()}${on} --to new`;
+  };
+  const search = { instance: id, names: new Set(names), keys, window };
+  const found = findCommands(search, restoreEnvironment(workspace, invocation));
+  await printSearch(found, viewOf(restoreLine), limit, invocation);
+}
+
+/** @throws UsageError `TM_USAGE`. */
+function namesOf(text: string): readonly string[] {
+  const names = text.split(',').map((name) => name.trim().toLowerCase());
+  if (names.every((name) => /^[!-~]{1,64}$/.test(name))) return [...new Set(names)];
+  throw new UsageError('TM_USAGE', `--command ${JSON.stringify(text)} is no list of commands`, {
+    hint: 'for instance --command FLUSHALL or --command DEL,UNLINK',
+  });
+}
+
+function viewOf(restoreLine: (found: FoundCommand) => string): SearchView<FoundCommand> {
+  return {
+    head: ['TIME (UTC)', 'OFFSET', 'DB', 'COMMAND', 'BYTES', 'KEYS', 'THE STATE BEFORE IT'],
+    columns: (found) => [
+      timeText(found),
+      found.offset.toString(),
+      found.db.toString(),
+      found.command.toUpperCase(),
+      String(found.bytes),
+      keysText(found),
+      restoreLine(found),
+    ],
+    document: (found) => ({
+      ...placeDocument(found),
+      db: found.db,
+      keys: found.keys.map(({ db, key }) => ({ db, key: shownKey(key) })),
+      keyCount: found.keyCount,
+      restore: restoreLine(found),
+    }),
+  };
+}
+
+function keysText({ db, keys, keyCount }: FoundCommand): string {
+  if (keyCount === 0) return '-';
+  const named = keys.map((one) => {
+    const where = one.db === db ? '' : ` in db ${one.db.toString()}`;
+    return `${shownKey(one.key)}${where}`;
+  });
+  const rest = keyCount - keys.length;
+  return `${named.join(', ')}${rest > 0 ? `, ... (${keyCount.toString()})` : ''}`;
+}

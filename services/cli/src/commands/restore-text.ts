@@ -1,0 +1,77 @@
+import type { RestoreReport } from '@tidemark/restorer';
+import { formatBytes } from '../output/table.ts';
+import { factsText } from './facts.ts';
+import { ttlLine } from './ttl-flag.ts';
+import { vanishingText } from './vanishing-text.ts';
+
+/** Which way the data takes into the target. */
+function pathText({ path }: RestoreReport): string[] {
+  if (path === null) return [];
+  const changed = Object.entries(path.changedCommands).map(
+    ([name, count]) => `${count.toString()} ${name.toUpperCase()}`,
+  );
+  const forms = [
+    ...(path.snapshot === 'converted' ? ['the snapshot'] : []),
+    ...(changed.length > 0 ? [changed.join(', ')] : []),
+  ];
+  const converted = forms.length === 0 ? '' : `, in another form: ${forms.join('; ')}`;
+  return [`path: ${path.name}, ${path.source} to ${path.target}${converted}`];
+}
+
+/** A report for people. */
+export function reportText(id: string, report: RestoreReport, configPath: string): string[] {
+  const { cut, at, target, keys, commands, bytes, elapsedSeconds, ttl } = report;
+  const gone = {
+    count: report.vanishing,
+    bound: report.vanishingBound,
+    sample: report.vanishingSample,
+  };
+  const where = at ?? `offset ${cut.offset}`;
+  const again = `tidemark -c ${configPath} restore ${id}`;
+  switch (report.state) {
+    case 'planned':
+      return [
+        `plan: ${id} at ${where}, timeline ${cut.timeline}, offset ${cut.offset}`,
+        `to read and feed: ${formatBytes(bytes)}, up to ${commands.toString()} commands, ${keys.toString()} keys in the snapshot`,
+        ...selectionText(report),
+        ttlLine(ttl),
+        ...vanishingText(gone, 'would go at once', ttl),
+        ...pathText(report),
+        ...factsText(report.facts, true),
+        'everything needed is there and whole; nothing was written',
+      ];
+    case 'aborted':
+      // With a warning the target was not ours any more, and was left as it is.
+      return [
+        `restore ${report.id} was called off` +
+          (report.warnings.length === 0 ? '; the target is empty and not promoted' : ''),
+      ];
+    default:
+      return [
+        `${id} at ${where} is in ${target}: ${keys.toString()} keys, ${commands.toString()} commands replayed, ` +
+          `${formatBytes(bytes)} in ${elapsedSeconds.toFixed(1)} s`,
+        ...selectionText(report),
+        ttlLine(ttl),
+        ...vanishingText(gone, report.state === 'replayed' ? 'go at the promotion' : 'go now', ttl),
+        ...factsText(report.facts, false),
+        ...(report.state === 'replayed'
+          ? [
+              `not promoted. Promote: ${again} --resume ${report.id}   Call off: ${again} --abort ${report.id}`,
+            ]
+          : []),
+      ];
+  }
+}
+
+/** What was selected, and how little of the log that took. */
+function selectionText({ selection, keys, state }: RestoreReport): string[] {
+  if (selection === null) return [];
+  const { followed, logBytes, indexBytes, frameBytes } = selection;
+  const others =
+    followed === 0 ? '' : `, and ${followed.toString()} other keys that they were made from`;
+  const nothing = state !== 'planned' && keys === 0 ? ': none was there then, nothing to do' : '';
+  return [
+    `selected: ${selection.keys}${others}${nothing}`,
+    `read of the log: ${formatBytes(indexBytes + frameBytes)} of ${formatBytes(logBytes)}`,
+  ];
+}

@@ -1,0 +1,162 @@
+import { UsageError } from '@tidemark/core';
+import type { FoundPlace, SearchTotals, SecondWindow, TimeBounds } from '@tidemark/restorer';
+import { systemClock } from '@tidemark/system';
+import { freshen, type Invocation, type Workspace } from '../context.ts';
+import { LineWriter } from '../output/line-writer.ts';
+import { formatBytes } from '../output/table.ts';
+import { formatSecond, parseTime } from '../time.ts';
+
+/** Holes that are named one by one. */
+const HOLES_NAMED = 10;
+
+/** Flags of a search in the log. */
+export interface WindowFlags {
+  readonly since?: string;
+  readonly until?: string;
+  readonly limit?: string;
+}
+
+/** What a search gives while it goes on. */
+export interface Search<T> extends AsyncIterable<readonly T[]> {
+  readonly totals: SearchTotals;
+}
+
+/** How results are shown. */
+export interface SearchView<T> {
+  /** Column titles of the lines of text. */
+  readonly head: readonly string[];
+  readonly columns: (found: T) => readonly string[];
+  readonly document: (found: T) => object;
+}
+
+/**
+ * The window that `--since` and `--until` name.
+ * @throws UsageError `TM_TIME_SYNTAX`, `TM_USAGE` when it is empty.
+ */
+export function windowOf(flags: WindowFlags): SecondWindow {
+  const second = (text: string | undefined): number | null => {
+    if (text === undefined) return null;
+    const wanted = parseTime(text, systemClock.nowMs());
+    return wanted === 'latest' ? null : wanted.second;
+  };
+  const [since, until] = [second(flags.since), second(flags.until)];
+  if (since !== null && until !== null && since > until) {
+    throw new UsageError('TM_USAGE', '--since is later than --until');
+  }
+  return { since, until };
+}
+
+/** @throws UsageError `TM_USAGE`. */
+export function limitOf({ limit }: WindowFlags): number {
+  if (limit === undefined) return Infinity;
+  if (/^[1-9]\d{0,14}$/.test(limit)) return Number(limit);
+  throw new UsageError('TM_USAGE', `--limit ${limit} is not a number from 1 on`);
+}
+
+/** Reads what is new in the log and says what of the window was not captured. */
+export async function prepareSearch(
+  id: string,
+  window: SecondWindow,
+  workspace: Workspace,
+  { printer, signal }: Invocation,
+): Promise<void> {
+  await freshen(workspace, id, signal);
+  const { catalog } = workspace;
+  if (!catalog.instances().some(({ iid }) => iid === id)) {
+    throw new UsageError('TM_NOT_FOUND', `no instance ${id} is in the store`, {
+      hint: 'tidemark instance list',
+    });
+  }
+  for (const warning of gapsOf(window, workspace, id)) printer.warn(warning);
+}
+
+function gapsOf({ since, until }: SecondWindow, workspace: Workspace, id: string): string[] {
+  const shards = new Set(workspace.catalog.writers(id).map(({ shard }) => shard));
+  const all = [...shards].map((shard) => workspace.catalog.windows(id, shard));
+  const earliest = Math.min(...all.map((one) => one.earliest ?? Infinity));
+  const latest = Math.max(...all.map((one) => one.latest ?? -Infinity));
+  const holes = all
+    .flatMap((one) => one.holes)
+    .filter(({ from, to }) => (until === null || from <= until) && (since === null || to >= since))
+    .sort((a, b) => a.from - b.from);
+  const warnings = holes
+    .slice(0, HOLES_NAMED)
+    .map(
+      ({ from, to, reason }) =>
+        `between ${formatSecond(from)} and ${formatSecond(to)} nothing, or not all, was captured: ${reason}`,
+    );
+  if (holes.length > HOLES_NAMED) {
+    warnings.push(`and ${String(holes.length - HOLES_NAMED)} more holes: tidemark windows ${id}`);
+  }
+  if (since !== null && since < earliest && earliest < Infinity) {
+    warnings.push(`the archive begins at ${formatSecond(earliest)}`);
+  }
+  if (until !== null && until > latest) {
+    const end = latest > -Infinity ? ` after ${formatSecond(latest)}` : '';
+    warnings.push(`what ran${end} may not be stored yet`);
+  }
+  return warnings;
+}
+
+/** Prints what a search finds while it finds it, then what it read. */
+export async function printSearch<T>(
+  search: Search<T>,
+  view: SearchView<T>,
+  limit: number,
+  invocation: Invocation,
+): Promise<void> {
+  const { printer, signal } = invocation;
+  const json = printer.format === 'json';
+  const lines = new LineWriter();
+  let shown = 0;
+  let more = false;
+  try {
+    for await (const batch of search) {
+      for (const found of batch.slice(0, limit - shown)) {
+        if (!json && shown === 0) lines.line(view.head.join('\t'));
+        lines.line(json ? JSON.stringify(view.document(found)) : view.columns(found).join('\t'));
+        shown += 1;
+      }
+      await lines.flush(signal);
+      const { readBytes, segments } = search.totals;
+      printer.progress(`${String(segments)} segments, ${formatBytes(readBytes)} read`);
+      more = shown >= limit;
+      if (more || lines.closed) break;
+    }
+  } finally {
+    // What was found before a fault is shown all the same.
+    await lines.flush(signal);
+  }
+  const { readBytes, logBytes, segments, segmentsRead } = search.totals;
+  const summary = { found: shown, limited: more, readBytes, logBytes, segments, segmentsRead };
+  printer.result({ summary }, () => [
+    `${shown === 0 ? 'nothing found' : `${String(shown)} found${more ? ', there may be more' : ''}`}; ` +
+      `read ${formatBytes(readBytes)} of ${formatBytes(logBytes)} of log`,
+  ]);
+}
+
+/** When a command ran: a second, or what is known of it. */
+export function timeText({ notBeforeMs, notAfterMs }: TimeBounds): string {
+  const [from, to] = [notBeforeMs, notAfterMs].map((ms) =>
+    ms === null ? null : formatSecond(Math.floor(ms / 1000)),
+  );
+  if (from === to) return from ?? 'unknown';
+  if (from == null) return `until ${to ?? ''}`;
+  return to == null ? `from ${from}` : `${from}..${to}`;
+}
+
+/** The place of a command in JSON. `second` is null where the bounds do not lie in one. */
+export function placeDocument(found: FoundPlace): object {
+  const { notBeforeMs, notAfterMs, timeline, offset, before, command } = found;
+  const iso = (ms: number | null): string | null =>
+    ms === null ? null : new Date(ms).toISOString();
+  const [first, last] = [notBeforeMs, notAfterMs].map((ms) =>
+    ms === null ? null : Math.floor(ms / 1000),
+  );
+  return {
+    second: first != null && first === last ? formatSecond(first) : null,
+    ...{ notBefore: iso(notBeforeMs), notAfter: iso(notAfterMs), timeline },
+    ...{ offset: offset.toString(), before: before.toString(), command },
+    ...{ arguments: found.argumentCount, bytes: found.bytes },
+  };
+}

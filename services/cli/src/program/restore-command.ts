@@ -1,0 +1,82 @@
+import { Option, type Command } from 'commander';
+import { restoreCommand, type RestoreFlags } from '../commands/restore.ts';
+import { selectorFlags } from '../commands/selector-flags.ts';
+import { TTL_HELP } from '../commands/ttl-flag.ts';
+import type { Leaf, Perform } from './command-tree.ts';
+
+/** Adds `restore`. */
+export function addRestore(program: Command, leaf: Leaf, perform: Perform): void {
+  const restore = leaf(
+    program,
+    'restore <id>',
+    'Rebuild an instance, or some of its keys, as it was, in an empty server or a new one.',
+  );
+  selectorFlags(restore)
+    .addOption(
+      new Option('--at <time>', 'the second to go back to').conflicts([
+        'offset',
+        'before',
+        'backup',
+      ]),
+    )
+    .option('--exclusive', 'with --at: the state before that second, not at its end')
+    .addOption(
+      new Option(
+        '--offset <n>',
+        'the last whole command or transaction up to this offset',
+      ).conflicts(['before', 'backup']),
+    )
+    .addOption(
+      new Option(
+        '--before <n>',
+        'right before the command or transaction that starts here',
+      ).conflicts('backup'),
+    )
+    .option(
+      '--timeline <tl>',
+      'with --at, --offset, --before: on this timeline (windows --timelines)',
+    )
+    .option('--backup <backup>', 'exactly what a backup holds')
+    .option('--to <target>', 'redis://[USER@]HOST:PORT, or new = a server started here')
+    .option('--pass-file <file>', 'password of the target, first line of a file')
+    .option('--port <n>', 'port of the new server (default: a free one)')
+    .option('--dir <dir>', 'folder of the new server')
+    .option('--ttl <mode>', TTL_HELP)
+    .option('--with-functions', 'with selected keys: the functions as well')
+    .option(
+      '--skip <n[..n]>',
+      'leave out the command that starts at this offset, or all that start from one to another',
+    )
+    .option('--no-promote', 'stop before the target becomes a master')
+    .option('--dry-run', 'plan and verify, with --to also the path into it; write nothing')
+    .addOption(
+      new Option('--verify <depth>', 'what is verified before the target is touched').choices([
+        'stream',
+        'full',
+      ]),
+    )
+    .option('--with-acl', 'write the users that the node had, but for "default"')
+    .option('--with-default-user', 'with --with-acl: also the user "default"')
+    .option('--with-config', 'write the settings that the node had, where that is safe')
+    .option('-y, --yes', 'flush a target that holds data')
+    .option(
+      '--feed-listen <host>',
+      'address to listen on for the target (default: as it reaches us)',
+    )
+    .option('--feed-advertise <host>', 'address the target is told to connect to')
+    .addOption(new Option('--resume <rid>', 'go on with an interrupted restore').conflicts('abort'))
+    .option('--abort <rid>', 'call an interrupted restore off: the target is emptied')
+    .addHelpText(
+      'after',
+      `
+Keys that a selected key was made from (RENAME, COPY, SUNIONSTORE and their like) are followed back
+through the log; in the end only what is selected is in the target.
+
+  tidemark restore orders --at 2026-11-20T10:05:00Z --to new
+  tidemark restore orders --at -15m --regex 'cart:.*' --to redis://127.0.0.1:7000
+  tidemark restore orders --at latest --skip 81726354 --to new     without that command`,
+    )
+    .action(async (id: string, flags: RestoreFlags, command: Command) =>
+      perform(command, (invocation) => restoreCommand(id, flags, invocation)),
+    );
+}
