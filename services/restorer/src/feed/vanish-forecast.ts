@@ -11,6 +11,7 @@ import {
 import { unpackSnapshot } from '@tidemark/archive';
 import { nameObject } from '@tidemark/core';
 import { isEntry, RdbScanner, ROW, type RdbBatch } from '@tidemark/rdb';
+import { needsEntry } from '../closure/closure.ts';
 import type { ObjectReader } from '../fetch/object-reader.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { newExpiry, type TtlRule } from '../plan/ttl-rule.ts';
@@ -47,6 +48,7 @@ const KEEPS_OF_SPEC = Uint8Array.from(COMMANDS, ({ name }) => (KEEPS.has(name) ?
 export class VanishForecast {
   readonly #ttl: TtlRule;
   readonly #untilMs: number;
+  readonly #needs: (db: number, key: Buffer) => boolean;
   /** By database, names as latin1: whether the key is there for certain. */
   readonly #byDb = new Map<number, Map<string, boolean>>();
   #kept = 0;
@@ -57,10 +59,18 @@ export class VanishForecast {
   /** Whether some may have gone that are still counted. */
   #unsure = false;
 
-  /** @param untilMs - Unix milliseconds; what has a new expiry up to then will vanish. */
-  constructor(ttl: TtlRule, untilMs: number) {
+  /**
+   * @param untilMs - Unix milliseconds; what has a new expiry up to then will vanish.
+   * @param needs - Entries of the snapshot that are replayed; default: all.
+   */
+  constructor(
+    ttl: TtlRule,
+    untilMs: number,
+    needs: (db: number, key: Buffer) => boolean = () => true,
+  ) {
     this.#ttl = ttl;
     this.#untilMs = untilMs;
+    this.#needs = needs;
   }
 
   /** @param keeps - Which keys are handed over; default: all. */
@@ -87,7 +97,8 @@ export class VanishForecast {
       if (((batch.flags[row] as number) & ROW.hasExpiry) === 0) continue;
       if (!isEntry(batch.type[row] as number)) continue;
       if (!this.#passes(batch.expiryMs[row] as number)) continue;
-      this.#put(batch.db[row] as number, batch.keyOf(row).toString('latin1'), true);
+      const [db, key] = [batch.db[row] as number, batch.keyOf(row)];
+      if (this.#needs(db, key)) this.#put(db, key.toString('latin1'), true);
     }
   }
 
@@ -227,17 +238,34 @@ export class VanishForecast {
 }
 
 /**
- * Reads a plan for the keys that will vanish at once, and touches no target.
+ * Reads a plan for the keys that will vanish at once, those that are selected, and touches no target.
  * @param untilMs - Unix milliseconds of the hand-over, as far as it is known.
- * @param keeps - Which keys are handed over; default: all.
  * @throws FormatError, IntegrityError or StoreError for damage, as a restore would.
  */
 export async function forecastVanishing(
   { plan, reader }: { readonly plan: RestorePlan; readonly reader: ObjectReader },
   untilMs: number,
-  keeps?: (db: number, key: Buffer) => boolean,
 ): Promise<Vanishing> {
-  const forecast = new VanishForecast(plan.ttl, untilMs);
+  const { closure } = plan;
+  const selector = closure?.selector ?? null;
+  const forecast = new VanishForecast(
+    plan.ttl,
+    untilMs,
+    (db, key) => closure === null || needsEntry(closure, db, key),
+  );
+  if (closure?.startsEmpty !== true) await noteSnapshot(forecast, { plan, reader });
+  await watchCommands(plan, reader, (batch) => forecast.noteCommands(batch));
+  if (selector === null) return forecast.result();
+  const found = forecast.result((db, key) => selector.matches(db, key));
+  // Of what type a key is at the end is not looked at here.
+  const loose = selector.hasTypes && found.count > 0 && found.bound === 'exact';
+  return loose ? { ...found, bound: 'atMost' } : found;
+}
+
+async function noteSnapshot(
+  forecast: VanishForecast,
+  { plan, reader }: { readonly plan: RestorePlan; readonly reader: ObjectReader },
+): Promise<void> {
   const scanner = new RdbScanner((batch) => forecast.noteEntries(batch));
   try {
     for await (const part of unpackSnapshot(reader.opened(plan.snapshotObject))) scanner.push(part);
@@ -245,6 +273,4 @@ export async function forecastVanishing(
   } catch (cause) {
     throw nameObject(cause, reader.nameOf(plan.snapshotObject));
   }
-  await watchCommands(plan, reader, (batch) => forecast.noteCommands(batch));
-  return forecast.result(keeps);
 }
