@@ -36,7 +36,7 @@ describe('glob', () => {
   });
 
   it('is refused beyond 1,024 parts, at the first that is too many', () => {
-    expect(selects(glob(`${'a'.repeat(1_023)}*`), `${'a'.repeat(1_024)}`)).toEqual([true]);
+    expect(selects(glob(`${'a'.repeat(1_023)}*`), 'a'.repeat(1_024))).toEqual([true]);
     const error = refusalOf(() => selects(glob(`é${'?'.repeat(1_023)}`), 'a'));
     expect(error.code).toBe('TM_SELECTOR_SYNTAX');
     expect(error.context['position']).toBe(1_023);

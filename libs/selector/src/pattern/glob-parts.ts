@@ -16,7 +16,8 @@ const one = (byte: number): ByteSet => byteRange(byte, byte);
  * Reads a glob as the server's KEYS does (`stringmatchlen`, util.c): over bytes; `*` any bytes, `?`
  * one, `[abc]`, `[^abc]`, `[a-c]` (either way round), `\` makes the next byte literal. Nothing is
  * refused for its form: a class that is not closed ends with the pattern, and a backslash at the end
- * stands for itself, as there.
+ * stands for itself, as there. A range is over bytes without a sign; a server takes those over 0x7f
+ * as its machine's `char` does.
  * @throws UsageError `TM_SELECTOR_SYNTAX` (context: pattern, position) when it has too many parts.
  */
 export function globParts(pattern: string): readonly PatternPart[] {
