@@ -19,6 +19,7 @@ import { openFacts } from '../facts/open-facts.ts';
 import { factsReport } from '../facts/restore-facts.ts';
 import { writeAcl } from '../facts/write-acl.ts';
 import { writeConfig } from '../facts/write-config.ts';
+import { callOff } from './call-off.ts';
 import { DyingKeys } from '../feed/dying-keys.ts';
 import type { Vanishing } from '../feed/vanish-forecast.ts';
 import type { RestoreEnvironment } from './environment.ts';
@@ -70,6 +71,7 @@ export async function complete(
     candidates: () => dying.all(environment.clock.nowMs() + CLOCKS_APART_MS),
   });
   timer.end('replay');
+  environment.onDying?.(dying);
   const vanishingSample = await sample(client, databases, dying.candidates);
   if (record.promote) tellVanishing(databases, vanishingSample, environment);
   const counted = {
@@ -80,6 +82,14 @@ export async function complete(
   };
   const replayed = { ...record, state: 'replayed', replayedOffset: fed.offset.toString() } as const;
   await new RestoreRecords(environment.stateDir).write(replayed);
+  const none = prepared.plan.closure?.selector != null && databases.every(({ keys }) => keys === 0);
+  if (none && record.promote) {
+    // Nobody needs an empty server: one that was started for this goes, another is given back.
+    await replay[Symbol.asyncDispose]();
+    const warnings = await callOff(replayed, target, environment);
+    const report = reportOf(replayed, prepared.plan, counted, null, place);
+    return { ...report, state: 'nothing', warnings: [...report.warnings, ...warnings] };
+  }
   const promotion = record.promote ? await promote(replayed, place, environment) : null;
   return reportOf(replayed, prepared.plan, counted, promotion, place);
 }

@@ -6,6 +6,7 @@ import type { SelectorSpec } from '@tidemark/selector';
 import type { ObjectStore } from '@tidemark/store';
 import type { SkipRange } from '../closure/skip-range.ts';
 import type { FactsWish } from '../facts/facts-report.ts';
+import type { DyingKeys } from '../feed/dying-keys.ts';
 import type { Vanishing } from '../feed/vanish-forecast.ts';
 import type { WantedPoint } from '../plan/make-plan.ts';
 import type { TtlChoice } from '../plan/ttl-rule.ts';
@@ -24,6 +25,8 @@ export interface RestoreEnvironment {
   readonly onProgress: (progress: RestoreProgress) => void;
   /** Told which keys will vanish at once, before the target is promoted. */
   readonly onVanishing?: (vanishing: Vanishing) => void;
+  /** Given what the replay noted of keys that may have expired by now. */
+  readonly onDying?: (dying: DyingKeys) => void;
 }
 
 /** How far a restore is. */

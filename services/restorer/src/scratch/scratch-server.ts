@@ -12,6 +12,7 @@ import {
 import { NodeError } from '@tidemark/core';
 import type { SelectorSpec } from '@tidemark/selector';
 import type { SkipRange } from '../closure/skip-range.ts';
+import type { DyingKeys } from '../feed/dying-keys.ts';
 import type { WantedPoint } from '../plan/make-plan.ts';
 import type { TtlChoice } from '../plan/ttl-rule.ts';
 import type { RestoreEnvironment, RestoreRequest } from '../run/environment.ts';
@@ -38,6 +39,8 @@ export interface ScratchServer extends AsyncDisposable {
   readonly client: NodeClient;
   readonly address: NodeAddress;
   readonly report: RestoreReport;
+  /** Keys that may have expired by now, and be hidden, are among these. */
+  readonly dying: DyingKeys | null;
 }
 
 /**
@@ -63,9 +66,11 @@ export async function restoreIntoScratch(
   try {
     const address = { host: 'localhost', port: 0, path: server.socketPath ?? '' };
     // Its record is of no use to anybody once the server is gone.
+    let dying: DyingKeys | null = null;
     const report = await restore(requestOf(wish, address), {
       ...environment,
       stateDir: dir,
+      onDying: (found) => (dying = found),
     });
     const { signal } = environment;
     const options = { signal, name: 'tidemark-compare', replyTimeoutMs: 0 };
@@ -74,6 +79,7 @@ export async function restoreIntoScratch(
       client,
       address,
       report,
+      dying,
       async [Symbol.asyncDispose]() {
         await client.close();
         await end();

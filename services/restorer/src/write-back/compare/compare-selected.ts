@@ -41,6 +41,11 @@ export interface CompareSelectedOptions {
    * replica, so that without candidates only those are found that are named or live now.
    */
   readonly expiring?: ReadonlyMap<number, readonly Buffer[]>;
+  /**
+   * What a hidden key of `then` is, whose expiry no server tells: one that has expired since, or one
+   * that was dead at the point and is no key. Default `expired`.
+   */
+  readonly hidden?: 'expired' | 'dead';
 }
 
 /**

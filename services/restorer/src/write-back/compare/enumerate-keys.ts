@@ -1,3 +1,4 @@
+import type { Selector } from '@tidemark/selector';
 import { RecentKeys } from './recent-keys.ts';
 import type { Side } from './side.ts';
 
@@ -7,14 +8,11 @@ export const PAGE_KEYS = 500;
 /** Of the names of keys, as they travel. */
 const KEY_BYTES_GUESSED = 64;
 
-/** What a comparison asks of a selector (`@tidemark/selector`). */
-export interface KeyFilter {
-  readonly hasTypes: boolean;
-  readonly literals: readonly Buffer[] | null;
-  matches(db: number, key: Buffer): boolean;
-  matchesDb(db: number): boolean;
-  matchesType(type: string): boolean;
-}
+/** What a comparison asks of a selector. */
+export type KeyFilter = Pick<
+  Selector,
+  'hasTypes' | 'literals' | 'matches' | 'matchesDb' | 'matchesType'
+>;
 
 /** Databases that hold keys on either side and that the selector allows, in order. */
 export async function selectedDatabases(

@@ -126,18 +126,22 @@ export class PageComparer {
   }
 
   #outcomeOf({ then, live }: Both): KeyDifference['outcome'] | 'doubtful' | 'nothing' {
-    const { nowMs, atMs = -Infinity } = this.#options;
-    if (then === null || (then.expiryMs !== null && then.expiryMs <= atMs)) {
-      return live === null ? 'nothing' : 'created';
-    }
-    if (then.type === HIDDEN || (then.expiryMs !== null && then.expiryMs <= nowMs())) {
-      return 'expired';
-    }
+    const { nowMs } = this.#options;
+    if (then === null || this.#wasDead(then)) return live === null ? 'nothing' : 'created';
+    const expired = then.expiryMs !== null && then.expiryMs <= nowMs();
+    if (then.type === HIDDEN || expired) return 'expired';
     if (live === null) return 'missing';
     if (then.type !== live.type || !this.#sameExpiry(then, live)) return 'changed';
     const [a, b] = [then.payload, live.payload];
     const equal = a !== null && b !== null && valueOf(a).equals(valueOf(b));
     return equal ? 'same' : 'doubtful';
+  }
+
+  /** Whether it had expired at the point. */
+  #wasDead({ type, expiryMs }: FoundKey): boolean {
+    const { atMs = -Infinity, hidden } = this.#options;
+    if (type === HIDDEN) return hidden === 'dead';
+    return expiryMs !== null && expiryMs <= atMs;
   }
 
   #sameExpiry({ expiryMs: a }: FoundKey, { expiryMs: b }: FoundKey): boolean {
