@@ -40,6 +40,11 @@ export function reportText(id: string, report: RestoreReport, configPath: string
         ...factsText(report.facts, true),
         'everything needed is there and whole; nothing was written',
       ];
+    case 'nothing':
+      return [
+        `nothing to do: at ${where} there was no selected key; nothing was written`,
+        ...selectionText(report),
+      ];
     case 'aborted':
       // With a warning the target was not ours any more, and was left as it is.
       return [
@@ -64,14 +69,13 @@ export function reportText(id: string, report: RestoreReport, configPath: string
 }
 
 /** What was selected, and how little of the log that took. */
-function selectionText({ selection, keys, state }: RestoreReport): string[] {
+function selectionText({ selection }: RestoreReport): string[] {
   if (selection === null) return [];
   const { followed, logBytes, indexBytes, frameBytes } = selection;
   const others =
     followed === 0 ? '' : `, and ${followed.toString()} other keys that they were made from`;
-  const nothing = state !== 'planned' && keys === 0 ? ': none was there then, nothing to do' : '';
   return [
-    `selected: ${selection.keys}${others}${nothing}`,
-    `read of the log: ${formatBytes(indexBytes + frameBytes)} of ${formatBytes(logBytes)}`,
+    `selected: ${selection.keys}${others}`,
+    `read of the log: ${formatBytes(Math.min(logBytes, indexBytes + frameBytes))} of ${formatBytes(logBytes)}`,
   ];
 }

@@ -7,7 +7,8 @@ import type { RestorePath } from './restore-path.ts';
 /** What `restore` ends with. Times RFC 3339 UTC whole seconds, offsets decimal strings. */
 export interface RestoreReport {
   readonly id: string;
-  readonly state: 'succeeded' | 'planned' | 'replayed' | 'aborted';
+  /** `nothing`: no selected key was there, and nothing was written. */
+  readonly state: 'succeeded' | 'planned' | 'replayed' | 'aborted' | 'nothing';
   readonly at: string | null;
   readonly cut: {
     readonly timeline: string;
