@@ -54,7 +54,7 @@ export {
 } from './segment/segment-builder.ts';
 export type { SegmentHeader } from './segment/header.ts';
 export type { SegmentFrame } from './segment/frame-index.ts';
-export type { CommandCounts } from './segment/stats.ts';
+export { commandName, type CommandCounts } from './segment/stats.ts';
 export type { Flow, FlowEffect, FlowEntry, FlowKey } from './segment/flow.ts';
 export type { KeyIndex } from './segment/key-lookup.ts';
 export { readSegmentFooter, type SegmentFooter } from './segment/segment-footer.ts';
