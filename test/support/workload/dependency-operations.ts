@@ -138,6 +138,14 @@ const read = (at: DependencyScene, ...more: Words): Words => [
 ];
 
 const streamOperations: readonly Operation[] = [
+  (at) => {
+    const [key, name] = [at.of('events'), group(at)];
+    return [
+      ['XGROUP', 'CREATE', key, name, '0', 'MKSTREAM'],
+      ['XADD', key, '*', 'order', at.value()],
+      ['XREADGROUP', 'GROUP', name, consumer(at), 'COUNT', 2, 'STREAMS', key, '>'],
+    ];
+  },
   (at) => [['XADD', at.of('events'), '*', 'order', at.value()]],
   (at) => [['XADD', at.of('events'), 'MAXLEN', '~', 20, '*', 'order', at.value()]],
   (at) => [['XADD', at.of('events'), 'NOMKSTREAM', '*', 'order', at.value()]],
@@ -183,7 +191,7 @@ export const dependencyFamilies: readonly Family[] = [
   [8, zsetOperations],
   [4, geoOperations],
   [4, hashOperations],
-  [5, streamOperations],
+  [7, streamOperations],
   [3, expiryOperations],
 ];
 

@@ -32,8 +32,13 @@ const SHORT_MS_MAX = 1_200;
 const STRANGER_ONCE_IN = 25;
 
 /** The key of a kind with one of the numbers. */
-export function dependencyKey(kind: Kind, number: number): Buffer {
+function dependencyKey(kind: Kind, number: number): Buffer {
   return Buffer.from(NAMES[kind].replace('*', number.toString()), 'latin1');
+}
+
+/** All keys of a kind. */
+export function dependencyKeys(kind: Kind): Buffer[] {
+  return NUMBERS.map((number) => dependencyKey(kind, number));
 }
 
 /** What an operation on keys that depend on each other draws from. */

@@ -8,7 +8,7 @@ import {
   swapOperations,
   type Family,
 } from './dependency-operations.ts';
-import { DependencyScene } from './dependency-scene.ts';
+import { dependencyKeys, DependencyScene } from './dependency-scene.ts';
 import { openingLibrary, scriptOperations } from './dependency-scripts.ts';
 import { Dice } from './dice.ts';
 import type { Words } from './scene.ts';
@@ -36,9 +36,9 @@ const FLUSH_DB_EACH = 31;
 const FLUSH_ALL_EACH = 67;
 const PATTERN_ONCE_IN = 10;
 const TRANSACTION_ONCE_IN = 3;
-const DUMP_ONCE_IN = 4;
+const DUMP_ONCE_IN = 3;
 const BLOCKING_ONCE_IN = 4;
-const CLAIM_ONCE_IN = 3;
+const CLAIM_ONCE_IN = 2;
 const WAIT_S = 0.01;
 
 /**
@@ -164,22 +164,25 @@ export class DependencyWorkload {
     await this.#send([at.dice.once(3) ? words : [...words, 'REPLACE']]);
   }
 
-  /** Pending entries of a stream get another owner, or are acknowledged. */
+  /** Pending entries of streams get another owner, go, or are acknowledged. */
   async #claim(): Promise<void> {
-    const at = this.#scene();
-    const key = at.of('events');
-    for (const group of ['billing', 'mail']) {
-      const [rows] = await this.#send([['XPENDING', key, group, '-', '+', 4]]);
-      if (!Array.isArray(rows)) continue;
-      const ids = (rows as unknown[][]).map(([id]) => String(id));
-      await this.#send(
-        ids.map((id, i): Words => {
-          if (i % 3 === 0) return ['XACK', key, group, id];
-          if (i % 3 === 1) return ['XDEL', key, id];
-          return ['XCLAIM', key, group, 'chris', 0, id, 'RETRYCOUNT', 5];
-        }),
-      );
-    }
+    const asked = dependencyKeys('events').flatMap((key) =>
+      ['billing', 'mail'].map((group) => ({ key, group })),
+    );
+    const replies = await this.#send(
+      asked.map(({ key, group }): Words => ['XPENDING', key, group, '-', '+', 3]),
+    );
+    const commands = asked.flatMap(({ key, group }, place): Words[] => {
+      const rows = replies[place];
+      if (!Array.isArray(rows)) return [];
+      return (rows as unknown[][]).map(([id]): Words => {
+        const what = this.#dice.pick(['XACK', 'XACK', 'XDEL', 'XCLAIM']);
+        if (what === 'XACK') return ['XACK', key, group, String(id)];
+        if (what === 'XDEL') return ['XDEL', key, String(id)];
+        return ['XCLAIM', key, group, 'chris', 0, String(id), 'RETRYCOUNT', 5];
+      });
+    });
+    await this.#send(commands);
   }
 
   async #send(commands: readonly Words[], client = this.#client): Promise<unknown[]> {
