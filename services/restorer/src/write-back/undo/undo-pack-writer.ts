@@ -64,11 +64,16 @@ export class UndoPackWriter implements Disposable {
   /**
    * Writes a part.
    * @param keys - How many key items there will be.
+   * @param signal - Null: not to be called off.
    * @throws StoreError, KeyError; TidemarkError `TM_BUSY` when another process writes this pack;
    *   whatever `items` throws. Nothing of the part is left then.
    */
-  async write(keys: number, items: Iterable<UndoItem> | AsyncIterable<UndoItem>): Promise<void> {
-    const { instance, restore, store, random, signal } = this.#options;
+  async write(
+    keys: number,
+    items: Iterable<UndoItem> | AsyncIterable<UndoItem>,
+    signal: AbortSignal | null = this.#options.signal,
+  ): Promise<void> {
+    const { instance, restore, store, random } = this.#options;
     const part = this.#part;
     const dataKey = await this.#openKey();
     const head: UndoHead = {
@@ -85,7 +90,7 @@ export class UndoPackWriter implements Disposable {
     });
     const key = undoPartKey(instance, restore, part);
     const sealed = sealStream(packUndo(head, items), sealer);
-    const outcome = await store.putIfAbsent(key, sealed, { signal });
+    const outcome = await store.putIfAbsent(key, sealed, signal === null ? {} : { signal });
     if (outcome === 'exists') {
       throw new TidemarkError('TM_BUSY', `another process writes undo pack ${restore}`, {
         context: { object: key },
