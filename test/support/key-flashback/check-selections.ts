@@ -84,8 +84,8 @@ export async function checkSecond(
 }
 
 /**
- * A replica hides keys whose time has passed, from the restore too: those that came along and died
- * go at the promotion.
+ * A replica hides keys whose time has passed, from the restore too: of those that came along and died, some
+ * go at the promotion only (SWAPDB gives them another database, their type cannot be asked for).
  */
 function isShownOr({ selects }: RandomSelector): (state: KeyState) => boolean {
   const nowMs = Date.now();

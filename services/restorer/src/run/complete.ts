@@ -65,7 +65,7 @@ export async function complete(
       const { closure } = prepared.plan;
       if (closure?.selector == null) return;
       const { selector, keepFunctions } = closure;
-      await trimTarget(client, { selector, keepFunctions });
+      await trimTarget(client, { selector, keepFunctions, expired: dying.candidates });
       timer.end('trim');
     },
     candidates: () => dying.all(environment.clock.nowMs() + CLOCKS_APART_MS),

@@ -9,12 +9,14 @@ const WRITABLE = 'replica-read-only';
 export interface TrimOptions {
   readonly selector: Selector;
   readonly keepFunctions: boolean;
+  /** Keys whose expiry may have passed, by database; default: none is known. */
+  readonly expired?: ReadonlyMap<number, readonly Buffer[]>;
 }
 
 /**
  * Takes away what came along and is not selected. The target is a replica that nobody feeds any more;
- * it takes our writes for this moment. Keys whose expiry has passed are not seen by SCAN: they go by
- * themselves at the promotion.
+ * it takes our writes for this moment. Keys whose expiry has passed are not seen by SCAN, though a
+ * deletion takes them: those that are not named in `expired` go by themselves at the promotion.
  * @returns How many keys were taken away.
  */
 export async function trimTarget(client: NodeClient, options: TrimOptions): Promise<number> {
@@ -23,7 +25,12 @@ export async function trimTarget(client: NodeClient, options: TrimOptions): Prom
   await client.configSet(WRITABLE, 'no');
   try {
     let removed = 0;
-    for (const db of databases) removed += await trimDatabase(client, db, options.selector);
+    for (const db of databases) {
+      removed += await trimDatabase(client, db, options.selector);
+      removed += await removeForeign(client, options.expired?.get(db) ?? [], (key) =>
+        options.selector.matches(db, key),
+      );
+    }
     if (!options.keepFunctions) await flushFunctions(client);
     return removed;
   } finally {
@@ -50,6 +57,20 @@ async function trimDatabase(client: NodeClient, db: number, selector: Selector):
     const foreign = await notSelected(client, db, page, selector);
     if (foreign.length > 0) removed += Number(await client.call('UNLINK', ...foreign));
   } while (cursor !== '0');
+  return removed;
+}
+
+/** The database is selected on the connection. */
+async function removeForeign(
+  client: NodeClient,
+  keys: readonly Buffer[],
+  isSelected: (key: Buffer) => boolean,
+): Promise<number> {
+  const foreign = keys.filter((key) => !isSelected(key));
+  let removed = 0;
+  for (let start = 0; start < foreign.length; start += SCAN_COUNT) {
+    removed += Number(await client.call('UNLINK', ...foreign.slice(start, start + SCAN_COUNT)));
+  }
   return removed;
 }
 
