@@ -32,3 +32,8 @@ export type {
 export type { KeyEvent } from './find/key-event.ts';
 export { keyHistory } from './find/key-history.ts';
 export { noteOnName } from './find/logged-names.ts';
+export { diffPoints, type DiffReport, type DiffRequest } from './preview/diff-points.ts';
+export type { SampleKey, SampleState } from './preview/key-sample.ts';
+export type { OutcomeCounts } from './preview/outcome-tally.ts';
+export { preview, type PreviewReport, type SparedServer } from './preview/preview.ts';
+export { parseRateLimit } from './write-back/throttle/rate-limit.ts';

@@ -1,0 +1,90 @@
+import { UsageError } from '@tidemark/core';
+import { preview, type PreviewReport, type RestoreProgress } from '@tidemark/restorer';
+import type { SelectorSpec } from '@tidemark/selector';
+import { systemClock } from '@tidemark/system';
+import { freshen, Workspace, type Invocation } from '../context.ts';
+import { formatBytes } from '../output/table.ts';
+import { countsText, sampleText } from './outcome-text.ts';
+import { restoreEnvironment } from './restore-environment.ts';
+import { pointOf, type PointFlags } from './restore-point.ts';
+import { selectorOf, type SelectorFlags } from './selector-flags.ts';
+import type { SpareFlags } from './spare-flags.ts';
+import { sparedOriginal } from './spared-original.ts';
+import { ttlLine, ttlOf } from './ttl-flag.ts';
+
+/** Flags of `tidemark preview` as commander gives them. */
+export interface PreviewFlags extends PointFlags, SelectorFlags, SpareFlags {
+  readonly ttl?: string;
+}
+
+/** Shows what a write of selected keys into the running original would do. */
+export async function previewKeys(
+  id: string,
+  flags: PreviewFlags,
+  invocation: Invocation,
+): Promise<void> {
+  const { printer, signal, configPath } = invocation;
+  const selector = await wantedSelector(flags, invocation);
+  const nowMs = systemClock.nowMs();
+  const point = pointOf(flags, nowMs);
+  const ttl = ttlOf(flags.ttl, true, nowMs);
+  using workspace = await Workspace.open(invocation);
+  const live = await sparedOriginal(id, flags, workspace.config);
+  await freshen(workspace, id, signal);
+  const report = await preview(
+    { instance: id, point, ttl, selector, live },
+    restoreEnvironment(workspace, invocation, comparisonProgress),
+  );
+  for (const warning of report.warnings) printer.warn(warning);
+  printer.result(report, () => previewText(report, configPath));
+}
+
+/** @throws UsageError `TM_SELECTOR_EMPTY` when no key is named. */
+export async function wantedSelector(
+  flags: SelectorFlags,
+  invocation: Invocation,
+): Promise<SelectorSpec> {
+  const selector = await selectorOf(flags, invocation);
+  if (selector !== null) return selector;
+  throw new UsageError('TM_SELECTOR_EMPTY', 'the selection is empty: say which keys', {
+    hint: "--key KEY, --regex 'cart:.*', --glob 'cart:*', --keys-file FILE, --db N or --type TYPE",
+  });
+}
+
+/** How far a restore into a scratch server, and the comparison after it, are. */
+export function comparisonProgress({ phase, bytes, bytesTotal }: RestoreProgress): string {
+  if (phase === 'compare') return `compare: ${bytes.toString()} keys`;
+  const percent = bytesTotal > 0 ? Math.min(100, Math.floor((bytes / bytesTotal) * 100)) : 0;
+  return `${phase}: ${formatBytes(bytes)} (${percent.toString()} %)`;
+}
+
+/** A preview for people. */
+export function previewText(report: PreviewReport, configPath: string): string[] {
+  const { instance, at, cut, counts, write, read, ttl, selected, elapsedSeconds } = report;
+  const where = at ?? `offset ${cut.offset}`;
+  const log =
+    read.selection === null
+      ? ''
+      : `, ${formatBytes(read.selection.indexBytes + read.selection.frameBytes)} of ` +
+        `${formatBytes(read.selection.logBytes)} of the log`;
+  return [
+    `preview: ${instance} at ${where}, timeline ${cut.timeline}, offset ${cut.offset}; target: the original`,
+    `selected: ${selected}`,
+    `keys: ${countsText(counts)}`,
+    `write: ${writeText(write)}`,
+    ttlLine(ttl),
+    `read: ${formatBytes(read.bytes)}, ${read.commands.toString()} commands${log}, in ${elapsedSeconds.toFixed(1)} s`,
+    ...sampleText(report.sample, counts),
+    write.put + write.deleted === 0
+      ? 'nothing to do; nothing was written'
+      : `nothing was written; to write: tidemark -c ${configPath} restore ${instance} --to original, with the same flags`,
+  ];
+}
+
+function writeText({ put, putBytes, deleted, seconds }: PreviewReport['write']): string {
+  if (put + deleted === 0) return 'nothing';
+  return (
+    `${put.toString()} keys to put (${formatBytes(putBytes)}), ${deleted.toString()} to delete` +
+    ` (not there then); about ${Math.max(1, Math.round(seconds)).toString()} s`
+  );
+}

@@ -1,0 +1,27 @@
+import { UsageError } from '@tidemark/core';
+import { parseRateLimit, type SparedServer } from '@tidemark/restorer';
+import { instanceTarget, type Config } from '../config/load.ts';
+import { parseDuration } from '../config/units.ts';
+import type { SpareFlags } from './spare-flags.ts';
+
+/**
+ * The configured node of an instance, and how it is spared.
+ * @throws UsageError `TM_NOT_FOUND` for an instance without a node in the configuration; `TM_USAGE`,
+ *   `TM_CONFIG` for flags that cannot be read.
+ */
+export async function sparedOriginal(
+  id: string,
+  flags: SpareFlags,
+  config: Config,
+): Promise<SparedServer> {
+  const entry = config.instances.find((one) => one.id === id);
+  if (entry === undefined) {
+    throw new UsageError('TM_NOT_FOUND', `the configuration has no instance ${id}`, {
+      hint: `the running server is that of [[instance]] in ${config.path}`,
+    });
+  }
+  const { address } = await instanceTarget(entry, config.path);
+  const latencyMaxMs = parseDuration(flags.maxLatency, '--max-latency');
+  const rate = flags.rateLimit === undefined ? null : parseRateLimit(flags.rateLimit);
+  return { address, latencyMaxMs, rate };
+}

@@ -1,0 +1,90 @@
+import { Option, type Command } from 'commander';
+import type { DiffFlags } from '../commands/diff.ts';
+import type { PreviewFlags } from '../commands/preview.ts';
+import { selectorFlags } from '../commands/selector-flags.ts';
+import { spareFlags } from '../commands/spare-flags.ts';
+import { TTL_HELP } from '../commands/ttl-flag.ts';
+import type { Leaf, Perform } from './command-tree.ts';
+
+/** Adds the commands that look at keys of a running instance, then and now. */
+export function addKeyCommands(program: Command, leaf: Leaf, perform: Perform): void {
+  addPreview(program, leaf, perform);
+  addDiff(program, leaf, perform);
+}
+
+function addPreview(program: Command, leaf: Leaf, perform: Perform): void {
+  const preview = leaf(
+    program,
+    'preview <id>',
+    'Show what putting keys back into the running instance would do; nothing is written.',
+  );
+  selectorFlags(preview)
+    .addOption(
+      new Option('--at <time>', 'the second to go back to').conflicts([
+        'offset',
+        'before',
+        'backup',
+      ]),
+    )
+    .option('--exclusive', 'with --at: the state before that second, not at its end')
+    .addOption(
+      new Option(
+        '--offset <n>',
+        'the last whole command or transaction up to this offset',
+      ).conflicts(['before', 'backup']),
+    )
+    .addOption(
+      new Option(
+        '--before <n>',
+        'right before the command or transaction that starts here',
+      ).conflicts('backup'),
+    )
+    .option('--timeline <tl>', 'with --at, --offset, --before: on this timeline')
+    .option('--backup <backup>', 'exactly what a backup holds')
+    .option('--ttl <mode>', TTL_HELP);
+  spareFlags(preview)
+    .addHelpText(
+      'after',
+      `
+The keys are restored into a scratch server here and compared with the server that the configuration
+names for the instance. Values are compared by content: another encoding is no difference. Keys that
+are changed or missing would be put, keys that were created since deleted.
+
+  tidemark preview orders --at 2026-11-20T10:05:00Z --regex 'cart:.*'
+  tidemark preview orders --before 81726354 --keys-file keys.txt -o json`,
+    )
+    .action(async (id: string, flags: PreviewFlags, command: Command) =>
+      perform(command, async (invocation) =>
+        (await import('../commands/preview.ts')).previewKeys(id, flags, invocation),
+      ),
+    );
+}
+
+function addDiff(program: Command, leaf: Leaf, perform: Perform): void {
+  const diff = leaf(
+    program,
+    'diff <id>',
+    'Show which keys changed between two points, or between one and now.',
+  );
+  selectorFlags(diff)
+    .requiredOption('--from <point>', 'a time, or an offset')
+    .requiredOption('--to <point>', 'a time, an offset, or live = the running server')
+    .option('--timeline <tl>', 'both points are on this timeline (windows --timelines)')
+    .option('--values', 'show the beginning of the values: 200 bytes, or 5 elements')
+    .option('--limit <n>', 'keys of each kind that are named, at most 10000', '20');
+  spareFlags(diff)
+    .addHelpText(
+      'after',
+      `
+Two points in the past are compared as they were: what has expired since is shown too. In a table
+NOW is the second point. Values are shown only with --values.
+
+  tidemark diff orders --glob 'cart:*' --from 2026-11-20T10:05:00Z --to 2026-11-20T10:06:00Z
+  tidemark diff orders --key user:17 --from -1h --to live --values`,
+    )
+    .action(async (id: string, flags: DiffFlags, command: Command) =>
+      perform(command, async (invocation) =>
+        (await import('../commands/diff.ts')).diffKeys(id, flags, invocation),
+      ),
+    );
+}
