@@ -15,6 +15,7 @@ import type { Leaf, Perform } from './program/command-tree.ts';
 import { watchStandardOutput } from './output/standard-output.ts';
 import { addFileCommands } from './program/file-commands.ts';
 import { addFindCommands } from './program/find-commands.ts';
+import { addKeyCommands } from './program/key-commands.ts';
 import { addRestore } from './program/restore-command.ts';
 
 const EXIT_CODES = `
@@ -140,6 +141,7 @@ ${EXIT_CODES}`,
         ),
     );
   addRestore(program, leaf, perform);
+  addKeyCommands(program, leaf, perform);
   leaf(program, 'status', 'Show what is captured and how far behind it is.').action(
     async (_: unknown, command: Command) => perform(command, showStatus),
   );
