@@ -1,15 +1,5 @@
 import { Command, CommanderError, Option } from 'commander';
 import { TidemarkError, UsageError } from '@tidemark/core';
-import { createBackup, listBackups } from './commands/backup.ts';
-import { diagnose } from './commands/doctor.ts';
-import { init } from './commands/init.ts';
-import { showFacts } from './commands/facts.ts';
-import { addNode, listInstances, removeNode, showInstance } from './commands/instance.ts';
-import { proveHoles } from './commands/prove.ts';
-import { rebuildCatalog, verifyRepo } from './commands/repo.ts';
-import { serve } from './commands/serve.ts';
-import { showStatus } from './commands/status.ts';
-import { showWindows } from './commands/windows.ts';
 import { Printer, type OutputFormat } from './output/printer.ts';
 import type { Leaf, Perform } from './program/command-tree.ts';
 import { watchStandardOutput } from './output/standard-output.ts';
@@ -110,19 +100,30 @@ ${EXIT_CODES}`,
   leaf(serving, 'archiver', 'Capture every configured instance and ship what it writes.')
     .option('--take-over', 'own the logs at once, though another archiver wrote to them lately')
     .action(async (options: { takeOver?: boolean }, command: Command) =>
-      perform(command, (invocation) => serve({ takeOver: options.takeOver === true }, invocation)),
+      perform(command, async (invocation) =>
+        (await import('./commands/serve.ts')).serve(
+          { takeOver: options.takeOver === true },
+          invocation,
+        ),
+      ),
     );
   const backup = program.command('backup').description('Make and list backups (full snapshots).');
   leaf(backup, 'create <id>', 'Make a backup now: the node rewrites its log, the base is shipped.')
     .option('--wait', 'return when the backup is stored')
     .action(async (id: string, options: { wait?: boolean }, command: Command) =>
-      perform(command, (invocation) =>
-        createBackup(id, { wait: options.wait === true }, invocation),
+      perform(command, async (invocation) =>
+        (await import('./commands/backup.ts')).createBackup(
+          id,
+          { wait: options.wait === true },
+          invocation,
+        ),
       ),
     );
   leaf(backup, 'list <id>', 'List the backups of an instance.').action(
     async (id: string, _: unknown, command: Command) =>
-      perform(command, (invocation) => listBackups(id, invocation)),
+      perform(command, async (invocation) =>
+        (await import('./commands/backup.ts')).listBackups(id, invocation),
+      ),
   );
   leaf(program, 'windows <id>', 'Show which seconds can be restored, and why others cannot.')
     .option('--timelines', 'show the timelines too: offsets, why each began and ended, clock steps')
@@ -134,26 +135,42 @@ ${EXIT_CODES}`,
     )
     .action(
       async (id: string, options: { timelines?: boolean; prove?: boolean }, command: Command) =>
-        perform(command, (invocation) =>
+        perform(command, async (invocation) =>
           options.prove === true
-            ? proveHoles(id, invocation)
-            : showWindows(id, { timelines: options.timelines === true }, invocation),
+            ? (await import('./commands/prove.ts')).proveHoles(id, invocation)
+            : (await import('./commands/windows.ts')).showWindows(
+                id,
+                { timelines: options.timelines === true },
+                invocation,
+              ),
         ),
     );
   addRestore(program, leaf, perform);
   addKeyCommands(program, leaf, perform);
   leaf(program, 'status', 'Show what is captured and how far behind it is.').action(
-    async (_: unknown, command: Command) => perform(command, showStatus),
+    async (_: unknown, command: Command) =>
+      perform(command, async (invocation) =>
+        (await import('./commands/status.ts')).showStatus(invocation),
+      ),
   );
   leaf(program, 'doctor', 'Check configuration, keys, store, nodes and clocks.').action(
-    async (_: unknown, command: Command) => perform(command, diagnose),
+    async (_: unknown, command: Command) =>
+      perform(command, async (invocation) =>
+        (await import('./commands/doctor.ts')).diagnose(invocation),
+      ),
   );
   const repo = program.command('repo').description('Look after the store.');
   leaf(repo, 'rebuild-catalog', 'Delete the catalog and read it anew from the store.').action(
-    async (_: unknown, command: Command) => perform(command, rebuildCatalog),
+    async (_: unknown, command: Command) =>
+      perform(command, async (invocation) =>
+        (await import('./commands/repo.ts')).rebuildCatalog(invocation),
+      ),
   );
   leaf(repo, 'verify', 'Read and authenticate every object of the store.').action(
-    async (_: unknown, command: Command) => perform(command, verifyRepo),
+    async (_: unknown, command: Command) =>
+      perform(command, async (invocation) =>
+        (await import('./commands/repo.ts')).verifyRepo(invocation),
+      ),
   );
   addFindCommands(program, leaf, perform);
   addFileCommands(program, leaf, perform);
@@ -166,7 +183,9 @@ function addInit(program: Command, leaf: Leaf, perform: Perform): void {
     .option('--adopt <url>', 'an existing store (file:///…) to take over on this machine')
     .option('--keyring <path>', 'the key ring that belongs to it')
     .action(async (options: { dir: string; adopt?: string; keyring?: string }, command: Command) =>
-      perform(command, (invocation) => init(options, invocation)),
+      perform(command, async (invocation) =>
+        (await import('./commands/init.ts')).init(options, invocation),
+      ),
     );
 }
 
@@ -196,8 +215,8 @@ function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
         },
         command: Command,
       ) =>
-        perform(command, (invocation) =>
-          addNode(
+        perform(command, async (invocation) =>
+          (await import('./commands/instance.ts')).addNode(
             id,
             { ...options, yes: options.yes === true, hold: options.hold === true },
             invocation,
@@ -205,20 +224,28 @@ function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
         ),
     );
   leaf(instance, 'list', 'List instances.').action(async (_: unknown, command: Command) =>
-    perform(command, listInstances),
+    perform(command, async (invocation) =>
+      (await import('./commands/instance.ts')).listInstances(invocation),
+    ),
   );
   leaf(instance, 'show <id>', 'Show an instance and its node.').action(
     async (id: string, _: unknown, command: Command) =>
-      perform(command, (invocation) => showInstance(id, invocation)),
+      perform(command, async (invocation) =>
+        (await import('./commands/instance.ts')).showInstance(id, invocation),
+      ),
   );
   leaf(instance, 'facts <id>', 'Show version, settings and users of the node, as stored.')
     .option('--at <time>', 'as of this second (default: the latest)')
     .action(async (id: string, options: { at?: string }, command: Command) =>
-      perform(command, (invocation) => showFacts(id, options, invocation)),
+      perform(command, async (invocation) =>
+        (await import('./commands/facts.ts')).showFacts(id, options, invocation),
+      ),
     );
   leaf(instance, 'remove <id>', 'Stop capturing an instance; its history stays.').action(
     async (id: string, _: unknown, command: Command) =>
-      perform(command, (invocation) => removeNode(id, invocation)),
+      perform(command, async (invocation) =>
+        (await import('./commands/instance.ts')).removeNode(id, invocation),
+      ),
   );
 }
 

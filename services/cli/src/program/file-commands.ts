@@ -1,13 +1,5 @@
 import type { Command } from 'commander';
-import { checkAof, showAofTimeline } from '../commands/aof.ts';
-import {
-  type BigKeysFlags,
-  checkRdb,
-  type KeysFlags,
-  listRdbKeys,
-  showBigKeys,
-  showRdb,
-} from '../commands/rdb.ts';
+import type { BigKeysFlags, KeysFlags } from '../commands/rdb.ts';
 import type { Leaf, Perform } from './command-tree.ts';
 
 /** Adds the commands that look at files of a server; they need no configuration. */
@@ -30,8 +22,12 @@ The file may be - for the standard input. Nothing is held in memory but one piec
   gunzip < dump.rdb.gz | tidemark rdb check - -o json`,
     )
     .action(async (file: string, flags: { structureOnly?: boolean }, command: Command) =>
-      perform(command, (invocation) =>
-        checkRdb(file, { structureOnly: flags.structureOnly === true }, invocation),
+      perform(command, async (invocation) =>
+        (await import('../commands/rdb.ts')).checkRdb(
+          file,
+          { structureOnly: flags.structureOnly === true },
+          invocation,
+        ),
       ),
     );
   leaf(rdb, 'info <file>', 'Show who wrote a file and how much of each type it holds.')
@@ -43,7 +39,9 @@ Bytes are those in the file, not those a server needs in memory.
   tidemark rdb info /var/lib/redis/dump.rdb`,
     )
     .action(async (file: string, _: unknown, command: Command) =>
-      perform(command, (invocation) => showRdb(file, invocation)),
+      perform(command, async (invocation) =>
+        (await import('../commands/rdb.ts')).showRdb(file, invocation),
+      ),
     );
   leaf(rdb, 'keys <file>', 'List the keys of a file with database, type, bytes and expiry.')
     .option('--db <n>', 'only this database')
@@ -59,7 +57,9 @@ is shown as UTF-8; a backslash in it as \\\\, control characters and other bytes
   tidemark rdb keys dump.rdb --db 0 -o json | jq -r 'select(.expiryMs != null) | .key'`,
     )
     .action(async (file: string, flags: KeysFlags, command: Command) =>
-      perform(command, (invocation) => listRdbKeys(file, flags, invocation)),
+      perform(command, async (invocation) =>
+        (await import('../commands/rdb.ts')).listRdbKeys(file, flags, invocation),
+      ),
     );
   leaf(rdb, 'big-keys <file>', 'Show the keys of each type that take most bytes in a file.')
     .option('-n, --top <n>', 'how many of each type, at most 10000', '10')
@@ -70,7 +70,9 @@ is shown as UTF-8; a backslash in it as \\\\, control characters and other bytes
   tidemark rdb big-keys dump.rdb -n 3`,
     )
     .action(async (file: string, flags: BigKeysFlags, command: Command) =>
-      perform(command, (invocation) => showBigKeys(file, flags, invocation)),
+      perform(command, async (invocation) =>
+        (await import('../commands/rdb.ts')).showBigKeys(file, flags, invocation),
+      ),
     );
 }
 
@@ -87,7 +89,9 @@ Exit code 0: a server loads it; 14: a file is torn, damaged or missing, with the
   tidemark aof check /var/lib/redis/appendonly.aof -o json`,
     )
     .action(async (path: string, _: unknown, command: Command) =>
-      perform(command, (invocation) => checkAof(path, invocation)),
+      perform(command, async (invocation) =>
+        (await import('../commands/aof.ts')).checkAof(path, invocation),
+      ),
     );
   leaf(aof, 'timeline <path>', 'Show which seconds each file of an append-only file covers.')
     .addHelpText(
@@ -99,6 +103,8 @@ over all files, lines of annotations left out.
   tidemark aof timeline /var/lib/redis/appendonlydir`,
     )
     .action(async (path: string, _: unknown, command: Command) =>
-      perform(command, (invocation) => showAofTimeline(path, invocation)),
+      perform(command, async (invocation) =>
+        (await import('../commands/aof.ts')).showAofTimeline(path, invocation),
+      ),
     );
 }

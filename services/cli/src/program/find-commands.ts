@@ -1,6 +1,6 @@
 import { Option, type Command } from 'commander';
-import { findInLog, type FindFlags } from '../commands/find.ts';
-import { showHistory, type HistoryFlags } from '../commands/history.ts';
+import type { FindFlags } from '../commands/find.ts';
+import type { HistoryFlags } from '../commands/history.ts';
 import { selectorFlags } from '../commands/selector-flags.ts';
 import type { Leaf, Perform } from './command-tree.ts';
 
@@ -23,7 +23,9 @@ A key is written as for --key: bytes as \\xHH, \\n, \\r, \\t, a backslash as \\\
 An expired key stands in the log as DEL or UNLINK. docs/finding-the-second.md says more.`,
     )
     .action(async (id: string, key: string, flags: HistoryFlags, command: Command) =>
-      perform(command, (invocation) => showHistory({ id, key }, flags, invocation)),
+      perform(command, async (invocation) =>
+        (await import('../commands/history.ts')).showHistory({ id, key }, flags, invocation),
+      ),
     );
   const find = leaf(
     program,
@@ -46,7 +48,9 @@ An expired key stands in the log as DEL or UNLINK. docs/finding-the-second.md sa
 Commands stand in the log as the server rewrote them: docs/finding-the-second.md has the list.`,
     )
     .action(async (id: string, flags: FindFlags, command: Command) =>
-      perform(command, (invocation) => findInLog(id, flags, invocation)),
+      perform(command, async (invocation) =>
+        (await import('../commands/find.ts')).findInLog(id, flags, invocation),
+      ),
     );
 }
 

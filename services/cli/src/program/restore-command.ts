@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { restoreCommand, type RestoreFlags } from '../commands/restore.ts';
+import type { RestoreFlags } from '../commands/restore.ts';
 import { selectorFlags } from '../commands/selector-flags.ts';
 import { TTL_HELP } from '../commands/ttl-flag.ts';
 import type { Leaf, Perform } from './command-tree.ts';
@@ -9,7 +9,7 @@ export function addRestore(program: Command, leaf: Leaf, perform: Perform): void
   const restore = leaf(
     program,
     'restore <id>',
-    'Rebuild an instance, or some of its keys, as it was, in an empty server or a new one.',
+    'Rebuild an instance or some keys as it was, in an empty server or a new one.',
   );
   selectorFlags(restore)
     .addOption(
@@ -77,6 +77,8 @@ through the log; in the end only what is selected is in the target.
   tidemark restore orders --at latest --skip 81726354 --to new     without that command`,
     )
     .action(async (id: string, flags: RestoreFlags, command: Command) =>
-      perform(command, (invocation) => restoreCommand(id, flags, invocation)),
+      perform(command, async (invocation) =>
+        (await import('../commands/restore.ts')).restoreCommand(id, flags, invocation),
+      ),
     );
 }
