@@ -3,7 +3,10 @@ import { writeFile } from 'node:fs/promises';
 import type { HoleReason } from '@tidemark/archive';
 import { openCatalog, type Catalog, type TimelineOpened } from '@tidemark/catalog';
 import type { ClockJump } from '../../services/archiver/src/capture/clock-watch.ts';
-import { TimelineWriter } from '../../services/archiver/src/capture/timeline-writer.ts';
+import {
+  TimelineWriter,
+  type SegmentLimits,
+} from '../../services/archiver/src/capture/timeline-writer.ts';
 import { shipSnapshot } from '../../services/archiver/src/ship/snapshot-shipper.ts';
 import type { RestoreEnvironment } from '../../services/restorer/src/run/environment.ts';
 import { incrFile, layOut, type Element } from './aof-layout.ts';
@@ -36,6 +39,7 @@ export class TestArchive implements AsyncDisposable {
   readonly #catalog: Catalog;
   #writer: TimelineWriter | null = null;
   #position = 0;
+  #limits: SegmentLimits = { bytesMax: 64 * 1024 * 1024 };
 
   private constructor(temp: TempDir, store: MemoryStore, run: ShipRun) {
     this.#temp = temp;
@@ -44,16 +48,19 @@ export class TestArchive implements AsyncDisposable {
     this.#catalog = openCatalog({ path: join(temp.path, 'catalog.db') });
   }
 
-  static async open(): Promise<TestArchive> {
+  /** @param frameBytes - Raw bytes of a frame; default: as an archiver makes them. */
+  static async open(frameBytes?: number): Promise<TestArchive> {
     const temp = await TempDir.create();
     const store = new MemoryStore();
     await openTestInstance(store);
-    return new TestArchive(temp, store, await openShipRun(temp.path, store));
+    const archive = new TestArchive(temp, store, await openShipRun(temp.path, store));
+    if (frameBytes !== undefined) archive.#limits = { ...archive.#limits, frameBytes };
+    return archive;
   }
 
   /** Opens a timeline with a snapshot of `rdb` at its start. */
-  static async begun(rdb: Buffer = ONE_KEY): Promise<TestArchive> {
-    const archive = await TestArchive.open();
+  static async begun(rdb: Buffer = ONE_KEY, frameBytes?: number): Promise<TestArchive> {
+    const archive = await TestArchive.open(frameBytes);
     await archive.begin('t1');
     await archive.snapshot('bk-0', rdb);
     return archive;
@@ -81,7 +88,7 @@ export class TestArchive implements AsyncDisposable {
       start: { offset: 0n, db: 0, inMulti: false, skipBytes: 0 },
       latestSecond: null,
       clock: this.#run.clock,
-      limits: { bytesMax: 64 * 1024 * 1024 },
+      limits: this.#limits,
     });
     this.#writer.openFile(incrFile(), 0);
     this.#position = 0;

@@ -45,6 +45,8 @@ export interface FileStart {
 /** Limits of one segment. */
 export interface SegmentLimits {
   readonly bytesMax: number;
+  /** Raw bytes of a frame. Default: that of `SegmentBuilder`. */
+  readonly frameBytes?: number;
 }
 
 /**
@@ -267,7 +269,7 @@ export class TimelineWriter {
       db: this.#intake.db,
       inMulti: this.#intake.inMulti,
       partialBytes,
-      bytesMax: this.#limits.bytesMax,
+      ...this.#limits,
     });
   }
 

@@ -1,0 +1,125 @@
+import type { SelectorSpec } from '@tidemark/selector';
+import { compileSelector } from '@tidemark/selector';
+import { describe, expect, it } from 'vitest';
+import { needsEntry } from '../../services/restorer/src/closure/closure.ts';
+import { commandSource } from '../../services/restorer/src/feed/command-source.ts';
+import { preparePlan } from '../../services/restorer/src/run/prepared-plan.ts';
+import { makeLog, ModelServer, type GlobalOdds, type Words } from '../support/closure-model.ts';
+import { command, decodeChunks } from '../support/command-log.ts';
+import { RdbBuilder } from '../support/rdb-builder.ts';
+import { collect } from '../support/segments.ts';
+import { ARCHIVED, TestArchive } from '../support/test-archive.ts';
+import { chooseSeed, Dice } from '../support/workload.ts';
+
+const DATABASES = 3;
+const ROUNDS = 15;
+const SELECTORS = 4;
+const FORM = {
+  target: { product: 'redis', versionNumber: 8_06_03, databases: 16, commands: null },
+  guardFieldPersist: false,
+} as const;
+
+/** Some keys in the snapshot, so that the log finds something. */
+const BEFORE: readonly (readonly [db: number, key: string, value: string])[] = [
+  [0, 'a', 'A0'],
+  [0, 'long:1', 'L0'],
+  [1, 'b', 'B1'],
+  [1, 'c', 'C1'],
+  [2, 'd', 'D2'],
+];
+
+function randomSelector(dice: Dice): SelectorSpec {
+  const kinds: readonly SelectorSpec['include'][] = [
+    [{ kind: 'key', key: Buffer.from('abcde'.charAt(dice.between(0, 5 - 1))) }],
+    [
+      { kind: 'key', key: Buffer.from('a') },
+      { kind: 'key', key: Buffer.from('long:2') },
+    ],
+    [{ kind: 'regex', pattern: '[ab]' }],
+    [{ kind: 'glob', pattern: 'long:*' }],
+    [],
+  ];
+  const include = kinds[dice.between(0, kinds.length - 1)] ?? [];
+  const dbs =
+    include.length === 0 || dice.between(0, 3 - 1) === 0 ? [dice.between(0, DATABASES - 1)] : null;
+  return { include, exclude: [], dbs, excludeDbs: [], types: null, excludeTypes: [] };
+}
+
+/** An archive of a log: small frames, segments that begin and end anywhere. */
+async function archiveOf(log: readonly Words[], dice: Dice): Promise<TestArchive> {
+  const rdb = new RdbBuilder({ version: 10 });
+  let at = -1;
+  for (const [db, key, value] of BEFORE) {
+    if (db !== at) rdb.selectDb(db);
+    at = db;
+    rdb.string(key, value);
+  }
+  const archive = await TestArchive.begun(rdb.build(), 60 + dice.between(0, 200 - 1));
+  const raw = Buffer.concat(log.map((words) => command(...words)));
+  for (let from = 0; from < raw.length;) {
+    const to = Math.min(raw.length, from + 20 + dice.between(0, 900 - 1));
+    const before = archive.end;
+    if (archive.writeLog(raw.subarray(from, to)) > before) await archive.roll();
+    from = to;
+  }
+  return archive;
+}
+
+function serverBefore(): ModelServer {
+  const server = new ModelServer(DATABASES);
+  for (const [db, key, value] of BEFORE) server.put(db, key, value);
+  return server;
+}
+
+/** Restores a selection from an archive into a model, which must not refuse anything. */
+async function restored(archive: TestArchive, spec: SelectorSpec): Promise<ModelServer> {
+  const request = {
+    instance: ARCHIVED,
+    point: { kind: 'offset', offset: archive.end, timeline: null },
+    ttl: { mode: 'absolute' },
+    selector: spec,
+  } as const;
+  using prepared = await preparePlan(request, await archive.environment());
+  const { plan, reader } = prepared;
+  const { closure } = plan;
+  if (closure === null) throw new Error('no closure');
+  const server = new ModelServer(DATABASES);
+  for (const [db, key, value] of BEFORE) {
+    if (!closure.startsEmpty && needsEntry(closure, db, Buffer.from(key)))
+      server.put(db, key, value);
+  }
+  const fed = await collect(commandSource(plan, reader, FORM));
+  for (const { name, args, db } of decodeChunks([fed]).commands) {
+    const words = [name.toUpperCase(), ...args.slice(1).map((word) => word ?? '')];
+    expect(server.run(db, words), `refused: ${words.join(' ')}`).toBe(true);
+  }
+  return server;
+}
+
+describe('a selection', () => {
+  it.each<[string, GlobalOdds]>([
+    ['without commands that reach everything', { flushOnceIn: 0, sortOnceIn: 0 }],
+    ['with FLUSHDB and FLUSHALL', { flushOnceIn: 40, sortOnceIn: 0 }],
+    ['with SORT by patterns', { flushOnceIn: 60, sortOnceIn: 50 }],
+  ])('gives the selected keys of the whole log, %s', async (_, odds) => {
+    const seed = chooseSeed('closure');
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const dice = new Dice(seed + round);
+      const whole = serverBefore();
+      const log = makeLog(dice, whole, { commands: 60, databases: DATABASES, ...odds });
+      await using archive = await archiveOf(log, dice);
+      for (let turn = 0; turn < SELECTORS; turn += 1) {
+        const spec = randomSelector(dice);
+        const selector = compileSelector(spec);
+        const selected = (server: ModelServer): readonly string[] =>
+          server
+            .entries()
+            .filter(([db, key]) => selector.matches(db, Buffer.from(key)))
+            .map((entry) => JSON.stringify(entry))
+            .sort();
+        const label = `seed ${(seed + round).toString()}: ${selector.describe()}`;
+        expect(selected(await restored(archive, spec)), label).toEqual(selected(whole));
+      }
+    }
+  });
+});
