@@ -1,6 +1,11 @@
 import { readFile } from 'node:fs/promises';
 import type { TidemarkError } from '@tidemark/core';
-import { restore, type RestoreReport, type RestoreRequest } from '@tidemark/restorer';
+import {
+  restore,
+  type RestoreEnvironment,
+  type RestoreReport,
+  type RestoreRequest,
+} from '@tidemark/restorer';
 import { systemClock, systemRandom } from '@tidemark/system';
 import type { Redis } from 'ioredis';
 import { readAofSource, rewriteAof } from './aof-source.ts';
@@ -24,6 +29,8 @@ export interface RecordOptions {
   readonly before?: Act;
   /** What the log holds: the archive has a segment for each. */
   readonly during: readonly Act[];
+  /** The second that the snapshot is taken for, by which TTL rules go. Default: the archive's first. */
+  readonly second?: number;
   /** Commands after those, as they would stand in the log. */
   readonly forged?: readonly (readonly (string | number | Buffer)[])[];
 }
@@ -39,7 +46,7 @@ export interface Recorded extends AsyncDisposable {
 
 /** Has a real server write, and archives its own snapshot and log. */
 export async function record(options: RecordOptions): Promise<Recorded> {
-  const { binary, config, before, during, forged = [] } = options;
+  const { binary, config, before, during, second, forged = [] } = options;
   const source = await startRedis({
     ...(binary === undefined ? {} : { binary }),
     config: {
@@ -68,7 +75,7 @@ export async function record(options: RecordOptions): Promise<Recorded> {
     version,
     product: valkey === undefined ? 'redis' : 'valkey',
   });
-  await archive.snapshot('bk-0', await readFile(aof.basePath));
+  await archive.snapshot('bk-0', await readFile(aof.basePath), second);
   const ends: bigint[] = [];
   let from = 0;
   for (const to of lengths) {
@@ -94,10 +101,12 @@ export async function restoreInto(
   archive: TestArchive,
   target: RedisServer,
   changes: Partial<RestoreRequest> = {},
+  watch: Pick<RestoreEnvironment, 'onVanishing'> = {},
 ): Promise<RestoreReport> {
   const environment = await archive.environment();
   return restore(requestFor(archive, target, changes), {
     ...environment,
+    ...watch,
     clock: systemClock,
     random: systemRandom,
   });

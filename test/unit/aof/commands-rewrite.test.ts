@@ -128,6 +128,21 @@ describe('rewriteCommandExpiry() removes', () => {
     ]);
   });
 
+  it('keeps a condition that a writer logs with fields that did not meet it', async () => {
+    const options = { newExpiry: later(7), dropConditions: true, logsUnmetFields: true };
+    const [one, two] = [`HPEXPIREAT k ${T} GT FIELDS 1 f`, `HPEXPIREAT k ${T} GT FIELDS 2 f g`];
+    expect(await lines(one, options)).toEqual([`HPEXPIREAT k ${T + 7} FIELDS 1 f`]);
+    expect(await lines(two, options)).toEqual([`HPEXPIREAT k ${T + 7} GT FIELDS 2 f g`]);
+    expect(await lines(`PEXPIREAT k ${T} GT`, options)).toEqual([`PEXPIREAT k ${T + 7}`]);
+    const removing = { ...options, newExpiry: persist };
+    expect(await lines(one, removing)).toEqual(['HPERSIST k FIELDS 1 f']);
+    for (const line of [two, `HPEXPIREAT k ${T} XX FIELDS 2 f g`]) {
+      await expect(rewrite([log(line)], removing)).rejects.toMatchObject({ code: 'TM_TTL_FIELDS' });
+    }
+    const dead = { ...removing, newExpiry: (at: number) => (at > T ? null : at) };
+    await expect(rewrite([log(two)], dead)).rejects.toMatchObject({ code: 'TM_TTL_FIELDS' });
+  });
+
   it('refuses a field a time that its server does not hold, and gives it to a key', async () => {
     const options = { newExpiry: later(1_000), fieldExpiryMax: T + 500 };
     expect(await lines(`PEXPIREAT k ${T}`, options)).toEqual([`PEXPIREAT k ${T + 1_000}`]);

@@ -123,6 +123,7 @@ export const ERROR_CODES = {
   // Planning
   TM_TIME_NOT_RESTORABLE: fatal(13, 'the wanted second is not restorable'),
   TM_OFFSET_NOT_RESTORABLE: fatal(13, 'the wanted offset is not restorable'),
+  TM_TTL_FIELDS: fatal(2, 'a log of conditions on fields that needs their expiries'),
   TM_TTL_RANGE: fatal(2, 'an expiry time would be moved out of what can be held'),
   TM_OFFSET_NO_COMMAND: fatal(13, 'no command or transaction starts at the wanted offset'),
   // Selecting keys

@@ -89,6 +89,7 @@ export async function* commandSource(
       newExpiry: (expiryMs) => newExpiry(plan.ttl, expiryMs),
       // A rule may give what was dead and what was alive times in another order.
       dropConditions: plan.ttl.mode !== 'absolute',
+      logsUnmetFields: plan.source.product === 'valkey',
       ...(target.product === 'redis' ? { fieldExpiryMax: REDIS_FIELD_EXPIRY_MAX } : {}),
       guardFieldPersist,
     });

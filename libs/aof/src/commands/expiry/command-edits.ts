@@ -7,9 +7,7 @@ import {
 } from '../raw/raw-command.ts';
 import { EXPIRY_KIND, type ExpirySite } from './expiry-site.ts';
 
-/** A time beyond any other, within what the servers take for keys (year 9999). */
-export const FAR_FUTURE_MS = 253_402_300_799_999;
-/** The same for hash fields: Redis keeps 46 bits of it (redis src/server.h, HFE_MAX_ABS_TIME_MSEC). */
+/** A time beyond any other for hash fields: Redis keeps 46 bits of it (redis src/server.h, HFE_MAX_ABS_TIME_MSEC). */
 const FIELD_FAR_FUTURE_MS = 2 ** 46 - 1;
 
 /** Replaces the raw bytes `[from, to)` of a command. */
@@ -60,18 +58,21 @@ export class EditPlan {
   }
 }
 
-/** The edits that give the command at `site` the time `timeMs`, or none at all when null. */
+/**
+ * The edits that give the command at `site` the time `timeMs`, or none at all when null.
+ * @param dropEnd - Conditions up to this argument are left out (`ExpiryRule.droppedConditions`).
+ */
 export function planExpiry(
   command: RawCommand,
   site: ExpirySite,
   timeMs: number | null,
-  dropConditions: boolean,
+  dropEnd: number,
 ): readonly Edit[] {
   const plan = new EditPlan(command);
   if (timeMs === null) planPersist(plan, command, site);
   else {
     planTime(plan, site, timeMs);
-    if (dropConditions) plan.remove(3, site.conditionsEnd);
+    plan.remove(3, dropEnd);
   }
   return plan.finish();
 }

@@ -105,7 +105,7 @@ export class ExpiryRewriter {
     const { site } = this;
     if (site.kind === EXPIRY_KIND.fieldPersist || site.seconds) return null;
     const { rule } = this.settings;
-    if (rule.dropConditions && site.conditionsEnd > 0) return null;
+    if (site.conditionsEnd > 0) return null;
     const timeMs = newTime(rule, site);
     if (timeMs === null || timeMs === site.timeMs) return null;
     const row = at + site.timeArg;
@@ -146,7 +146,7 @@ export class ExpiryRewriter {
     if (site.kind === EXPIRY_KIND.fieldPersist) return [guard(command, 2)];
     const timeMs = newTime(rule, site);
     if (timeMs === site.timeMs) return this.planUnchanged(command);
-    const edits = planExpiry(command, site, timeMs, rule.dropConditions);
+    const edits = planExpiry(command, site, timeMs, rule.droppedConditions(site));
     const persists = timeMs === null && site.kind === EXPIRY_KIND.fieldTime;
     return persists && guardFieldPersist ? [guard(command, site.fieldsArg), ...edits] : edits;
   }
@@ -156,11 +156,12 @@ export class ExpiryRewriter {
    * that was removed, is left out; so is every condition where times may change places.
    */
   private planUnchanged(command: RawCommand): readonly Edit[] {
-    const { conditionXxArg, conditionsEnd } = this.site;
-    const { removes, dropConditions } = this.settings.rule;
+    const { conditionXxArg } = this.site;
+    const { rule } = this.settings;
     const plan = new EditPlan(command);
-    if (dropConditions) plan.remove(3, conditionsEnd);
-    else if (removes && conditionXxArg > 0) plan.remove(conditionXxArg, conditionXxArg + 1);
+    const dropEnd = rule.droppedConditions(this.site);
+    if (dropEnd > 0) plan.remove(3, dropEnd);
+    else if (rule.removes && conditionXxArg > 0) plan.remove(conditionXxArg, conditionXxArg + 1);
     return plan.finish();
   }
 }

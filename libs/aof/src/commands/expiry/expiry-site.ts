@@ -94,6 +94,8 @@ export class ExpirySite {
   conditionsEnd = 0;
   /** Argument FIELDS of a hash command, 0 if there is none among those looked at. */
   fieldsArg = 0;
+  /** How many fields HPEXPIREAT or HEXPIREAT names; 0 for other commands. */
+  fieldCount = 0;
 
   /**
    * Looks at the first `argc` arguments of a command, from row `at` of the columns on.
@@ -107,6 +109,7 @@ export class ExpirySite {
     this.conditionXxArg = 0;
     this.conditionsEnd = 0;
     this.fieldsArg = 0;
+    this.fieldCount = 0;
     this.seconds = SECONDS_OF_SPEC[spec] === 1;
     switch (this.kind) {
       case EXPIRY_KIND.none:
@@ -149,6 +152,7 @@ export class ExpirySite {
     for (let index = 3; index < argc; index += 1) {
       if (this.kind === EXPIRY_KIND.fieldTime && argumentIs(columns, at + index, FIELDS)) {
         this.fieldsArg = index;
+        this.fieldCount = index + 1 < argc ? argumentInteger(columns, at + index + 1) : 0;
         return;
       }
       const isXx = argumentIs(columns, at + index, XX);

@@ -5,7 +5,7 @@ import { COMMANDS } from '../command-table.ts';
 import type { ChunkWriter } from '../raw/chunk-writer.ts';
 import type { HeldCommand } from '../raw/held-command.ts';
 import { encodeArgument, encodeCommand, heldCommand, rawFrom, rawTo } from '../raw/raw-command.ts';
-import { EditPlan, FAR_FUTURE_MS, planExpiry, type Edit } from './command-edits.ts';
+import { EditPlan, planExpiry, type Edit } from './command-edits.ts';
 import {
   EXPIRY_KIND,
   EXPIRY_KIND_OF_SPEC,
@@ -13,6 +13,7 @@ import {
   mSetExOptions,
   type ExpiryKind,
 } from './expiry-site.ts';
+import { FAR_FUTURE_MS } from './far-future.ts';
 import type { ExpiryRule } from './new-expiry.ts';
 
 const TIME_OPTIONS = ['pxat', 'exat', 'px', 'ex'].map(keyword);
@@ -143,12 +144,12 @@ export class LargeCommand {
     if (end !== command.argc) return this.refuse(command, offset);
     if (!found || site.relative) return 'pass';
     const timeMs = rule.applyToField(site.timeMs);
-    const conditions = rule.dropConditions && site.conditionsEnd > 0;
-    if (timeMs === site.timeMs && !conditions) return 'pass';
+    const dropEnd = rule.droppedConditions(site);
+    if (timeMs === site.timeMs && dropEnd === 0) return 'pass';
     const fieldTime = site.kind === EXPIRY_KIND.fieldTime;
     if (timeMs === null && fieldTime && guardFieldPersist) return this.refuse(command, offset);
     const raw = heldCommand(command, command.argc, this.held);
-    for (const edit of planExpiry(raw, site, timeMs, rule.dropConditions)) this.apply(edit);
+    for (const edit of planExpiry(raw, site, timeMs, dropEnd)) this.apply(edit);
     return 'pass';
   }
 

@@ -41,7 +41,8 @@ export interface RewriteExpiryOptions extends ExpiryRuleOptions {
  *   `TM_AOF_LIMIT` also for a command over `holdBytesMax` that cannot be rewritten in passing (its
  *   key alone is over it, or over 64 KiB in a larger command whose expiry needs a second command).
  * @throws UsageError `TM_USAGE` when `newExpiry` answers with no number.
- * @throws PlanError `TM_TTL_RANGE` when a field would get a time over `fieldExpiryMax`.
+ * @throws PlanError `TM_TTL_RANGE` when a field would get a time over `fieldExpiryMax`, `TM_TTL_FIELDS`
+ *   for a condition on several fields in a log of Valkey (`logsUnmetFields`) when expiries are removed.
  */
 export async function* rewriteCommandExpiry(
   source: ByteSource,
