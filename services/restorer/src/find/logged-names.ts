@@ -2,15 +2,16 @@ import { findCommand, SPEC_UNKNOWN } from '@tidemark/aof';
 
 /**
  * Commands that a server does not log under their own name, and what it logs in their place.
- * Observed on Redis 7.0, 8.0, 8.6 and Valkey 9.1; redis src/expire.c, t_string.c, t_set.c, t_hash.c,
- * t_stream.c, blocked.c, script.c.
+ * Observed on Redis 6.0, 7.0, 8.0, 8.6 and Valkey 8.1, 9.1 (test/integration/find); redis src/expire.c,
+ * t_string.c, t_set.c, t_hash.c, t_stream.c, blocked.c, script.c.
  */
 const LOGGED_AS: readonly (readonly [names: string, logged: string, note?: string])[] = [
-  ['expire expireat pexpire', 'pexpireat', 'DEL or UNLINK when the time had passed already'],
-  ['setex psetex', 'set', 'with PXAT'],
-  ['getset', 'set'],
-  ['getex', 'pexpireat,persist', 'DEL or UNLINK when the time had passed already'],
-  ['getdel delex delifeq', 'del,unlink'],
+  ['expire expireat pexpire', 'pexpireat,del,unlink', 'the last two when the time had passed'],
+  ['setex psetex', 'set,pexpireat', 'PEXPIREAT only before 7.0'],
+  ['getset', 'set,getset', 'GETSET only before 6.2'],
+  ['getex', 'pexpireat,persist,del,unlink', 'the last two when the time had passed'],
+  ['getdel delifeq', 'del,unlink'],
+  ['delex', 'del,unlink,delex', 'DELEX only without a condition'],
   ['incrbyfloat', 'set', 'with KEEPTTL'],
   ['hincrbyfloat', 'hset,hsetex'],
   ['spop', 'srem,del,unlink', 'DEL or UNLINK when the set became empty'],
@@ -24,12 +25,12 @@ const LOGGED_AS: readonly (readonly [names: string, logged: string, note?: strin
   ['zmpop bzmpop', 'zpopmin,zpopmax'],
   ['xreadgroup', 'xclaim,xgroup'],
   ['xautoclaim', 'xclaim'],
-  ['hexpire hpexpire hexpireat', 'hpexpireat', 'HDEL when the time had passed already'],
+  ['hexpire hpexpire hexpireat', 'hpexpireat,hdel', 'HDEL when the time had passed'],
   ['hgetex', 'hpexpireat,hpersist'],
   ['hgetdel', 'hdel,hgetdel', 'HGETDEL only on Valkey'],
   ['geoadd', 'zadd'],
   ['migrate', 'del,restore', 'DEL at the source, RESTORE at the target'],
-  ['eval evalsha eval_ro evalsha_ro fcall fcall_ro', '', 'the commands that the script ran'],
+  ['eval evalsha fcall', '', 'the commands that the script ran'],
 ];
 
 /** What is to be said of a name that is asked for although logs do not hold it. */
