@@ -236,6 +236,9 @@ describe('keys whose expiry has passed', () => {
       ]);
       const all = await pair.compare({ expiring });
       expect(all.keys).toEqual({ expired: ['0:dead', '0:dead and live'] });
+      const wasDead = (_: number, key: Buffer): boolean => key.toString().startsWith('dead');
+      const atThePoint = await pair.compare({ expiring, wasDead });
+      expect(atThePoint.keys).toEqual({ created: ['0:dead and live'] });
       const literals = [Buffer.from('dead')];
       const named = await pair.compare({ selector: { ...EVERY_KEY, literals } });
       expect(named.keys).toEqual({ expired: ['0:dead'] });

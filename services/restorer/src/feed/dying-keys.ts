@@ -36,7 +36,8 @@ const MOVE_OF_SPEC = Uint8Array.from(COMMANDS, ({ keys }) => {
 export class DyingKeys {
   readonly #untilMs: number;
   readonly #ttl: TtlRule;
-  readonly #byDb = new Map<number, Set<string>>();
+  /** By database, names as latin1: the expiry given last; NaN = one that came along with a move. */
+  readonly #byDb = new Map<number, Map<string, number>>();
   #bytes = 0;
   #lost = false;
   #snapshotSeen = false;
@@ -53,7 +54,10 @@ export class DyingKeys {
   /** Candidates of each database, the latest last. */
   get candidates(): ReadonlyMap<number, readonly Buffer[]> {
     return new Map(
-      [...this.#byDb].map(([db, keys]) => [db, [...keys].map((key) => Buffer.from(key, 'latin1'))]),
+      [...this.#byDb].map(([db, keys]) => [
+        db,
+        [...keys.keys()].map((key) => Buffer.from(key, 'latin1')),
+      ]),
     );
   }
 
@@ -63,6 +67,15 @@ export class DyingKeys {
    */
   all(nowMs: number): ReadonlyMap<number, readonly Buffer[]> | null {
     return this.#lost || !this.#snapshotSeen || nowMs > this.#untilMs ? null : this.candidates;
+  }
+
+  /**
+   * Whether a candidate that is expired had expired by the wanted second already, as far as that can
+   * be told: where expiries are kept as they were, and the last one was given by name.
+   */
+  wasDead(db: number, key: Buffer): boolean {
+    const expiryMs = this.#byDb.get(db)?.get(key.toString('latin1')) ?? NaN;
+    return this.#ttl.mode === 'absolute' && expiryMs <= this.#ttl.atMs;
   }
 
   /** Reads a whole plan for its candidates alone. */
@@ -91,7 +104,7 @@ export class DyingKeys {
     const untold = visitExpiries(batch, (db, start, end, expiryMs) => {
       const expiry = newExpiry(this.#ttl, expiryMs);
       if (expiry !== null && expiry <= this.#untilMs)
-        this.#note(db, batch.data.subarray(start, end));
+        this.#note(db, batch.data.subarray(start, end), expiry);
     });
     if (untold > 0) this.#lost = true;
     for (let row = 0; row < batch.count; row++) {
@@ -103,7 +116,7 @@ export class DyingKeys {
   /** An expiry goes along with its key: the key it goes to is a candidate, whatever its expiry. */
   #noteMoved(batch: CommandBatch, row: number, anywhere: boolean): void {
     const effect = visitKeys(batch, row, (db, start, end, write) => {
-      if (write) this.#note(db, batch.data.subarray(start, end));
+      if (write) this.#note(db, batch.data.subarray(start, end), NaN);
     });
     if (anywhere || effect === KEY_EFFECT.unknown) this.#lost = true;
   }
@@ -111,25 +124,25 @@ export class DyingKeys {
   #noteEntries(batch: RdbBatch): void {
     for (let row = 0; row < batch.count; row++) {
       if (((batch.flags[row] as number) & ROW.hasExpiry) === 0) continue;
-      if ((batch.expiryMs[row] as number) > this.#untilMs || !isEntry(batch.type[row] as number))
-        continue;
-      this.#note(batch.db[row] as number, batch.keyOf(row));
+      const expiryMs = batch.expiryMs[row] as number;
+      if (expiryMs > this.#untilMs || !isEntry(batch.type[row] as number)) continue;
+      this.#note(batch.db[row] as number, batch.keyOf(row), expiryMs);
     }
   }
 
   /** The latest ones are kept: those that expired long ago were deleted by the log itself. */
-  #note(db: number, key: Buffer): void {
+  #note(db: number, key: Buffer, expiryMs: number): void {
     if (key.length > KEY_BYTES_MAX) {
       this.#lost = true;
       return;
     }
-    const keys = this.#byDb.get(db) ?? new Set<string>();
+    const keys = this.#byDb.get(db) ?? new Map<string, number>();
     this.#byDb.set(db, keys);
     const name = key.toString('latin1');
     if (!keys.delete(name)) this.#bytes += name.length;
-    keys.add(name);
+    keys.set(name, expiryMs);
     while (keys.size > KEPT_MAX || this.#bytes > KEPT_BYTES_MAX) {
-      const [oldest] = keys;
+      const [oldest] = keys.keys();
       if (oldest === undefined) return; // what is left stands in other databases
       keys.delete(oldest);
       this.#bytes -= oldest.length;

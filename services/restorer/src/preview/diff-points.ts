@@ -14,7 +14,7 @@ import { NO_THROTTLE, type Throttle } from '../write-back/throttle/throttle.ts';
 import { sampleKey, type SampleKey, type SampleValues } from './key-sample.ts';
 import { openLive } from './live-server.ts';
 import { OutcomeTally, type OutcomeCounts } from './outcome-tally.ts';
-import type { SparedServer } from './preview.ts';
+import { hiddenKeys, type SparedServer } from './preview.ts';
 import { peekValue } from './value-peek.ts';
 
 /** Keys of each outcome that are named at most. */
@@ -67,7 +67,7 @@ interface Ends {
   readonly throttle: Throttle;
   /** The instant of the second point in the time of the servers. */
   readonly nowMs: () => number;
-  readonly options: Pick<CompareSelectedOptions, 'expiring' | 'hidden'>;
+  readonly options: Pick<CompareSelectedOptions, 'expiring' | 'wasDead'>;
   readonly shiftMs: number;
 }
 
@@ -104,7 +104,7 @@ export async function diffPoints(
     const found = await compare(request, selector, environment, {
       ...{ then: scratch.client, live, throttle, shiftMs: 0 },
       nowMs: () => clock.nowMs(),
-      options: { expiring: scratch.dying?.candidates ?? new Map<number, readonly Buffer[]>() },
+      options: hiddenKeys(scratch, { mode: 'absolute' }, clock.nowMs()),
     });
     const now = new Date(clock.nowMs()).toISOString().replace(/\.\d+Z$/, 'Z');
     const ends = { from: endOf(scratch), to: { at: now, cut: null } };
@@ -119,7 +119,7 @@ export async function diffPoints(
   const found = await compare(request, selector, environment, {
     ...{ then: first.client, live: second.client, throttle: NO_THROTTLE, shiftMs: SHIFT_MS },
     nowMs: () => secondMs,
-    options: { hidden: 'dead' },
+    options: { wasDead: () => true },
   });
   const warnings = [...new Set([...first.report.warnings, ...second.report.warnings])];
   return report({ from: endOf(first), to: endOf(second), warnings }, found);

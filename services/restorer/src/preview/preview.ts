@@ -6,7 +6,10 @@ import type { TtlChoice } from '../plan/ttl-rule.ts';
 import type { RestoreEnvironment } from '../run/environment.ts';
 import type { RestoreReport } from '../run/restore-report.ts';
 import { restoreIntoScratch, type ScratchServer } from '../scratch/scratch-server.ts';
-import { compareSelected } from '../write-back/compare/compare-selected.ts';
+import {
+  compareSelected,
+  type CompareSelectedOptions,
+} from '../write-back/compare/compare-selected.ts';
 import { openThrottle } from '../write-back/throttle/open-throttle.ts';
 import type { RateLimit } from '../write-back/throttle/rate-limit.ts';
 import { sampleKey, type SampleKey } from './key-sample.ts';
@@ -86,7 +89,6 @@ export async function preview(
   const wish = { instance, point, ttl, selector: request.selector, skip };
   await using scratch = await restoreIntoScratch(wish, environment);
   await using throttle = await openThrottle(address, { clock, latencyMaxMs, rate, signal });
-  const hidden = hiddenBy(ttl, clock.nowMs());
   const tally = new OutcomeTally(SAMPLE_MAX);
   const comparedFromMs = clock.monotonicMs();
   const tell = (): void =>
@@ -100,8 +102,7 @@ export async function preview(
         tally.addSame(count);
         tell();
       },
-      expiring: scratch.dying?.candidates ?? new Map<number, readonly Buffer[]>(),
-      hidden,
+      ...hiddenKeys(scratch, ttl, clock.nowMs()),
     },
   );
   for await (const batch of found) {
@@ -121,20 +122,26 @@ export async function preview(
     warnings: [
       ...scratch.report.warnings,
       ...expiredWarnings(tally),
-      ...(hidden === 'expired' && selector.literals === null
-        ? unnamedWarnings(scratch, clock.nowMs())
-        : []),
+      ...(selector.literals === null ? unnamedWarnings(scratch, ttl, clock.nowMs()) : []),
     ],
   };
 }
 
-/**
- * What a key is that the scratch server hides. Where lives are taken up anew only what was dead at
- * the point has an expiry in the past; else it is told as one that has expired since.
- */
-export function hiddenBy(ttl: TtlChoice, nowMs: number): 'expired' | 'dead' {
-  if (ttl.mode === 'remaining' || ttl.mode === 'persist') return 'dead';
-  return ttl.mode === 'rebase' && ttl.toMs >= nowMs ? 'dead' : 'expired';
+/** What is known of keys that a scratch server may hide. */
+export function hiddenKeys(
+  { dying }: ScratchServer,
+  ttl: TtlChoice,
+  nowMs: number,
+): Pick<CompareSelectedOptions, 'expiring' | 'wasDead'> {
+  if (hidesOnlyDead(ttl, nowMs)) return { wasDead: () => true };
+  if (dying === null) return {};
+  return { expiring: dying.candidates, wasDead: (db, key) => dying.wasDead(db, key) };
+}
+
+/** Where lives are taken up anew only what was dead at the point has an expiry in the past. */
+function hidesOnlyDead(ttl: TtlChoice, nowMs: number): boolean {
+  if (ttl.mode === 'remaining' || ttl.mode === 'persist') return true;
+  return ttl.mode === 'rebase' && ttl.toMs >= nowMs;
 }
 
 function placeOf({ at, cut, ttl }: RestoreReport): Pick<PreviewReport, 'at' | 'cut' | 'ttl'> {
@@ -166,7 +173,12 @@ function expiredWarnings({ counts, sample }: OutcomeTally): readonly string[] {
 }
 
 /** Said when hidden keys are found by candidates, and those are not all. */
-function unnamedWarnings({ dying }: ScratchServer, nowMs: number): readonly string[] {
+function unnamedWarnings(
+  { dying }: ScratchServer,
+  ttl: TtlChoice,
+  nowMs: number,
+): readonly string[] {
+  if (hidesOnlyDead(ttl, nowMs)) return [];
   const all = dying?.all(nowMs + CLOCKS_APART_MS) ?? null;
   return all === null
     ? ['more keys may have an expiry that has passed: not all of them could be looked for']

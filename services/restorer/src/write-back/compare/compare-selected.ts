@@ -42,10 +42,10 @@ export interface CompareSelectedOptions {
    */
   readonly expiring?: ReadonlyMap<number, readonly Buffer[]>;
   /**
-   * What a hidden key of `then` is, whose expiry no server tells: one that has expired since, or one
-   * that was dead at the point and is no key. Default `expired`.
+   * Whether a hidden key of `then`, whose expiry no server tells, was dead at the point and is no
+   * key. Default: it has expired since.
    */
-  readonly hidden?: 'expired' | 'dead';
+  readonly wasDead?: (db: number, key: Buffer) => boolean;
 }
 
 /**

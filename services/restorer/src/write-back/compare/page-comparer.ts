@@ -111,7 +111,7 @@ export class PageComparer {
     let same = 0;
     for (const [i, key] of keys.entries()) {
       const both = { key, then: inThen[i] ?? null, live: shown(inLive[i] ?? null) };
-      const outcome = this.#outcomeOf(both);
+      const outcome = this.#outcomeOf(db, both);
       if (outcome === 'same') same += 1;
       else if (outcome === 'doubtful') doubtful.push(both as Doubtful);
       else if (outcome !== 'nothing') differences.push(this.#tell(db, both, outcome));
@@ -125,9 +125,12 @@ export class PageComparer {
     return differences;
   }
 
-  #outcomeOf({ then, live }: Both): KeyDifference['outcome'] | 'doubtful' | 'nothing' {
+  #outcomeOf(
+    db: number,
+    { key, then, live }: Both,
+  ): KeyDifference['outcome'] | 'doubtful' | 'nothing' {
     const { nowMs } = this.#options;
-    if (then === null || this.#wasDead(then)) return live === null ? 'nothing' : 'created';
+    if (then === null || this.#wasDead(db, key, then)) return live === null ? 'nothing' : 'created';
     const expired = then.expiryMs !== null && then.expiryMs <= nowMs();
     if (then.type === HIDDEN || expired) return 'expired';
     if (live === null) return 'missing';
@@ -138,9 +141,9 @@ export class PageComparer {
   }
 
   /** Whether it had expired at the point. */
-  #wasDead({ type, expiryMs }: FoundKey): boolean {
-    const { atMs = -Infinity, hidden } = this.#options;
-    if (type === HIDDEN) return hidden === 'dead';
+  #wasDead(db: number, key: Buffer, { type, expiryMs }: FoundKey): boolean {
+    const { atMs = -Infinity, wasDead } = this.#options;
+    if (type === HIDDEN) return wasDead?.(db, key) === true;
     return expiryMs !== null && expiryMs <= atMs;
   }
 
