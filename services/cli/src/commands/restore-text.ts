@@ -1,4 +1,4 @@
-import type { RestoreReport } from '@tidemark/restorer';
+import type { RestoreReport, SkippedKey } from '@tidemark/restorer';
 import { formatBytes } from '../output/table.ts';
 import { factsText } from './facts.ts';
 import { ttlLine } from './ttl-flag.ts';
@@ -56,6 +56,7 @@ export function reportText(id: string, report: RestoreReport, configPath: string
         `${id} at ${where} is in ${target}: ${keys.toString()} keys, ${commands.toString()} commands replayed, ` +
           `${formatBytes(bytes)} in ${elapsedSeconds.toFixed(1)} s`,
         ...selectionText(report),
+        ...skipText(report),
         ttlLine(ttl),
         ...vanishingText(gone, report.state === 'replayed' ? 'go at the promotion' : 'go now', ttl),
         ...factsText(report.facts, false),
@@ -77,5 +78,37 @@ function selectionText({ selection }: RestoreReport): string[] {
   return [
     `selected: ${selection.keys}${others}`,
     `read of the log: ${formatBytes(Math.min(logBytes, indexBytes + frameBytes))} of ${formatBytes(logBytes)}`,
+  ];
+}
+
+/** Names of a list of keys that are shown. */
+const NAMED_MAX = 5;
+
+/** What was left out, and which keys that concerns. */
+function skipText({ skip }: RestoreReport): string[] {
+  if (skip === null) return [];
+  const { commands, wrote, wroteCount, wroteDatabases, readers, readersCount } = skip;
+  const databases =
+    wroteDatabases === 'all'
+      ? 'every database'
+      : wroteDatabases.map((db) => `database ${db.toString()}`).join(', ');
+  const named = (keys: readonly SkippedKey[], count: number): string =>
+    keys
+      .slice(0, NAMED_MAX)
+      .map(({ key }) => key)
+      .join(', ') + (count > NAMED_MAX ? ', …' : '');
+  const written = [
+    ...(databases === '' ? [] : [databases]),
+    ...(wroteCount === 0 ? [] : [`${wroteCount.toString()} keys (${named(wrote, wroteCount)})`]),
+  ];
+  return [
+    commands === 0
+      ? 'left out: nothing that a selected key was made from'
+      : `left out: ${commands.toString()} commands, which wrote ${written.join(' and ') || 'no key'}`,
+    ...(readersCount === 0
+      ? []
+      : [
+          `made from that later: ${readersCount.toString()} keys (${named(readers, readersCount)})`,
+        ]),
   ];
 }

@@ -21,18 +21,10 @@ const KEY_FIRST: ReadonlySet<KeyRule> = new Set([
   KEY_RULE.restore,
 ]);
 
-/** Who is told on the way through a log. */
-export interface ChoiceListener {
-  /** A FLUSHDB or SWAPDB comes before the command that is asked about. */
-  readonly onGlobal: (command: GlobalCommand) => void;
-  /** A command is left out. */
-  readonly onSkipped: (batch: CommandBatch, row: number) => void;
-}
-
 /** Decides which commands of a log are replayed, from the first to the last. */
 export class CommandChoice implements CommandFilterSettings {
   readonly #closure: Closure;
-  readonly #listener: ChoiceListener;
+  readonly #onGlobal: (command: GlobalCommand) => void;
   readonly #first: number;
   readonly #end: number;
   readonly #everythingTo: number;
@@ -42,14 +34,17 @@ export class CommandChoice implements CommandFilterSettings {
   #needed = false;
   #data: Buffer = Buffer.alloc(0);
 
-  /** @param range - Offsets of the plan, `to` exclusive. */
+  /**
+   * @param range - Offsets of the plan, `to` exclusive.
+   * @param onGlobal - Told of each FLUSHDB and SWAPDB before the command that comes after it.
+   */
   constructor(
     closure: Closure,
     range: { readonly from: bigint; readonly to: bigint },
-    listener: ChoiceListener,
+    onGlobal: (command: GlobalCommand) => void,
   ) {
     this.#closure = closure;
-    this.#listener = listener;
+    this.#onGlobal = onGlobal;
     this.#first = Number(range.from);
     this.#end = Number(range.to);
     this.#everythingTo = closure.everything?.offset ?? -1;
@@ -59,10 +54,7 @@ export class CommandChoice implements CommandFilterSettings {
   readonly keep = (batch: CommandBatch, row: number): boolean => {
     const offset = Number(batch.base) + (batch.start[row] as number);
     if (offset < this.#first || offset >= this.#end) return false;
-    if (isSkipped(this.#closure.skip, offset)) {
-      this.#listener.onSkipped(batch, row);
-      return false;
-    }
+    if (isSkipped(this.#closure.skip, offset)) return false;
     if (offset <= this.#everythingTo) return true;
     this.#passGlobals(offset);
     this.#offset = offset;
@@ -76,7 +68,7 @@ export class CommandChoice implements CommandFilterSettings {
   readonly keepLarge = (command: UnfinishedCommand, db: number, start: bigint): boolean | null => {
     const offset = Number(start);
     if (offset < this.#first || offset >= this.#end) return false;
-    if (isSkipped(this.#closure.skip, offset)) return null; // it is told of when it is whole
+    if (isSkipped(this.#closure.skip, offset)) return false;
     if (offset <= this.#everythingTo) return true;
     const rule = COMMANDS[command.spec]?.keys;
     if (rule === undefined || !KEY_FIRST.has(rule) || command.complete < 2) return null;
@@ -106,7 +98,7 @@ export class CommandChoice implements CommandFilterSettings {
       const next = globals[this.#global];
       if (next === undefined || next.offset >= before) return;
       if (next.kind === 'swap') this.#numbering.swap(next);
-      this.#listener.onGlobal(next);
+      this.#onGlobal(next);
     }
   }
 }

@@ -149,13 +149,13 @@ async function readFooter(read: PlannedRead, options: FooterReaderOptions): Prom
 function framesWanted(
   { read, keys, frames }: Footer,
   walk: WalkBack,
-  { selector }: ClosureWish,
+  wish: ClosureWish,
 ): ReadonlySet<number> | 'all' {
   const { header } = read;
   const from = Number(header.start) - header.partialBytes;
   const chosen = chooseFrames({
     index: keys,
-    selector,
+    selector: wish.selector,
     members: walk.members,
     numberings: walk.numberings,
     maxDb: header.maxDb,
@@ -163,7 +163,9 @@ function framesWanted(
   });
   if (chosen === 'all') return chosen;
   const more = new Set(chosen);
-  for (const offset of walk.functions) {
+  // What a skipped command means for others is told from the log as it is.
+  const globals = wish.skip === null ? [] : walk.globals.map(({ offset }) => offset);
+  for (const offset of [...walk.functions, ...globals]) {
     for (const [number, { start, rawLength }] of frames.entries()) {
       // Up to the end of the segment that it ends in: nobody wrote down where that is.
       if (Number(start) + rawLength > offset && offset >= from) more.add(number);

@@ -17,8 +17,8 @@ export interface SelectedCommandsOptions {
   readonly reader: ObjectReader;
   /** Before the commands of a segment are read. */
   readonly onSegment?: (read: SelectedRead) => Promise<void>;
-  /** A command that is left out. */
-  readonly onSkipped?: (batch: CommandBatch, row: number) => void;
+  /** Sees every command that is read, those that are left out among them. */
+  readonly onRead?: (batch: CommandBatch) => void;
 }
 
 /** The needed commands of a log as a log of their own. */
@@ -37,15 +37,12 @@ export function selectedCommands(
   options: SelectedCommandsOptions,
 ): SelectedCommands {
   let insert: CommandFilter['insert'] = () => undefined;
-  const choice = new CommandChoice(options.closure, range, {
-    onGlobal: (command) => {
-      if (command.kind === 'flush') insert(command.db, 'FLUSHDB');
-      else if (command.kind === 'flush-all') insert(null, 'FLUSHALL');
-      else insert(null, 'SWAPDB', command.first.toString(), command.second.toString());
-    },
-    onSkipped: (batch, row) => options.onSkipped?.(batch, row),
+  const choice = new CommandChoice(options.closure, range, (command) => {
+    if (command.kind === 'flush') insert(command.db, 'FLUSHDB');
+    else if (command.kind === 'flush-all') insert(null, 'FLUSHALL');
+    else insert(null, 'SWAPDB', command.first.toString(), command.second.toString());
   });
-  const filter = new CommandFilter(choice);
+  const filter = new CommandFilter(choice, options.onRead);
   insert = (db, ...words) => filter.insert(db, ...words);
   return {
     source: filtered(options, filter, choice),

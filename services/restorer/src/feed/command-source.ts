@@ -44,8 +44,8 @@ export interface CommandWatch {
   readonly onBatch?: (batch: CommandBatch) => void;
   /** Told the name of each command that is fed in another form, or not at all. */
   readonly onChange?: (name: string) => void;
-  /** Sees each command that is left out on demand. */
-  readonly onSkipped?: (batch: CommandBatch, row: number) => void;
+  /** Of a selection: sees every command that is read, also those that are not fed. */
+  readonly onRead?: (batch: CommandBatch) => void;
   /** Whether the target runs a command that is in no table. Default: it does. */
   readonly knowsCommand?: (name: string) => Promise<boolean>;
 }
@@ -68,7 +68,7 @@ export async function* commandSource(
   const { target, guardFieldPersist } = form;
   const version = versionOf(plan.source);
   const times = hasRelativeTimes(plan) ? new RunTimes() : null;
-  const log = logOf(plan, reader, times, watch.onSkipped);
+  const log = logOf(plan, reader, times, watch.onRead);
   const adapted = adaptCommands(log.source, {
     target,
     ...(version === null
@@ -142,7 +142,7 @@ function logOf(
   plan: RestorePlan,
   reader: ObjectReader,
   times: RunTimes | null,
-  onSkipped?: CommandWatch['onSkipped'],
+  onRead?: CommandWatch['onRead'],
 ): Log {
   const { closure, snapshot, cut } = plan;
   if (closure === null) {
@@ -156,7 +156,7 @@ function logOf(
   const selected = selectedCommands(range, {
     closure,
     reader,
-    ...(onSkipped === undefined ? {} : { onSkipped }),
+    ...(onRead === undefined ? {} : { onRead }),
     ...(times === null
       ? {}
       : { onSegment: async ({ object }) => times.add(await marksOf(object, reader)) }),

@@ -28,6 +28,7 @@ import type { PhaseTimer } from './phase-timer.ts';
 import type { PreparedPlan } from './prepared-plan.ts';
 import type { Replay } from './replay.ts';
 import { RestoreRecords, type RestoreRecord } from './restore-record.ts';
+import { skipReport, skipWarnings, type SkipReport } from './skip-report.ts';
 import { selectionReport } from './selection-report.ts';
 import { planWarnings, reportCut, reportSecond, type RestoreReport } from './restore-report.ts';
 
@@ -74,7 +75,10 @@ export async function complete(
   environment.onDying?.(dying);
   const vanishingSample = await sample(client, databases, dying.candidates);
   if (record.promote) tellVanishing(databases, vanishingSample, environment);
+  const taint = replay.taint();
+  const skip = taint && (await skipReport(taint, record, client));
   const counted = {
+    skip,
     commands: commands(),
     bytes: fed.rdbBytes + Number(fed.commandBytes),
     vanishingSample,
@@ -124,7 +128,7 @@ export async function promoteReplayed(
   tellVanishing(databases, vanishingSample, environment);
   const promotion = await promote(record, { target, timer }, environment);
   const commands = plan.reads.reduce((sum, { header }) => sum + header.commands, 0);
-  const counted = { commands, bytes: plan.feedBytes, vanishingSample, databases };
+  const counted = { skip: null, commands, bytes: plan.feedBytes, vanishingSample, databases };
   return reportOf(record, plan, counted, promotion, { target, timer });
 }
 
@@ -179,6 +183,7 @@ function reportOf(
   record: RestoreRecord,
   plan: RestorePlan,
   counted: {
+    readonly skip: SkipReport | null;
     readonly commands: number;
     readonly bytes: number;
     readonly vanishingSample: readonly string[];
@@ -205,9 +210,11 @@ function reportOf(
     target: target.url,
     phases: timer.phases,
     selection: selectionReport(plan),
+    skip: counted.skip,
     facts: promotion?.facts ?? null,
     warnings: [
       ...planWarnings(plan),
+      ...skipWarnings(counted.skip),
       ...(promotion?.warnings ?? []),
       ...(promotion?.foreignSettings ?? []).map(
         (name) => `the setting ${name} of the target was changed by somebody else; it was left so`,

@@ -119,6 +119,7 @@ export async function abortRestore(
     target: record.target.url,
     phases: timer.phases,
     selection: null,
+    skip: null,
     facts: null,
     warnings,
   };

@@ -6,6 +6,7 @@ import { DyingKeys } from '../feed/dying-keys.ts';
 import { FunctionTally, type ExpectedFunctions } from '../feed/function-tally.ts';
 import { snapshotSource } from '../feed/snapshot-source.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
+import { TaintedKeys, type TaintReport } from '../skip/tainted-keys.ts';
 import { knowsCommand } from '../target/index.ts';
 import type { PreparedPlan } from './prepared-plan.ts';
 import type { RestoreRecord } from './restore-record.ts';
@@ -21,6 +22,8 @@ export interface Replay extends AsyncDisposable {
   readonly commands: () => number;
   /** What functions the target must hold after what was fed. */
   readonly functions: () => ExpectedFunctions | null;
+  /** What leaving commands out means for others; null when none were. */
+  readonly taint: () => TaintReport | null;
 }
 
 /** How a replay is opened. */
@@ -47,6 +50,7 @@ export async function openReplay(prepared: PreparedPlan, options: ReplayOptions)
   let commands = 0;
   const functions = functionsFed(plan);
   let tally = new FunctionTally(functions);
+  let taint = taintOf(plan);
   const feed = await openFeed({
     listenHost: options.listenHost,
     listenPort: port,
@@ -59,12 +63,14 @@ export async function openReplay(prepared: PreparedPlan, options: ReplayOptions)
     commands: (from) => {
       commands = 0;
       tally = new FunctionTally(functions);
+      taint = taintOf(plan);
       const source = commandSource(plan, reader, options.form, {
         onBatch: (batch) => {
           commands += batch.count;
           tally.noteCommands(batch);
           dying.noteCommands(batch);
         },
+        onRead: (batch) => taint?.push(batch),
         knowsCommand: (name) => knowsCommand(options.client, name),
       });
       return skipBytes(source, from);
@@ -80,6 +86,7 @@ export async function openReplay(prepared: PreparedPlan, options: ReplayOptions)
     dying,
     commands: () => commands,
     functions: () => tally.expected,
+    taint: () => taint?.report() ?? null,
     [Symbol.asyncDispose]: () => feed[Symbol.asyncDispose](),
   };
 }
@@ -88,4 +95,14 @@ export async function openReplay(prepared: PreparedPlan, options: ReplayOptions)
 function functionsFed({ closure, snapshot }: RestorePlan): number {
   const none = closure !== null && closure.everything === null && !closure.keepFunctions;
   return none || closure?.startsEmpty === true ? 0 : snapshot.summary.functions;
+}
+
+function taintOf({ closure }: RestorePlan): TaintedKeys | null {
+  if (closure?.skip == null) return null;
+  const { skip, selector } = closure;
+  if (selector === null) return new TaintedKeys({ skip });
+  return new TaintedKeys({
+    skip,
+    selects: (db, data, start, end) => selector.matches(db, data, start, end),
+  });
 }

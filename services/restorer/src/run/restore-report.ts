@@ -2,6 +2,7 @@ import type { FactsReport } from '../facts/facts-report.ts';
 import type { Vanishing } from '../feed/vanish-forecast.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { selectionWarnings, type SelectionReport } from './selection-report.ts';
+import type { SkipReport } from './skip-report.ts';
 import type { RestorePath } from './restore-path.ts';
 
 /** What `restore` ends with. Times RFC 3339 UTC whole seconds, offsets decimal strings. */
@@ -35,6 +36,8 @@ export interface RestoreReport {
   readonly phases: Readonly<Record<string, number>>;
   /** What was selected; null: every key. */
   readonly selection: SelectionReport | null;
+  /** What leaving commands out meant; null when none were, or when it is not known any more. */
+  readonly skip: SkipReport | null;
   /** Users and settings that were written; null when none were asked for. */
   readonly facts: FactsReport | null;
   readonly warnings: readonly string[];

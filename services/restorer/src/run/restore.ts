@@ -8,6 +8,7 @@ import {
   rdbFormFor,
   type TargetFacts,
   type TargetNeeds,
+  type TargetRecord,
 } from '../target/index.ts';
 import { selectorToJson } from '@tidemark/selector';
 import { openFacts } from '../facts/open-facts.ts';
@@ -106,6 +107,7 @@ export async function dryRun(
     target: target.kind === 'server' ? target.url : 'new',
     phases: timer.phases,
     selection: selectionReport(plan),
+    skip: null,
     facts,
     warnings: planWarnings(plan),
   };
@@ -258,8 +260,19 @@ async function makeRecord(
     },
     facts: request.facts && { ...request.facts, atMs: plan.ttl.atMs },
     replayedOffset: null,
-    settings: await makeTargetRecord(target.client, facts, credentials),
+    settings: await settingsRecord(request, target, facts, credentials),
   };
+}
+
+/** What follows a command that was left out may fail: that is counted, and no reason to stop. */
+async function settingsRecord(
+  { skip = null }: RestoreRequest,
+  target: OpenTarget,
+  facts: TargetFacts,
+  credentials: { readonly user: string; readonly password: string },
+): Promise<TargetRecord> {
+  const record = await makeTargetRecord(target.client, facts, credentials);
+  return skip === null ? record : { ...record, unexpectedErrors: null };
 }
 
 function selectionRecord({

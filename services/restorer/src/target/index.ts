@@ -1,6 +1,7 @@
 export { trimTarget } from './trim-target.ts';
 export { abandonTarget } from './abandon.ts';
 export { attachTarget } from './attach.ts';
+export { newFailures, readFailures } from './command-failures.ts';
 export { countKeys, findVanishing, type DatabaseCount } from './count-keys.ts';
 export { checkReplay, finishTarget, promoteTarget, type Promotion } from './finish.ts';
 export { preflightTarget } from './preflight.ts';

@@ -22,6 +22,9 @@ export interface CommandFilterSettings {
   readonly keepLarge: (command: UnfinishedCommand, db: number, offset: bigint) => boolean | null;
 }
 
+/** Sees every command of the stretches, in order, before it is decided about. */
+export type FilterWatch = (batch: CommandBatch) => void;
+
 /** Where a stretch of a log begins: between two commands. */
 export interface StretchStart {
   readonly offset: bigint;
@@ -41,6 +44,7 @@ export class CommandFilter {
   readonly writer = new ChunkWriter();
   readonly offsets = new OffsetMap();
   readonly #settings: CommandFilterSettings;
+  readonly #onBatch: FilterWatch | undefined;
   #decoder = new CommandDecoder();
   readonly #held = new HeldCommand();
   /** Of the unfinished command: not known yet, or decided. */
@@ -52,8 +56,10 @@ export class CommandFilter {
   #runFrom = 0;
   #runTo = 0;
 
-  constructor(settings: CommandFilterSettings) {
+  /** @param onBatch - Called with every batch; one is valid until it returns. */
+  constructor(settings: CommandFilterSettings, onBatch?: FilterWatch) {
     this.#settings = settings;
+    this.#onBatch = onBatch;
   }
 
   /** Bytes written so far. */
@@ -94,6 +100,7 @@ export class CommandFilter {
     this.#runFrom = 0;
     this.#runTo = 0;
     for (const batch of decoder.push(chunk)) {
+      this.#onBatch?.(batch);
       if (batch.spanning === null) this.#filterChunk(batch, partialBefore);
       else this.#endSpanning(batch, chunk.subarray(0, (batch.end[0] as number) - partialBefore));
     }
