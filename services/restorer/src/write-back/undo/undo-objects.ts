@@ -4,6 +4,7 @@ import {
   parseObjectKey,
   undoPartKey,
   undoPrefix,
+  type UndoHead,
   type UndoPart,
 } from '@tidemark/archive';
 import { IntegrityError, nameObject, StoreError, UsageError } from '@tidemark/core';
@@ -155,4 +156,80 @@ async function readDekId(key: string, { store, signal }: UndoSource): Promise<st
   throw new IntegrityError('TM_SEAL_TRUNCATED', 'an object ends within its header', {
     context: { size: info.size, needed: header },
   });
+}
+
+/** An undo pack as a list shows it. Times are Unix milliseconds. */
+export interface UndoPackFacts {
+  readonly instance: string;
+  readonly restore: string;
+  readonly createdMs: number;
+  readonly expiresMs: number;
+  /** Entries: a key that was tried more than once has more than one. */
+  readonly keys: number;
+  /** Sealed bytes. */
+  readonly bytes: number;
+  readonly parts: number;
+}
+
+/**
+ * Lists the undo packs of an instance, those over their time included. Of each part its head is read.
+ * @throws StoreError, KeyError, IntegrityError, FormatError that name the object.
+ */
+export async function listUndoPacks(
+  instance: string,
+  source: UndoSource,
+): Promise<readonly UndoPackFacts[]> {
+  const packs = new Map<string, UndoPackFacts>();
+  for (const place of await listUndoParts(instance, null, source)) {
+    await using part = await openUndoPart(place, source);
+    const { createdMs, expiresMs, keys } = part.head;
+    const { restore } = place;
+    const known = packs.get(restore);
+    packs.set(restore, {
+      instance,
+      restore,
+      createdMs: known?.createdMs ?? createdMs,
+      // A restore that went on later keeps all of its pack for longer.
+      expiresMs: Math.max(known?.expiresMs ?? 0, expiresMs),
+      keys: (known?.keys ?? 0) + keys,
+      bytes: (known?.bytes ?? 0) + place.size,
+      parts: (known?.parts ?? 0) + 1,
+    });
+  }
+  return [...packs.values()];
+}
+
+/** Removes a pack, its last part first: what is left of it at any instant is a pack. */
+export async function removeUndoPack(
+  instance: string,
+  restore: string,
+  source: UndoSource,
+): Promise<void> {
+  const parts = await listUndoParts(instance, restore, source);
+  for (const { part } of [...parts].reverse()) {
+    await source.store.delete(undoPartKey(instance, restore, part));
+  }
+}
+
+/** Removes the packs that are over their time. */
+export async function removeExpiredPacks(
+  instance: string,
+  nowMs: number,
+  source: UndoSource,
+): Promise<void> {
+  const restores = new Set<string>();
+  for (const { restore } of await listUndoParts(instance, null, source)) restores.add(restore);
+  for (const restore of restores) {
+    // The last part has the latest expiry.
+    const last = (await listUndoParts(instance, restore, source)).at(-1);
+    if (last === undefined) continue;
+    const { expiresMs } = await readUndoHead(last, source);
+    if (expiresMs <= nowMs) await removeUndoPack(instance, restore, source);
+  }
+}
+
+/** The head of a part. */
+export async function readUndoHead(place: UndoPartPlace, source: UndoSource): Promise<UndoHead> {
+  await using part = await openUndoPart(place, source);
+  return part.head;
 }

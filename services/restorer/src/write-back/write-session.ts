@@ -1,0 +1,76 @@
+import type { NodeClient, NodeFacts } from '@tidemark/client';
+import type { RestoreEnvironment } from '../run/environment.ts';
+import type { SparedServer } from '../preview/preview.ts';
+import { Side } from './compare/side.ts';
+import { openThrottle, type OpenThrottle } from './throttle/open-throttle.ts';
+import { listUndoParts, removeExpiredPacks } from './undo/undo-objects.ts';
+import { UndoPackWriter } from './undo/undo-pack-writer.ts';
+import { KeyWriter } from './write/key-writer.ts';
+import { openOriginal } from './write/open-original.ts';
+import { WriteTally } from './write/write-tally.ts';
+import type { ConflictPolicy } from './write/write-task.ts';
+
+/** Everything that one run of writing into the original needs. */
+export interface WriteSession extends AsyncDisposable {
+  readonly client: NodeClient;
+  readonly facts: NodeFacts;
+  readonly side: Side;
+  readonly throttle: OpenThrottle;
+  readonly undo: UndoPackWriter;
+  readonly writer: KeyWriter;
+  readonly tally: WriteTally;
+  /** Parts of the undo pack that an earlier run has left. */
+  readonly partsBefore: number;
+}
+
+/** What a run of writing is asked for. */
+export interface WriteSessionWish {
+  readonly instance: string;
+  /** Id of the restore or undo: the name of its undo pack. */
+  readonly id: string;
+  readonly live: SparedServer;
+  readonly policy: ConflictPolicy;
+  /** How long the undo pack is good for. */
+  readonly retainMs: number;
+}
+
+/**
+ * Opens the original for writing, after all checks. Undo packs that are over their time are removed.
+ * @throws TidemarkError as `openOriginal`, `listUndoParts`.
+ */
+export async function openWriteSession(
+  wish: WriteSessionWish,
+  environment: RestoreEnvironment,
+): Promise<WriteSession> {
+  const { store, keys, clock, random, signal } = environment;
+  const { instance, id, live, policy } = wish;
+  const { client, facts } = await openOriginal(live.address, { signal, random });
+  const opened: AsyncDisposable[] = [client];
+  try {
+    await removeExpiredPacks(instance, clock.nowMs(), { store, keys, signal });
+    const partsBefore = (await listUndoParts(instance, id, { store, signal })).length;
+    const { latencyMaxMs, rate } = live;
+    const throttle = await openThrottle(live.address, { clock, latencyMaxMs, rate, signal });
+    opened.unshift(throttle);
+    const side = await Side.open(client, { throttle, signal });
+    const tally = new WriteTally();
+    const undo = new UndoPackWriter({
+      ...{ instance, restore: id, store, keys, random, clock, signal },
+      ...{ retainMs: wish.retainMs, firstPart: partsBefore },
+    });
+    const { cluster } = facts;
+    const writer = new KeyWriter({
+      ...{ side, undo, throttle, policy, cluster, random, signal, tally },
+    });
+    return {
+      ...{ client, facts, side, throttle, undo, writer, tally, partsBefore },
+      async [Symbol.asyncDispose]() {
+        undo[Symbol.dispose]();
+        for (const one of opened) await one[Symbol.asyncDispose]();
+      },
+    };
+  } catch (cause) {
+    for (const one of opened) await one[Symbol.asyncDispose]();
+    throw cause;
+  }
+}
