@@ -4,6 +4,7 @@ import { jsonOf, tableOf, type Bar, type Bench, type Outcome } from './outcome.t
 import { benchRdbCheck, RDB_CHECK_NAMES } from './rdb-check.ts';
 import { benchRdbScan } from './rdb-scan.ts';
 import { benchRestore, RESTORE_NAMES } from './restore-full.ts';
+import { benchRestoreKeys, KEYS_NAMES } from './restore-keys.ts';
 import { benchSeal } from './seal.ts';
 import { benchSegment } from './segment.ts';
 import { benchSourceCost } from './source-cost.ts';
@@ -29,6 +30,7 @@ function simple(name: string, bar: Bar | null, measure: () => Promise<Simple>): 
 
 const BENCHES: readonly Bench[] = [
   { names: RESTORE_NAMES, run: benchRestore },
+  { names: KEYS_NAMES, run: benchRestoreKeys },
   { names: ['source-cost'], run: benchSourceCost },
   { names: LATENCY_NAMES, run: benchSourceLatency },
   simple('aof-decode', { atLeast: 0.6 }, benchAofDecode),

@@ -1,13 +1,12 @@
 import { cp } from 'node:fs/promises';
-import { setTimeout as delay } from 'node:timers/promises';
 import { startServer } from '@tidemark/client';
-import { Redis } from 'ioredis';
 import { startRedis, type RedisServer } from '../support/redis-server.ts';
 import { TempDir } from '../support/temp-dir.ts';
 import type { Outcome } from './outcome.ts';
+import { captureLog } from './setup/captured-log.ts';
 import { CommandMaker } from './setup/commands.ts';
+import { connect, expectEqual } from './setup/expect.ts';
 import { median, OtherWork } from './setup/process-facts.ts';
-import { sendAll } from './setup/raw-link.ts';
 import { Tidemark, type Ran } from './setup/tidemark.ts';
 
 const KEYS = 2_400_000;
@@ -107,14 +106,10 @@ async function capture(dir: string): Promise<Source> {
   const client = await server.connect();
   const tidemark = await Tidemark.init(`${dir}/tidemark`, 'bench', server);
   const maker = new CommandMaker(Date.now());
-  await sendAll(server.socketPath, maker.base(KEYS));
-  await rewriteLog(client);
-  await sendAll(server.socketPath, maker.log(COMMANDS, KEYS));
-  const writtenAt = await nextSecond(client);
-  const archiver = await tidemark.serve();
-  await untilStored(tidemark, writtenAt);
-  const archiverPeak = archiver.peakBytes();
-  await archiver.stop();
+  const archiverPeak = await captureLog(server, client, tidemark, {
+    base: maker.base(KEYS),
+    log: maker.log(COMMANDS, KEYS),
+  });
   const keys = await client.dbsize();
   const digest = String(await client.call('DEBUG', 'DIGEST'));
   const logCopy = `${dir}/plain`;
@@ -158,38 +153,6 @@ async function restoreOnce(source: Source, dir: string, check: boolean): Promise
   return ran;
 }
 
-async function rewriteLog(client: Redis): Promise<void> {
-  await client.call('BGREWRITEAOF');
-  for (;;) {
-    const info = await client.info('persistence');
-    if (/aof_rewrite_(in_progress|scheduled):1/.exec(info) === null) return;
-    await delay(100);
-  }
-}
-
-/** Lets the second of the last write end, and a second more: it can then be proven. */
-async function nextSecond(client: Redis): Promise<number> {
-  const [second] = (await client.time()).map(Number) as [number, number];
-  await delay(2_000);
-  return second;
-}
-
-async function untilStored(tidemark: Tidemark, second: number): Promise<void> {
-  for (;;) {
-    const { document: windows } = await tidemark.run<{ latest: string | null }>('windows', 'bench');
-    if (windows.latest !== null && Date.parse(windows.latest) / 1000 >= second) return;
-    await delay(200);
-  }
-}
-
 async function copyLog(server: RedisServer, to: string): Promise<void> {
   await cp(server.aofDir, `${to}/appendonlydir`, { recursive: true });
-}
-
-function connect(url: string): Redis {
-  return new Redis(url, { protocol: 2, retryStrategy: () => null });
-}
-
-function expectEqual<T>(what: string, found: T, wanted: T): void {
-  if (found !== wanted) throw new Error(`${what}: ${String(found)}, not ${String(wanted)}`);
 }

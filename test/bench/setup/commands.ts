@@ -19,6 +19,8 @@ export class Lehmer {
 
 /** Builds RESP commands block by block: the same bytes every time, at about a million a second. */
 export class CommandMaker {
+  /** Commands of a block. */
+  static readonly blockCommands: number = BLOCK_COMMANDS;
   readonly #filler: string;
   readonly #nowMs: number;
   readonly #random = new Lehmer(SEED);
