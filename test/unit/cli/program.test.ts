@@ -27,6 +27,8 @@ describe('--help', () => {
     ['', ['rdb', 'aof']],
     ['rdb', ['check', 'info', 'keys', 'big-keys']],
     ['aof', ['check', 'timeline']],
+    ['history', ['<id>', '<key>', '--db', '--since', '--until', '--limit', 'tidemark history']],
+    ['find', ['<id>', '--command', '--key', '--glob', '--since', '--limit', 'tidemark find']],
     ['init', ['--dir', '--adopt', '--keyring']],
     ['instance', ['add', 'list', 'show', 'remove']],
     ['instance add', ['<id>', '-u, --url', '--pass-file', '--aof-dir', '-y, --yes', 'consent']],
