@@ -85,7 +85,7 @@ function selectionText({ selection }: RestoreReport): string[] {
 const NAMED_MAX = 5;
 
 /** What was left out, and which keys that concerns. */
-function skipText({ skip }: RestoreReport): string[] {
+function skipText({ skip, selection }: RestoreReport): string[] {
   if (skip === null) return [];
   const { commands, wrote, wroteCount, wroteDatabases, readers, readersCount } = skip;
   const databases =
@@ -104,7 +104,7 @@ function skipText({ skip }: RestoreReport): string[] {
   return [
     commands === 0
       ? 'left out: nothing that a selected key was made from'
-      : `left out: ${commands.toString()} commands, which wrote ${written.join(' and ') || 'no key'}`,
+      : `left out: ${commands.toString()} ${commands === 1 ? 'command' : 'commands'}, which wrote ${written.join(' and ') || (selection === null ? 'no key' : 'no selected key')}`,
     ...(readersCount === 0
       ? []
       : [

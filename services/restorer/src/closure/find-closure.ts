@@ -14,7 +14,7 @@ import { WalkBack } from './walk-back.ts';
 const AHEAD = 8;
 
 const EVERY_KEY: SelectorSpec = {
-  include: [],
+  include: [{ kind: 'glob', pattern: '*' }],
   exclude: [],
   dbs: null,
   excludeDbs: [],

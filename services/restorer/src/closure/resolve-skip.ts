@@ -50,6 +50,7 @@ async function endOfCommandAt(
         if (search.missed) throw noCommand(plan, offset, search.before, search.after);
       }
     } catch (cause) {
+      if (cause instanceof PlanError) throw cause;
       throw nameObject(cause, reader.nameOf(object));
     }
   }
