@@ -19,13 +19,13 @@ import { chooseSeed, Workload } from './workload.ts';
 
 const DATABASES = 4;
 const PROVEN_MS_MAX = 15_000;
-/** A sample comes between the start of a second and this many milliseconds. */
 /**
  * Without time stamps in the log only samples tell when a second ended. When this machine is short of
  * time one may come late; the restore then says that its cut is not exact.
  */
 const INEXACT = /^the cut (is not|may not be) exact to the second/;
 const INEXACT_MAX = 1;
+/** A sample comes between the start of a second and this many milliseconds. */
 const WRITE_FROM_MS = 300;
 /** The commands of 6.0. */
 const OLD_LEVEL = 60_000;
