@@ -115,7 +115,13 @@ function find(names: string, keys: KeyMatcher | null = null): Promise<Found> {
 
 function history(key: string): Promise<KeyEvent[]> {
   return within(async (environment) => {
-    const search = { instance: INSTANCE, key: Buffer.from(key), db: null, window: OPEN };
+    const search = {
+      instance: INSTANCE,
+      key: Buffer.from(key),
+      db: null,
+      window: OPEN,
+      snapshots: false,
+    };
     const events: KeyEvent[] = [];
     for await (const batch of keyHistory(search, environment)) events.push(...batch);
     return events;

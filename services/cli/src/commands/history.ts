@@ -17,6 +17,7 @@ import {
 /** Flags of `tidemark history`. */
 export interface HistoryFlags extends WindowFlags {
   readonly db?: string;
+  readonly snapshots?: boolean;
 }
 
 /** Shows what the log says was done to a key. */
@@ -31,7 +32,8 @@ export async function showHistory(
   const limit = limitOf(flags);
   using workspace = await Workspace.open(invocation);
   await prepareSearch(id, window, workspace, invocation);
-  const search = { instance: id, key: wanted, db, window };
+  const snapshots = flags.snapshots === true;
+  const search = { instance: id, key: wanted, db, window, snapshots };
   const events = keyHistory(search, restoreEnvironment(workspace, invocation));
   await printSearch(events, VIEW, limit, invocation);
 }
@@ -66,12 +68,15 @@ const VIEW: SearchView<KeyEvent> = {
     expiryMs: event.expiryMs,
     expired: event.expired,
     count: event.count,
+    snapshot: event.snapshot,
   }),
 };
 
 function whatText(event: KeyEvent): string {
-  const { did, db, other, expiryMs, expired } = event;
+  const { did, db, other, expiryMs, expired, snapshot } = event;
   const parts: string[] = [did];
+  if (snapshot !== null) parts.push(snapshot.backup);
+  if (snapshot?.type != null) parts.push(`${snapshot.type} of ${String(snapshot.bytes)} bytes`);
   if (other?.key != null) parts.push(shownKey(other.key));
   if (other !== null && (other.db !== db || other.key === null)) {
     parts.push(`${other.key === null ? 'with ' : 'in '}db ${other.db.toString()}`);

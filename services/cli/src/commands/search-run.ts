@@ -18,7 +18,7 @@ export interface WindowFlags {
 
 /** What a search gives while it goes on. */
 export interface Search<T> extends AsyncIterable<readonly T[]> {
-  readonly totals: SearchTotals;
+  readonly totals: SearchTotals & { readonly snapshotBytes?: number };
 }
 
 /** How results are shown. */
@@ -127,11 +127,13 @@ export async function printSearch<T>(
     // What was found before a fault is shown all the same.
     await lines.flush(signal);
   }
-  const { readBytes, logBytes, segments, segmentsRead } = search.totals;
-  const summary = { found: shown, limited: more, readBytes, logBytes, segments, segmentsRead };
+  const { totals } = search;
+  const { readBytes, logBytes, snapshotBytes = 0 } = totals;
+  const summary = { found: shown, limited: more, ...totals };
   printer.result({ summary }, () => [
     `${shown === 0 ? 'nothing found' : `${String(shown)} found${more ? ', there may be more' : ''}`}; ` +
-      `read ${formatBytes(readBytes)} of ${formatBytes(logBytes)} of log`,
+      `read ${formatBytes(readBytes)} of ${formatBytes(logBytes)} of log` +
+      (snapshotBytes > 0 ? ` and ${formatBytes(snapshotBytes)} of snapshots` : ''),
   ]);
 }
 

@@ -11,7 +11,10 @@ export function addFindCommands(program: Command, leaf: Leaf, perform: Perform):
     'history <id> <key>',
     'Show what was done to a key, and when: writes, deletions, expiries.',
   );
-  windowFlags(history.option('--db <n>', 'in this database (default: in all)'))
+  history
+    .option('--db <n>', 'in this database (default: in all)')
+    .option('--snapshots', 'look into the snapshots too: each is read whole');
+  windowFlags(history)
     .addHelpText(
       'after',
       `
@@ -37,7 +40,10 @@ An expired key stands in the log as DEL or UNLINK. docs/finding-the-second.md sa
       'names of commands, with commas between them',
     ).makeOptionMandatory(),
   );
-  windowFlags(selectorFlags(find))
+  selectorFlags(find);
+  // A log does not say of which type a key is.
+  for (const option of find.options) if (option.attributeName().endsWith('ype')) option.hideHelp();
+  windowFlags(find)
     .addHelpText(
       'after',
       `

@@ -1,31 +1,47 @@
 import type { KeyEvent } from './key-event.ts';
 
-/** Puts events that a footer told between those that its segment's commands give later. */
+/** Puts events that were told ahead between those that commands give later. */
 export class EventOrder {
-  #waiting: readonly KeyEvent[] = [];
+  readonly #rank: ReadonlyMap<string, number>;
+  #waiting: KeyEvent[] = [];
 
-  /** Takes events that were told ahead, and gives those that still wait. */
-  tell(events: readonly KeyEvent[]): readonly KeyEvent[] {
-    const rest = this.#waiting;
-    this.#waiting = events;
-    return rest;
+  /** @param timelines - In the order in which they are read. */
+  constructor(timelines: readonly string[]) {
+    this.#rank = new Map(timelines.map((timeline, rank) => [timeline, rank]));
   }
 
-  /** Events in their order, with those that come before the last of them. */
+  /** Takes events that were told ahead, and gives those before the first of them. */
+  tell(events: readonly KeyEvent[]): readonly KeyEvent[] {
+    const sorted = [...events].sort((a, b) => this.#compare(a, b));
+    const [first] = sorted;
+    if (first === undefined) return [];
+    const due = this.#before(first);
+    this.#waiting = [...this.#waiting, ...sorted].sort((a, b) => this.#compare(a, b));
+    return due;
+  }
+
+  /** Events in their order, each with those that come before it. */
   merge(events: readonly KeyEvent[]): readonly KeyEvent[] {
     if (this.#waiting.length === 0) return events;
-    const merged: KeyEvent[] = [];
-    for (const event of events) {
-      const later = this.#waiting.findIndex((told) => !comesBefore(told, event));
-      const count = later < 0 ? this.#waiting.length : later;
-      merged.push(...this.#waiting.slice(0, count), event);
-      this.#waiting = this.#waiting.slice(count);
-    }
-    return merged;
+    return events.flatMap((event) => [...this.#before(event), event]);
   }
-}
 
-/** Timelines are read one after the other: what was told of an earlier one comes first. */
-function comesBefore(told: KeyEvent, event: KeyEvent): boolean {
-  return told.timeline !== event.timeline || told.offset < event.offset;
+  /** What still waits. */
+  rest(): readonly KeyEvent[] {
+    return this.#waiting.splice(0);
+  }
+
+  #before(event: KeyEvent): readonly KeyEvent[] {
+    const later = this.#waiting.findIndex((told) => this.#compare(told, event) > 0);
+    return this.#waiting.splice(0, later < 0 ? this.#waiting.length : later);
+  }
+
+  #compare(a: KeyEvent, b: KeyEvent): number {
+    if (a.timeline !== b.timeline) return this.#rankOf(a) - this.#rankOf(b);
+    return a.offset < b.offset ? -1 : a.offset > b.offset ? 1 : 0;
+  }
+
+  #rankOf({ timeline }: KeyEvent): number {
+    return this.#rank.get(timeline) ?? this.#rank.size;
+  }
 }

@@ -37,7 +37,7 @@ export class EventReader {
       addUnknown(told, command, () => ({
         ...{ timeline, offset, before: offset, ...times.at(offset), command },
         ...{ argumentCount: null, bytes: null, db: this.#db ?? db, did: 'may have written' },
-        ...{ other: null, expiryMs: null, expired: false, count: 1 },
+        ...{ other: null, expiryMs: null, expired: false, count: 1, snapshot: null },
       }));
     }
     return [...told.values()];
@@ -81,7 +81,7 @@ export class EventReader {
     const place = placeOf(batch, row, places, commandName(batch, row));
     const overwrites = isOverwrite(batch, row);
     const expired = this.#expiries.note({ ...action, overwrites, when: place });
-    return { ...place, ...action, expired, count: 1 };
+    return { ...place, ...action, expired, count: 1, snapshot: null };
   }
 
   /** Expiries that commands of a batch give the key, by the place of the key in its bytes. */

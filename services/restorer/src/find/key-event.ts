@@ -21,12 +21,24 @@ export type KeyAction =
   /** Keys of hash slots were removed, or the slot map changed: it may have been among them. */
   | 'slots'
   /** Commands that may have written any key: it is not known which. */
-  | 'may have written';
+  | 'may have written'
+  /** What a snapshot, the dataset at its offset, says of it. No command. */
+  | 'in snapshot'
+  | 'not in snapshot';
 
 /** The other key of a rename, copy or move; of a swap its database, and no key. */
 export interface OtherKey {
   readonly db: number;
   readonly key: Buffer | null;
+}
+
+/** What a snapshot holds of a key. */
+export interface SnapshotState {
+  readonly backup: string;
+  /** As TYPE names it; null = the key is not there. */
+  readonly type: string | null;
+  /** Bytes of the entry in the RDB; null as above. */
+  readonly bytes: number | null;
 }
 
 /** One thing that happened to a key. */
@@ -36,10 +48,12 @@ export interface KeyEvent extends FoundPlace {
   readonly did: KeyAction;
   /** The other key or database of a rename, copy, move or swap. */
   readonly other: OtherKey | null;
-  /** Expiry that it was given, Unix milliseconds. */
+  /** Expiry that it was given, or has in a snapshot, Unix milliseconds. */
   readonly expiryMs: number | null;
   /** For `delete`: its expiry, last seen in the log, had passed. */
   readonly expired: boolean;
   /** Commands that are told by this one event; above 1 only for `may have written`. */
   readonly count: number;
+  /** For `in snapshot` and `not in snapshot`. */
+  readonly snapshot: SnapshotState | null;
 }

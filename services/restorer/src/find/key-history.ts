@@ -9,6 +9,7 @@ import { EventReader } from './event-reader.ts';
 import type { KeyEvent } from './key-event.ts';
 import { LogSearcher } from './search-log.ts';
 import type { SearchEnvironment } from './segment-access.ts';
+import { snapshotEvents } from './snapshot-events.ts';
 
 /** Which key's history is wanted. */
 export interface HistorySearch {
@@ -17,11 +18,19 @@ export interface HistorySearch {
   /** null = in every database. */
   readonly db: number | null;
   readonly window: SecondWindow;
+  /** Look also into the snapshots of the window, and the one before it: each is read whole. */
+  readonly snapshots: boolean;
+}
+
+/** What a history read. */
+export interface HistoryTotals extends SearchTotals {
+  /** Sealed bytes of the snapshots that were looked into. */
+  readonly snapshotBytes: number;
 }
 
 /** A history that is read while it is iterated, once. */
 export interface KeyHistory extends AsyncIterable<readonly KeyEvent[]> {
-  readonly totals: SearchTotals;
+  readonly totals: HistoryTotals;
 }
 
 /**
@@ -34,31 +43,33 @@ export interface KeyHistory extends AsyncIterable<readonly KeyEvent[]> {
 export function keyHistory(search: HistorySearch, environment: SearchEnvironment): KeyHistory {
   const { instance, key, db, window } = search;
   const keys = onlyKey(key, db);
-  const searcher = new LogSearcher(
-    { instance, window, wanted: { names: null, keys } },
-    environment,
-  );
+  const wanted = { names: null, keys };
+  const searcher = new LogSearcher({ instance, window, wanted }, environment);
+  const counter = { bytes: 0 };
   return {
     get totals() {
-      return searcher.totals;
+      return { ...searcher.totals, snapshotBytes: counter.bytes };
     },
     async *[Symbol.asyncIterator]() {
       const reader = new EventReader(key, db, keys);
-      const order = new EventOrder();
-      const within = (events: readonly KeyEvent[]): readonly KeyEvent[] =>
-        events.filter((event) => withinWindow(event, window));
+      const timelines = environment.catalog.timelines(instance);
+      const order = new EventOrder(timelines.map(({ timeline }) => timeline));
+      if (search.snapshots) order.tell(await snapshotEvents(search, keys, environment, counter));
       for await (const item of searcher.items()) {
         const events =
           item.kind === 'unknown'
-            ? order.tell(reader.unknown(item.entries, item.places))
-            : order.merge(reader.commands(item.batch, item.places));
-        const wanted = within(events);
-        if (wanted.length > 0) yield wanted;
+            ? order.tell(within(reader.unknown(item.entries, item.places), window))
+            : order.merge(within(reader.commands(item.batch, item.places), window));
+        if (events.length > 0) yield events;
       }
-      const rest = within(order.tell([]));
+      const rest = order.rest();
       if (rest.length > 0) yield rest;
     },
   };
+}
+
+function within(events: readonly KeyEvent[], window: SecondWindow): readonly KeyEvent[] {
+  return events.filter((event) => withinWindow(event, window));
 }
 
 function onlyKey(key: Buffer, db: number | null): KeyMatcher {

@@ -1,7 +1,7 @@
 import { CommandDecoder, SPEC_MULTI, type CommandBatch } from '@tidemark/aof';
 import type { FlowEntry, Mark } from '@tidemark/archive';
 import type { CatalogSegment } from '@tidemark/catalog';
-import { nameObject, UsageError } from '@tidemark/core';
+import { nameObject } from '@tidemark/core';
 import type { OpenedSegment } from '../fetch/footer-reader.ts';
 import { chooseFrames, type WantedCommands } from './choose-frames.ts';
 import { rangesOfFrames, type CommandRange } from './command-ranges.ts';
@@ -71,11 +71,6 @@ export class LogSearcher {
   async *items(): AsyncGenerator<LogItem, void, undefined> {
     const { catalog, signal } = this.#environment;
     const { instance } = this.#search;
-    if (!catalog.instances().some(({ iid }) => iid === instance)) {
-      throw new UsageError('TM_NOT_FOUND', `no instance ${instance} is in the store`, {
-        hint: 'tidemark instance list',
-      });
-    }
     using access = await SegmentAccess.open(instance, this.#environment);
     this.#access = access;
     for (const timeline of catalog.timelines(instance)) {

@@ -1,8 +1,7 @@
-import type { Mark, SegmentFrame } from '@tidemark/archive';
-import { framesOfRange } from '@tidemark/archive';
-import type { CatalogSegment } from '@tidemark/catalog';
-import { nameObject, PlanError, type ByteSource } from '@tidemark/core';
-import { wipeDataKey, type DataKey, type LogKey } from '@tidemark/crypto';
+import { framesOfRange, unpackSnapshot, type Mark, type SegmentFrame } from '@tidemark/archive';
+import type { CatalogSegment, CatalogSnapshot, StoredObject } from '@tidemark/catalog';
+import { KeyError, nameObject, PlanError, UsageError, type ByteSource } from '@tidemark/core';
+import { wipeDataKey, type DataKey, type KeyPurpose, type LogKey } from '@tidemark/crypto';
 import {
   framesSource,
   openFooter,
@@ -25,7 +24,7 @@ export class SegmentAccess implements Disposable {
   readonly #environment: SearchEnvironment;
   readonly #logKey: LogKey;
   readonly #keys = new Map<string, Promise<DataKey>>();
-  readonly #opened: DataKey[] = [];
+  readonly #opened = new Map<string, DataKey>();
 
   private constructor(instance: string, environment: SearchEnvironment, logKey: LogKey) {
     this.#instance = instance;
@@ -33,7 +32,13 @@ export class SegmentAccess implements Disposable {
     this.#logKey = logKey;
   }
 
+  /** @throws UsageError `TM_NOT_FOUND`. */
   static async open(instance: string, environment: SearchEnvironment): Promise<SegmentAccess> {
+    if (!environment.catalog.instances().some(({ iid }) => iid === instance)) {
+      throw new UsageError('TM_NOT_FOUND', `no instance ${instance} is in the store`, {
+        hint: 'tidemark instance list',
+      });
+    }
     return new SegmentAccess(instance, environment, await environment.keys.logKey(instance));
   }
 
@@ -48,6 +53,19 @@ export class SegmentAccess implements Disposable {
 
   async marks(segment: CatalogSegment): Promise<readonly Mark[]> {
     return this.#named(segment, async () => (await this.footer(segment)).footer.marks());
+  }
+
+  /** The RDB of a snapshot, from its first byte on. */
+  async *rdb({ timeline, offset, object }: CatalogSnapshot): ByteSource {
+    await this.#keyOf(object.dekId, 'snapshot');
+    const reader = this.#reader(object);
+    try {
+      yield* unpackSnapshot(reader.opened({ ref: object, timeline, start: offset }), {
+        expect: { timeline, offset },
+      });
+    } catch (cause) {
+      throw nameObject(cause, object.readKey);
+    }
   }
 
   /**
@@ -79,32 +97,38 @@ export class SegmentAccess implements Disposable {
   }
 
   [Symbol.dispose](): void {
-    for (const key of this.#opened) wipeDataKey(key);
-    this.#opened.length = 0;
+    for (const key of this.#opened.values()) wipeDataKey(key);
+    this.#opened.clear();
     this.#keys.clear();
   }
 
   #options({ object }: CatalogSegment): FooterReaderOptions {
-    const { store, signal } = this.#environment;
-    const { shard, writer } = object;
-    const reader = new ObjectReader({
-      ...{ instance: this.#instance, shard, writer, store, signal, logKey: this.#logKey },
-      keyOf: (dekId) => {
-        throw new PlanError('TM_INTERNAL', 'a key is asked for that was not fetched', {
-          context: { dekId },
-        });
-      },
-    });
-    return { reader, keyOf: (dekId) => this.#keyOf(dekId), bytesRead: this.bytesRead };
+    return {
+      reader: this.#reader(object),
+      keyOf: (dekId) => this.#keyOf(dekId, 'segments'),
+      bytesRead: this.bytesRead,
+    };
   }
 
-  #keyOf(dekId: string): Promise<DataKey> {
+  #reader({ shard, writer }: Pick<StoredObject, 'shard' | 'writer'>): ObjectReader {
+    const { store, signal } = this.#environment;
+    return new ObjectReader({
+      ...{ instance: this.#instance, shard, writer, store, signal, logKey: this.#logKey },
+      keyOf: (dekId) => {
+        const key = this.#opened.get(dekId);
+        if (key !== undefined) return key;
+        throw new KeyError('TM_KEY_MISSING', 'a data key was not fetched', { context: { dekId } });
+      },
+    });
+  }
+
+  #keyOf(dekId: string, purpose: KeyPurpose): Promise<DataKey> {
     const known = this.#keys.get(dekId);
     if (known !== undefined) return known;
     const { store, keys } = this.#environment;
-    const context = { instance: this.#instance, dekId, purpose: 'segments' } as const;
+    const context = { instance: this.#instance, dekId, purpose };
     const key = unwrapDataKey(context, store, keys).then((opened) => {
-      this.#opened.push(opened);
+      this.#opened.set(dekId, opened);
       return opened;
     });
     this.#keys.set(dekId, key);

@@ -1,11 +1,12 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import type { SearchTotals } from '../../../../services/restorer/src/find/found-command.ts';
 import type { KeyEvent } from '../../../../services/restorer/src/find/key-event.ts';
 import {
   keyHistory,
   type HistorySearch,
+  type HistoryTotals,
 } from '../../../../services/restorer/src/find/key-history.ts';
 import { patternBytes } from '../../../support/pattern.ts';
+import { RdbBuilder } from '../../../support/rdb-builder.ts';
 import { ARCHIVED, FIRST, TestArchive } from '../../../support/test-archive.ts';
 
 let archive: TestArchive;
@@ -17,9 +18,16 @@ afterEach(async () => archive[Symbol.asyncDispose]());
 async function history(
   key: string | Buffer,
   wish: Partial<HistorySearch> = {},
-): Promise<{ events: KeyEvent[]; totals: SearchTotals }> {
+): Promise<{ events: KeyEvent[]; totals: HistoryTotals }> {
   const window = { since: null, until: null };
-  const search = { instance: ARCHIVED, key: Buffer.from(key), db: null, window, ...wish };
+  const search = {
+    instance: ARCHIVED,
+    key: Buffer.from(key),
+    db: null,
+    window,
+    snapshots: false,
+    ...wish,
+  };
   const result = keyHistory(search, await archive.environment());
   const events: KeyEvent[] = [];
   for await (const batch of result) events.push(...batch);
@@ -159,5 +167,43 @@ describe('keyHistory()', () => {
       '0 incr write',
       '0 ts.add may have written',
     ]);
+  });
+
+  it('looks into snapshots when that is asked for: those of the window, and the one before', async () => {
+    const rdb = (expiryMs: number): Buffer =>
+      new RdbBuilder({ version: 10 })
+        .selectDb(3)
+        .entry({ key: 'k', expiryMs })
+        .string('other', 'value')
+        .build();
+    archive.write(['SET', 'k', 'v']);
+    archive.sample(FIRST + 1);
+    await archive.roll();
+    await archive.snapshot('bk-1', rdb(5_000), FIRST + 1);
+    archive.write(['DEL', 'k']);
+    archive.sample(FIRST + 5);
+    await archive.roll();
+    await archive.snapshot('bk-2', rdb(6_000), FIRST + 5);
+    const all = await history('k', { snapshots: true });
+    expect(done(all)).toEqual([
+      '0 snapshot not in snapshot',
+      '0 set write',
+      '3 snapshot in snapshot',
+      '0 del delete',
+      '3 snapshot in snapshot',
+    ]);
+    expect(all.events.map(({ snapshot }) => snapshot?.backup)).toEqual([
+      ...['bk-0', undefined, 'bk-1', undefined, 'bk-2'],
+    ]);
+    const [, , held] = all.events;
+    expect(held).toMatchObject({
+      ...{ expiryMs: 5_000, notAfterMs: (FIRST + 1) * 1000 + 999, snapshot: { type: 'string' } },
+    });
+    expect(all.totals.snapshotBytes).toBeGreaterThan(0);
+    const window = { since: FIRST + 2, until: FIRST + 4 };
+    const late = await history('k', { snapshots: true, db: 3, window });
+    expect(done(late)).toEqual(['3 snapshot in snapshot']);
+    expect(late.events[0]!.snapshot!.backup).toBe('bk-1');
+    expect((await history('k')).totals.snapshotBytes).toBe(0);
   });
 });
