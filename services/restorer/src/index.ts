@@ -38,3 +38,18 @@ export type { SampleKey, SampleState } from './preview/key-sample.ts';
 export type { OutcomeCounts } from './preview/outcome-tally.ts';
 export { preview, type PreviewReport, type SparedServer } from './preview/preview.ts';
 export { parseRateLimit } from './write-back/throttle/rate-limit.ts';
+export {
+  findUndoPack,
+  undoRestore,
+  type UndoOutcome,
+  type UndoReport,
+  type UndoRequest,
+} from './write-back/undo/undo-restore.ts';
+export { listUndoPacks, type UndoPackFacts } from './write-back/undo/undo-objects.ts';
+export {
+  restoreToOriginal,
+  resumeWriteBack,
+  type WriteBackRequest,
+} from './write-back/restore-original.ts';
+export type { WriteBackOutcome, WriteBackReport } from './write-back/write-back-report.ts';
+export type { ConflictPolicy } from './write-back/write/write-task.ts';

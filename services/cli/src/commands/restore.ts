@@ -18,9 +18,10 @@ import { pointOf, type PointFlags } from './restore-point.ts';
 import { reportText } from './restore-text.ts';
 import { selectorOf, type SelectorFlags } from './selector-flags.ts';
 import { ttlOf } from './ttl-flag.ts';
+import { resumeWriteBackCommand, writeBackCommand, type WriteBackFlags } from './write-back.ts';
 
 /** Flags of `tidemark restore` as commander gives them. */
-export interface RestoreFlags extends PointFlags, SelectorFlags {
+export interface RestoreFlags extends PointFlags, SelectorFlags, WriteBackFlags {
   readonly to?: string;
   readonly passFile?: string;
   readonly port?: string;
@@ -50,6 +51,10 @@ export async function restoreCommand(
   const { printer, signal } = invocation;
   const over = flags.resume ?? flags.abort;
   if (over !== undefined) refuseOther(flags);
+  if (flags.to === 'original') {
+    refuseOfOthers(flags);
+    return writeBackCommand(id, flags, skipOf(flags.skip), invocation);
+  }
   const request = over === undefined ? await requestOf(id, flags, invocation) : null;
   using workspace = await Workspace.open(invocation);
   await freshen(workspace, id, signal);
@@ -58,6 +63,8 @@ export async function restoreCommand(
   if (request !== null) {
     report = await (flags.dryRun === true ? dryRun : restore)(request, environment);
   } else if (flags.resume !== undefined) {
+    const { resume } = flags;
+    if (await resumeWriteBackCommand(id, resume, { flags, workspace, invocation })) return;
     report = await resumeRestore(id, flags.resume, readPassword, environment);
   } else {
     report = await abortRestore(id, flags.abort ?? '', readPassword, environment);
@@ -110,6 +117,27 @@ function refuseOther(flags: RestoreFlags): void {
   throw new UsageError('TM_USAGE', `${over} does not go with ${other}`, {
     hint: 'a restore goes on, and is called off, as it was begun',
   });
+}
+
+/** Flags that mean nothing for the running original. */
+const OF_OTHER_TARGETS: readonly (readonly [keyof RestoreFlags, string])[] = [
+  ['passFile', '--pass-file'],
+  ['port', '--port'],
+  ['dir', '--dir'],
+  ['verify', '--verify'],
+  ['withFunctions', '--with-functions'],
+  ['withAcl', '--with-acl'],
+  ['withDefaultUser', '--with-default-user'],
+  ['withConfig', '--with-config'],
+  ['feedListen', '--feed-listen'],
+  ['feedAdvertise', '--feed-advertise'],
+];
+
+function refuseOfOthers(flags: RestoreFlags): void {
+  const [, found] = OF_OTHER_TARGETS.find(([name]) => flags[name] !== undefined) ?? [];
+  const other = found ?? (flags.promote ? null : '--no-promote');
+  if (other === null) return;
+  throw new UsageError('TM_USAGE', `--to original does not go with ${other}`);
 }
 
 async function requestOf(
@@ -168,7 +196,10 @@ async function targetOf(flags: RestoreFlags): Promise<RestoreTarget> {
   const { to, passFile, port, dir } = flags;
   if (to === undefined && flags.dryRun === true) return { kind: 'new', port: 0, dir: null };
   if (to === undefined) {
-    throw new UsageError('TM_USAGE', 'say where to: --to redis://HOST:PORT or --to new');
+    throw new UsageError(
+      'TM_USAGE',
+      'say where to: --to redis://HOST:PORT, --to new or --to original',
+    );
   }
   if (to === 'new') {
     const number = Number(port ?? 0);

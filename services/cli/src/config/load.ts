@@ -19,6 +19,8 @@ export interface Config {
   readonly spoolBytesMax: number;
   readonly ringDir: string;
   readonly limits: CaptureLimits;
+  /** How long history, and what an undo needs, is kept, in milliseconds. */
+  readonly retainMs: number;
   readonly instances: readonly InstanceEntry[];
 }
 
@@ -45,6 +47,7 @@ export async function loadConfig(path: string): Promise<Config> {
       pinAgeMaxMs: parseDuration(archiver.pin_max_age ?? '24h', 'archiver.pin_max_age'),
       requestRewrites: archiver.request_rewrites ?? true,
     },
+    retainMs: parseDuration(file.policy?.retain ?? '7d', 'policy.retain'),
     instances: file.instance ?? [],
   };
 }

@@ -4,12 +4,15 @@ import type { PreviewFlags } from '../commands/preview.ts';
 import { selectorFlags } from '../commands/selector-flags.ts';
 import { spareFlags } from '../commands/spare-flags.ts';
 import { TTL_HELP } from '../commands/ttl-flag.ts';
+import type { UndoFlags } from '../commands/undo.ts';
 import type { Leaf, Perform } from './command-tree.ts';
+import { conflictFlag } from './conflict-flag.ts';
 
 /** Adds the commands that look at keys of a running instance, then and now. */
 export function addKeyCommands(program: Command, leaf: Leaf, perform: Perform): void {
   addPreview(program, leaf, perform);
   addDiff(program, leaf, perform);
+  addUndo(program, leaf, perform);
 }
 
 function addPreview(program: Command, leaf: Leaf, perform: Perform): void {
@@ -85,6 +88,33 @@ NOW is the second point. Values are shown only with --values.
     .action(async (id: string, flags: DiffFlags, command: Command) =>
       perform(command, async (invocation) =>
         (await import('../commands/diff.ts')).diffKeys(id, flags, invocation),
+      ),
+    );
+}
+
+function addUndo(program: Command, leaf: Leaf, perform: Perform): void {
+  const undo = leaf(
+    program,
+    'undo [rid]',
+    'Put back what keys held before a restore into the original wrote them.',
+  );
+  spareFlags(undo)
+    .option('--list', 'list what can be undone, of the instance that is named or of all')
+    .option('--dry-run', 'only tell what would be put back')
+    .addOption(conflictFlag())
+    .option('-y, --yes', 'do not ask')
+    .addHelpText(
+      'after',
+      `
+A key gets the value and the expiry that it had; one that was not there is deleted. A key that somebody
+has changed since the restore is left, unless --on-conflict says otherwise. An undo can be undone too.
+
+  tidemark undo --list orders
+  tidemark undo rs-01kb2m3n4p5q6r7s8t9v0w1x2y --dry-run`,
+    )
+    .action(async (rid: string | undefined, flags: UndoFlags, command: Command) =>
+      perform(command, async (invocation) =>
+        (await import('../commands/undo.ts')).undoCommand(rid, flags, invocation),
       ),
     );
 }

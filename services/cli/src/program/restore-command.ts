@@ -1,8 +1,10 @@
 import { Option, type Command } from 'commander';
 import type { RestoreFlags } from '../commands/restore.ts';
 import { selectorFlags } from '../commands/selector-flags.ts';
+import { spareFlags } from '../commands/spare-flags.ts';
 import { TTL_HELP } from '../commands/ttl-flag.ts';
 import type { Leaf, Perform } from './command-tree.ts';
+import { conflictFlag } from './conflict-flag.ts';
 
 /** Adds `restore`. */
 export function addRestore(program: Command, leaf: Leaf, perform: Perform): void {
@@ -11,7 +13,8 @@ export function addRestore(program: Command, leaf: Leaf, perform: Perform): void
     'restore <id>',
     'Rebuild an instance or some keys as it was, in an empty server or a new one.',
   );
-  selectorFlags(restore)
+  spareFlags(selectorFlags(restore))
+    .addOption(conflictFlag())
     .addOption(
       new Option('--at <time>', 'the second to go back to').conflicts([
         'offset',
@@ -37,7 +40,10 @@ export function addRestore(program: Command, leaf: Leaf, perform: Perform): void
       'with --at, --offset, --before: on this timeline (windows --timelines)',
     )
     .option('--backup <backup>', 'exactly what a backup holds')
-    .option('--to <target>', 'redis://[USER@]HOST:PORT, or new = a server started here')
+    .option(
+      '--to <target>',
+      'redis://[USER@]HOST:PORT, new = a server started here, or original = the running instance',
+    )
     .option('--pass-file <file>', 'password of the target, first line of a file')
     .option('--port <n>', 'port of the new server (default: a free one)')
     .option('--dir <dir>', 'folder of the new server')
@@ -58,7 +64,7 @@ export function addRestore(program: Command, leaf: Leaf, perform: Perform): void
     .option('--with-acl', 'write the users that the node had, but for "default"')
     .option('--with-default-user', 'with --with-acl: also the user "default"')
     .option('--with-config', 'write the settings that the node had, where that is safe')
-    .option('-y, --yes', 'flush a target that holds data')
+    .option('-y, --yes', 'flush a target that holds data; write into the original without asking')
     .option(
       '--feed-listen <host>',
       'address to listen on for the target (default: as it reaches us)',
@@ -74,6 +80,7 @@ through the log; in the end only what is selected is in the target.
 
   tidemark restore orders --at 2026-11-20T10:05:00Z --to new
   tidemark restore orders --at -15m --regex 'cart:.*' --to redis://127.0.0.1:7000
+  tidemark restore orders --at -15m --regex 'cart:.*' --to original       and tidemark undo
   tidemark restore orders --at latest --skip 81726354 --to new     without that command`,
     )
     .action(async (id: string, flags: RestoreFlags, command: Command) =>

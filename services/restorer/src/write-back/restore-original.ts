@@ -20,7 +20,7 @@ import { compareSelected } from './compare/compare-selected.ts';
 import { Side } from './compare/side.ts';
 import type { KeyDifference } from './key-difference.ts';
 import { WriteBackRecords, type WriteBackRecord } from './write-back-record.ts';
-import { stateOf, type WriteBackOutcome } from './write-back-report.ts';
+import { asError, stateOf, type WriteBackOutcome } from './write-back-report.ts';
 import { openWriteSession, type WriteSession } from './write-session.ts';
 import { makeTasks, type TaskSource } from './write/make-tasks.ts';
 import { writeAll } from './write/write-all.ts';
@@ -172,10 +172,10 @@ async function writeFound(
     readonly outcomes: OutcomeTally;
   },
   environment: RestoreEnvironment,
-): Promise<unknown> {
+): Promise<Error | null> {
   const { scratch, session, outcomes } = parts;
   const { writer, tally, facts, side } = session;
-  let failure: unknown = null;
+  let failure: Error | null = null;
   try {
     const then = await Side.openOwn(scratch.client, environment.signal);
     const dialect = { ...facts, commands: null };
@@ -203,12 +203,12 @@ async function writeFound(
       for await (const tasks of makeTasks(left, source)) await writeAll(tasks, writer, options);
     }
   } catch (cause) {
-    failure = cause;
+    failure = asError(cause);
   }
   try {
     await writer.settle();
   } catch (cause) {
-    failure ??= cause;
+    failure ??= asError(cause);
   }
   return failure;
 }

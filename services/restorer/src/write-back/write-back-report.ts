@@ -30,12 +30,17 @@ export interface WriteBackReport extends WriteCounts {
 /** A report, and the error that ended the work before its end. */
 export interface WriteBackOutcome {
   readonly report: WriteBackReport;
-  readonly failure: unknown;
+  readonly failure: Error | null;
 }
 
 /** The state that counts and an error make. */
-export function stateOf(counts: WriteCounts, failure: unknown): WriteState {
+export function stateOf(counts: WriteCounts, failure: Error | null): WriteState {
   if (failure !== null) return 'interrupted';
   if (counts.conflicts + counts.refused > 0) return 'partial';
   return counts.restored + counts.deleted > 0 ? 'succeeded' : 'nothing';
+}
+
+/** What was thrown, as an error. */
+export function asError(cause: unknown): Error {
+  return cause instanceof Error ? cause : new Error('the work ended', { cause });
 }

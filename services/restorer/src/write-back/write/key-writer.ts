@@ -69,6 +69,27 @@ export class KeyWriter {
     for (const task of tasks) if (isLargeTask(task)) await this.#alone(task);
   }
 
+  /**
+   * Tells what `write` would do, in the tally; nothing is written.
+   * @throws NodeError.
+   */
+  async judge(tasks: readonly WriteTask[]): Promise<void> {
+    const { side, tally } = this.#options;
+    const nowMs = await serverTimeMs(side);
+    for (const { task, present } of await this.#look(tasks)) {
+      const reading = largeReading(side, task, present);
+      if (reading !== null) {
+        const pieces = reading.pieces();
+        while ((await pieces.next()).done !== true);
+        if (!this.#mayWrite(task, withDigest(present, reading.digest()))) continue;
+      }
+      if (task.want === null || isPast(task, nowMs)) this.#gone(task);
+      else tally.restored(task.db, task.key, task.want.bytes);
+    }
+    await side.client.call('UNWATCH');
+    this.#void.length = 0;
+  }
+
   /** Tells the undo pack what was not written after all. To be called at the end, failed or not. */
   async settle(): Promise<void> {
     if (this.#void.length === 0) return;

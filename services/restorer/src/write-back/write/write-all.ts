@@ -14,6 +14,8 @@ export async function writeAll(
   options: {
     readonly throttle: BatchThrottle;
     readonly cluster: boolean;
+    /** Only look at them. */
+    readonly dryRun?: boolean;
     readonly onWritten: (keys: number) => void;
   },
 ): Promise<void> {
@@ -21,7 +23,8 @@ export async function writeAll(
   for (const group of groups) {
     for (let start = 0; start < group.length;) {
       const count = batchEnd(group, start, options.throttle.window) - start;
-      await writer.write(group.slice(start, start + count));
+      const batch = group.slice(start, start + count);
+      await (options.dryRun === true ? writer.judge(batch) : writer.write(batch));
       options.onWritten(count);
       start += count;
     }
