@@ -90,6 +90,7 @@ describe('a preview', () => {
       'cart:dies and lives': 'expired',
     });
     expect(report.counts).toEqual({ same: 1, changed: 2, missing: 1, created: 1, expired: 2 });
+    expect(report.expiryOnly).toBe(1);
     expect(report.write).toMatchObject({ put: 3, deleted: 2 });
     expect(report.write.putBytes).toBeGreaterThan(0);
     const life = report.sample.find(({ key }) => key === 'cart:life');

@@ -59,12 +59,12 @@ function limitOf(text: string): number {
 }
 
 function diffText(report: DiffReport, values: boolean): string[] {
-  const { instance, from, to, counts, selected, sample, elapsedSeconds } = report;
+  const { instance, from, to, counts, expiryOnly, selected, sample, elapsedSeconds } = report;
   const end = to.cut === null ? 'now' : nameOf(to);
   return [
     `diff: ${instance} from ${nameOf(from)} to ${end}, in ${elapsedSeconds.toFixed(1)} s`,
     `selected: ${selected}`,
-    `keys: ${countsText(counts)}`,
+    `keys: ${countsText(counts, expiryOnly)}`,
     ...(values ? valuesText(sample) : sampleText(sample, counts)),
   ];
 }

@@ -4,13 +4,17 @@ import { formatBytes, table } from '../output/table.ts';
 /** Characters of a key in a table. */
 const KEY_WIDTH_MAX = 60;
 
-/** One line that says how many keys had each outcome. */
-export function countsText(counts: OutcomeCounts): string {
+/**
+ * One line that says how many keys had each outcome.
+ * @param expiryOnly - Changed keys of which the value is the same.
+ */
+export function countsText(counts: OutcomeCounts, expiryOnly = 0): string {
   const { same, changed, missing, created, expired } = counts;
   const all = same + changed + missing + created + expired;
   if (all === 0) return 'no key is selected at either end';
+  const alone = expiryOnly === 0 ? '' : ` (${expiryOnly.toString()} in the expiry alone)`;
   return (
-    `${all.toString()} selected: ${changed.toString()} changed, ${missing.toString()} missing now, ` +
+    `${all.toString()} selected: ${changed.toString()} changed${alone}, ${missing.toString()} missing now, ` +
     `${created.toString()} created since, ${expired.toString()} expired since, ${same.toString()} same`
   );
 }

@@ -60,7 +60,8 @@ export function comparisonProgress({ phase, bytes, bytesTotal }: RestoreProgress
 
 /** A preview for people. */
 export function previewText(report: PreviewReport, configPath: string): string[] {
-  const { instance, at, cut, counts, write, read, ttl, selected, elapsedSeconds } = report;
+  const { instance, at, cut, counts, expiryOnly, write, read, ttl, selected, elapsedSeconds } =
+    report;
   const where = at ?? `offset ${cut.offset}`;
   const log =
     read.selection === null
@@ -70,7 +71,7 @@ export function previewText(report: PreviewReport, configPath: string): string[]
   return [
     `preview: ${instance} at ${where}, timeline ${cut.timeline}, offset ${cut.offset}; target: the original`,
     `selected: ${selected}`,
-    `keys: ${countsText(counts)}`,
+    `keys: ${countsText(counts, expiryOnly)}`,
     `write: ${writeText(write)}`,
     ttlLine(ttl),
     `read: ${formatBytes(read.bytes)}, ${read.commands.toString()} commands${log}, in ${elapsedSeconds.toFixed(1)} s`,

@@ -55,6 +55,8 @@ export interface DiffReport {
   readonly to: DiffEnd;
   readonly selected: string;
   readonly counts: OutcomeCounts;
+  /** Changed keys of which the value is the same to the byte, and the expiry is not. */
+  readonly expiryOnly: number;
   readonly sample: readonly SampleKey[];
   readonly elapsedSeconds: number;
   readonly warnings: readonly string[];
@@ -92,6 +94,7 @@ export async function diffPoints(
     ...ends,
     selected: selector.describe(),
     counts: found.tally.counts,
+    expiryOnly: found.tally.expiryOnly,
     sample: found.sample,
     elapsedSeconds: (clock.monotonicMs() - fromMs) / 1000,
   });

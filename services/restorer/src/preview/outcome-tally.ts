@@ -21,6 +21,8 @@ export class OutcomeTally {
   put = 0;
   putBytes = 0;
   deleted = 0;
+  /** Changed keys of which the value is the same to the byte, and the expiry is not. */
+  expiryOnly = 0;
 
   /** @param sampleMax - Keys that are kept of each outcome. */
   constructor(sampleMax: number) {
@@ -47,6 +49,9 @@ export class OutcomeTally {
     if (outcome === 'changed' || outcome === 'missing') {
       this.put += 1;
       this.putBytes += then?.bytes ?? 0;
+      if (live !== null && live.digest !== null && live.digest === then?.digest) {
+        this.expiryOnly += 1;
+      }
     } else if (live !== null) {
       this.deleted += 1;
     }

@@ -51,6 +51,8 @@ export interface PreviewReport {
   /** The selector in words. */
   readonly selected: string;
   readonly counts: OutcomeCounts;
+  /** Changed keys of which the value is the same to the byte, and the expiry is not. */
+  readonly expiryOnly: number;
   /** What a write would do: keys to put (changed or missing), keys to delete. */
   readonly write: {
     readonly put: number;
@@ -115,6 +117,7 @@ export async function preview(
     ...placeOf(scratch.report),
     selected: selector.describe(),
     counts: tally.counts,
+    expiryOnly: tally.expiryOnly,
     write: writeOf(tally, compareSeconds),
     sample: tally.sample.map((difference) => sampleKey(difference)),
     read: readOf(scratch.report),
