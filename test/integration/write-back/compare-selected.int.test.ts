@@ -17,7 +17,7 @@ const FAR_MS = 4_000_000_000_000;
 
 let pair: KeyPair;
 beforeAll(async () => {
-  pair = await KeyPair.start({ config: PACKED }, { config: UNPACKED });
+  pair = await KeyPair.start({ config: { ...PACKED, databases: '20' } }, { config: UNPACKED });
 });
 afterAll(() => pair[Symbol.asyncDispose]());
 beforeEach(() => pair.empty());
@@ -155,6 +155,17 @@ describe('what became of a key', () => {
         created: [`10:${name}`, `5:${name}`],
       },
     });
+  });
+
+  it('a database that the live side has not got is refused by its number', async () => {
+    await pair.live.set('k', 'x');
+    await pair.then.select(17);
+    await pair.then.set('k', 'x');
+    await expect(pair.compare()).rejects.toMatchObject({
+      ...{ code: 'TM_TARGET_DATABASES', context: { db: 17 } },
+    });
+    const selector = { ...EVERY_KEY, matchesDb: (db: number) => db !== 17 };
+    expect((await pair.compare({ selector })).keys).toEqual({ created: ['0:k'] });
   });
 
   it('leaves nothing behind on the scratch side', async () => {

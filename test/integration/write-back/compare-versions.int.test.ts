@@ -122,6 +122,17 @@ function fieldExpiries({ binary }: ServerBinary): void {
     expect(await verdict((redis) => redis.hset('k', 'a', '1'))).toEqual(CHANGED);
     await pair.then.replicaof('NO', 'ONE');
   });
+
+  it('a hash of which every field has expired is no key', async () => {
+    await pair.live.del('k');
+    await pair.then.call('DEBUG', 'SET-ACTIVE-EXPIRE', '0');
+    await pair.then.call('HPEXPIREAT', 'k', Date.now() + 20, 'FIELDS', '3', 'a', 'b', 'c');
+    await pair.then.replicaof('127.0.0.1', 1);
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    const { differences } = await pair.compare();
+    expect(differences).toMatchObject([{ outcome: 'expired', then: { type: 'none' }, live: null }]);
+    await pair.then.replicaof('NO', 'ONE');
+  });
 }
 
 const ORIGINALS = [

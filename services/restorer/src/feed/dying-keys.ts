@@ -71,11 +71,17 @@ export class DyingKeys {
 
   /**
    * Whether a candidate that is expired had expired by the wanted second already, as far as that can
-   * be told: where expiries are kept as they were, and the last one was given by name.
+   * be told: its last expiry was given by name, and no life was moved to before that second.
    */
   wasDead(db: number, key: Buffer): boolean {
     const expiryMs = this.#byDb.get(db)?.get(key.toString('latin1')) ?? NaN;
-    return this.#ttl.mode === 'absolute' && expiryMs <= this.#ttl.atMs;
+    return expiryMs <= this.#ttl.atMs && !this.#movesBack;
+  }
+
+  get #movesBack(): boolean {
+    const ttl = this.#ttl;
+    if (ttl.mode === 'shift') return ttl.byMs < 0;
+    return ttl.mode === 'rebase' && ttl.toMs < ttl.atMs;
   }
 
   /** Reads a whole plan for its candidates alone. */

@@ -49,6 +49,27 @@ describe('DyingKeys', () => {
     expect(namesOf(await noted(rdb))).toEqual({ 0: ['dead'], 7: ['old form'] });
   });
 
+  it('tells what had expired by the point from what has since, where that can be told', async () => {
+    const rdb = new RdbBuilder({ version: 10 })
+      .selectDb(0)
+      .entry({ key: 'dead', expiryMs: 500 })
+      .entry({ key: 'since', expiryMs: 501 })
+      .entry({ key: 'given anew', expiryMs: 500 })
+      .build();
+    const told = async (rule: Partial<TtlRule> & Pick<TtlRule, 'mode'>): Promise<string[]> => {
+      const ttl = { atMs: 500, nowMs: 600, ...rule } as TtlRule;
+      const copied: Element = ['COPY', 'dead', 'moved'];
+      const dying = await notedBy(ttl, rdb, copied, expiring('given anew', 700));
+      const names = ['dead', 'since', 'given anew', 'moved', 'never seen'];
+      return names.filter((name) => dying.wasDead(0, Buffer.from(name)));
+    };
+    expect(await told({ mode: 'absolute' })).toEqual(['dead']);
+    expect(await told({ mode: 'shift', byMs: 1 })).toEqual(['dead']);
+    // A life that was moved back may end before the point and be alive there.
+    expect(await told({ mode: 'shift', byMs: -1 })).toEqual([]);
+    expect(await told({ mode: 'rebase', toMs: 499 })).toEqual([]);
+  });
+
   it('passes the snapshot on as it is, and fails where it is damaged', async () => {
     const rdb = new RdbBuilder({ version: 10 }).selectDb(0).string('a', 'b'.repeat(5_000)).build();
     const dying = new DyingKeys(UNTIL, ABSOLUTE);

@@ -57,7 +57,7 @@ export interface CompareSelectedOptions {
  * A type that is selected is the type at the point; of a key that was not there, the type now.
  * @returns Batches of at most 500.
  * @throws NodeError when a server leaves or refuses: `TM_NODE_RIGHTS` names the command that the
- *   user of the live side lacks.
+ *   user of the live side lacks; PlanError `TM_TARGET_DATABASES`.
  */
 export async function* compareSelected(
   sides: ComparedSides,
@@ -66,7 +66,7 @@ export async function* compareSelected(
   const { selector, signal, throttle } = options;
   const then = await Side.openOwn(sides.then, signal);
   const live = await Side.open(sides.live, { throttle, signal });
-  const databases = await selectedDatabases([then, live], selector);
+  const databases = await selectedDatabases(then, live, selector);
   if (databases.length === 0) return;
   const spareDb = await openSpareDatabase(sides.then);
   const dialect = { ...(await readNodeFacts(sides.then)), commands: null };

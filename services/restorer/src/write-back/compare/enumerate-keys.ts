@@ -1,3 +1,4 @@
+import { NodeError, PlanError } from '@tidemark/core';
 import type { Selector } from '@tidemark/selector';
 import { RecentKeys } from './recent-keys.ts';
 import type { Side } from './side.ts';
@@ -14,17 +15,36 @@ export type KeyFilter = Pick<
   'hasTypes' | 'literals' | 'matches' | 'matchesDb' | 'matchesType'
 >;
 
-/** Databases that hold keys on either side and that the selector allows, in order. */
+/**
+ * Databases that hold keys on either side and that the selector allows, in order.
+ * @throws PlanError `TM_TARGET_DATABASES` when the live side has not got one of them.
+ */
 export async function selectedDatabases(
-  sides: readonly Side[],
+  then: Side,
+  live: Side,
   selector: KeyFilter,
 ): Promise<readonly number[]> {
   const found = new Set<number>();
-  for (const { client } of sides) {
+  for (const { client } of [then, live]) {
     const info = await client.info('keyspace');
     for (const name of info.names(/^db\d+$/)) found.add(Number(name.slice(2)));
   }
-  return [...found].filter((db) => selector.matchesDb(db)).sort((a, b) => a - b);
+  const selected = [...found].filter((db) => selector.matchesDb(db)).sort((a, b) => a - b);
+  const answers = await live.client.pipeline(selected.map((db) => ['SELECT', db]));
+  for (const [i, answer] of answers.entries()) {
+    if (!(answer instanceof NodeError)) continue;
+    if (answer.code !== 'TM_NODE_REPLY') throw answer;
+    throw new PlanError(
+      'TM_TARGET_DATABASES',
+      `the server has no database ${String(selected[i])}, in which keys are selected`,
+      {
+        cause: answer,
+        context: { db: selected[i] ?? null },
+        hint: 'leave it out with --exclude-db, or give the server more databases',
+      },
+    );
+  }
+  return selected;
 }
 
 /** The literal keys of a selector that count in a database, in pages. */

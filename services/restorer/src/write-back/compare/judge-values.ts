@@ -1,5 +1,6 @@
 import type { Argument } from '@tidemark/client';
 import type { AdaptPayload, TargetDialect } from '@tidemark/aof';
+import { NodeError } from '@tidemark/core';
 import { hasFieldTtl } from '@tidemark/rdb';
 import { OWN_TYPES } from '../../compare/key-facts.ts';
 import { diffStream } from '../../compare/stream-facts.ts';
@@ -65,10 +66,12 @@ export class ValueJudge {
       const { type } = inThen;
       const bytes = Math.max(inThen.bytes, inLive.bytes);
       if (verdicts[i] === null) {
-        verdicts[i] = await sameContent({ then, live, db, key, bytes }, type);
+        verdicts[i] = await unlessGone(sameContent({ then, live, db, key, bytes }, type));
       } else if (verdicts[i] && type === 'stream') {
         await Promise.all([then.client.call('SELECT', db), live.client.call('SELECT', db)]);
-        verdicts[i] = (await diffStream({ a: then.client, b: live.client }, key)) === null;
+        verdicts[i] = await unlessGone(
+          diffStream({ a: then.client, b: live.client }, key).then((what) => what === null),
+        );
       }
     }
     return verdicts.map((verdict) => verdict === true);
@@ -115,13 +118,25 @@ export class ValueJudge {
   }
 }
 
+/** A key, or a group of a stream, that is taken away or made anew meanwhile is another value. */
+async function unlessGone(verdict: Promise<boolean>): Promise<boolean> {
+  try {
+    return await verdict;
+  } catch (cause) {
+    const reply = cause instanceof NodeError ? String(cause.context.reply) : '';
+    if (/^(WRONGTYPE|NOGROUP|ERR no such key)/.test(reply)) return false;
+    throw cause;
+  }
+}
+
 /** The server says what it cannot do: without digests there is nothing to go by. */
 function digests(reply: unknown): readonly string[] {
   if (reply instanceof Error) throw reply;
   return (reply as readonly Buffer[]).map(String);
 }
 
-function holdsFieldTtl(payload: Buffer): boolean {
+/** Whether it may be a hash with expiries of fields. */
+export function holdsFieldTtl(payload: Buffer): boolean {
   const type = payload[0] ?? 0;
   const end = payload.length - DUMP_TAIL_BYTES;
   if (end < 1) return false;

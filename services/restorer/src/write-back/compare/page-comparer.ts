@@ -1,6 +1,7 @@
 import type { KeyDifference } from '../key-difference.ts';
 import type { CompareSelectedOptions } from './compare-selected.ts';
-import type { Doubtful, ValueJudge } from './judge-values.ts';
+import { showsFields } from './content/same-hash.ts';
+import { holdsFieldTtl, type Doubtful, type ValueJudge } from './judge-values.ts';
 import {
   HIDDEN,
   readSizes,
@@ -110,8 +111,12 @@ export class PageComparer {
     const doubtful: Doubtful[] = [];
     let same = 0;
     for (const [i, key] of keys.entries()) {
-      const both = { key, then: inThen[i] ?? null, live: shown(inLive[i] ?? null) };
-      const outcome = this.#outcomeOf(db, both);
+      let both: Both = { key, then: inThen[i] ?? null, live: shown(inLive[i] ?? null) };
+      let outcome = this.#outcomeOf(db, both);
+      if (outcome !== 'same' && (await this.#isEmpty(db, both))) {
+        both = { ...both, then: both.then && { ...both.then, type: HIDDEN, payload: null } };
+        outcome = this.#outcomeOf(db, both);
+      }
       if (outcome === 'same') same += 1;
       else if (outcome === 'doubtful') doubtful.push(both as Doubtful);
       else if (outcome !== 'nothing') differences.push(this.#tell(db, both, outcome));
@@ -138,6 +143,16 @@ export class PageComparer {
     const [a, b] = [then.payload, live.payload];
     const equal = a !== null && b !== null && valueOf(a).equals(valueOf(b));
     return equal ? 'same' : 'doubtful';
+  }
+
+  /**
+   * Whether `then` keeps a hash of which every field has expired, and shows none of them: a replica
+   * does. It is to be taken for a hidden key.
+   */
+  async #isEmpty(db: number, { key, then: found }: Both): Promise<boolean> {
+    const payload = found?.type === 'hash' ? found.payload : null;
+    if (payload === null || !holdsFieldTtl(payload)) return false;
+    return !(await showsFields(this.#options.then, db, key));
   }
 
   /** Whether it had expired at the point. */

@@ -65,6 +65,17 @@ async function noFieldsMore(pair: ValuePair, page: number): Promise<boolean> {
   return true;
 }
 
+/** Whether a server shows any field of a hash. */
+export async function showsFields(side: Side, db: number, key: Buffer): Promise<boolean> {
+  let cursor = '0';
+  do {
+    const [next, page] = (await side.ask(db, ['HSCAN', key, cursor])) as [Buffer, unknown[]];
+    if (page.length > 0) return true;
+    cursor = next.toString();
+  } while (cursor !== '0');
+  return false;
+}
+
 /** Fields, with values by turns, in pages; small hashes come whole from the server. */
 async function* scanHash(
   side: Side,
