@@ -12,15 +12,18 @@ import { ARCHIVED, TestArchive } from '../support/test-archive.ts';
 import { chooseSeed, Dice } from '../support/workload.ts';
 
 const DATABASES = 3;
-const ROUNDS = 15;
+const ROUNDS = 12;
+const COMMANDS = 60;
 const SELECTORS = 4;
 const FORM = {
   target: { product: 'redis', versionNumber: 8_06_03, databases: 16, commands: null },
   guardFieldPersist: false,
 } as const;
 
+type Entries = ReturnType<ModelServer['entries']>;
+
 /** Some keys in the snapshot, so that the log finds something. */
-const BEFORE: readonly (readonly [db: number, key: string, value: string])[] = [
+const BEFORE: Entries = [
   [0, 'a', 'A0'],
   [0, 'long:1', 'L0'],
   [1, 'b', 'B1'],
@@ -45,34 +48,73 @@ function randomSelector(dice: Dice): SelectorSpec {
   return { include, exclude: [], dbs, excludeDbs: [], types: null, excludeTypes: [] };
 }
 
-/** An archive of a log: small frames, segments that begin and end anywhere. */
-async function archiveOf(log: readonly Words[], dice: Dice): Promise<TestArchive> {
+function rdbOf(entries: Entries): Buffer {
   const rdb = new RdbBuilder({ version: 10 });
   let at = -1;
-  for (const [db, key, value] of BEFORE) {
+  for (const [db, key, value] of entries) {
     if (db !== at) rdb.selectDb(db);
     at = db;
     rdb.string(key, value);
   }
-  const archive = await TestArchive.begun(rdb.build(), 60 + dice.between(0, 200 - 1));
+  return rdb.build();
+}
+
+/** A log and what was there before it: a part of a history. */
+interface Part {
+  readonly before: Entries;
+  readonly log: readonly Words[];
+}
+
+/**
+ * An archive of a history: small frames, segments that begin and end anywhere. A later part has a
+ * snapshot before it, which may lie within a segment.
+ */
+async function archiveOf([first, ...later]: readonly Part[], dice: Dice): Promise<TestArchive> {
+  const archive = await TestArchive.begun(
+    rdbOf(first?.before ?? []),
+    60 + dice.between(0, 200 - 1),
+  );
+  await writeParts(archive, first?.log ?? [], dice);
+  for (const [at, { before, log }] of later.entries()) {
+    await archive.snapshot(`bk-${(at + 1).toString()}`, rdbOf(before));
+    await writeParts(archive, log, dice);
+  }
+  await archive.roll();
+  return archive;
+}
+
+async function writeParts(archive: TestArchive, log: readonly Words[], dice: Dice): Promise<void> {
   const raw = Buffer.concat(log.map((words) => command(...words)));
   for (let from = 0; from < raw.length;) {
     const to = Math.min(raw.length, from + 20 + dice.between(0, 900 - 1));
     const before = archive.end;
-    if (archive.writeLog(raw.subarray(from, to)) > before) await archive.roll();
+    if (archive.writeLog(raw.subarray(from, to)) > before && to < raw.length) await archive.roll();
     from = to;
   }
-  return archive;
 }
 
-function serverBefore(): ModelServer {
+function serverWith(entries: Entries): ModelServer {
   const server = new ModelServer(DATABASES);
-  for (const [db, key, value] of BEFORE) server.put(db, key, value);
+  for (const [db, key, value] of entries) server.put(db, key, value);
   return server;
 }
 
+/** A history of one part, or of two; `whole` ends as the server that ran it. */
+function makeHistory(dice: Dice, whole: ModelServer, odds: GlobalOdds): readonly Part[] {
+  const options = { commands: COMMANDS, databases: DATABASES, ...odds };
+  const first = { before: BEFORE, log: makeLog(dice, whole, options) };
+  if (dice.between(0, 1) === 0) return [first];
+  // As a server does after a fork: the database is selected anew.
+  const before = whole.entries();
+  return [first, { before, log: [['SELECT', '0'], ...makeLog(dice, whole, options)] }];
+}
+
 /** Restores a selection from an archive into a model, which must not refuse anything. */
-async function restored(archive: TestArchive, spec: SelectorSpec): Promise<ModelServer> {
+async function restored(
+  archive: TestArchive,
+  spec: SelectorSpec,
+  entries: Entries,
+): Promise<ModelServer> {
   const request = {
     instance: ARCHIVED,
     point: { kind: 'offset', offset: archive.end, timeline: null },
@@ -84,7 +126,7 @@ async function restored(archive: TestArchive, spec: SelectorSpec): Promise<Model
   const { closure } = plan;
   if (closure === null) throw new Error('no closure');
   const server = new ModelServer(DATABASES);
-  for (const [db, key, value] of BEFORE) {
+  for (const [db, key, value] of entries) {
     if (!closure.startsEmpty && needsEntry(closure, db, Buffer.from(key)))
       server.put(db, key, value);
   }
@@ -105,9 +147,10 @@ describe('a selection', () => {
     const seed = chooseSeed('closure');
     for (let round = 0; round < ROUNDS; round += 1) {
       const dice = new Dice(seed + round);
-      const whole = serverBefore();
-      const log = makeLog(dice, whole, { commands: 60, databases: DATABASES, ...odds });
-      await using archive = await archiveOf(log, dice);
+      const whole = serverWith(BEFORE);
+      const parts = makeHistory(dice, whole, odds);
+      const { before = [] } = parts.at(-1) ?? {};
+      await using archive = await archiveOf(parts, dice);
       for (let turn = 0; turn < SELECTORS; turn += 1) {
         const spec = randomSelector(dice);
         const selector = compileSelector(spec);
@@ -118,7 +161,7 @@ describe('a selection', () => {
             .map((entry) => JSON.stringify(entry))
             .sort();
         const label = `seed ${(seed + round).toString()}: ${selector.describe()}`;
-        expect(selected(await restored(archive, spec)), label).toEqual(selected(whole));
+        expect(selected(await restored(archive, spec, before)), label).toEqual(selected(whole));
       }
     }
   });

@@ -91,8 +91,11 @@ export interface WantedRange {
 }
 
 /**
- * The stretches that hold the chosen frames. A frame that begins within a command brings the rest of
- * that command along: only from its beginning on can commands be told apart.
+ * The stretches that hold the chosen frames. A frame that begins within a command begins after it where
+ * the command is not wanted, else with it: commands cannot be told apart from the middle of one.
+ *
+ * Not wanted: the frame before is not chosen, in which that command has bytes and would be listed. The
+ * first frame of a segment cannot be told so, for the segment before does not list the command.
  */
 export function rangesOf(
   frames: readonly SegmentFrame[],
@@ -101,8 +104,11 @@ export function rangesOf(
   const ranges: WantedRange[] = [];
   for (const [number, frame] of frames.entries()) {
     if (chosen !== 'all' && !chosen.has(number)) continue;
-    const { start, rawLength, db, partialBytes } = frame;
-    ranges.push({ from: start - BigInt(partialBytes), to: start + BigInt(rawLength), db });
+    const { start, rawLength, db, partialBytes, restBytes } = frame;
+    const foreign = number > 0 && chosen !== 'all' && !chosen.has(number - 1) && restBytes > 0;
+    if (foreign && restBytes >= rawLength) continue; // nothing of another command is in it
+    const from = foreign ? start + BigInt(restBytes) : start - BigInt(partialBytes);
+    ranges.push({ from, to: start + BigInt(rawLength), db });
   }
   return ranges;
 }

@@ -79,9 +79,12 @@ export async function findClosure(
   const reads: SelectedRead[] = [];
   // Where the last command that is needed begins, when that is in an earlier segment.
   let carried: bigint | null = null;
+  const from = Number(plan.reads[0]?.from ?? 0n);
+  let to = Number(plan.reads.at(-1)?.to ?? 0n);
   for await (const footer of footersBackwards(plan.reads, footers)) {
     const { read, flow } = footer;
-    walk.cross({ flow, to: Number(read.to) });
+    walk.cross({ flow, from, to });
+    to = Math.min(to, Number(read.header.start) - read.header.partialBytes);
     const own = rangesOf(footer.frames, framesWanted(footer, walk, wish));
     for (const range of own) found.push(within(range, plan));
     if (own.length > 0 || carried !== null) reads.push({ ...read, frames: footer.frames });

@@ -20,7 +20,9 @@ export interface Everything {
 /** A segment that is walked over. */
 export interface WalkedSegment {
   readonly flow: Flow;
-  /** Where the plan ends in it, exclusive. */
+  /** Where the plan begins: commands before it are in the snapshot. */
+  readonly from: number;
+  /** Where the first command begins that ends in a later segment, or the plan ends. */
   readonly to: number;
 }
 
@@ -63,12 +65,12 @@ export class WalkBack {
   }
 
   /** Walks over one segment; segments come from the last to the first. */
-  cross({ flow, to }: WalkedSegment): void {
+  cross({ flow, from, to }: WalkedSegment): void {
     this.#crossings = [this.databases.copy()];
     if (this.#isEnded()) return;
     if (!flow.complete) {
       this.#needAll(
-        to,
+        to - 1,
         '',
         'a part of the log has too many commands with several keys to be listed',
       );
@@ -76,7 +78,9 @@ export class WalkBack {
     }
     for (let at = flow.entries.length - 1; at >= 0; at -= 1) {
       const entry = flow.entries[at];
-      if (entry !== undefined && Number(entry.offset) < to) this.#take(entry);
+      if (entry === undefined || Number(entry.offset) >= to) continue;
+      if (Number(entry.offset) < from) return;
+      this.#take(entry);
       if (this.#isEnded()) return;
     }
   }
