@@ -6,6 +6,9 @@ import { type SegmentHeader } from './header.ts';
 /** Upper bound of the content of a frame index, in bytes. */
 export const FRAME_INDEX_BYTES_MAX = 16 * 1_048_576;
 
+const FLAG_MULTI = 1;
+const FLAG_REST = 2;
+
 /** One frame of a segment and the state of the command stream at its first byte. */
 export interface SegmentFrame {
   /** Where the frame's head lies in the payload. */
@@ -19,6 +22,11 @@ export interface SegmentFrame {
   readonly inMulti: boolean;
   /** Bytes of the command that `start` lies in which stand before `start`. */
   readonly partialBytes: number;
+  /**
+   * Bytes of that command from `start` on: after them the next one begins, in database `db`. 0 when
+   * `partialBytes` is 0, and when it is not known.
+   */
+  readonly restBytes: number;
 }
 
 /** State at the first byte of a frame, as the builder notes it. */
@@ -26,6 +34,7 @@ export interface FrameState {
   readonly db: number;
   readonly inMulti: boolean;
   readonly partialBytes: number;
+  readonly restBytes: number;
 }
 
 /** Lengths of a frame in bytes; `length` with its head. */
@@ -41,12 +50,13 @@ export function encodeFrameIndex(
 ): Buffer {
   const writer = new ByteWriter(FRAME_INDEX_BYTES_MAX, frames.length * 8 + 16);
   for (const [i, frame] of frames.entries()) {
-    const state = states[i] ?? { db: 0, inMulti: false, partialBytes: 0 };
+    const state = states[i] ?? { db: 0, inMulti: false, partialBytes: 0, restBytes: 0 };
     writer.varint(frame.length - FRAME_HEAD_BYTES);
     writer.varint(frame.rawLength);
     writer.signed(state.db);
-    writer.u8(state.inMulti ? 1 : 0);
+    writer.u8((state.inMulti ? FLAG_MULTI : 0) | (state.restBytes > 0 ? FLAG_REST : 0));
     writer.varint(state.partialBytes);
+    if (state.restBytes > 0) writer.varint(state.restBytes);
   }
   return writer.take();
 }
@@ -69,10 +79,12 @@ export function decodeFrameIndex(
     const rawLength = reader.count(FRAME_RAW_MAX, 'raw length');
     if (rawLength === 0) reader.fail('an empty frame');
     const db = reader.signed();
-    const inMulti = reader.count(1, 'inMulti') === 1;
+    const flags = reader.count(FLAG_MULTI | FLAG_REST, 'flags');
+    const inMulti = (flags & FLAG_MULTI) !== 0;
     const partialBytes = reader.varint();
+    const restBytes = (flags & FLAG_REST) === 0 ? 0 : reader.varint();
     const start = header.start + BigInt(raw);
-    frames.push({ position, length, start, rawLength, db, inMulti, partialBytes });
+    frames.push({ position, length, start, rawLength, db, inMulti, partialBytes, restBytes });
     position += length;
     raw += rawLength;
   }

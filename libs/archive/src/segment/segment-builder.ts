@@ -127,7 +127,7 @@ export class SegmentBuilder {
     for (let row = 0; row < batch.count; row++) {
       const start = (batch.start[row] as number) + shift;
       const end = (batch.end[row] as number) + shift;
-      this.#noteFrames(start, end);
+      this.#noteFrames(start, end, batch.db[row] as number);
       this.#commandFrames.first = start < 0 ? 0 : Math.floor(start / this.#frameBytes);
       this.#commandFrames.last = Math.floor((end - 1) / this.#frameBytes);
       const effect = visitKeys(batch, row, this.#visitKey);
@@ -162,7 +162,7 @@ export class SegmentBuilder {
     }
     this.#finished = true;
     if (this.#rawLength > 0) this.#packFrame();
-    this.#noteFrames(this.#commandEnd, this.#rawBytes);
+    this.#noteFrames(this.#commandEnd, this.#rawBytes, null);
     const { timeline, start, db, inMulti, partialBytes, exact = false } = this.#options;
     const { end } = this;
     const marks = this.#marks.filter((mark) => mark.offset <= end).sort(byOffset);
@@ -208,13 +208,19 @@ export class SegmentBuilder {
     this.#maxDb = Math.max(this.#maxDb, first, second);
   }
 
-  /** Notes the state at every frame that begins within the command at `start`, before `end`. */
-  #noteFrames(start: number, end: number): void {
+  /**
+   * Notes the state at every frame that begins within the command at `start`, before `end`.
+   * @param dbAfter - Database selected at `end`; null for a command that is not whole.
+   */
+  #noteFrames(start: number, end: number, dbAfter: number | null): void {
     for (;;) {
       const frameStart = this.#states.length * this.#frameBytes;
       if (frameStart >= end) return;
       const partialBytes = Math.max(0, frameStart - start);
-      this.#states.push({ db: this.#db, inMulti: this.#inMulti, partialBytes });
+      // Who begins after a SELECT would be in the wrong database.
+      const known = partialBytes > 0 && dbAfter === this.#db;
+      const restBytes = known ? end - frameStart : 0;
+      this.#states.push({ db: this.#db, inMulti: this.#inMulti, partialBytes, restBytes });
     }
   }
 
