@@ -19,7 +19,26 @@ export interface SideAbilities {
 export interface SideOptions {
   readonly throttle: Throttle;
   readonly signal: AbortSignal;
+  /** A server of our own may be held up: many commands go to it as one. Default false. */
+  readonly own?: boolean;
 }
+
+/** From so many commands on they go as one. */
+const SCRIPTED_MIN = 8;
+/**
+ * Runs commands, each given as the number of its words and the words. The replies are the commands'
+ * own, status replies as strings; the first error ends it.
+ */
+const SCRIPT = `
+local replies, at = {}, 1
+while at <= #ARGV do
+  local words = tonumber(ARGV[at])
+  local reply = redis.call(unpack(ARGV, at + 1, at + words))
+  if type(reply) == 'table' and reply.ok then reply = reply.ok end
+  replies[#replies + 1] = reply
+  at = at + words + 1
+end
+return replies`;
 
 /**
  * One of the two servers of a comparison. Every write selects its database first: whoever else uses
@@ -46,9 +65,9 @@ export class Side {
     return new Side(client, { exactExpiry, fieldExpiry, manyMembers }, options);
   }
 
-  /** The same server without a throttle: for what is asked of a server of our own. */
+  /** A server of our own: without a throttle. */
   static openOwn(client: NodeClient, signal: AbortSignal): Promise<Side> {
-    return Side.open(client, { throttle: NO_THROTTLE, signal });
+    return Side.open(client, { throttle: NO_THROTTLE, signal, own: true });
   }
 
   /**
@@ -87,9 +106,20 @@ export class Side {
     commands: readonly (readonly Argument[])[],
     bytes = 0,
   ): Promise<unknown[]> {
-    const replies = await this.tryAll(db, commands, bytes);
+    const scripted = this.#options.own === true && commands.length >= SCRIPTED_MIN;
+    const replies = scripted
+      ? await this.#askAsOne(db, commands)
+      : await this.tryAll(db, commands, bytes);
     for (const reply of replies) if (reply instanceof Error) throw reply;
     return replies;
+  }
+
+  /** A client that sends many commands is busy with that more than the server with answering. */
+  async #askAsOne(db: number, commands: readonly (readonly Argument[])[]): Promise<unknown[]> {
+    const words = commands.flatMap((command) => [command.length, ...command]);
+    const [reply] = await this.tryAll(db, [['EVAL', SCRIPT, 0, ...words]]);
+    if (reply instanceof Error) throw reply;
+    return reply as unknown[];
   }
 
   /** One command. @throws NodeError as `askAll`. */
