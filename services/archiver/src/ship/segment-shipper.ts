@@ -23,6 +23,9 @@ import type { Spool } from './spool.ts';
 /** Segments up to this sealed size are the body of their own log entry: one PUT commits both. */
 export const INLINE_BYTES_MAX: number = 256 * 1024;
 
+/** 64 KiB chunks: footers and single frames are read by ranges, which fetch whole chunks. */
+const CHUNK_LOG2 = 16;
+
 /** Appends one event, one at a time, in the order of the calls; waits for a store that is away. */
 export type AppendEvent = (event: WriterEvent, body?: Uint8Array) => Promise<void>;
 
@@ -136,6 +139,7 @@ export class SegmentShipper {
       dataKey,
       kind,
       compression: COMPRESSION.zstd,
+      chunkLog2: CHUNK_LOG2,
       identity: objectIdentity({ iid: instance, writer, timeline, start, kind, key }),
       random,
     });

@@ -23,6 +23,9 @@ const RANGE_BYTES_MAX = 512 * 1024 * 1024;
 /** Up to this size one read of the whole object costs no more than reading its head and its end. */
 const WHOLE_BYTES_MAX = 128 * 1024;
 
+/** So many bytes from the end of an object are kept once they were read. */
+const KEPT_BYTES_MAX = 1024 * 1024;
+
 /** Counts the sealed bytes that were fetched. */
 export interface ReadCounter {
   bytes: number;
@@ -43,7 +46,8 @@ export interface OpenedObject {
   readonly plainBytes: number;
   /**
    * Bytes `[start, end)` of the plain content, each chunk authenticated before it is yielded.
-   * A segment within its log entry, or of at most 128 KiB, is held in memory and not read again.
+   * What lies within a log entry, or is at most 128 KiB, is held in memory, as are the chunks at the
+   * end of anything larger once they were read: let it go when it is not needed any more.
    */
   readonly plain: (start: number, end: number) => ByteSource;
 }
@@ -123,7 +127,10 @@ export async function* framesSource(
 
 type SealedReader = (start: number, end: number) => ByteSource;
 
-/** Reads ranges of the sealed container, and counts what comes from the store. */
+/**
+ * Reads ranges of the sealed container, and counts what comes from the store. What was read up to its
+ * end is kept: a chunk holds several sections, and of a small object the frames too.
+ */
 async function sealedReader(
   object: PlannedObject,
   { reader, bytesRead = { bytes: 0 } }: FooterReaderOptions,
@@ -133,7 +140,19 @@ async function sealedReader(
     const whole = await collect(counted(reader.sealed(object), bytesRead));
     return (start, end) => bytesOf(whole.subarray(start, end));
   }
-  return (start, end) => counted(reader.sealedRange(object, start, end), bytesRead);
+  const fetch: SealedReader = (start, end) =>
+    counted(reader.sealedRange(object, start, end), bytesRead);
+  const kept: { from: number; bytes: Buffer } = { from: size, bytes: Buffer.alloc(0) };
+  return async function* read(start, end) {
+    if (end === size && kept.from === size && end - start <= KEPT_BYTES_MAX) {
+      kept.bytes = await collect(fetch(start, end));
+      kept.from = start;
+    }
+    if (start < kept.from) yield* fetch(start, Math.min(end, kept.from));
+    if (end > kept.from) {
+      yield kept.bytes.subarray(Math.max(0, start - kept.from), end - kept.from);
+    }
+  };
 }
 
 async function* counted(source: ByteSource, counter: ReadCounter): ByteSource {

@@ -5,6 +5,7 @@ import {
   visitExpiries,
   visitKeys,
   type CommandBatch,
+  type KeyVisitor,
 } from '@tidemark/aof';
 import { commandName, type FlowEntry } from '@tidemark/archive';
 import { ExpiryMemory } from './expiry-memory.ts';
@@ -19,6 +20,8 @@ export class EventReader {
   readonly #db: number | null;
   readonly #keys: KeyMatcher;
   readonly #expiries = new ExpiryMemory();
+  readonly #hits: { readonly db: number; readonly start: number }[] = [];
+  #data: Buffer = Buffer.alloc(0);
 
   /** @param keys - Matches `key` in `db`, or in every database when that is null. */
   constructor(key: Buffer, db: number | null, keys: KeyMatcher) {
@@ -48,20 +51,18 @@ export class EventReader {
     const expiries = this.#expiriesOf(batch);
     const unknown = new Map<string, KeyEvent>();
     const events: KeyEvent[] = [];
+    this.#data = batch.data;
     for (let row = 0; row < batch.count; row++) {
-      const hits: { readonly db: number; readonly start: number }[] = [];
-      const effect = visitKeys(batch, row, (db, start, end, write) => {
-        if (!write || !this.#keys.matches(db, batch.data, start, end)) return;
-        if (!hits.some((hit) => hit.db === db)) hits.push({ db, start });
-      });
-      if (hits.length === 0 && effect < KEY_EFFECT.flushDb) continue;
+      this.#hits.length = 0;
+      const effect = visitKeys(batch, row, this.#noteHit);
+      if (this.#hits.length === 0 && effect < KEY_EFFECT.flushDb) continue;
       if (!endsWithin(batch, row, places)) continue;
-      for (const { db, start } of hits) {
+      for (const { db, start } of this.#hits) {
         const expiryMs = expiries.get(start) ?? null;
         const action = actionOnNamed(batch, row, db, this.#key);
         events.push(this.#event(batch, row, places, { ...action, db, expiryMs }));
       }
-      const action = hits.length > 0 ? null : actionOnAll(batch, row, this.#db, effect);
+      const action = this.#hits.length > 0 ? null : actionOnAll(batch, row, this.#db, effect);
       if (action === null) continue;
       const event = (): KeyEvent => this.#event(batch, row, places, { ...action, expiryMs: null });
       if (effect !== KEY_EFFECT.unknown) events.push(event());
@@ -71,6 +72,12 @@ export class EventReader {
     }
     return [...events, ...unknown.values()];
   }
+
+  /** One for each database in which the command writes the key. */
+  readonly #noteHit: KeyVisitor = (db, start, end, write) => {
+    if (!write || !this.#keys.matches(db, this.#data, start, end)) return;
+    if (!this.#hits.some((hit) => hit.db === db)) this.#hits.push({ db, start });
+  };
 
   #event(
     batch: CommandBatch,

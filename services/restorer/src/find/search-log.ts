@@ -2,7 +2,6 @@ import { CommandDecoder, SPEC_MULTI, type CommandBatch } from '@tidemark/aof';
 import type { FlowEntry, Mark } from '@tidemark/archive';
 import type { CatalogSegment } from '@tidemark/catalog';
 import { nameObject } from '@tidemark/core';
-import type { OpenedSegment } from '../fetch/footer-reader.ts';
 import { chooseFrames, type WantedCommands } from './choose-frames.ts';
 import { rangesOfFrames, type CommandRange } from './command-ranges.ts';
 import { CommandTimes } from './command-times.ts';
@@ -100,7 +99,6 @@ export class LogSearcher {
       const marks = await opened.footer.marks();
       const found = {
         segment,
-        opened,
         ranges,
         marks,
         unknown,
@@ -108,7 +106,9 @@ export class LogSearcher {
       };
       const bytes = ranges.reduce((sum, { from, to }) => sum + Number(to - from), 0);
       if (bytes > COMMANDS_AHEAD_BYTES) return { ...found, ahead: null };
-      const ahead = await Promise.all(ranges.map((range) => gather(access, found, range)));
+      const ahead = await Promise.all(
+        ranges.map((range) => gather(access, segment.timeline, range)),
+      );
       return { ...found, ahead };
     } catch (cause) {
       throw nameObject(cause, segment.object.readKey);
@@ -128,7 +128,7 @@ export class LogSearcher {
     }
     if (ranges.length > 0) this.#counts.segmentsRead += 1;
     for (const [index, range] of ranges.entries()) {
-      const parts = ahead?.[index] ?? commandsOf(access, found, range);
+      const parts = ahead?.[index] ?? access.commands(segment.timeline, range.from, range.to);
       try {
         for await (const { batch, before } of decoded(parts, range)) {
           await times.cover(batch.base, batch.base + BigInt(batch.end[batch.count - 1] ?? 0));
@@ -143,7 +143,6 @@ export class LogSearcher {
 
 interface LookedAt {
   readonly segment: CatalogSegment;
-  readonly opened: OpenedSegment;
   readonly ranges: readonly CommandRange[];
   readonly marks: readonly Mark[];
   readonly unknown: readonly FlowEntry[];
@@ -152,21 +151,13 @@ interface LookedAt {
   readonly ahead: readonly (readonly Uint8Array[])[] | null;
 }
 
-function commandsOf(
-  access: SegmentAccess,
-  { segment, opened }: Pick<LookedAt, 'segment' | 'opened'>,
-  { from, to }: CommandRange,
-): AsyncIterable<Uint8Array> {
-  return access.commands(segment.timeline, from, to, new Map([[segment.start, opened]]));
-}
-
 async function gather(
   access: SegmentAccess,
-  found: Pick<LookedAt, 'segment' | 'opened'>,
-  range: CommandRange,
+  timeline: string,
+  { from, to }: CommandRange,
 ): Promise<readonly Uint8Array[]> {
   const parts: Uint8Array[] = [];
-  for await (const part of commandsOf(access, found, range)) parts.push(part);
+  for await (const part of access.commands(timeline, from, to)) parts.push(part);
   return parts;
 }
 

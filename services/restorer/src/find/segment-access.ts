@@ -17,12 +17,17 @@ import type { RestoreEnvironment } from '../run/environment.ts';
 /** What a search runs on. */
 export type SearchEnvironment = Pick<RestoreEnvironment, 'store' | 'keys' | 'catalog' | 'signal'>;
 
+/** Segments that are kept open: those that are looked at ahead, and neighbours. */
+const FOOTERS_KEPT = 20;
+
 /** Opens segments of one instance; fetches each data key once and wipes them when disposed. */
 export class SegmentAccess implements Disposable {
   readonly bytesRead: ReadCounter = { bytes: 0 };
   readonly #instance: string;
   readonly #environment: SearchEnvironment;
   readonly #logKey: LogKey;
+  /** In the order of their last use. */
+  readonly #footers = new Map<string, Promise<OpenedSegment>>();
   readonly #keys = new Map<string, Promise<DataKey>>();
   readonly #opened = new Map<string, DataKey>();
 
@@ -42,9 +47,16 @@ export class SegmentAccess implements Disposable {
     return new SegmentAccess(instance, environment, await environment.keys.logKey(instance));
   }
 
-  /** Opens the footer of a segment; what is read from then on is counted. */
-  async footer(segment: CatalogSegment): Promise<OpenedSegment> {
-    return openFooter(objectOfSegment(segment), this.#options(segment));
+  /** Opens the footer of a segment; what is read from then on is counted. The last ones are kept. */
+  footer(segment: CatalogSegment): Promise<OpenedSegment> {
+    const name = `${segment.timeline}/${segment.start.toString()}`;
+    const opened =
+      this.#footers.get(name) ?? openFooter(objectOfSegment(segment), this.#options(segment));
+    this.#footers.delete(name);
+    this.#footers.set(name, opened);
+    const [oldest] = this.#footers.keys();
+    if (this.#footers.size > FOOTERS_KEPT && oldest !== undefined) this.#footers.delete(oldest);
+    return opened;
   }
 
   async frames(segment: CatalogSegment): Promise<readonly SegmentFrame[]> {
@@ -70,22 +82,16 @@ export class SegmentAccess implements Disposable {
 
   /**
    * The raw commands of a range of a timeline; only frames that hold some of it are fetched.
-   * @param opened - Footers that are open already, by the start of their segment.
    * @throws PlanError `TM_OFFSET_NOT_RESTORABLE` when a part of it is not stored any more.
    */
-  async *commands(
-    timeline: string,
-    from: bigint,
-    to: bigint,
-    opened: ReadonlyMap<bigint, OpenedSegment>,
-  ): ByteSource {
+  async *commands(timeline: string, from: bigint, to: bigint): ByteSource {
     const { catalog, signal } = this.#environment;
     let at = from;
     for (const segment of catalog.segments(timeline, { fromOffset: from, toOffset: to })) {
       signal.throwIfAborted();
       if (segment.start > at) break;
       const segmentEnd = segment.end < to ? segment.end : to;
-      const open = opened.get(segment.start) ?? (await this.footer(segment));
+      const open = await this.footer(segment);
       const frames = framesOfRange(await open.footer.frames(), at, segmentEnd);
       yield* framesSource(open, frames, { from: at, to: segmentEnd });
       at = segmentEnd;
@@ -100,6 +106,7 @@ export class SegmentAccess implements Disposable {
     for (const key of this.#opened.values()) wipeDataKey(key);
     this.#opened.clear();
     this.#keys.clear();
+    this.#footers.clear();
   }
 
   #options({ object }: CatalogSegment): FooterReaderOptions {
