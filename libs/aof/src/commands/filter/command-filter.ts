@@ -37,7 +37,7 @@ export interface StretchStart {
  * its commands did, and who is fed sees nothing in between.
  *
  * Memory: one chunk, and one command of which it is not known yet whether it is wanted, at most
- * 64 MiB of it; a larger one goes on.
+ * 64 MiB of it, twice when all of it has come; a larger one goes on.
  * @throws FormatError as `CommandDecoder`.
  */
 export class CommandFilter {
@@ -150,7 +150,7 @@ export class CommandFilter {
     held.add(rest);
     if (this.#large === 'open') {
       const none = COMMANDS[batch.spec[0] as number]?.keys === KEY_RULE.none;
-      const keep = !none && this.#settings.keep(batch, 0);
+      const keep = !none && this.#settings.keep(wholeCommand(batch, held), 0);
       if (keep) this.#beginHeld(batch.db[0] as number, batch.base);
       this.#large = keep ? 'keep' : 'drop';
     }
@@ -202,4 +202,17 @@ export class CommandFilter {
   #noteStart(offset: bigint): void {
     this.offsets.note(this.#written, offset);
   }
+}
+
+/** A spanning batch with the arguments that were left out for their size, from the bytes held. */
+function wholeCommand(batch: CommandBatch, held: HeldCommand): CommandBatch {
+  const { spanning, argc, argStart } = batch;
+  const count = argc[0] as number;
+  if (spanning === null || !argStart.subarray(0, count).includes(-1)) return batch;
+  return {
+    ...batch,
+    data: held.slice(0, held.end),
+    argStart: Int32Array.from(spanning.rawStart.subarray(0, count)),
+    argEnd: Int32Array.from(spanning.rawEnd.subarray(0, count)),
+  };
 }
