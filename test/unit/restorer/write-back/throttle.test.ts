@@ -49,7 +49,7 @@ describe('LatencyThrottle', () => {
     throttle.probed(0.1);
     for (let i = 0; i < 60; i++) throttle.note(50);
     await throttle.take(1, 1);
-    expect(clock.pauses).toEqual([1_000]);
+    expect(clock.pauses).toEqual([200]);
     for (let i = 0; i < 20; i++) throttle.note(1);
     await throttle.take(1, 1);
     expect(clock.pauses).toHaveLength(1);
@@ -64,6 +64,20 @@ describe('LatencyThrottle', () => {
     expect(throttle.window).toBeGreaterThan(window);
     throttle.note(26);
     expect(throttle.window).toBeLessThan(window);
+  });
+
+  it('does not count the time that many bytes take on their way', async () => {
+    const throttle = throttleOf(steppingClock(0));
+    const { window } = throttle;
+    await throttle.take(1, 1_000_000);
+    throttle.note(24);
+    expect(throttle.window).toBeGreaterThan(window);
+    await throttle.take(1, 1_000_000);
+    throttle.note(26);
+    expect(throttle.window).toBeLessThan(window);
+    // Each batch is told of for itself.
+    throttle.note(6);
+    expect(throttle.window).toBeLessThan(window / 2);
   });
 
   it('lets a batch larger than the window wait for the batches that it stands for', async () => {

@@ -9,7 +9,9 @@ const WINDOW_MAX = 512;
 const WINDOW_STEP = 4;
 /** Pause for each batch when even single commands are too many: the server is slow by itself. */
 const PAUSE_FIRST_MS = 10;
-const PAUSE_MAX_MS = 1_000;
+const PAUSE_MAX_MS = 200;
+/** Bytes of a batch are on the way, and with us, for so long; the server is free meanwhile. */
+const WAY_BYTES_PER_MS = 50_000;
 
 /** How a server is to be spared. */
 export interface LatencyThrottleOptions {
@@ -41,6 +43,8 @@ export class LatencyThrottle implements BatchThrottle {
   #window = WINDOW_FIRST;
   #pauseMs = 0;
   #wayMs = Infinity;
+  /** Bytes that were let go since the last batch was told of. */
+  #bytesSent = 0;
 
   constructor(options: LatencyThrottleOptions) {
     this.#options = options;
@@ -56,6 +60,7 @@ export class LatencyThrottle implements BatchThrottle {
 
   async take(commands: number, bytes: number): Promise<void> {
     const { clock, signal } = this.#options;
+    this.#bytesSent += bytes;
     const now = clock.monotonicMs();
     // A caller with batches larger than the window waits as long as the batches too many would take.
     const batches = Math.ceil(commands / this.#window) - 1;
@@ -69,7 +74,8 @@ export class LatencyThrottle implements BatchThrottle {
   }
 
   note(latencyMs: number): void {
-    this.#judge(latencyMs);
+    this.#judge(Math.max(0, latencyMs - this.#bytesSent / WAY_BYTES_PER_MS));
+    this.#bytesSent = 0;
   }
 
   /** Tells how long a lone PING took. */

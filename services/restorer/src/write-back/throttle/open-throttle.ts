@@ -1,3 +1,4 @@
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { connectNode, type NodeAddress } from '@tidemark/client';
 import type { Clock } from '@tidemark/core';
 import { LatencyThrottle, type BatchThrottle } from './latency-throttle.ts';
@@ -5,6 +6,8 @@ import type { RateLimit } from './rate-limit.ts';
 
 /** How often the server is probed. */
 const PROBE_EVERY_MS = 50;
+/** Between two looks at how busy this process is. */
+const TICK_MS = 1.5;
 
 /** How a server is to be spared. */
 export interface SpareOptions {
@@ -30,11 +33,17 @@ export async function openThrottle(
   const throttle = new LatencyThrottle(options);
   const client = await connectNode(address, { signal, name: 'tidemark-probe' });
   const end = new AbortController();
+  const ownDelay = monitorEventLoopDelay({ resolution: 1 });
+  ownDelay.enable();
   const probe = async (): Promise<void> => {
     while (client.isOpen && !end.signal.aborted) {
+      ownDelay.reset();
       const from = clock.monotonicMs();
       await client.call('PING');
-      throttle.probed(clock.monotonicMs() - from);
+      const latencyMs = clock.monotonicMs() - from;
+      // While this process was busy the reply lay here: that is not the time of the server.
+      const busyMs = Math.max(0, ownDelay.max / 1e6 - TICK_MS);
+      throttle.probed(Math.max(0, latencyMs - busyMs));
       await clock.sleep(PROBE_EVERY_MS, end.signal);
     }
   };
@@ -47,6 +56,7 @@ export async function openThrottle(
     note: (latencyMs) => throttle.note(latencyMs),
     async [Symbol.asyncDispose]() {
       end.abort();
+      ownDelay.disable();
       await client.close();
       await probing;
     },

@@ -1,0 +1,210 @@
+import { TidemarkError } from '@tidemark/core';
+import { resumeWriteBack, type WriteBackOutcome } from '@tidemark/restorer';
+import type { SelectorSpec } from '@tidemark/selector';
+import type { Redis } from 'ioredis';
+import { describe, expect, it } from 'vitest';
+import { CuttingProxy } from '../../support/cutting-proxy.ts';
+import { record, type Recorded } from '../../support/replay-run.ts';
+import { ARCHIVED } from '../../support/test-archive.ts';
+import { HookedStore, type UndoPutHooks } from '../../support/write-back/hooked-store.ts';
+import {
+  EVERY_KEY,
+  originalOf,
+  readBytes,
+  realEnvironment,
+  undo,
+  writeBack,
+} from '../../support/write-back/write-run.ts';
+
+const NAMES = Array.from({ length: 60 }, (_, i) => `k${String(i).padStart(2, '0')}`);
+/** In this order they are written: the first batch has the first ones. */
+const IN_ORDER: SelectorSpec = {
+  ...EVERY_KEY,
+  include: NAMES.map((name) => ({ kind: 'key', key: Buffer.from(name) })),
+};
+
+const setAll = (client: Redis, value: string): Promise<unknown> =>
+  client.mset(Object.fromEntries(NAMES.map((name) => [name, `${value} ${name}`])));
+
+const changed = (): Promise<Recorded> =>
+  record({ during: [(client) => setAll(client, 'then'), (client) => setAll(client, 'now')] });
+
+const valueOf = (client: Redis, name: string): Promise<string | null> => client.get(name);
+
+/** How many keys hold what they held then. */
+async function restoredKeys(client: Redis): Promise<number> {
+  const values = await client.mget(NAMES);
+  return values.filter((value) => value?.startsWith('then') === true).length;
+}
+
+async function write(
+  recorded: Recorded,
+  hooks: UndoPutHooks,
+  changes: Parameters<typeof writeBack>[1] = {},
+): Promise<WriteBackOutcome> {
+  const { store } = await realEnvironment(recorded);
+  return writeBack(recorded, {
+    selector: IN_ORDER,
+    ...changes,
+    environment: { store: new HookedStore(store, hooks), ...changes.environment },
+  });
+}
+
+describe('a key that a client changes between comparison and write', () => {
+  /** While the first batch is written a key of the last one changes. */
+  const lateChange = (client: Redis): UndoPutHooks => ({
+    after: async (part) => part === 0 && client.set('k59', 'by a client'),
+  });
+
+  it('is left, named and counted by the rule "skip"; an undo leaves it too', async () => {
+    await using recorded = await changed();
+    const { client } = recorded;
+    const { report, failure } = await write(recorded, lateChange(client));
+    expect(failure).toBeNull();
+    expect(report).toMatchObject({
+      ...{ state: 'partial', restored: 59, conflicts: 1, refused: 0 },
+      left: [{ db: 0, key: 'k59', why: 'its value was changed after the comparison' }],
+    });
+    expect(await valueOf(client, 'k59')).toBe('by a client');
+    const undone = await undo(recorded, report.id);
+    expect(undone.report).toMatchObject({ state: 'succeeded', restored: 59, conflicts: 0 });
+    expect(await valueOf(client, 'k59')).toBe('by a client');
+    expect(await valueOf(client, 'k58')).toBe('now k58');
+  });
+
+  it('is written by the rule "overwrite"; an undo gives back what the client wrote', async () => {
+    await using recorded = await changed();
+    const { client } = recorded;
+    const { report } = await write(recorded, lateChange(client), { policy: 'overwrite' });
+    expect(report).toMatchObject({ state: 'succeeded', restored: 60, conflicts: 0 });
+    expect(await valueOf(client, 'k59')).toBe('then k59');
+    await undo(recorded, report.id);
+    expect(await valueOf(client, 'k59')).toBe('by a client');
+  });
+
+  it('ends the work by the rule "fail", with what was written until then', async () => {
+    await using recorded = await changed();
+    const { client } = recorded;
+    const { report, failure } = await write(recorded, lateChange(client), { policy: 'fail' });
+    expect(failure).toMatchObject({ code: 'TM_WRITE_CONFLICT', context: { db: 0, key: 'k59' } });
+    expect(report.state).toBe('interrupted');
+    expect(await restoredKeys(client)).toBe(report.restored);
+    expect(await valueOf(client, 'k59')).toBe('by a client');
+  });
+});
+
+describe('a key that a client changes between the look and the transaction', () => {
+  it('is found by the transaction: it alone is left, the rest of its batch is written', async () => {
+    await using recorded = await changed();
+    const { client } = recorded;
+    const { report } = await write(recorded, {
+      after: async (part) => part === 0 && client.set('k03', 'by a client'),
+    });
+    expect(report).toMatchObject({ state: 'partial', restored: 59, conflicts: 1 });
+    expect(await valueOf(client, 'k03')).toBe('by a client');
+    const undone = await undo(recorded, report.id);
+    expect(undone.report).toMatchObject({ restored: 59, conflicts: 0 });
+    expect(await valueOf(client, 'k03')).toBe('by a client');
+  });
+
+  it('again and again is left after three attempts, also by the rule "overwrite"', async () => {
+    await using recorded = await changed();
+    const { client } = recorded;
+    const { report } = await write(
+      recorded,
+      { after: () => client.append('k03', '!') },
+      { policy: 'overwrite' },
+    );
+    expect(report).toMatchObject({
+      ...{ state: 'partial', restored: 59, conflicts: 1 },
+      left: [{ key: 'k03', why: 'somebody keeps writing to it' }],
+    });
+    expect(await valueOf(client, 'k03')).toMatch(/^now k03!+$/);
+    const undone = await undo(recorded, report.id);
+    expect(undone.report).toMatchObject({ restored: 59, conflicts: 0 });
+    expect(await valueOf(client, 'k03')).toMatch(/^now k03!+$/);
+  });
+});
+
+describe('a write that does not come to its end', () => {
+  it('because the connection is lost tells what is written, goes on, and is undone as one', async () => {
+    await using recorded = await changed();
+    const { client, source } = recorded;
+    const before = await readBytes(client);
+    await using proxy = await CuttingProxy.to(source.port);
+    const { report, failure } = await write(
+      recorded,
+      {
+        after: (part) => {
+          if (part === 1) proxy.cutAll();
+          return Promise.resolve();
+        },
+      },
+      { live: originalOf(recorded, { port: proxy.port }) },
+    );
+    expect(failure).toMatchObject({ code: 'TM_NODE_UNREACHABLE' });
+    expect(report).toMatchObject({ state: 'interrupted', conflicts: 0, undo: { id: report.id } });
+    expect(report.restored).toBeGreaterThan(0);
+    expect(await restoredKeys(client)).toBe(report.restored);
+    expect(report.writtenSample[0]).toEqual({ db: 0, key: 'k00' });
+    const environment = await realEnvironment(recorded);
+    const options = { live: originalOf(recorded), retainMs: 3_600_000 };
+    const rest = await resumeWriteBack(ARCHIVED, report.id, options, environment);
+    expect(rest).toMatchObject({
+      failure: null,
+      report: { id: report.id, state: 'succeeded', outcomes: { same: report.restored } },
+    });
+    expect(await restoredKeys(client)).toBe(60);
+    expect(await resumeWriteBack(ARCHIVED, report.id, options, environment)).toBeNull();
+    const undone = await undo(recorded, report.id);
+    expect(undone.report).toMatchObject({ state: 'succeeded', restored: 60, conflicts: 0 });
+    expect(await readBytes(client)).toEqual(before);
+  });
+
+  it('because it is called off leaves nothing half, and what it wrote is undone', async () => {
+    await using recorded = await changed();
+    const { client } = recorded;
+    const cancel = new AbortController();
+    const { report, failure } = await write(
+      recorded,
+      {
+        after: (part) => {
+          if (part === 1) cancel.abort(new TidemarkError('TM_CANCELLED', 'cancelled'));
+          return Promise.resolve();
+        },
+      },
+      { environment: { signal: cancel.signal } },
+    );
+    expect(failure).toMatchObject({ code: 'TM_CANCELLED' });
+    expect(report.state).toBe('interrupted');
+    expect(report.restored).toBeGreaterThan(0);
+    expect(await restoredKeys(client)).toBe(report.restored);
+    const undone = await undo(recorded, report.id);
+    expect(undone.report).toMatchObject({ restored: report.restored, conflicts: 0 });
+    expect(await restoredKeys(client)).toBe(0);
+  });
+
+  it('because the process is gone at any part leaves a pack from which all is put back', async () => {
+    await using recorded = await changed();
+    const { client, source } = recorded;
+    const before = await readBytes(client);
+    for (const last of [0, 1]) {
+      await using proxy = await CuttingProxy.to(source.port);
+      const { report } = await write(
+        recorded,
+        {
+          before: (part) => (part > last ? Promise.reject(new Error('gone')) : Promise.resolve()),
+          after: (part) => {
+            if (part === last) proxy.cutAll();
+            return Promise.resolve();
+          },
+        },
+        { live: originalOf(recorded, { port: proxy.port }) },
+      );
+      expect(report.state).toBe('interrupted');
+      const undone = await undo(recorded, report.id);
+      expect(undone.report).toMatchObject({ conflicts: 0, restored: report.restored });
+      expect(await readBytes(client)).toEqual(before);
+    }
+  });
+});
