@@ -57,7 +57,9 @@ const FRAMING = new Set(['select', 'multi', 'exec']);
 
 describe.each(serverBinaries())('$name', ({ binary }) => {
   it('logs commands as the notes on their names say', async () => {
-    await using server = await startRedis({ binary, config: { save: '' } });
+    // With everysec a server puts writing off while it syncs.
+    const config = { save: '', appendfsync: 'always' };
+    await using server = await startRedis({ binary, config });
     const client = await server.connect();
     const wrong: string[] = [];
     let tried = 0;
