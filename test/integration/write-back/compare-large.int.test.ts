@@ -88,4 +88,24 @@ describe('values of 20 MB', () => {
     const { differences } = await pair.compare({ selector });
     expect(differences).toMatchObject([{ outcome: 'changed', live: { type, digest: null } }]);
   });
+
+  it.each(['list', 'stream', 'hash'])(
+    '%s: becoming another type meanwhile is a change',
+    async (type) => {
+      let turns = 0;
+      const throttle = {
+        take: async () => {
+          turns += 1;
+          if (turns === 12) await pair.live.multi().del(type).set(type, 'x').exec();
+        },
+        note: () => undefined,
+      };
+      await pair.both((redis) => redis.del(type));
+      await pair.both((redis) => write(redis, type, LARGE[type] ?? '', 1));
+      const selector = { ...EVERY_KEY, literals: [Buffer.from(type)] };
+      const { keys } = await pair.compare({ selector, throttle });
+      expect(turns).toBeGreaterThan(11);
+      expect(keys).toEqual({ changed: [`0:${type}`] });
+    },
+  );
 });

@@ -69,6 +69,19 @@ function otherOriginal({ binary }: ServerBinary): void {
   });
 }
 
+/** The scratch server does not know expiries of hash fields, the original does. */
+function expiriesBeside({ binary }: ServerBinary): void {
+  it('an expiry that a field was given since is a change', async () => {
+    await using pair = await KeyPair.start({}, { binary });
+    await pair.both((redis) => redis.hset('k', 'a', '1', 'b', '2'));
+    expect(await pair.compare()).toMatchObject({ same: 1 });
+    await pair.live.call('HPEXPIREAT', 'k', FAR_MS, 'FIELDS', '1', 'b');
+    expect((await pair.compare()).keys).toEqual({ changed: ['0:k'] });
+    await pair.live.call('HPERSIST', 'k', 'FIELDS', '1', 'b');
+    expect(await pair.compare()).toMatchObject({ same: 1, keys: {} });
+  });
+}
+
 /** Both know expiries of hash fields. */
 function fieldExpiries({ binary }: ServerBinary): void {
   let pair: KeyPair;
@@ -147,4 +160,6 @@ for (const [product, line] of ORIGINALS) {
 describe('expiries of hash fields', () => {
   describeWithServer('redis', '8.0', 'of Redis', fieldExpiries);
   describeWithServer('valkey', '9.1', 'of Valkey', fieldExpiries);
+  describeWithServer('redis', '8.6', 'beside a server without', expiriesBeside);
+  describeWithServer('valkey', '9.1', 'beside a server without', expiriesBeside);
 });

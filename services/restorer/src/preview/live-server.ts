@@ -16,7 +16,6 @@ const COMMANDS: readonly (readonly string[])[] = [
   ['INFO', 'keyspace'],
   ['COMMAND', 'INFO', 'GET'],
   ['SCAN', '0'],
-  ['EXISTS', 'key'],
   ['TYPE', 'key'],
   ['PTTL', 'key'],
   ['TIME'],

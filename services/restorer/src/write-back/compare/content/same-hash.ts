@@ -17,6 +17,11 @@ export async function sameHash(pair: ValuePair): Promise<boolean> {
   const fieldExpiry = then.abilities.fieldExpiry && live.abilities.fieldExpiry;
   if (length !== other && !fieldExpiry) return false;
   const page = pageOf(pair, Math.min(length, other));
+  for (const [side, beside] of [[then, live] as const, [live, then] as const]) {
+    if (!side.abilities.fieldExpiry || beside.abilities.fieldExpiry) continue;
+    // What the other server does not know none of its fields can have.
+    if (await anyFieldExpires(side, pair, page)) return false;
+  }
   const shown = await fieldsIn(pair, page, fieldExpiry);
   if (shown === null) return false;
   return (shown === length && length === other) || noFieldsMore(pair, page);
@@ -52,6 +57,16 @@ async function fieldsIn(
     if (!sameReply(a, b)) return null;
   }
   return shown;
+}
+
+async function anyFieldExpires(side: Side, pair: ValuePair, page: number): Promise<boolean> {
+  const { db, key } = pair;
+  for await (const fields of scanHash(side, pair, { page, values: false })) {
+    const words: readonly Argument[] = ['HPEXPIRETIME', key, 'FIELDS', fields.length, ...fields];
+    const found = (await side.ask(db, words)) as readonly number[];
+    if (found.some((expiryMs) => expiryMs >= 0)) return true;
+  }
+  return false;
 }
 
 /** Whether every field of `live` is in `then`. */
