@@ -57,6 +57,8 @@ export type { SegmentFrame } from './segment/frame-index.ts';
 export { commandName, type CommandCounts } from './segment/stats.ts';
 export type { Flow, FlowEffect, FlowEntry, FlowKey } from './segment/flow.ts';
 export type { KeyIndex } from './segment/key-lookup.ts';
+export { rowOf } from './segment/key-merge.ts';
+export { INDEXED_KEY_MAX } from './segment/key-table.ts';
 export { readSegmentFooter, type SegmentFooter } from './segment/segment-footer.ts';
 export {
   frameCommands,

@@ -1,6 +1,7 @@
 import { ByteReader, type ArchiveFormat } from '../frames/byte-reader.ts';
 import { ByteWriter } from '../frames/byte-writer.ts';
 import { DB_BYTES, INDEXED_KEY_MAX, type KeyTable } from './key-table.ts';
+import { mergeKeys, type FoundRowVisitor } from './key-merge.ts';
 import { sortedRows } from './key-sort.ts';
 
 /** Upper bound of the content of a key index, in bytes. */
@@ -117,6 +118,17 @@ export class KeyListReader {
     }
     reader.end();
     return null;
+  }
+
+  /**
+   * Finds many keys in one pass: `mergeKeys`.
+   * @param wanted - Rows (`rowOf`) in byte order.
+   */
+  findEach(wanted: readonly Buffer[], visit: FoundRowVisitor): void {
+    const { reader, count, withFrames } = this.#open();
+    const { position: start } = reader;
+    const entries = { bytes: this.#bytes, start, count, withFrames, frameCount: this.#frameCount };
+    mergeKeys(entries, wanted, visit);
   }
 
   /** Visits every key in order; `row` is used again for the next one. */

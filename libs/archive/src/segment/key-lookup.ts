@@ -1,5 +1,6 @@
 import { type KeyFilterReader } from './key-filter.ts';
 import { type KeyListReader, type KeyRowVisitor } from './key-index.ts';
+import { type FoundRowVisitor } from './key-merge.ts';
 import { DB_BYTES, INDEXED_KEY_MAX } from './key-table.ts';
 
 /**
@@ -16,6 +17,12 @@ export interface KeyIndex {
   /** The frames in which the key occurs, rising; `[]` = none; null = any may hold it. */
   framesOf(db: number, key: Uint8Array): readonly number[] | null;
   /**
+   * Finds many keys in one pass over a list; those that are not listed are not visited.
+   * @param wanted - Rows (`rowOf`) in byte order, of keys up to 4,096 bytes.
+   * @returns False, with nothing visited, when the index cannot list keys.
+   */
+  findEach(wanted: readonly Buffer[], visit: FoundRowVisitor): boolean;
+  /**
    * Visits every key in order of (db, key). `key` is used again for the next one.
    * @returns False, with nothing visited, when the index cannot list keys.
    */
@@ -28,6 +35,7 @@ export const NO_INDEX: KeyIndex = {
   count: null,
   mayContain: () => true,
   framesOf: () => null,
+  findEach: () => false,
   forEach: () => false,
 };
 
@@ -48,6 +56,11 @@ export class ListIndex implements KeyIndex {
 
   framesOf(db: number, key: Uint8Array): readonly number[] | null {
     return key.length > INDEXED_KEY_MAX ? null : (this.#list.find(db, key) ?? []);
+  }
+
+  findEach(wanted: readonly Buffer[], visit: FoundRowVisitor): boolean {
+    this.#list.findEach(wanted, visit);
+    return true;
   }
 
   forEach(visit: (db: number, key: Buffer, frames: readonly number[]) => void): boolean {
@@ -76,6 +89,10 @@ export class FilterIndex implements KeyIndex {
 
   framesOf(db: number, key: Uint8Array): readonly number[] | null {
     return this.mayContain(db, key) ? null : [];
+  }
+
+  findEach(): boolean {
+    return false;
   }
 
   forEach(): boolean {
