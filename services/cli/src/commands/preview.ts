@@ -8,6 +8,7 @@ import { countsText, sampleText } from './outcome-text.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import { pointOf, type PointFlags } from './restore-point.ts';
 import { selectorOf, type SelectorFlags } from './selector-flags.ts';
+import { skipOf } from './skip-flag.ts';
 import type { SpareFlags } from './spare-flags.ts';
 import { sparedOriginal } from './spared-original.ts';
 import { ttlLine, ttlOf } from './ttl-flag.ts';
@@ -15,6 +16,7 @@ import { ttlLine, ttlOf } from './ttl-flag.ts';
 /** Flags of `tidemark preview` as commander gives them. */
 export interface PreviewFlags extends PointFlags, SelectorFlags, SpareFlags {
   readonly ttl?: string;
+  readonly skip?: string;
 }
 
 /** Shows what a write of selected keys into the running original would do. */
@@ -28,11 +30,12 @@ export async function previewKeys(
   const nowMs = systemClock.nowMs();
   const point = pointOf(flags, nowMs);
   const ttl = ttlOf(flags.ttl, true, nowMs);
+  const skip = skipOf(flags.skip);
   using workspace = await Workspace.open(invocation);
   const live = await sparedOriginal(id, flags, workspace.config);
   await freshen(workspace, id, signal);
   const report = await preview(
-    { instance: id, point, ttl, selector, live },
+    { instance: id, point, ttl, selector, skip, live },
     restoreEnvironment(workspace, invocation, comparisonProgress),
   );
   for (const warning of report.warnings) printer.warn(warning);

@@ -17,6 +17,7 @@ import { restoreEnvironment } from './restore-environment.ts';
 import { pointOf, type PointFlags } from './restore-point.ts';
 import { reportText } from './restore-text.ts';
 import { selectorOf, type SelectorFlags } from './selector-flags.ts';
+import { skipOf } from './skip-flag.ts';
 import { ttlOf } from './ttl-flag.ts';
 import { resumeWriteBackCommand, writeBackCommand, type WriteBackFlags } from './write-back.ts';
 
@@ -171,16 +172,6 @@ async function requestOf(
     feedAdvertise: flags.feedAdvertise ?? null,
     facts: factsOf(flags),
   };
-}
-
-/** Offsets of commands to be left out: one, or the first and the last. */
-function skipOf(text: string | undefined): NonNullable<RestoreRequest['skip']> | null {
-  if (text === undefined) return null;
-  const [, from = '', to = from] = /^(\d{1,19})(?:\.\.(\d{1,19}))?$/.exec(text) ?? [];
-  if (from !== '' && BigInt(to) >= BigInt(from)) return { from: BigInt(from), to: BigInt(to) };
-  throw new UsageError('TM_USAGE', `${JSON.stringify(text)} names no command to be left out`, {
-    hint: '--skip OFFSET or --skip OFFSET..OFFSET; tidemark find tells offsets',
-  });
 }
 
 function factsOf(flags: RestoreFlags): RestoreRequest['facts'] {

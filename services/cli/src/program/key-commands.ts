@@ -44,7 +44,11 @@ function addPreview(program: Command, leaf: Leaf, perform: Perform): void {
     )
     .option('--timeline <tl>', 'with --at, --offset, --before: on this timeline')
     .option('--backup <backup>', 'exactly what a backup holds')
-    .option('--ttl <mode>', TTL_HELP);
+    .option('--ttl <mode>', TTL_HELP)
+    .option(
+      '--skip <n[..n]>',
+      'leave out the command that starts at this offset, or all that start from one to another',
+    );
   spareFlags(preview)
     .addHelpText(
       'after',
