@@ -66,7 +66,8 @@ export async function complete(
       const { closure } = prepared.plan;
       if (closure?.selector == null) return;
       const { selector, keepFunctions } = closure;
-      await trimTarget(client, { selector, keepFunctions, expired: dying.candidates });
+      const byType = !prepared.keepOtherTypes;
+      await trimTarget(client, { selector, keepFunctions, byType, expired: dying.candidates });
       timer.end('trim');
     },
     candidates: () => dying.all(environment.clock.nowMs() + CLOCKS_APART_MS),

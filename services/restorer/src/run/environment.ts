@@ -55,6 +55,11 @@ export interface RestoreRequest {
   readonly ttl: TtlChoice;
   /** Only these keys; null: every key. */
   readonly selector?: SelectorSpec | null;
+  /**
+   * Whether keys stay that only the type of the selector leaves out. Who compares must see that they
+   * were of another type, not absent. Default false.
+   */
+  readonly keepOtherTypes?: boolean;
   /** With a selector: the functions as well. Default false. */
   readonly withFunctions?: boolean;
   /** Commands that are left out of the replay. */

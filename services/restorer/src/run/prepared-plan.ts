@@ -18,6 +18,8 @@ export interface PreparedPlan extends Disposable {
   readonly plan: RestorePlan;
   readonly reader: ObjectReader;
   readonly keys: PlanKeys;
+  /** As it was wanted (`RestoreRequest`). */
+  readonly keepOtherTypes: boolean;
 }
 
 /** A plan that is wanted, and what of it. */
@@ -28,6 +30,7 @@ export interface WantedPlan extends PlanRequest {
   readonly skip?: SkipRange | null;
   /** With a selector: the functions as well. */
   readonly withFunctions?: boolean;
+  readonly keepOtherTypes?: boolean;
 }
 
 /**
@@ -79,6 +82,7 @@ export async function preparePlan(
       plan: await narrowPlan(plan, request, reader),
       keys: planKeys,
       reader,
+      keepOtherTypes: request.keepOtherTypes ?? false,
       [Symbol.dispose]: () => planKeys[Symbol.dispose](),
     };
   } finally {

@@ -123,6 +123,7 @@ function requestOf(wish: ScratchWish, address: NodeAddress): RestoreRequest {
     point: wish.point,
     ttl: wish.ttl ?? { mode: 'absolute' },
     selector: wish.selector ?? null,
+    keepOtherTypes: true,
     skip: wish.skip ?? null,
     target: { kind: 'server', url: describeAddress(address), address, passwordFile: null },
     promote: false,

@@ -9,6 +9,8 @@ const WRITABLE = 'replica-read-only';
 export interface TrimOptions {
   readonly selector: Selector;
   readonly keepFunctions: boolean;
+  /** Keys go that only their type leaves out. */
+  readonly byType: boolean;
   /** Keys whose expiry may have passed, by database; default: none is known. */
   readonly expired?: ReadonlyMap<number, readonly Buffer[]>;
 }
@@ -26,7 +28,7 @@ export async function trimTarget(client: NodeClient, options: TrimOptions): Prom
   try {
     let removed = 0;
     for (const db of databases) {
-      removed += await trimDatabase(client, db, options.selector);
+      removed += await trimDatabase(client, db, options);
       removed += await removeForeign(client, options.expired?.get(db) ?? [], (key) =>
         options.selector.matches(db, key),
       );
@@ -39,7 +41,11 @@ export async function trimTarget(client: NodeClient, options: TrimOptions): Prom
   }
 }
 
-async function trimDatabase(client: NodeClient, db: number, selector: Selector): Promise<number> {
+async function trimDatabase(
+  client: NodeClient,
+  db: number,
+  { selector, byType }: TrimOptions,
+): Promise<number> {
   await client.call('SELECT', db);
   if (!selector.matchesDb(db)) {
     const keys = Number(await client.call('DBSIZE'));
@@ -54,7 +60,11 @@ async function trimDatabase(client: NodeClient, db: number, selector: Selector):
       readonly Buffer[],
     ];
     cursor = next.toString();
-    const foreign = await notSelected(client, db, page, selector);
+    const foreign = page.filter((key) => !selector.matches(db, key));
+    if (byType && selector.hasTypes) {
+      const named = page.filter((key) => selector.matches(db, key));
+      foreign.push(...(await ofOtherTypes(client, named, selector)));
+    }
     if (foreign.length > 0) removed += Number(await client.call('UNLINK', ...foreign));
   } while (cursor !== '0');
   return removed;
@@ -74,17 +84,13 @@ async function removeForeign(
   return removed;
 }
 
-async function notSelected(
+async function ofOtherTypes(
   client: NodeClient,
-  db: number,
   keys: readonly Buffer[],
   selector: Selector,
 ): Promise<readonly Buffer[]> {
-  const foreign = keys.filter((key) => !selector.matches(db, key));
-  if (!selector.hasTypes) return foreign;
-  const named = keys.filter((key) => selector.matches(db, key));
-  const types = await client.pipeline(named.map((key) => ['TYPE', key]));
-  return [...foreign, ...named.filter((_, at) => !selector.matchesType(String(types[at])))];
+  const types = await client.pipeline(keys.map((key) => ['TYPE', key]));
+  return keys.filter((_, at) => !selector.matchesType(String(types[at])));
 }
 
 /** Servers before 7.0 have none. */
