@@ -1,9 +1,9 @@
-import type { KeyIndex, SegmentFrame } from '@tidemark/archive';
+import { INDEXED_KEY_MAX, rowOf, type KeyIndex, type SegmentFrame } from '@tidemark/archive';
 import type { Selector } from '@tidemark/selector';
 import type { DatabaseMap } from './database-map.ts';
 import type { MemberSet } from './member-set.ts';
 
-/** A look-up costs about as much as passing this many keys of a list. */
+/** A key that is looked for costs about as much as passing this many keys of a list. */
 const LOOK_UP_COST = 16;
 
 /** What is asked of the index of a segment. */
@@ -53,23 +53,43 @@ function isFew({ index, maxDb }: FrameQuestion, wanted: number): boolean {
 }
 
 function lookUp(
-  { index, members, numberings, maxDb, within }: FrameQuestion,
+  question: FrameQuestion,
   wanted: readonly WantedKey[],
 ): ReadonlySet<number> | 'all' {
+  const { index } = question;
   const chosen = new Set<number>();
+  const rows: Buffer[] = [];
+  for (const { db, key } of mattering(question, wanted)) {
+    if (index.kind === 'keys' && key.length <= INDEXED_KEY_MAX) {
+      rows.push(rowOf(db, key));
+      continue;
+    }
+    const frames = index.framesOf(db, key);
+    if (frames === null) return 'all';
+    for (const frame of frames) chosen.add(frame);
+  }
+  // In one pass: each key alone would be a walk over half of the list.
+  rows.sort((a, b) => a.compare(b));
+  index.findEach(rows, (_, frames) => {
+    for (const frame of frames) chosen.add(frame);
+  });
+  return chosen;
+}
+
+/** Those of some keys that matter in a segment, by the numbers that databases have in it. */
+function* mattering(
+  { members, numberings, maxDb, within }: FrameQuestion,
+  wanted: readonly WantedKey[],
+): Generator<{ readonly db: number; readonly key: Buffer }> {
   for (const numbering of numberings) {
     for (let db = 0; db <= maxDb; db += 1) {
       const dataset = numbering.datasetOf(db);
       for (const { dataset: only, key } of wanted) {
         if (only !== null && only !== dataset) continue;
-        if (!members.mattersWithin(dataset, key, within)) continue;
-        const frames = index.framesOf(db, key);
-        if (frames === null) return 'all';
-        for (const frame of frames) chosen.add(frame);
+        if (members.mattersWithin(dataset, key, within)) yield { db, key };
       }
     }
   }
-  return chosen;
 }
 
 function passThrough({ index, members, numberings, within }: FrameQuestion): ReadonlySet<number> {
