@@ -198,18 +198,23 @@ function everythingUpTo(
   };
 }
 
+/** Both are in order, and a log may have as many of each as it has segments: one pass over them. */
 function frameBytesOf(reads: readonly SelectedRead[], ranges: readonly WantedRange[]): number {
   let bytes = 0;
+  let first = 0;
   for (const { frames, object, from, to } of reads) {
-    if (frames === null) bytes += object.ref.size;
-    else {
-      const needed = new Set<SegmentFrame>();
-      for (const range of ranges) {
-        if (range.from >= to || range.to <= from) continue;
-        for (const frame of framesOfRange(frames, range.from, range.to)) needed.add(frame);
-      }
-      for (const { length } of needed) bytes += length;
+    if (frames === null) {
+      bytes += object.ref.size;
+      continue;
     }
+    while (first < ranges.length && (ranges[first]?.to ?? 0n) <= from) first += 1;
+    const needed = new Set<SegmentFrame>();
+    for (let at = first; at < ranges.length; at += 1) {
+      const range = ranges[at];
+      if (range === undefined || range.from >= to) break;
+      for (const frame of framesOfRange(frames, range.from, range.to)) needed.add(frame);
+    }
+    for (const { length } of needed) bytes += length;
   }
   return bytes;
 }
