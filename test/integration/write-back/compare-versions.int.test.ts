@@ -127,9 +127,9 @@ function fieldExpiries({ binary }: ServerBinary): void {
       which === 'live' ? redis.hdel('k', 'a') : Promise.resolve(),
     );
     await pair.then.call('DEBUG', 'SET-ACTIVE-EXPIRE', '0');
-    await pair.then.call('HPEXPIREAT', 'k', Date.now() + 20, 'FIELDS', '1', 'a');
+    await pair.then.call('HPEXPIREAT', 'k', Date.now() + 300, 'FIELDS', '1', 'a');
     await pair.then.replicaof('127.0.0.1', 1);
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await new Promise((resolve) => setTimeout(resolve, 350));
     expect(await pair.then.hlen('k')).toBe(3);
     expect(await verdict(() => Promise.resolve())).toEqual(SAME);
     expect(await verdict((redis) => redis.hset('k', 'a', '1'))).toEqual(CHANGED);
@@ -139,9 +139,9 @@ function fieldExpiries({ binary }: ServerBinary): void {
   it('a hash of which every field has expired is no key', async () => {
     await pair.live.del('k');
     await pair.then.call('DEBUG', 'SET-ACTIVE-EXPIRE', '0');
-    await pair.then.call('HPEXPIREAT', 'k', Date.now() + 20, 'FIELDS', '3', 'a', 'b', 'c');
+    await pair.then.call('HPEXPIREAT', 'k', Date.now() + 300, 'FIELDS', '3', 'a', 'b', 'c');
     await pair.then.replicaof('127.0.0.1', 1);
-    await new Promise((resolve) => setTimeout(resolve, 30));
+    await new Promise((resolve) => setTimeout(resolve, 350));
     const { differences } = await pair.compare();
     expect(differences).toMatchObject([{ outcome: 'expired', then: { type: 'none' }, live: null }]);
     await pair.then.replicaof('NO', 'ONE');

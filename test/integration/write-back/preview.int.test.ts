@@ -21,12 +21,12 @@ let environment: RestoreEnvironment;
 /** When the keys with short lives end. */
 let deadMs = 0;
 beforeAll(async () => {
-  deadMs = Date.now() + 1_500;
   recorded = await record({
     before: (client) => client.mset({ 'cart:gone': 'x', 'cart:same': 'x', 'user:1': 'x' }),
     during: [
       // The first point.
       async (client) => {
+        deadMs = Date.now() + 3_000;
         await client.hset('cart:hash', 'field', 'old', 'other', 'same');
         await client.set('cart:life', 'x', 'PXAT', FAR_MS);
         await client.set('cart:dies', 'x', 'PXAT', deadMs);
