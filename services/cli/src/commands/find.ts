@@ -66,6 +66,7 @@ function namesOf(text: string): readonly string[] {
 function viewOf(restoreLine: (found: FoundCommand) => string): SearchView<FoundCommand> {
   return {
     head: ['TIME (UTC)', 'OFFSET', 'DB', 'COMMAND', 'BYTES', 'KEYS', 'THE STATE BEFORE IT'],
+    widths: [20, 10, 2, 8, 5, 16],
     columns: (found) => [
       timeText(found),
       found.offset.toString(),

@@ -47,6 +47,7 @@ function databaseOf(text: string | undefined): number | null {
 
 const VIEW: SearchView<KeyEvent> = {
   head: ['TIME (UTC)', 'OFFSET', 'DB', 'WHAT', 'COMMAND', 'ARGUMENTS', 'BYTES', 'TIMELINE'],
+  widths: [20, 10, 2, 24, 8],
   columns: (event) => [
     timeText(event),
     event.offset.toString(),

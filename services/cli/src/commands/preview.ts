@@ -3,6 +3,7 @@ import { preview, type PreviewReport, type RestoreProgress } from '@tidemark/res
 import type { SelectorSpec } from '@tidemark/selector';
 import { systemClock } from '@tidemark/system';
 import { freshen, Workspace, type Invocation } from '../context.ts';
+import { countOf, sizeOf } from '../output/count.ts';
 import { formatBytes } from '../output/table.ts';
 import { countsText, sampleText } from './outcome-text.ts';
 import { restoreEnvironment } from './restore-environment.ts';
@@ -56,7 +57,7 @@ export async function wantedSelector(
 
 /** How far a restore into a scratch server, and the comparison after it, are. */
 export function comparisonProgress({ phase, bytes, bytesTotal }: RestoreProgress): string {
-  if (phase === 'compare') return `compare: ${bytes.toString()} keys`;
+  if (phase === 'compare') return `compare: ${countOf(bytes, 'key')}`;
   const percent = bytesTotal > 0 ? Math.min(100, Math.floor((bytes / bytesTotal) * 100)) : 0;
   return `${phase}: ${formatBytes(bytes)} (${percent.toString()} %)`;
 }
@@ -69,15 +70,14 @@ export function previewText(report: PreviewReport, configPath: string): string[]
   const log =
     read.selection === null
       ? ''
-      : `, ${formatBytes(read.selection.indexBytes + read.selection.frameBytes)} of ` +
-        `${formatBytes(read.selection.logBytes)} of the log`;
+      : `, ${sizeOf(read.selection.indexBytes + read.selection.frameBytes, read.selection.logBytes)} of the log`;
   return [
     `preview: ${instance} at ${where}, timeline ${cut.timeline}, offset ${cut.offset}; target: the original`,
     `selected: ${selected}`,
     `keys: ${countsText(counts, expiryOnly)}`,
     `write: ${writeText(write)}`,
     ttlLine(ttl),
-    `read: ${formatBytes(read.bytes)}, ${read.commands.toString()} commands${log}, in ${elapsedSeconds.toFixed(1)} s`,
+    `read: ${formatBytes(read.bytes)}, ${countOf(read.commands, 'command')}${log}, in ${elapsedSeconds.toFixed(1)} s`,
     ...sampleText(report.sample, counts),
     write.put + write.deleted === 0
       ? 'nothing to do; nothing was written'
@@ -88,7 +88,7 @@ export function previewText(report: PreviewReport, configPath: string): string[]
 function writeText({ put, putBytes, deleted, seconds }: PreviewReport['write']): string {
   if (put + deleted === 0) return 'nothing';
   return (
-    `${put.toString()} keys to put (${formatBytes(putBytes)}), ${deleted.toString()} to delete` +
+    `${countOf(put, 'key')} to put (${formatBytes(putBytes)}), ${deleted.toString()} to delete` +
     ` (not there then); about ${Math.max(1, Math.round(seconds)).toString()} s`
   );
 }

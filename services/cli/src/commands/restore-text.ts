@@ -1,4 +1,5 @@
 import type { RestoreReport, SkippedKey } from '@tidemark/restorer';
+import { countOf, sizeOf } from '../output/count.ts';
 import { formatBytes } from '../output/table.ts';
 import { factsText } from './facts.ts';
 import { ttlLine } from './ttl-flag.ts';
@@ -32,7 +33,7 @@ export function reportText(id: string, report: RestoreReport, configPath: string
     case 'planned':
       return [
         `plan: ${id} at ${where}, timeline ${cut.timeline}, offset ${cut.offset}`,
-        `to read and feed: ${formatBytes(bytes)}, up to ${commands.toString()} commands, ${keys.toString()} keys in the snapshot`,
+        `to read and feed: ${formatBytes(bytes)}, up to ${countOf(commands, 'command')}, ${countOf(keys, 'key')} in the snapshot`,
         ...selectionText(report),
         ttlLine(ttl),
         ...vanishingText(gone, 'would go at once', ttl),
@@ -53,7 +54,7 @@ export function reportText(id: string, report: RestoreReport, configPath: string
       ];
     default:
       return [
-        `${id} at ${where} is in ${target}: ${keys.toString()} keys, ${commands.toString()} commands replayed, ` +
+        `${id} at ${where} is in ${target}: ${countOf(keys, 'key')}, ${countOf(commands, 'command')} replayed, ` +
           `${formatBytes(bytes)} in ${elapsedSeconds.toFixed(1)} s`,
         ...selectionText(report),
         ...skipText(report),
@@ -74,10 +75,10 @@ function selectionText({ selection }: RestoreReport): string[] {
   if (selection === null) return [];
   const { followed, logBytes, indexBytes, frameBytes } = selection;
   const others =
-    followed === 0 ? '' : `, and ${followed.toString()} other keys that they were made from`;
+    followed === 0 ? '' : `, and ${countOf(followed, 'other key')} that they were made from`;
   return [
     `selected: ${selection.keys}${others}`,
-    `read of the log: ${formatBytes(Math.min(logBytes, indexBytes + frameBytes))} of ${formatBytes(logBytes)}`,
+    `read of the log: ${sizeOf(indexBytes + frameBytes, logBytes)}`,
   ];
 }
 
@@ -99,16 +100,16 @@ function skipText({ skip, selection }: RestoreReport): string[] {
       .join(', ') + (count > NAMED_MAX ? ', …' : '');
   const written = [
     ...(databases === '' ? [] : [databases]),
-    ...(wroteCount === 0 ? [] : [`${wroteCount.toString()} keys (${named(wrote, wroteCount)})`]),
+    ...(wroteCount === 0 ? [] : [`${countOf(wroteCount, 'key')} (${named(wrote, wroteCount)})`]),
   ];
   return [
     commands === 0
       ? 'left out: nothing that a selected key was made from'
-      : `left out: ${commands.toString()} ${commands === 1 ? 'command' : 'commands'}, which wrote ${written.join(' and ') || (selection === null ? 'no key' : 'no selected key')}`,
+      : `left out: ${countOf(commands, 'command')}, which wrote ${written.join(' and ') || (selection === null ? 'no key' : 'no selected key')}`,
     ...(readersCount === 0
       ? []
       : [
-          `made from that later: ${readersCount.toString()} keys (${named(readers, readersCount)})`,
+          `made from that later: ${countOf(readersCount, 'key')} (${named(readers, readersCount)})`,
         ]),
   ];
 }

@@ -2,6 +2,8 @@ import { UsageError } from '@tidemark/core';
 import type { FoundPlace, SearchTotals, SecondWindow, TimeBounds } from '@tidemark/restorer';
 import { systemClock } from '@tidemark/system';
 import { freshen, type Invocation, type Workspace } from '../context.ts';
+import { Columns } from '../output/columns.ts';
+import { sizeOf } from '../output/count.ts';
 import { LineWriter } from '../output/line-writer.ts';
 import { formatBytes } from '../output/table.ts';
 import { formatSecond, parseTime } from '../time.ts';
@@ -25,6 +27,8 @@ export interface Search<T> extends AsyncIterable<readonly T[]> {
 export interface SearchView<T> {
   /** Column titles of the lines of text. */
   readonly head: readonly string[];
+  /** Characters that its columns have at least. */
+  readonly widths: readonly number[];
   readonly columns: (found: T) => readonly string[];
   readonly document: (found: T) => object;
 }
@@ -108,15 +112,19 @@ export async function printSearch<T>(
   const { printer, signal } = invocation;
   const json = printer.format === 'json';
   const lines = new LineWriter();
+  const columns = new Columns(view.head, view.widths);
   let shown = 0;
   let more = false;
   try {
     for await (const batch of search) {
-      for (const found of batch.slice(0, limit - shown)) {
-        if (!json && shown === 0) lines.line(view.head.join('\t'));
-        lines.line(json ? JSON.stringify(view.document(found)) : view.columns(found).join('\t'));
-        shown += 1;
-      }
+      const some = batch.slice(0, limit - shown);
+      const rows = json ? [] : some.map((found) => view.columns(found));
+      if (shown === 0 && rows.length > 0) rows.unshift(view.head);
+      const texts = json
+        ? some.map((found) => JSON.stringify(view.document(found)))
+        : columns.lines(rows);
+      for (const text of texts) lines.line(text);
+      shown += some.length;
       await lines.flush(signal);
       const { readBytes, segments } = search.totals;
       printer.progress(`${String(segments)} segments, ${formatBytes(readBytes)} read`);
@@ -132,7 +140,7 @@ export async function printSearch<T>(
   const summary = { found: shown, limited: more, ...totals };
   printer.result({ summary }, () => [
     `${shown === 0 ? 'nothing found' : `${String(shown)} found${more ? ', there may be more' : ''}`}; ` +
-      `read ${formatBytes(readBytes)} of ${formatBytes(logBytes)} of log` +
+      `read ${sizeOf(readBytes, logBytes)} of log` +
       (snapshotBytes > 0 ? ` and ${formatBytes(snapshotBytes)} of snapshots` : ''),
   ]);
 }

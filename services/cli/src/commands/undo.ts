@@ -80,9 +80,16 @@ async function showPacks(
   { store, keys }: Workspace,
   { printer, signal }: Invocation,
 ): Promise<void> {
-  const ids = instance === null ? await listInstanceIds(store, signal) : [instance];
+  const known = await listInstanceIds(store, signal);
+  if (instance !== null && !known.includes(instance)) {
+    throw new UsageError('TM_NOT_FOUND', `no instance ${instance} is in the store`, {
+      hint: 'without an id, undo --list shows those of all instances',
+    });
+  }
+  const ids = instance === null ? known : [instance];
   const packs: UndoPackFacts[] = [];
   for (const id of ids) packs.push(...(await listUndoPacks(id, { store, keys, signal })));
+  packs.sort((a, b) => a.createdMs - b.createdMs);
   const shown = packs.map(({ createdMs, expiresMs, ...pack }) => ({
     ...pack,
     created: iso(createdMs),

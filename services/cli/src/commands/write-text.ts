@@ -1,6 +1,7 @@
 import { TidemarkError } from '@tidemark/core';
 import type { UndoReport, WriteBackReport } from '@tidemark/restorer';
 import type { Invocation } from '../context.ts';
+import { countOf } from '../output/count.ts';
 import { formatBytes } from '../output/table.ts';
 import { countsText } from './outcome-text.ts';
 import { ttlLine } from './ttl-flag.ts';
@@ -34,7 +35,7 @@ export function endWriting({ conflicts, refused }: Counts, failure: Error | null
   if (left === 0) return;
   throw new TidemarkError(
     'TM_WRITE_PARTIAL',
-    `${left.toString()} ${left === 1 ? 'key was' : 'keys were'} left as they are`,
+    left === 1 ? '1 key was left as it is' : `${left.toString()} keys were left as they are`,
     {
       context: { conflicts, refused },
       ...(conflicts > 0 ? { hint: 'write them all the same with --on-conflict overwrite' } : {}),
@@ -57,6 +58,7 @@ export function writeBackText(report: WriteBackReport, { configPath }: Invocatio
     ttlLine(report.ttl),
     `written: ${writtenText(report, elapsedSeconds)}`,
     ...restText(report),
+    ...(state === 'interrupted' ? namesText(report) : []),
     ...(undo === null ? [] : [undoLine(command, undo)]),
     ...(state === 'interrupted'
       ? [`not done. Go on: ${command} restore ${instance} --resume ${id}`]
@@ -66,14 +68,18 @@ export function writeBackText(report: WriteBackReport, { configPath }: Invocatio
 
 /** An undo for people. */
 export function undoText(report: UndoReport, { configPath }: Invocation): string[] {
-  const { state, instance, restore, elapsedSeconds, settled, undo } = report;
+  const { state, instance, restore, elapsedSeconds, undo } = report;
   const command = `tidemark -c ${configPath}`;
-  const what = state === 'planned' ? 'would be put back' : 'put back';
+  const planned = state === 'planned';
   return [
     `undo of ${restore}, instance ${instance}`,
-    `${what}: ${writtenText(report, elapsedSeconds)}; ${settled.toString()} are as they were`,
+    planned
+      ? `would be put back: ${plannedText(report)}${settledText(report)}`
+      : `put back: ${writtenText(report, elapsedSeconds)}${settledText(report)}`,
     ...restText(report),
-    ...(state === 'planned' ? ['nothing was written'] : []),
+    ...(planned ? [`nothing was written; to write: ${command} undo ${restore}`] : []),
+    ...(state === 'nothing' ? ['nothing was to be done'] : []),
+    ...(state === 'interrupted' ? namesText(report) : []),
     ...(undo === null ? [] : [undoLine(command, undo)]),
     ...(state === 'interrupted' ? [`not done. Go on: ${command} undo ${restore}`] : []),
   ];
@@ -81,9 +87,26 @@ export function undoText(report: UndoReport, { configPath }: Invocation): string
 
 function writtenText({ restored, deleted, bytes }: Counts, seconds: number): string {
   return (
-    `${restored.toString()} keys (${formatBytes(bytes)}), ${deleted.toString()} deleted,` +
+    `${countOf(restored, 'key')} (${formatBytes(bytes)}), ${deleted.toString()} deleted,` +
     ` in ${seconds.toFixed(1)} s`
   );
+}
+
+function plannedText({ restored, deleted, bytes }: Counts): string {
+  return `${countOf(restored, 'key')} (${formatBytes(bytes)}), ${deleted.toString()} to delete`;
+}
+
+function settledText({ settled }: Counts): string {
+  if (settled === 0) return '';
+  return settled === 1 ? '; 1 is as it was' : `; ${settled.toString()} are as they were`;
+}
+
+/** Some of the keys that were written before the end; the undo pack has them all. */
+function namesText({ restored, deleted, writtenSample }: Counts): string[] {
+  if (writtenSample.length === 0) return [];
+  const names = writtenSample.slice(0, NAMED_MAX).map(({ key }) => key);
+  const more = restored + deleted > names.length ? ', …' : '';
+  return [`written so far: ${names.join(', ')}${more}`];
 }
 
 function restText(counts: Counts): string[] {
@@ -92,12 +115,12 @@ function restText(counts: Counts): string[] {
   return [
     ...(vanished > 0
       ? [
-          `expired: ${vanished.toString()} keys have an expiry that has passed and were not put back` +
+          `expired: ${vanished === 1 ? '1 key has an expiry that has passed and was' : `${vanished.toString()} keys have an expiry that has passed and were`} not put back` +
             ` (${names.join(', ')}${vanished > names.length ? ', …' : ''}); keep such keys with --ttl remaining`,
         ]
       : []),
     ...(uncertain > 0
-      ? [`unknown: ${uncertain.toString()} keys may have been written when the connection was lost`]
+      ? [`unknown: ${countOf(uncertain, 'key')} may have been written when the connection was lost`]
       : []),
     ...left
       .slice(0, NAMED_MAX)
