@@ -47,7 +47,11 @@ export async function openLive(address: NodeAddress, signal: AbortSignal): Promi
   const client = await connectNode(address, { signal, name: 'tidemark-compare' });
   try {
     const missing = (await checkRights(client, COMMANDS)).map(commandName);
-    if (missing.length === 0) return client;
+    if (missing.length === 0) {
+      // What is read must not count as used when keys are evicted; 7.2 and later can leave that.
+      await client.pipeline([['CLIENT', 'NO-TOUCH', 'ON']]);
+      return client;
+    }
     throw new NodeError('TM_NODE_RIGHTS', `the server denies ${missing.join(', ')}`, {
       context: { commands: missing.join(', ') },
       hint: `grant them: ACL SETUSER <user> ~* ${missing.map(ruleOf).join(' ')}`,
