@@ -1,17 +1,29 @@
 import { abandonTarget, parseTargetRecord, readRole } from '../target/index.ts';
 import type { RestoreEnvironment } from './environment.ts';
-import type { OpenTarget } from './open-target.ts';
+import { removeServerFiles, type OpenTarget } from './open-target.ts';
 import { RestoreRecords, type RestoreRecord } from './restore-record.ts';
 
 const LEFT_ALONE =
   'the target does not follow this restore (any more): its data were left as they are';
 
 /**
- * Calls a restore off: the target ends empty and not promoted; one that was started for it ends.
+ * Calls a restore off: the target ends empty and not promoted; one that was started for it ends, and
+ * its files go.
  * The feed must be closed before.
  * @returns Warnings: what could not be taken back.
  */
 export async function callOff(
+  record: RestoreRecord,
+  target: OpenTarget,
+  environment: RestoreEnvironment,
+): Promise<readonly string[]> {
+  const warnings = await endTarget(record, target, environment);
+  const { newDir } = record.target;
+  if (warnings.length === 0 && newDir !== null) await removeServerFiles(newDir, environment);
+  return warnings;
+}
+
+async function endTarget(
   record: RestoreRecord,
   target: OpenTarget,
   environment: RestoreEnvironment,
@@ -50,14 +62,18 @@ async function takeBack(
   return true;
 }
 
-/** Calls a failed restore off as far as that is possible; the first fault is what is reported. */
+/**
+ * Calls a failed restore off as far as that is possible; the first fault is what is reported. The log
+ * of a server that was started for it stays, unless the user has ended the restore.
+ */
 export async function giveUp(
   record: RestoreRecord,
   target: OpenTarget,
   environment: RestoreEnvironment,
 ): Promise<void> {
   try {
-    await callOff(record, target, environment);
+    const end = environment.signal.aborted ? callOff : endTarget;
+    await end(record, target, environment);
   } catch {
     // The record stays: `restore --abort` finishes this when the target answers again.
   }

@@ -1,11 +1,11 @@
-import { readdir } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readdir, rm, rmdir } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { connectNode, startServer, type NodeClient, type ServerProcess } from '@tidemark/client';
 import { NodeError, PlanError } from '@tidemark/core';
 import type { RestoreEnvironment, RestoreTarget } from './environment.ts';
 
 const DATABASES_MIN = 16;
-/** Files that a new server leaves in its folder when the restore into it fails. */
+/** Files that a new server leaves in its folder when it ends before its promotion. */
 const OWN_FILES = new Set(['server.conf', 'server.log', 'server.sock']);
 
 /** A target with a control connection. Disposing closes the connection only. */
@@ -44,7 +44,7 @@ export async function openTarget(
       [Symbol.asyncDispose]: () => client.close(),
     };
   }
-  const dir = target.dir ?? join(stateDir, 'servers', id);
+  const dir = target.dir ?? join(serversDir(stateDir), id);
   await checkFresh(dir);
   const server = await startServer({
     dir,
@@ -76,6 +76,32 @@ export async function openTarget(
     await server.kill();
     throw cause;
   }
+}
+
+/** Where new servers live that nobody named a folder for. */
+const serversDir = (stateDir: string): string => resolve(stateDir, 'servers');
+
+/** Ends a server that was started for a restore and holds nothing; any other target is left alone. */
+export async function discardServer(
+  { server, dir }: OpenTarget,
+  environment: RestoreEnvironment,
+): Promise<void> {
+  if (server === null) return;
+  await server.kill();
+  if (dir !== null) await removeServerFiles(dir, environment);
+}
+
+/**
+ * Takes away what a new server left that has ended. Other files stay, and so does the folder unless it
+ * was made for this server.
+ */
+export async function removeServerFiles(
+  dir: string,
+  { stateDir }: RestoreEnvironment,
+): Promise<void> {
+  for (const name of OWN_FILES) await rm(join(dir, name), { force: true });
+  // Refused when something else is in it.
+  if (dirname(dir) === serversDir(stateDir)) await rmdir(dir).catch(() => undefined);
 }
 
 /** A server would load what lies in its folder, and write its own log over another one's. */

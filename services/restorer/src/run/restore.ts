@@ -20,7 +20,7 @@ import { ttlText } from '../plan/ttl-rule.ts';
 import { giveUp } from './call-off.ts';
 import { complete, type RestorePlace } from './complete.ts';
 import type { RestoreEnvironment, RestoreRequest } from './environment.ts';
-import { openTarget, type OpenTarget } from './open-target.ts';
+import { discardServer, openTarget, type OpenTarget } from './open-target.ts';
 import { PhaseTimer } from './phase-timer.ts';
 import { preparePlan, verifyPlan, type PreparedPlan } from './prepared-plan.ts';
 import { openReplay } from './replay.ts';
@@ -58,7 +58,7 @@ export async function restore(
     if (request.facts !== null) await preflightFacts(target.client, request.facts);
     record = await makeRecord(id, request, plan, { target, ...found }, environment);
   } catch (cause) {
-    await target.server?.kill();
+    await discardServer(target, environment);
     throw cause;
   }
   timer.end('preflight');
@@ -188,7 +188,7 @@ async function replayInto(
       onProgress({ phase, bytes: rdbBytes + Number(commandBytes), bytesTotal: plan.feedBytes }),
   }).catch(async (cause: unknown) => {
     // Nothing was sent or recorded yet: only a server that was started for this must not stay.
-    await target.server?.kill();
+    await discardServer(target, environment);
     throw cause;
   });
   const known = { ...record, feed: { ...record.feed, port: replay.feed.port } };
