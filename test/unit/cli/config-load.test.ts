@@ -40,6 +40,7 @@ describe('loadConfig()', () => {
         ...{ pinBytesMax: 20 * 1024 * MIB, pinAgeMaxMs: 86_400_000 },
         requestRewrites: true,
       },
+      retainMs: 7 * 86_400_000,
       instances: [],
     });
   });
