@@ -24,47 +24,30 @@ export interface FrameQuestion {
  * @returns Their numbers; `all` when the index cannot tell.
  */
 export function chooseFrames(question: FrameQuestion): ReadonlySet<number> | 'all' {
-  const { index } = question;
+  const { index, selector } = question;
   if (index.kind === 'none') return 'all';
-  const wanted = wantedKeys(question);
-  if (wanted !== null && (index.kind === 'filter' || isFew(question, wanted.length))) {
-    return lookUp(question, wanted);
+  const { literals } = selector;
+  if (literals !== null && (index.kind === 'filter' || isFew(question, literals.length))) {
+    return lookUp(question, literals);
   }
   return index.kind === 'filter' ? 'all' : passThrough(question);
 }
 
-/** Every key that may matter by name; null when a pattern selects. */
-function wantedKeys({ selector, members, within }: FrameQuestion): readonly WantedKey[] | null {
-  const { literals } = selector;
-  if (literals === null) return null;
-  const wanted: WantedKey[] = literals.map((key) => ({ dataset: null, key }));
-  members.forEachFollowed(within, (dataset, key) => wanted.push({ dataset, key }));
-  return wanted;
+function isFew({ index, members, maxDb }: FrameQuestion, literals: number): boolean {
+  return (literals + members.followed) * (maxDb + 1) * LOOK_UP_COST < (index.count ?? 0);
 }
 
-interface WantedKey {
-  /** Null: any that the selector takes. */
-  readonly dataset: number | null;
-  readonly key: Buffer;
-}
-
-function isFew({ index, maxDb }: FrameQuestion, wanted: number): boolean {
-  return wanted * (maxDb + 1) * LOOK_UP_COST < (index.count ?? 0);
-}
-
-function lookUp(
-  question: FrameQuestion,
-  wanted: readonly WantedKey[],
-): ReadonlySet<number> | 'all' {
+function lookUp(question: FrameQuestion, literals: readonly Buffer[]): ReadonlySet<number> | 'all' {
   const { index } = question;
   const chosen = new Set<number>();
   const rows: Buffer[] = [];
-  for (const { db, key } of mattering(question, wanted)) {
+  for (const { db, key } of mattering(question, literals)) {
     if (index.kind === 'keys' && key.length <= INDEXED_KEY_MAX) {
       rows.push(rowOf(db, key));
       continue;
     }
     const frames = index.framesOf(db, key);
+    // A filter has an answer for a few keys only: of many one is soon found where it is not.
     if (frames === null) return 'all';
     for (const frame of frames) chosen.add(frame);
   }
@@ -76,18 +59,20 @@ function lookUp(
   return chosen;
 }
 
-/** Those of some keys that matter in a segment, by the numbers that databases have in it. */
+/** Keys that matter in a segment, by the numbers that databases have in it: one after the other. */
 function* mattering(
   { members, numberings, maxDb, within }: FrameQuestion,
-  wanted: readonly WantedKey[],
+  literals: readonly Buffer[],
 ): Generator<{ readonly db: number; readonly key: Buffer }> {
+  const followed: { readonly dataset: number; readonly key: Buffer }[] = [];
+  members.forEachFollowed(within, (dataset, key) => followed.push({ dataset, key }));
   for (const numbering of numberings) {
     for (let db = 0; db <= maxDb; db += 1) {
       const dataset = numbering.datasetOf(db);
-      for (const { dataset: only, key } of wanted) {
-        if (only !== null && only !== dataset) continue;
+      for (const key of literals) {
         if (members.mattersWithin(dataset, key, within)) yield { db, key };
       }
+      for (const one of followed) if (one.dataset === dataset) yield { db, key: one.key };
     }
   }
 }
