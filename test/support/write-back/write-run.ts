@@ -25,7 +25,7 @@ export function originalOf(
   changes: { readonly port?: number; readonly username?: string; readonly password?: string } = {},
 ): WriteBackRequest['live'] {
   const { port = recorded.source.port, ...user } = changes;
-  return { latencyMaxMs: 5, rate: null, address: { host: '127.0.0.1', port, ...user } };
+  return { latencyMaxMs: 500, rate: null, address: { host: '127.0.0.1', port, ...user } };
 }
 
 /** What a restore of a recorded archive runs on, in real time. */

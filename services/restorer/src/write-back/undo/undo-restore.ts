@@ -18,6 +18,7 @@ import {
   type UndoSource,
 } from './undo-objects.ts';
 import { tasksOfPart, VoidKeys } from './undo-tasks.ts';
+import { verifyUndoPack } from './verify-undo-pack.ts';
 
 /** What is asked: the keys that a restore has written as they were before. */
 export interface UndoRequest {
@@ -56,7 +57,8 @@ export interface UndoOutcome {
  * its own, so that an undo can be undone. An undo that was interrupted is simply started again: keys
  * that are as they were are left.
  * @throws UsageError `TM_NOT_FOUND` when there is no such pack; PlanError `TM_UNDO_EXPIRED` when it is
- *   over its time: it is removed then; as `openOriginal`.
+ *   over its time: it is removed then; IntegrityError, FormatError, StoreError for one that is damaged;
+ *   as `openOriginal`.
  */
 export async function undoRestore(
   request: UndoRequest,
@@ -67,6 +69,8 @@ export async function undoRestore(
   const source = { store, keys, signal };
   const timer = new PhaseTimer(clock);
   const parts = await usableParts(instance, restore, clock.nowMs(), source);
+  // All of it, before anything is put back: a pack that is damaged is not used in part.
+  await verifyUndoPack(instance, restore, source, () => undefined);
   const id = `un-${makeId(clock.nowMs(), random)}`;
   await using session = await openWriteSession(
     { instance, id, live, policy, retainMs },

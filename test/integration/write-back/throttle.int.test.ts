@@ -1,0 +1,42 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { systemClock } from '@tidemark/system';
+import { describe, expect, it } from 'vitest';
+import { openThrottle } from '../../../services/restorer/src/write-back/throttle/open-throttle.ts';
+import { startRedis } from '../../support/redis-server.ts';
+
+describe('openThrottle()', () => {
+  it('notices a server that others slow down, and that it has become quick again', async () => {
+    await using server = await startRedis({ aof: false });
+    const client = await server.connect();
+    const address = { host: '127.0.0.1', port: server.port };
+    const { signal } = new AbortController();
+    await using throttle = await openThrottle(address, {
+      ...{ clock: systemClock, latencyMaxMs: 20, rate: null, signal },
+    });
+    await expect.poll(() => throttle.window, { timeout: 20_000 }).toBeGreaterThan(30);
+    const busy = new AbortController();
+    const slow = (async () => {
+      while (!busy.signal.aborted) await client.call('DEBUG', 'SLEEP', '0.2');
+    })();
+    await expect.poll(() => throttle.window, { timeout: 20_000 }).toBeLessThan(8);
+    busy.abort();
+    await slow;
+    await expect.poll(() => throttle.window, { timeout: 20_000 }).toBeGreaterThan(16);
+  });
+
+  it('leaves no connection behind, and a server that is gone is no error of its own', async () => {
+    await using server = await startRedis({ aof: false });
+    const client = await server.connect();
+    const address = { host: '127.0.0.1', port: server.port };
+    const { signal } = new AbortController();
+    const options = { clock: systemClock, latencyMaxMs: 5, rate: null, signal };
+    const throttle = await openThrottle(address, options);
+    expect(await client.client('LIST')).toContain('name=tidemark-probe');
+    await throttle[Symbol.asyncDispose]();
+    await expect.poll(() => client.client('LIST')).not.toContain('name=tidemark-probe');
+    await using other = await openThrottle(address, options);
+    await server.kill();
+    await delay(100);
+    await other.take(1, 1);
+  });
+});
