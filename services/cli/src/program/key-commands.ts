@@ -1,12 +1,12 @@
-import { Option, type Command } from 'commander';
+import type { Command } from 'commander';
 import type { DiffFlags } from '../commands/diff.ts';
 import type { PreviewFlags } from '../commands/preview.ts';
 import { selectorFlags } from '../commands/selector-flags.ts';
 import { spareFlags } from '../commands/spare-flags.ts';
-import { TTL_HELP } from '../commands/ttl-flag.ts';
 import type { UndoFlags } from '../commands/undo.ts';
 import type { Leaf, Perform } from './command-tree.ts';
 import { conflictFlag } from './conflict-flag.ts';
+import { pointFlags } from './point-flags.ts';
 
 /** Adds the commands that look at keys of a running instance, then and now. */
 export function addKeyCommands(program: Command, leaf: Leaf, perform: Perform): void {
@@ -21,35 +21,7 @@ function addPreview(program: Command, leaf: Leaf, perform: Perform): void {
     'preview <id>',
     'Show what putting keys back into the running instance would do; nothing is written.',
   );
-  selectorFlags(preview)
-    .addOption(
-      new Option('--at <time>', 'the second to go back to').conflicts([
-        'offset',
-        'before',
-        'backup',
-      ]),
-    )
-    .option('--exclusive', 'with --at: the state before that second, not at its end')
-    .addOption(
-      new Option(
-        '--offset <n>',
-        'the last whole command or transaction up to this offset',
-      ).conflicts(['before', 'backup']),
-    )
-    .addOption(
-      new Option(
-        '--before <n>',
-        'right before the command or transaction that starts here',
-      ).conflicts('backup'),
-    )
-    .option('--timeline <tl>', 'with --at, --offset, --before: on this timeline')
-    .option('--backup <backup>', 'exactly what a backup holds')
-    .option('--ttl <mode>', TTL_HELP)
-    .option(
-      '--skip <n[..n]>',
-      'leave out the command that starts at this offset, or all that start from one to another',
-    );
-  spareFlags(preview)
+  spareFlags(pointFlags(selectorFlags(preview)))
     .addHelpText(
       'after',
       `

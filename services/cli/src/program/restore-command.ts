@@ -2,44 +2,19 @@ import { Option, type Command } from 'commander';
 import type { RestoreFlags } from '../commands/restore.ts';
 import { selectorFlags } from '../commands/selector-flags.ts';
 import { spareFlags } from '../commands/spare-flags.ts';
-import { TTL_HELP } from '../commands/ttl-flag.ts';
 import type { Leaf, Perform } from './command-tree.ts';
 import { conflictFlag } from './conflict-flag.ts';
+import { pointFlags } from './point-flags.ts';
 
 /** Adds `restore`. */
 export function addRestore(program: Command, leaf: Leaf, perform: Perform): void {
   const restore = leaf(
     program,
     'restore <id>',
-    'Rebuild an instance or some keys as it was, in an empty server or a new one.',
+    'Rebuild an instance, or some of its keys, as of any second.',
   );
-  spareFlags(selectorFlags(restore))
+  spareFlags(pointFlags(selectorFlags(restore)))
     .addOption(conflictFlag())
-    .addOption(
-      new Option('--at <time>', 'the second to go back to').conflicts([
-        'offset',
-        'before',
-        'backup',
-      ]),
-    )
-    .option('--exclusive', 'with --at: the state before that second, not at its end')
-    .addOption(
-      new Option(
-        '--offset <n>',
-        'the last whole command or transaction up to this offset',
-      ).conflicts(['before', 'backup']),
-    )
-    .addOption(
-      new Option(
-        '--before <n>',
-        'right before the command or transaction that starts here',
-      ).conflicts('backup'),
-    )
-    .option(
-      '--timeline <tl>',
-      'with --at, --offset, --before: on this timeline (windows --timelines)',
-    )
-    .option('--backup <backup>', 'exactly what a backup holds')
     .option(
       '--to <target>',
       'redis://[USER@]HOST:PORT, new = a server started here, or original = the running instance',
@@ -47,12 +22,7 @@ export function addRestore(program: Command, leaf: Leaf, perform: Perform): void
     .option('--pass-file <file>', 'password of the target, first line of a file')
     .option('--port <n>', 'port of the new server (default: a free one)')
     .option('--dir <dir>', 'folder of the new server')
-    .option('--ttl <mode>', TTL_HELP)
     .option('--with-functions', 'with selected keys: the functions as well')
-    .option(
-      '--skip <n[..n]>',
-      'leave out the command that starts at this offset, or all that start from one to another',
-    )
     .option('--no-promote', 'stop before the target becomes a master')
     .option('--dry-run', 'plan and verify, with --to also the path into it; write nothing')
     .addOption(
