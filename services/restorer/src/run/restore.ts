@@ -288,12 +288,15 @@ function selectionRecord({
 }
 
 function needsOf(plan: RestorePlan, allowFlush: boolean): TargetNeeds {
-  const { summary } = plan.snapshot;
+  const { closure, snapshot } = plan;
+  const { summary } = snapshot;
+  // How much of the data some keys are is told by no index.
+  const isPart = closure?.selector != null && closure.everything === null;
   return {
     databases: plan.databases,
     rdb: summary,
     modules: summary.modules,
-    dataBytes: Number(summary.aux['used-mem'] ?? 0),
+    dataBytes: isPart ? 0 : Number(summary.aux['used-mem'] ?? 0),
     allowFlush,
   };
 }
