@@ -33,7 +33,7 @@ describeSelections({
   seed: seed + 1,
   seconds: 3,
   selectors: 10,
-  workload: { patterns: true },
+  workload: { patterns: true, globals: false },
   results(results) {
     const reports = results.flatMap((one) => one.reports);
     const told = reports.filter(({ warnings }) => warnings.some((text) => /sort/i.test(text)));

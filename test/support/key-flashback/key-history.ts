@@ -9,6 +9,7 @@ import {
 } from '../../../services/restorer/src/scratch/scratch-server.ts';
 import { restore } from '../../../services/restorer/src/run/restore.ts';
 import { ArchiverBench, INSTANCE, type RunningArchiver } from '../archiver-run.ts';
+import { rewriteAof } from '../aof-source.ts';
 import type { RedisServer } from '../redis-server.ts';
 import type { ServerBinary } from '../servers.ts';
 import { DependencyWorkload, type DependencyOptions } from '../workload/dependency-workload.ts';
@@ -71,6 +72,9 @@ export class KeyHistory implements AsyncDisposable {
         databases: DATABASES,
         ...options.workload,
       });
+      // So that the first snapshot holds keys, which a selection must choose from.
+      await workload.open();
+      await rewriteAof(await bench.server.connect());
       const archiver = await bench.begin({ limits: { rollMaxAgeMs: 150 } });
       const seconds = await writeFor(options.seconds, workload, bench, archiver);
       await archiver.stop();
@@ -148,7 +152,6 @@ async function writeFor(
   bench: ArchiverBench,
   archiver: RunningArchiver,
 ): Promise<readonly number[]> {
-  await workload.open();
   const from = Math.floor(Date.now() / 1000) + 1;
   const until = from + seconds;
   while (Date.now() < until * 1000) {

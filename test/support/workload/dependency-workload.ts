@@ -34,7 +34,7 @@ const SWAP_ONCE_IN = 8;
 /** They end every chain: rare, and never forgotten in a short history. */
 const FLUSH_DB_EACH = 31;
 const FLUSH_ALL_EACH = 67;
-const PATTERN_ONCE_IN = 10;
+const PATTERN_ONCE_IN = 3;
 const TRANSACTION_ONCE_IN = 3;
 const DUMP_ONCE_IN = 3;
 const BLOCKING_ONCE_IN = 4;
