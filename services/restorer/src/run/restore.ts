@@ -296,6 +296,7 @@ function needsOf(plan: RestorePlan, allowFlush: boolean): TargetNeeds {
     databases: plan.databases,
     rdb: summary,
     modules: summary.modules,
+    trims: closure?.selector != null,
     dataBytes: isPart ? 0 : Number(summary.aux['used-mem'] ?? 0),
     allowFlush,
   };

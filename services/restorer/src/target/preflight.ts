@@ -3,8 +3,16 @@ import { NodeError } from '@tidemark/core';
 import { findRefusals, type TargetNeeds } from './refusals.ts';
 import { FUNCTIONS_FROM, readTargetFacts, type TargetFacts } from './target-facts.ts';
 
+/** Of `trimTarget`. */
+const TRIM_COMMANDS: readonly WantedCommand[] = [
+  ['UNLINK', 'tidemark'],
+  ['TYPE', 'tidemark'],
+  ['DBSIZE'],
+  ['FLUSHDB'],
+];
+
 /** Commands that a restore uses on its target, also when it has to be called off. */
-function commandsNeeded(facts: TargetFacts): readonly WantedCommand[] {
+function commandsNeeded(facts: TargetFacts, trims: boolean): readonly WantedCommand[] {
   return [
     ['INFO'],
     ['CONFIG', 'GET', 'repl-timeout'],
@@ -18,6 +26,7 @@ function commandsNeeded(facts: TargetFacts): readonly WantedCommand[] {
     ['EXISTS', 'tidemark'],
     ['MEMORY', 'USAGE', 'tidemark'],
     ['FLUSHALL'],
+    ...(trims ? TRIM_COMMANDS : []),
     ...(facts.versionNumber >= FUNCTIONS_FROM
       ? [
           ['FUNCTION', 'LIST'],
@@ -48,7 +57,7 @@ export async function preflightTarget(
     });
   }
   // Rights first: without CONFIG GET some facts are not known.
-  const denied = await checkRights(client, commandsNeeded(facts));
+  const denied = await checkRights(client, commandsNeeded(facts, needs.trims ?? false));
   if (denied.length > 0) {
     const names = denied.map(commandName);
     throw new NodeError('TM_NODE_RIGHTS', `the target denies ${names.join(', ')}`, {

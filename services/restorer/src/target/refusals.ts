@@ -15,6 +15,8 @@ export interface TargetNeeds {
   readonly dataBytes: number;
   /** Data of the target may be deleted. */
   readonly allowFlush: boolean;
+  /** Keys are taken away again before the target is handed over. Default false. */
+  readonly trims?: boolean;
 }
 
 /** The first version with `repl-diskless-load` and users. */
