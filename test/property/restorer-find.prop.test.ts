@@ -5,7 +5,7 @@ import { expect, it } from 'vitest';
 import { findCommands } from '../../services/restorer/src/find/find-commands.ts';
 import type { KeyMatcher } from '../../services/restorer/src/find/found-command.ts';
 import { keyHistory } from '../../services/restorer/src/find/key-history.ts';
-import { layOut } from '../support/aof-layout.ts';
+import { layOut, type AofLayout } from '../support/aof-layout.ts';
 import { patternBytes } from '../support/pattern.ts';
 import { ARCHIVED, TestArchive } from '../support/test-archive.ts';
 
@@ -42,12 +42,17 @@ const unit = fc.oneof(
 
 const log = fc
   .array(unit, { minLength: 1, maxLength: 40 })
-  .map((units) => layOut(units.flat() as (string | Buffer)[][]).stream);
+  .map((units) => layOut(units.flat() as (string | Buffer)[][]));
 
-/** Where pieces end: some of them roll a segment, within commands and transactions. */
-const cuts = fc.array(fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.boolean()), {
-  maxLength: 8,
-});
+/** Where pieces end, by bytes or by commands: within commands and transactions; some roll a segment. */
+const cuts = fc.array(
+  fc.record({
+    share: fc.double({ min: 0, max: 1, noNaN: true }),
+    byCommand: fc.boolean(),
+    roll: fc.boolean(),
+  }),
+  { maxLength: 12 },
+);
 
 interface Told {
   readonly offset: bigint;
@@ -98,12 +103,16 @@ function argument(batch: Batch, row: number, index: number): string {
 }
 
 async function archived(
-  bytes: Buffer,
-  places: readonly (readonly [number, boolean])[],
+  { stream: bytes, boundaries }: AofLayout,
+  places: typeof cuts extends fc.Arbitrary<infer T> ? T : never,
 ): Promise<TestArchive> {
   const archive = await TestArchive.begun();
   const ends = places
-    .map(([share, roll]) => ({ at: Math.floor(share * bytes.length), roll }))
+    .map(({ share, byCommand, roll }) => {
+      const boundary = boundaries[Math.floor(share * boundaries.length)]?.offset ?? 0n;
+      return { at: byCommand ? Number(boundary) : Math.floor(share * bytes.length), roll };
+    })
+    .filter((one) => one.at < bytes.length)
     .sort((a, b) => a.at - b.at);
   let at = 0;
   for (const end of ends) {
@@ -127,8 +136,9 @@ const runs = { numRuns: 40 };
 
 it('what is found is what a whole read of the log finds, however it is cut', async () => {
   await fc.assert(
-    fc.asyncProperty(log, cuts, key, async (bytes, places, name) => {
-      await using archive = await archived(bytes, places);
+    fc.asyncProperty(log, cuts, key, async (layout, places, name) => {
+      const bytes = layout.stream;
+      await using archive = await archived(layout, places);
       const environment = await archive.environment();
       const find = async (names: string[], keys: KeyMatcher | null): Promise<Told[]> => {
         const search = { instance: ARCHIVED, names: new Set(names), keys, window };
@@ -155,8 +165,9 @@ it('what is found is what a whole read of the log finds, however it is cut', asy
 
 it('the history of a key is every write that reaches it, however the log is cut', async () => {
   await fc.assert(
-    fc.asyncProperty(log, cuts, key, async (bytes, places, name) => {
-      await using archive = await archived(bytes, places);
+    fc.asyncProperty(log, cuts, key, async (layout, places, name) => {
+      const bytes = layout.stream;
+      await using archive = await archived(layout, places);
       const search = {
         instance: ARCHIVED,
         key: Buffer.from(name),
