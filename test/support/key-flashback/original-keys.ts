@@ -54,8 +54,11 @@ export async function undoWriteBack(
 
 /** What the original must hold after a write-back. */
 export interface Expected {
-  /** Whether a key is selected: by its type at the point, or now if it was not there. */
-  readonly isSelected: (name: string) => boolean;
+  /**
+   * Whether a key is selected: by its type at the point, or now if it was not there. Null: its time
+   * has passed since and it is of another type now. Of such a key a server tells no type any more.
+   */
+  readonly isSelected: (name: string) => boolean | null;
   readonly selected: KeyStates;
   readonly others: KeyStates;
 }
@@ -65,14 +68,19 @@ export interface Expected {
  * @param second - What had expired by its end was no key then.
  */
 export function expectedAfter(
-  { selects }: RandomSelector,
+  { selects, spec }: RandomSelector,
   second: number,
   { reference, before }: { readonly reference: KeyStates; readonly before: KeyStates },
 ): Expected {
   const then = statesWhere(reference, (state) => !isDead(state, (second + 1) * 1000));
-  const isSelected = (name: string): boolean => {
-    const state = then.get(name) ?? before.get(name);
-    return state !== undefined && selects(state);
+  const byType = spec.types !== null || spec.excludeTypes.length > 0;
+  const nowMs = Date.now();
+  const isSelected = (name: string): boolean | null => {
+    const [old, now] = [then.get(name), before.get(name)];
+    const state = old ?? now;
+    if (state === undefined) return false;
+    const changed = now !== undefined && now.type !== state.type;
+    return byType && changed && isDead(state, nowMs) ? null : selects(state);
   };
   const named = (states: KeyStates, selected: boolean): KeyStates =>
     new Map([...states].filter(([name]) => isSelected(name) === selected));
