@@ -9,6 +9,7 @@ import { benchSeal } from './seal.ts';
 import { benchSegment } from './segment.ts';
 import { benchSourceCost } from './source-cost.ts';
 import { benchSourceLatency, LATENCY_NAMES } from './source-latency.ts';
+import { benchWriteBack, WRITE_BACK_NAMES } from './write-back.ts';
 
 const REPORT = 'build/bench.json';
 
@@ -33,6 +34,7 @@ const BENCHES: readonly Bench[] = [
   { names: KEYS_NAMES, run: benchRestoreKeys },
   { names: ['source-cost'], run: benchSourceCost },
   { names: LATENCY_NAMES, run: benchSourceLatency },
+  { names: WRITE_BACK_NAMES, run: benchWriteBack },
   simple('aof-decode', { atLeast: 0.6 }, benchAofDecode),
   simple('rdb-scan', { atLeast: 0.5 }, benchRdbScan),
   { names: RDB_CHECK_NAMES, run: benchRdbCheck },

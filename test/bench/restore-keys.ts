@@ -19,6 +19,8 @@ const COLD_WRITES = 20;
 const ROUNDS = 3;
 const MB = 1_000_000;
 const ASKED = 500;
+/** Sixteen frames of the log. */
+const TEXT_CHARS = 16 * 1024 * 1024;
 
 /** The names of what is measured here, in one run. */
 export const KEYS_NAMES = ['restore-keys', 'restore-keys-bytes', 'restore-keys-hot'] as const;
@@ -154,7 +156,7 @@ async function capture(dir: string): Promise<History> {
   await using server = await startRedis({ config: { 'auto-aof-rewrite-percentage': '0' } });
   const client = await server.connect();
   const tidemark = await Tidemark.init(`${dir}/tidemark`, 'bench', server);
-  const maker = new CommandMaker(Date.now());
+  const maker = new CommandMaker(Date.now(), TEXT_CHARS);
   // The log writes over every twentieth session, and never over the fifth after it.
   const names = (from: number): string[] =>
     Array.from({ length: SELECTED }, (_, at) => sessionOf(at * (KEYS / SELECTED) + from));

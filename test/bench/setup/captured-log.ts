@@ -50,10 +50,11 @@ async function nextSecond(client: Redis): Promise<number> {
   return second;
 }
 
-async function untilStored(tidemark: Tidemark, second: number): Promise<void> {
+/** Waits until a second is stored. */
+export async function untilStored(tidemark: Tidemark, second: number): Promise<void> {
   for (;;) {
     const { document: windows } = await tidemark.run<{ latest: string | null }>('windows', 'bench');
     if (windows.latest !== null && Date.parse(windows.latest) / 1000 >= second) return;
-    await delay(200);
+    await delay(1_000);
   }
 }

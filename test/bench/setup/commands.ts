@@ -26,11 +26,15 @@ export class CommandMaker {
   readonly #random = new Lehmer(SEED);
   #made = 0;
 
-  /** @param nowMs - Unix milliseconds; expiries lie after it. */
-  constructor(nowMs: number) {
+  /**
+   * @param nowMs - Unix milliseconds; expiries lie after it.
+   * @param textChars - Values are parts of a text of so many characters: one that is longer than a
+   *   compressor looks back gives values that pack like tokens, not like copies of each other.
+   */
+  constructor(nowMs: number, textChars: number = TEXT_CHARS) {
     this.#nowMs = nowMs;
     let filler = '';
-    while (filler.length < TEXT_CHARS) filler += this.#below(0x7fff_ffff).toString(36);
+    while (filler.length < textChars) filler += this.#below(0x7fff_ffff).toString(36);
     this.#filler = filler;
   }
 
@@ -146,7 +150,7 @@ export class CommandMaker {
 
   #text(min: number, max: number): string {
     const length = min + this.#below(max - min + 1);
-    const at = this.#below(TEXT_CHARS - length);
+    const at = this.#below(this.#filler.length - length);
     return this.#filler.slice(at, at + length);
   }
 

@@ -10,28 +10,32 @@ const TEXT_CHARS = 256 * 1024;
 const TICK_MS = 1;
 const NEWLINE = 0x0a;
 
-/** One connection: batches out, replies counted by their lines (every reply has one). */
+/** Commands that are sent at once, and how many lines their replies have. */
+interface Batch {
+  readonly bytes: Buffer;
+  readonly lines: number;
+}
+
+/** One connection: batches out, replies counted by their lines. */
 class Lane {
   readonly #socket: Socket;
-  readonly #sentMs: number[] = [];
-  readonly #batch: number;
+  readonly #sent: { readonly atMs: number; readonly lines: number }[] = [];
   readonly #done: (tookMs: number) => void;
   #lines = 0;
 
-  constructor(socket: Socket, batch: number, done: (tookMs: number) => void) {
+  constructor(socket: Socket, done: (tookMs: number) => void) {
     this.#socket = socket;
-    this.#batch = batch;
     this.#done = done;
     socket.on('data', (chunk: Buffer) => this.#take(chunk));
   }
 
   get waiting(): number {
-    return this.#sentMs.length;
+    return this.#sent.length;
   }
 
-  send(batch: Buffer): void {
-    this.#sentMs.push(performance.now());
-    this.#socket.write(batch);
+  send({ bytes, lines }: Batch): void {
+    this.#sent.push({ atMs: performance.now(), lines });
+    this.#socket.write(bytes);
   }
 
   close(): void {
@@ -41,15 +45,17 @@ class Lane {
   #take(chunk: Buffer): void {
     for (let at = chunk.indexOf(NEWLINE); at >= 0; at = chunk.indexOf(NEWLINE, at + 1)) {
       this.#lines += 1;
-      if (this.#lines < this.#batch) continue;
+      const first = this.#sent[0];
+      if (first === undefined || this.#lines < first.lines) continue;
       this.#lines = 0;
-      this.#done(performance.now() - (this.#sentMs.shift() ?? NaN));
+      this.#sent.shift();
+      this.#done(performance.now() - first.atMs);
     }
   }
 }
 
-/** Writes over the keys of the base, each answered by one line. */
-function buildPool(order: LoadOrder): Buffer[] {
+/** Commands over the keys of the base: a GET of one that is there is answered by two lines. */
+function buildPool(order: LoadOrder): Batch[] {
   const random = new Lehmer(order.seed);
   let filler = '';
   while (filler.length < TEXT_CHARS) filler += random.below(0x7fff_ffff).toString(36);
@@ -74,9 +80,23 @@ function buildPool(order: LoadOrder): Buffer[] {
         return command('SET', `session:${id}`, text(48, 144));
     }
   };
-  return Array.from({ length: POOL_BATCHES }, () =>
-    Buffer.from(Array.from({ length: order.batch }, write).join(''), 'latin1'),
-  );
+  const read = (): string => {
+    const at = random.below(order.keys);
+    return command('GET', `session:${String(at - (at % 20)).padStart(9, '0')}`);
+  };
+  const set = (): string => {
+    const at = random.below(order.keys);
+    return command('SET', `session:${String(at - (at % 20)).padStart(9, '0')}`, text(48, 144));
+  };
+  return Array.from({ length: POOL_BATCHES }, () => {
+    let [all, lines] = ['', 0];
+    for (let left = order.batch; left > 0; left -= 1) {
+      const reads = order.mix === 'get-set' && random.below(2) === 0;
+      all += reads ? read() : order.mix === 'get-set' ? set() : write();
+      lines += reads ? 2 : 1;
+    }
+    return { bytes: Buffer.from(all, 'latin1'), lines };
+  });
 }
 
 async function connect(port: number): Promise<Socket> {
@@ -90,10 +110,10 @@ async function run(order: LoadOrder): Promise<LoadResult> {
   const tookMs: number[] = [];
   let sent = 0;
   let lanes: Lane[] = [];
-  const next = (lane: Lane): void => lane.send(pool[sent++ % POOL_BATCHES] as Buffer);
+  const next = (lane: Lane): void => lane.send(pool[sent++ % POOL_BATCHES] as Batch);
   const lanesOf = Array.from({ length: order.connections }, async () => {
     const socket = await connect(order.port);
-    const lane: Lane = new Lane(socket, order.batch, (took) => {
+    const lane: Lane = new Lane(socket, (took) => {
       tookMs.push(took);
       if (order.rate === 0 && performance.now() < endMs) next(lane);
     });

@@ -15,6 +15,8 @@ export interface LoadOrder {
   readonly rate: number;
   readonly seconds: number;
   readonly seed: number;
+  /** `write`: writes of several types. `get-set`: as many GET as SET. Default `write`. */
+  readonly mix?: 'write' | 'get-set';
   /**
    * The generator goes before everything else on the machine (`SCHED_FIFO`): it stands for clients
    * elsewhere, whose own waits for a core are no latency of the server. Needs root; else it runs as

@@ -13,7 +13,7 @@ const MAXIMUM_SECONDS = 3;
 export const SETTLE_MS = 1_500;
 
 /** How the source is loaded. */
-export type LoadShape = Pick<LoadOrder, 'connections' | 'batch' | 'precedence'>;
+export type LoadShape = Pick<LoadOrder, 'connections' | 'batch' | 'precedence' | 'mix'>;
 
 /** A source under load, with an archiver that is not running yet. */
 export class BenchSource implements AsyncDisposable {
@@ -36,13 +36,15 @@ export class BenchSource implements AsyncDisposable {
     this.#shape = shape;
   }
 
-  static async open(shape: LoadShape): Promise<BenchSource> {
+  /** @param more - Commands after those that make its keys. */
+  static async open(shape: LoadShape, more: Iterable<Buffer> = []): Promise<BenchSource> {
     const dir = await TempDir.create('tidemark-bench-');
     const server = await startRedis({
       config: { appendfsync: 'everysec', 'auto-aof-rewrite-percentage': '0' },
     });
     const tidemark = await Tidemark.init(dir.path, 'bench', server);
     await sendAll(server.socketPath, new CommandMaker(Date.now()).base(SOURCE_KEYS));
+    await sendAll(server.socketPath, more);
     await (await tidemark.serve()).stop(); // what is there already is not what is measured
     const maximum = await load(server, shape, 0, MAXIMUM_SECONDS, 1);
     const rate = maximum.commands / maximum.seconds / 2;
@@ -52,6 +54,11 @@ export class BenchSource implements AsyncDisposable {
   /** Loads the source at half of its maximum. */
   async load(seconds: number, seed: number): Promise<LoadResult> {
     await delay(SETTLE_MS);
+    return this.loadNow(seconds, seed);
+  }
+
+  /** The same at once. */
+  loadNow(seconds: number, seed: number): Promise<LoadResult> {
     return load(this.server, this.#shape, this.rate, seconds, seed);
   }
 

@@ -41,8 +41,13 @@ export class Tidemark {
   }
 
   /** Runs a command that must succeed. */
-  async run<T>(...args: readonly string[]): Promise<Ran<T>> {
-    const { out, ...rest } = await run(['-c', this.config, ...args, '-o', 'json']);
+  run<T>(...args: readonly string[]): Promise<Ran<T>> {
+    return this.runSeen(() => undefined, ...args);
+  }
+
+  /** The same; `onStart` is told the process. */
+  async runSeen<T>(onStart: (pid: number) => void, ...args: readonly string[]): Promise<Ran<T>> {
+    const { out, ...rest } = await run(['-c', this.config, ...args, '-o', 'json'], onStart);
     return { document: JSON.parse(out) as T, ...rest };
   }
 
@@ -78,9 +83,11 @@ function start(args: readonly string[]): ChildProcess {
 
 async function run(
   args: readonly string[],
+  onStart: (pid: number) => void = () => undefined,
 ): Promise<{ readonly out: string; readonly seconds: number; readonly peakBytes: number }> {
   const startMs = performance.now();
   const child = start(args);
+  onStart(child.pid ?? 0);
   using watch = new PeakWatch(child.pid ?? 0);
   let [out, err] = ['', ''];
   child.stdout?.setEncoding('utf8').on('data', (text: string) => (out += text));
