@@ -38,11 +38,12 @@ export class CommandTimes {
   async cover(first: bigint, last: bigint): Promise<void> {
     if (!this.#before && this.at(first).notBeforeMs === null) {
       this.#before = true;
-      this.#add(await this.#neighbour((at) => this.#older(at)));
+      this.#add(await this.#neighbour(this.#older, () => true));
     }
     if (!this.#after && this.at(last).notAfterMs === null) {
       this.#after = true;
-      this.#add(await this.#neighbour((at) => this.#newer(at)));
+      const bounds = (mark: Mark): boolean => mark.offset > last && mark.notAfterMs !== null;
+      this.#add(await this.#neighbour(this.#newer, bounds));
     }
   }
 
@@ -61,23 +62,25 @@ export class CommandTimes {
     };
   }
 
-  #older(at: CatalogSegment): CatalogSegment | null {
-    return segmentBefore(this.#source.catalog, at.timeline, at.start);
-  }
+  readonly #older = (at: CatalogSegment): CatalogSegment | null =>
+    segmentBefore(this.#source.catalog, at.timeline, at.start);
 
-  #newer(at: CatalogSegment): CatalogSegment | null {
-    return segmentAt(this.#source.catalog, at.timeline, at.end);
-  }
+  readonly #newer = (at: CatalogSegment): CatalogSegment | null =>
+    segmentAt(this.#source.catalog, at.timeline, at.end);
 
-  /** The marks of the nearest segment that has some, on one side. */
-  async #neighbour(step: (at: CatalogSegment) => CatalogSegment | null): Promise<readonly Mark[]> {
+  /** The marks of segments on one side up to one that bounds; late ones are of this one. */
+  async #neighbour(
+    step: (at: CatalogSegment) => CatalogSegment | null,
+    bounds: (mark: Mark) => boolean,
+  ): Promise<readonly Mark[]> {
+    const found: Mark[] = [];
     let at: CatalogSegment | null = this.#segment;
-    for (let count = 0; count < LOOK_AROUND_SEGMENTS; count++) {
+    for (let count = 0; count < LOOK_AROUND_SEGMENTS && !found.some(bounds); count++) {
       at = step(at);
-      if (at?.stretch !== this.#segment.stretch) return [];
-      if (at.header.firstSecond !== null) return this.#source.marks(at);
+      if (at?.stretch !== this.#segment.stretch) break;
+      if (at.header.firstSecond !== null) found.push(...(await this.#source.marks(at)));
     }
-    return [];
+    return found;
   }
 
   #add(marks: readonly Mark[]): void {

@@ -12,6 +12,18 @@ const PAGE_BYTES_MAX = 1n << 50n;
 const WAITING_MAX = 1_024;
 
 /**
+ * How many segments with marks must lie between a segment and a time for its commands to be older:
+ * the marks of one may all have come late, for offsets of the one before.
+ */
+const MARKED_BETWEEN = 2;
+
+interface Waiting {
+  readonly row: CatalogSegment;
+  /** Segments with marks that came after it. */
+  marked: number;
+}
+
+/**
  * The segments of a timeline in which a command of the window may have run, in offset order, by
  * what their headers say of time. Rows are taken in pages: a timeline may have hundreds of
  * thousands.
@@ -19,32 +31,32 @@ const WAITING_MAX = 1_024;
 export function* segmentsWithin(
   catalog: Catalog,
   timeline: CatalogTimeline,
-  window: SecondWindow,
+  { since, until }: SecondWindow,
 ): Generator<CatalogSegment, void, undefined> {
-  const { since, until } = window;
   const last = lastStretch(timeline);
-  let waiting: CatalogSegment[] = [];
+  let waiting: Waiting[] = [];
   let stretch = -1;
   let latest: number | null = null;
   for (const row of rowsFrom(catalog, timeline, firstOffset(catalog, timeline, since))) {
-    const { firstSecond, lastSecond } = row.header;
-    if (row.stretch !== stretch) {
-      yield* waiting;
-      waiting = [];
+    const { lastSecond } = row.header;
+    const ended = row.stretch !== stretch;
+    if (ended) {
       latest = null;
-      stretch = row.stretch;
+      ({ stretch } = row);
     }
-    if (firstSecond !== null || waiting.length >= WAITING_MAX) {
-      // What waits ran before the first mark of this one, or together with it.
-      if (since === null || lastSecond === null || lastSecond >= since) yield* waiting;
+    const reached = since === null || (lastSecond !== null && lastSecond >= since);
+    if (ended || reached || waiting.length >= WAITING_MAX) {
+      for (const one of waiting) yield one.row;
       waiting = [];
+    } else if (lastSecond !== null) {
+      for (const one of waiting) one.marked += 1;
+      waiting = waiting.filter(({ marked }) => marked < MARKED_BETWEEN);
     }
-    if (until !== null && latest !== null && latest > until) {
-      if (stretch === last) return;
-    } else waiting.push(row);
+    if (until === null || latest === null || latest <= until) waiting.push({ row, marked: 0 });
+    else if (stretch === last) break;
     if (lastSecond !== null) latest = Math.max(latest ?? lastSecond, lastSecond);
   }
-  yield* waiting;
+  for (const one of waiting) yield one.row;
 }
 
 /** Where to begin: before it no command ran as late as `since`, in any stretch. */
@@ -57,12 +69,13 @@ function firstOffset(catalog: Catalog, timeline: CatalogTimeline, since: number 
   }
   let at = first?.start ?? timeline.end;
   // The commands after the last mark of a segment ran later than that mark says.
-  for (;;) {
+  for (let marked = 0; marked < MARKED_BETWEEN;) {
     const before = segmentBefore(catalog, timeline.timeline, at);
     if (before === null) return at;
     at = before.start;
-    if (before.header.lastSecond !== null) return at;
+    if (before.header.lastSecond !== null) marked += 1;
   }
+  return at;
 }
 
 function lastStretch({ forgottenStepsBack, steps }: CatalogTimeline): number {

@@ -171,6 +171,20 @@ describe('findCommands()', () => {
     expect((await find('del', { window: later })).found).toHaveLength(1);
   });
 
+  it('is not misled by a mark that came late, for the segment before', async () => {
+    const position = Number(archive.write(['SET', 'x', '1']));
+    archive.write(['DEL', 'x']);
+    await archive.roll();
+    archive.write(['SET', 'y', '1']);
+    archive.writer.addSample({ seq: 1, position, timeUs: FIRST * 1_000_000, jumps: [] });
+    await archive.roll(); // its only mark lies in the one before
+    archive.sample(FIRST + 5);
+    archive.write(['SET', 'z', '1']);
+    await archive.roll();
+    const { found } = await find('del', { window: { since: FIRST + 3, until: null } });
+    expect(found).toMatchObject([{ notBeforeMs: FIRST * 1000, notAfterMs: (FIRST + 5) * 1000 }]);
+  });
+
   it('reads nothing but footers where no such command ran', async () => {
     for (let i = 0; i < 3; i++) {
       if (i === 1) archive.write(['FLUSHALL']);
