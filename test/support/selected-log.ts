@@ -51,3 +51,14 @@ export async function selectFrom(
   const fed = await collect(commandSource(plan, reader, FORM));
   return { closure: plan.closure, backup: plan.snapshot.backup, fed };
 }
+
+/** The commands that a restore of everything feeds. */
+export async function feedAll(archive: TestArchive): Promise<Buffer> {
+  const request: WantedPlan = {
+    instance: ARCHIVED,
+    point: { kind: 'offset', offset: archive.end, timeline: null },
+    ttl: { mode: 'absolute' },
+  };
+  using prepared = await preparePlan(request, await archive.environment());
+  return await collect(commandSource(prepared.plan, prepared.reader, FORM));
+}

@@ -1,6 +1,6 @@
 import type { Selector } from '@tidemark/selector';
 import type { SegmentFrame } from '@tidemark/archive';
-import type { PlannedRead } from '../plan/restore-plan.ts';
+import type { PlannedObject, PlannedRead } from '../plan/restore-plan.ts';
 import type { WantedRange } from './choose-frames.ts';
 import type { DatabaseMap } from './database-map.ts';
 import type { MemberSet } from './member-set.ts';
@@ -11,6 +11,8 @@ import type { Everything, GlobalCommand } from './walk-back.ts';
 export interface SelectedRead extends PlannedRead {
   /** All frames of the segment, as its footer names them; null: it is read from end to end. */
   readonly frames: readonly SegmentFrame[] | null;
+  /** The segment before it, needed or not: its marks tell when the first commands ran. */
+  readonly before: PlannedObject | null;
 }
 
 /** How much of a log is read. Sealed bytes. */

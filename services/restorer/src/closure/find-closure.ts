@@ -40,7 +40,7 @@ export function closureOfAll(plan: RestorePlan, skip: SkipRange | null): Closure
       first === undefined || last === undefined
         ? []
         : [{ from: first.from, to: last.to, db: first.header.db }],
-    reads: plan.reads.map((read) => ({ ...read, frames: null })),
+    reads: wholeReads(plan.reads),
     share: { logBytes, indexBytes: 0, frameBytes: logBytes },
   };
 }
@@ -81,13 +81,17 @@ export async function findClosure(
   let carried: bigint | null = null;
   const from = Number(plan.reads[0]?.from ?? 0n);
   let to = Number(plan.reads.at(-1)?.to ?? 0n);
+  let at = plan.reads.length - 1;
   for await (const footer of footersBackwards(plan.reads, footers)) {
     const { read, flow } = footer;
     walk.cross({ flow, from, to });
     to = Math.min(to, Number(read.header.start) - read.header.partialBytes);
     const own = rangesOf(footer.frames, framesWanted(footer, walk, wish));
     for (const range of own) found.push(within(range, plan));
-    if (own.length > 0 || carried !== null) reads.push({ ...read, frames: footer.frames });
+    at -= 1;
+    if (own.length > 0 || carried !== null) {
+      reads.push({ ...read, frames: footer.frames, before: plan.reads[at]?.object ?? null });
+    }
     const [first] = own;
     if (first !== undefined) carried = first.from;
     if (carried !== null && carried >= read.from) carried = null;
@@ -185,6 +189,15 @@ function within(range: WantedRange, plan: RestorePlan): WantedRange {
   return { ...range, from, to: range.to > end ? end : range.to };
 }
 
+/** Segments that are read from end to end; the first ones of a plan. */
+function wholeReads(reads: readonly PlannedRead[]): readonly SelectedRead[] {
+  return reads.map((read, at) => ({
+    ...read,
+    frames: null,
+    before: reads[at - 1]?.object ?? null,
+  }));
+}
+
 /** All segments up to one, from end to end. */
 function everythingUpTo(
   plan: RestorePlan,
@@ -193,7 +206,7 @@ function everythingUpTo(
   const upTo = plan.reads.findIndex(({ object }) => object === last.object);
   const first = plan.reads[0] ?? last;
   return {
-    whole: plan.reads.slice(0, upTo + 1).map((read) => ({ ...read, frames: null })),
+    whole: wholeReads(plan.reads.slice(0, upTo + 1)),
     range: { from: first.from, to: last.to, db: first.header.db },
   };
 }

@@ -65,9 +65,9 @@ async function* filtered(
     const part = parts[at++];
     if (part === undefined) return;
     if (onSegment !== undefined) {
-      await onSegment(part.read);
-      // Who asks when a command ran is told from the marks around it.
+      // Who asks when a command ran is told from the marks around it: not from those that come now.
       yield* filter.writer.takeAll();
+      await onSegment(part.read);
     }
     if (part.from === part.range.from) filter.begin({ offset: part.from, db: part.range.db });
     for await (const chunk of bytes) {

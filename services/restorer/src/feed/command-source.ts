@@ -11,6 +11,7 @@ import { nameObject, type ByteSource } from '@tidemark/core';
 import type { DataKey } from '@tidemark/crypto';
 import type { ObjectReader } from '../fetch/object-reader.ts';
 import type { PlannedObject, RestorePlan } from '../plan/restore-plan.ts';
+import type { SelectedRead } from '../closure/closure.ts';
 import { selectedCommands } from '../closure/selected-commands.ts';
 import { newExpiry } from '../plan/ttl-rule.ts';
 import { readObjectMarks } from '../plan/read-marks.ts';
@@ -157,11 +158,23 @@ function logOf(
     closure,
     reader,
     ...(onRead === undefined ? {} : { onRead }),
-    ...(times === null
-      ? {}
-      : { onSegment: async ({ object }) => times.add(await marksOf(object, reader)) }),
+    ...(times === null ? {} : { onSegment: marksInOrder(times, reader) }),
   });
   return { ...selected, offset: 0n };
+}
+
+/** Adds the marks of the segments that are read, each after those of the segment before it. */
+function marksInOrder(
+  times: RunTimes,
+  reader: ObjectReader,
+): (read: Pick<SelectedRead, 'object' | 'before'>) => Promise<void> {
+  let last: PlannedObject | null = null;
+  return async ({ object, before }) => {
+    const missing =
+      last === object ? [] : before === null || before === last ? [object] : [before, object];
+    for (const one of missing) times.add(await marksOf(one, reader));
+    last = object;
+  };
 }
 
 function marksOf(object: PlannedObject, reader: ObjectReader): ReturnType<typeof readObjectMarks> {
