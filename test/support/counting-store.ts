@@ -44,10 +44,7 @@ export class CountingStore implements ObjectStore {
     return this.#inner.head(key);
   }
 
-  list(
-    prefix: string,
-    options?: ListOptions,
-  ): AsyncGenerator<readonly ObjectInfo[], void, undefined> {
+  list(prefix: string, options?: ListOptions): AsyncIterable<readonly ObjectInfo[]> {
     return this.#inner.list(prefix, options);
   }
 
