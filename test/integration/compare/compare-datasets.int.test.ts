@@ -101,7 +101,7 @@ function differencesIn(binary: string, fieldExpiry: boolean): void {
     const { differences } = await two.compare();
     expect(differences).toContainEqual({
       db: 0,
-      key: 'a\\x07\\xff\\x5c',
+      key: 'a\\x07\\xff\\\\',
       what: 'only in the first',
     });
     expect(differences).toContainEqual({ db: 0, key: 'only b', what: 'only in the second' });

@@ -1,3 +1,4 @@
+import { shownKey } from '@tidemark/selector';
 import type { NodeClient } from '@tidemark/client';
 import { diffInner, diffModuleValue, type Pair } from './inner-facts.ts';
 import {
@@ -8,7 +9,6 @@ import {
   scanKeys,
   type KeyFacts,
 } from './key-facts.ts';
-import { printableBytes } from '../printable-bytes.ts';
 
 const PAGE_KEYS = 500;
 
@@ -149,7 +149,7 @@ class ComparisonRun {
 
   #add(db: number | null, key: Buffer | null, what: string): void {
     if (this.#enough()) return;
-    this.#differences.push({ db, key: key === null ? null : printableBytes(key), what });
+    this.#differences.push({ db, key: key === null ? null : shownKey(key), what });
   }
 }
 

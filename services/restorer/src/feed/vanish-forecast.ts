@@ -10,12 +10,12 @@ import {
 } from '@tidemark/aof';
 import { unpackSnapshot } from '@tidemark/archive';
 import { nameObject } from '@tidemark/core';
+import { shownKey } from '@tidemark/selector';
 import { isEntry, RdbScanner, ROW, type RdbBatch } from '@tidemark/rdb';
 import { needsEntry } from '../closure/closure.ts';
 import type { ObjectReader } from '../fetch/object-reader.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { newExpiry, type TtlRule } from '../plan/ttl-rule.ts';
-import { printableBytes } from '../printable-bytes.ts';
 import { watchCommands } from './command-source.ts';
 import { VANISH_EFFECT, VANISH_EFFECT_OF_SPEC } from './vanish-effects.ts';
 
@@ -84,7 +84,7 @@ export class VanishForecast {
         if (!keeps(db, key)) continue;
         count += 1;
         certain &&= sure;
-        if (sample.length < SAMPLE_MAX) sample.push(printableBytes(key));
+        if (sample.length < SAMPLE_MAX) sample.push(shownKey(key));
       }
     }
     if (this.#untold) return { count, bound: 'unknown', sample };

@@ -1,4 +1,5 @@
 import { NodeError } from '@tidemark/core';
+import { shownKey } from '@tidemark/selector';
 import {
   checkReplay,
   countKeys,
@@ -13,7 +14,6 @@ import {
 } from '../target/index.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { ttlText } from '../plan/ttl-rule.ts';
-import { printableBytes } from '../printable-bytes.ts';
 import type { FactsReport } from '../facts/facts-report.ts';
 import { openFacts } from '../facts/open-facts.ts';
 import { factsReport } from '../facts/restore-facts.ts';
@@ -252,7 +252,7 @@ async function sample(
   for (const { db, vanishing } of databases) {
     if (vanishing === 0 || names.length >= SAMPLE_MAX) continue;
     const found = await findVanishing(client, db, (candidates.get(db) ?? []).slice(-ASKED_MAX));
-    for (const key of found.slice(0, SAMPLE_MAX - names.length)) names.push(printableBytes(key));
+    for (const key of found.slice(0, SAMPLE_MAX - names.length)) names.push(shownKey(key));
   }
   return names;
 }

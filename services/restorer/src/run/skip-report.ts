@@ -1,5 +1,5 @@
+import { shownKey } from '@tidemark/selector';
 import type { NodeClient } from '@tidemark/client';
-import { printableBytes } from '../printable-bytes.ts';
 import type { KeyList } from '../skip/key-notes.ts';
 import type { TaintReport } from '../skip/tainted-keys.ts';
 import { newFailures, parseTargetRecord, readFailures } from '../target/index.ts';
@@ -74,6 +74,6 @@ export function skipWarnings(report: SkipReport | null): readonly string[] {
 
 function keysOf({ keys }: KeyList): readonly SkippedKey[] {
   return keys.map(({ db, key, command, offset, sure }) => ({
-    ...{ db, key: printableBytes(key), command, offset: offset.toString(), sure },
+    ...{ db, key: shownKey(key), command, offset: offset.toString(), sure },
   }));
 }

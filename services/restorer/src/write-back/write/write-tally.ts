@@ -1,4 +1,4 @@
-import { printableBytes } from '../../printable-bytes.ts';
+import { shownKey } from '@tidemark/selector';
 
 /** Keys of a kind that are named in a report. */
 const SAMPLE_KEYS = 20;
@@ -9,7 +9,7 @@ const SHOWN_BYTES = 512;
 /** A key of a report. */
 export interface NamedKey {
   readonly db: number;
-  /** Printable: other bytes as `\xNN`; a long name is cut. */
+  /** As `--key` takes it; a long name is cut. */
   readonly key: string;
 }
 
@@ -105,8 +105,8 @@ export class WriteTally {
 
 /** A key as it is shown. */
 export function nameKey(db: number, key: Buffer): NamedKey {
-  const cut = key.length > SHOWN_BYTES;
-  return { db, key: printableBytes(key.subarray(0, SHOWN_BYTES)) + (cut ? '…' : '') };
+  const cut = key.length > SHOWN_BYTES ? '…' : '';
+  return { db, key: shownKey(key, SHOWN_BYTES) + cut };
 }
 
 function sample(names: NamedKey[], db: number, key: Buffer): void {
