@@ -176,10 +176,10 @@ export class Tidemark implements AsyncDisposable {
     return runTidemark(['-c', this.config, ...args]);
   }
 
-  /** Starts a command with this configuration, to be watched or killed; its output is piped. */
+  /** Starts a command with this configuration, to be watched, fed or killed; all is piped. */
   spawn(...args: readonly string[]): ChildProcess {
     const words = [PROGRAM, '-c', this.config, ...args];
-    return spawn(process.execPath, words, { stdio: ['ignore', 'pipe', 'pipe'] });
+    return spawn(process.execPath, words, { stdio: ['pipe', 'pipe', 'pipe'] });
   }
 
   /** Runs a command that must succeed; its one JSON document. */
