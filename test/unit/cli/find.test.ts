@@ -1,11 +1,13 @@
 import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
+  gapsOf,
   limitOf,
   placeDocument,
   timeText,
   windowOf,
 } from '../../../services/cli/src/commands/search-run.ts';
 import { runCli } from '../../../services/cli/src/program.ts';
+import { ARCHIVED, FIRST, ONE_KEY, TestArchive } from '../../support/test-archive.ts';
 
 afterEach(() => vi.restoreAllMocks());
 
@@ -51,6 +53,39 @@ describe('windowOf(), limitOf()', () => {
     expect(windowOf({ since: '@10', until: '@10' })).toEqual({ since: 10, until: 10 });
     expect(limitOf({})).toBe(Infinity);
     expect(limitOf({ limit: '7' })).toBe(7);
+  });
+});
+
+describe('gapsOf()', () => {
+  it('names the holes that a window meets, and what lies before and after the archive', async () => {
+    await using archive = await TestArchive.begun();
+    const through = (from: number, to: number): void => {
+      for (let second = from; second <= to; second++) {
+        archive.sample(second);
+        archive.write(['SET', 'k', 'v']);
+      }
+    };
+    through(FIRST, FIRST + 10);
+    await archive.roll();
+    await archive.close('detached');
+    await archive.begin('t2', 'detached');
+    await archive.snapshot('bk-2', ONE_KEY, FIRST + 20);
+    through(FIRST + 20, FIRST + 30);
+    await archive.roll();
+    const { catalog } = await archive.environment();
+    const gaps = (since: number | null, until: number | null): string[] =>
+      gapsOf({ since, until }, catalog, ARCHIVED);
+    const [hole, early, late] = [
+      expect.stringMatching(/^between \S+Z and \S+Z nothing, or not all, was captured: detached$/),
+      expect.stringContaining('the archive begins at'),
+      expect.stringContaining('may not be stored yet'),
+    ] as unknown[];
+    expect(gaps(null, null)).toEqual([hole]);
+    expect(gaps(FIRST + 15, FIRST + 25)).toEqual([hole]);
+    expect(gaps(FIRST + 1, FIRST + 5)).toEqual([]);
+    expect(gaps(FIRST + 21, null)).toEqual([]);
+    expect(gaps(FIRST - 100, FIRST + 5)).toEqual([early]);
+    expect(gaps(FIRST + 22, FIRST + 99)).toEqual([late]);
   });
 });
 

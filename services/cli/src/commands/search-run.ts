@@ -1,3 +1,4 @@
+import type { Catalog } from '@tidemark/catalog';
 import { UsageError } from '@tidemark/core';
 import type { FoundPlace, SearchTotals, SecondWindow, TimeBounds } from '@tidemark/restorer';
 import { systemClock } from '@tidemark/system';
@@ -71,12 +72,17 @@ export async function prepareSearch(
       hint: 'tidemark instance list',
     });
   }
-  for (const warning of gapsOf(window, workspace, id)) printer.warn(warning);
+  for (const warning of gapsOf(window, catalog, id)) printer.warn(warning);
 }
 
-function gapsOf({ since, until }: SecondWindow, workspace: Workspace, id: string): string[] {
-  const shards = new Set(workspace.catalog.writers(id).map(({ shard }) => shard));
-  const all = [...shards].map((shard) => workspace.catalog.windows(id, shard));
+/** What of a window was not captured, or is not known to be: sentences for warnings. */
+export function gapsOf(
+  { since, until }: SecondWindow,
+  catalog: Pick<Catalog, 'writers' | 'windows'>,
+  id: string,
+): string[] {
+  const shards = new Set(catalog.writers(id).map(({ shard }) => shard));
+  const all = [...shards].map((shard) => catalog.windows(id, shard));
   const earliest = Math.min(...all.map((one) => one.earliest ?? Infinity));
   const latest = Math.max(...all.map((one) => one.latest ?? -Infinity));
   const holes = all

@@ -171,6 +171,33 @@ describe('findCommands()', () => {
     expect((await find('del', { window: later })).found).toHaveLength(1);
   });
 
+  it('finds both passes of seconds that the clock showed twice, and does not mix their marks', async () => {
+    const begun: [bigint, number][] = [];
+    const write = (from: number, to: number, jumps: Parameters<TestArchive['sample']>[2]): void => {
+      for (let second = from; second <= to; second++) {
+        archive.sample(second, 0, second === from ? jumps : []);
+        begun.push([archive.end, second]);
+        archive.write(['DEL', 'k']);
+        archive.sample(second, 500);
+      }
+    };
+    write(FIRST, FIRST + 5, []);
+    const [fromMs, toMs] = [(FIRST + 6) * 1000, (FIRST + 3) * 1000];
+    write(FIRST + 3, FIRST + 8, [{ direction: 'back', fromMs, toMs }]);
+    await archive.roll();
+    const passes = begun.filter(([, second]) => second === FIRST + 3 || second === FIRST + 4);
+    expect(passes).toHaveLength(4);
+    const { found } = await find('del', { window: { since: FIRST + 3, until: FIRST + 4 } });
+    expect(offsets({ found })).toEqual(passes.map(([offset]) => offset));
+    expect(found.map(({ notBeforeMs }) => notBeforeMs)).toEqual(
+      passes.map(([, second]) => second * 1000),
+    );
+    const { found: all } = await find('del');
+    expect(all.map(({ notBeforeMs }) => notBeforeMs)).toEqual(
+      begun.map(([, second]) => second * 1000),
+    );
+  });
+
   it('is not misled by a mark that came late, for the segment before', async () => {
     const position = Number(archive.write(['SET', 'x', '1']));
     archive.write(['DEL', 'x']);
