@@ -85,9 +85,18 @@ export class PageComparer {
     }));
     if (!selector.hasTypes) return measured;
     return measured.filter((one) => {
-      const type = typeOf(one.then) ?? typeOf(one.live);
+      const type = this.#typeOf(db, one);
       return type !== null && selector.matchesType(type);
     });
+  }
+
+  /**
+   * The type at the point; the type now of a key that was not there. Null: the key was there and
+   * has expired since. No server tells its type any more, so what stands there now is left alone.
+   */
+  #typeOf(db: number, { key, then, live }: Measured): string | null {
+    const hidden = then?.type === HIDDEN && this.#options.wasDead?.(db, key) !== true;
+    return hidden ? null : (typeOf(then) ?? typeOf(live));
   }
 
   async #compareGroup(db: number, group: readonly Measured[]): Promise<readonly KeyDifference[]> {
