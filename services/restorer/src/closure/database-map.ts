@@ -28,6 +28,12 @@ export class DatabaseMap {
     this.#datasets.set(second, one);
   }
 
+  /** Whether every number stands for the same dataset. */
+  isSameAs(other: DatabaseMap): boolean {
+    const numbers = [...this.#datasets.keys(), ...other.#datasets.keys()];
+    return numbers.every((db) => this.datasetOf(db) === other.datasetOf(db));
+  }
+
   copy(): DatabaseMap {
     return new DatabaseMap(this.#datasets);
   }

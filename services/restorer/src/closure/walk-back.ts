@@ -59,7 +59,7 @@ export class WalkBack {
     return this.#isEnded();
   }
 
-  /** The numberings that were in force within the segment that was walked over last. */
+  /** The numberings that were in force within the segment that was walked over last, each once. */
   get numberings(): readonly DatabaseMap[] {
     return this.#crossings;
   }
@@ -146,6 +146,8 @@ export class WalkBack {
   #swap(swapped: { readonly first: number; readonly second: number }, offset: number): void {
     this.databases.swap(swapped);
     this.globals.push({ kind: 'swap', offset, ...swapped });
+    // Two databases may change places often: each order of them counts once.
+    if (this.#crossings.some((one) => one.isSameAs(this.databases))) return;
     this.#crossings.push(this.databases.copy());
   }
 
