@@ -31,7 +31,7 @@ const ODD_TYPED = 'odd\\x00key\\\\\\n\\xff';
 const ODD_SHOWN = 'odd\\x00key\\\\\\x0a\\xff';
 const MANY = 240;
 /** Slow enough for a signal to come in the middle. */
-const SLOWLY = ['--rate-limit', '400ops', '--ttl', 'absolute', '--yes'];
+const SLOWLY = ['--rate-limit', '400ops', '--yes'];
 
 let tidemark: Tidemark;
 let shop: RedisServer;
@@ -42,6 +42,7 @@ let archiver: ArchiverProcess;
 let story: StoryRun;
 /** A second at whose end everything is as it should be. */
 let good = '';
+let lotsLives: readonly number[] = [];
 let ended = false;
 let load: Promise<void>;
 
@@ -86,9 +87,17 @@ async function fill(): Promise<void> {
   work.set('cart:held', 'x', 'EX', 3_600);
   work.set('cart:dead', 'x', 'PX', 200);
   work.set(ODD, 'odd value').rpush('plain', 'a', 'b');
-  for (let i = 0; i < MANY; i++) work.set(`many:${i}`, `value ${i}`).set(`lots:${i}`, i);
+  for (let i = 0; i < MANY; i++)
+    work.set(`many:${i}`, `value ${i}`).set(`lots:${i}`, i, 'EX', 3_600 + i);
   await work.exec();
+  lotsLives = await livesOf('lots');
   await tillRedis.mset({ 'sale:1': '10', 'sale:2': '20', 'sale:3': '30' });
+}
+
+/** When each key of a kind expires, Unix milliseconds. */
+async function livesOf(name: string): Promise<readonly number[]> {
+  const keys = Array.from({ length: MANY }, (_, i) => `${name}:${i}`);
+  return Promise.all(keys.map((key) => redis.pexpiretime(key)));
 }
 
 async function haveAccidents(): Promise<void> {
@@ -361,9 +370,17 @@ describe.concurrent('a write of many keys ends in the middle', () => {
     );
     const record = kept.findIndex((text) => text.includes('lots:*'));
     const id = records[record]?.replace('.json', '') ?? '';
+    expect(await story.refused(2, 'restore', SHOP, '--abort', id)).toMatchObject({
+      hint: `take back what it has written: tidemark undo ${id}`,
+    });
     const resumed = await story.text(0, 'restore', SHOP, '--resume', id);
+    expect(resumed.out).toContain(`shop at ${good}, timeline `);
+    expect(resumed.out).toMatch(/^keys: \d+ selected: 0 changed, /m);
     expect(resumed.out).toMatch(/^written: \d+ keys? \(.*\), 0 deleted, in /m);
     expect(await count('lots')).toBe(MANY);
+    // Written before the kill or after it: all lives are as long as they were to each other.
+    const lives = await livesOf('lots');
+    expect(new Set(lives.map((life, i) => life - (lotsLives[i] ?? 0))).size).toBe(1);
     expect(await redis.get('lots:17')).toBe('17');
     await story.text(0, 'undo', id, '--yes');
     expect(await count('lots')).toBe(0);

@@ -13,15 +13,26 @@ import { checkTtlChoice, type TtlChoice } from './ttl-rule.ts';
 /** How far the command after an offset is looked for. */
 const LOOK_AHEAD_BYTES = 64n * 1024n * 1024n;
 
+const NO_SECOND = { at: null, notBeforeMs: null, notAfterMs: null };
+
 /** What the user asked for: exactly one point. */
 export type WantedPoint =
   /** The end of a second, on a timeline if one is named, else on the one current then. */
   | { readonly kind: 'second'; readonly second: number; readonly timeline?: string | null }
   | { readonly kind: 'latest' }
-  | { readonly kind: 'offset'; readonly offset: bigint; readonly timeline: string | null }
+  | {
+      readonly kind: 'offset';
+      readonly offset: bigint;
+      readonly timeline: string | null;
+      /** The second whose cut an earlier plan found there; lives are counted from its end again. */
+      readonly cutOf?: SecondCut | null;
+    }
   /** Right before the command or transaction that starts at the offset. */
   | { readonly kind: 'before'; readonly offset: bigint; readonly timeline: string | null }
   | { readonly kind: 'backup'; readonly backup: string };
+
+/** The second of a cut, and what is known of when it was. */
+export type SecondCut = { readonly at: number } & Pick<PlannedCut, 'notBeforeMs' | 'notAfterMs'>;
 
 /** A request for a plan. */
 export interface PlanRequest {
@@ -168,10 +179,8 @@ async function resolvePoint(
           },
         );
       }
-      return {
-        at: null,
-        cut: { timeline, offset: point.offset, notBeforeMs: null, notAfterMs: null },
-      };
+      const { at, ...bounds } = (point.kind === 'offset' ? point.cutOf : null) ?? NO_SECOND;
+      return { at, cut: { timeline, offset: point.offset, ...bounds } };
     }
     case 'backup': {
       const found = snapshots.find(({ backup }) => backup === point.backup);

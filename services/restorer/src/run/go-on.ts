@@ -4,6 +4,7 @@ import { selectorFromJson } from '@tidemark/selector';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { ttlText } from '../plan/ttl-rule.ts';
 import { applySettings, attachTarget, parseTargetRecord, readRole } from '../target/index.ts';
+import { WriteBackRecords } from '../write-back/write-back-record.ts';
 import { callOff, giveUp } from './call-off.ts';
 import { complete, promoteReplayed, type RestorePlace } from './complete.ts';
 import type { RestoreEnvironment } from './environment.ts';
@@ -98,6 +99,15 @@ export async function abortRestore(
   environment: RestoreEnvironment,
 ): Promise<RestoreReport> {
   const records = new RestoreRecords(environment.stateDir);
+  if ((await new WriteBackRecords(environment.stateDir).read(id)) !== null) {
+    throw new UsageError(
+      'TM_USAGE',
+      `restore ${id} goes into the original: there is no target to empty`,
+      {
+        hint: `take back what it has written: tidemark undo ${id}`,
+      },
+    );
+  }
   const record = await recordOf(records, instance, id);
   const timer = new PhaseTimer(environment.clock);
   const warnings = await takeOff(record, records, readPassword, environment);

@@ -93,10 +93,11 @@ export async function resumeWriteBack(
     throw new UsageError('TM_NOT_FOUND', `restore ${id} is one of instance ${record.instance}`);
   }
   const selector = selectorFromJson(record.selector);
-  const { skip, timeline } = record;
+  const { at, bounds, skip, timeline } = record;
+  const cutOf = at === null ? null : { at, ...bounds };
   const request: WriteBackRequest = {
     instance,
-    point: { kind: 'offset', offset: BigInt(record.offset), timeline },
+    point: { kind: 'offset', offset: BigInt(record.offset), timeline, cutOf },
     ttl: record.ttl,
     selector,
     skip: skip === null ? null : { from: BigInt(skip.from), to: BigInt(skip.to) },
@@ -216,17 +217,24 @@ async function writeFound(
 function recordOf(run: Run, { report }: ScratchServer, startedMs: number): WriteBackRecord {
   const { request, id } = run;
   const { skip = null } = request;
-  const second = report.at === null ? null : Math.floor(Date.parse(report.at) / 1000);
-  if (second !== null && Number.isNaN(second)) {
-    throw new PlanError('TM_INTERNAL', 'the second of a restore cannot be read');
-  }
+  const { notBefore, notAfter } = report.cut;
+  const second = msOf(report.at);
   return {
     version: 1,
-    ...{ id, instance: request.instance, startedMs, at: second },
+    ...{ id, instance: request.instance, startedMs, at: second === null ? null : second / 1000 },
+    bounds: { notBeforeMs: msOf(notBefore), notAfterMs: msOf(notAfter) },
     timeline: report.cut.timeline,
     offset: report.cut.offset,
     ...{ ttl: request.ttl, ttlText: run.ttlText, policy: request.policy },
     selector: selectorToJson(request.selector),
     skip: skip === null ? null : { from: skip.from.toString(), to: skip.to.toString() },
   };
+}
+
+/** A whole second of a report, in Unix milliseconds. */
+function msOf(time: string | null): number | null {
+  if (time === null) return null;
+  const ms = Date.parse(time);
+  if (!Number.isNaN(ms)) return ms;
+  throw new PlanError('TM_INTERNAL', 'the second of a restore cannot be read');
 }

@@ -14,6 +14,8 @@ export interface WriteBackRecord {
   readonly instance: string;
   readonly startedMs: number;
   readonly at: number | null;
+  /** What is known of when the cut was, Unix milliseconds. */
+  readonly bounds: { readonly notBeforeMs: number | null; readonly notAfterMs: number | null };
   readonly timeline: string;
   readonly offset: string;
   /** With its instants fixed: the same expiries again. */

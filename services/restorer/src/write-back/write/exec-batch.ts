@@ -61,7 +61,7 @@ export function throwIfStopped(error: NodeError): void {
     throw new PlanError('TM_TARGET_MEMORY', 'the original has no memory left', {
       cause: error,
       context: { reply },
-      hint: 'raise maxmemory on it or free memory, then go on with --resume',
+      hint: 'raise maxmemory on it or free memory, then start again, or go on with --resume',
     });
   }
   const why = STOPPING[word];
@@ -69,7 +69,7 @@ export function throwIfStopped(error: NodeError): void {
   throw new PlanError('TM_WRITE_TARGET', `the original takes no writes: ${why}`, {
     cause: error,
     context: { reply },
-    hint: 'mend that, then go on with --resume',
+    hint: 'mend that, then start again, or go on with --resume',
   });
 }
 
