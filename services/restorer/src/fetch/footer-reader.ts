@@ -26,6 +26,9 @@ const WHOLE_BYTES_MAX = 128 * 1024;
 /** So many bytes from the end of an object are kept once they were read. */
 const KEPT_BYTES_MAX = 1024 * 1024;
 
+/** So many bytes of what was read last are kept: a chunk holds several sections. */
+const LATEST_BYTES_MAX = 1024 * 1024;
+
 /** Counts the sealed bytes that were fetched. */
 export interface ReadCounter {
   bytes: number;
@@ -125,11 +128,17 @@ export async function* framesSource(
   }
 }
 
+/** Bytes of an object from a position on. */
+interface KeptRange {
+  readonly from: number;
+  readonly bytes: Buffer;
+}
+
 type SealedReader = (start: number, end: number) => ByteSource;
 
 /**
  * Reads ranges of the sealed container, and counts what comes from the store. What was read up to its
- * end is kept: a chunk holds several sections, and of a small object the frames too.
+ * end is kept, and what was read last: a chunk holds several sections.
  */
 async function sealedReader(
   object: PlannedObject,
@@ -142,17 +151,45 @@ async function sealedReader(
   }
   const fetch: SealedReader = (start, end) =>
     counted(reader.sealedRange(object, start, end), bytesRead);
-  const kept: { from: number; bytes: Buffer } = { from: size, bytes: Buffer.alloc(0) };
+  let tail: KeptRange = { from: size, bytes: Buffer.alloc(0) };
+  let latest: KeptRange = tail;
   return async function* read(start, end) {
-    if (end === size && kept.from === size && end - start <= KEPT_BYTES_MAX) {
-      kept.bytes = await collect(fetch(start, end));
-      kept.from = start;
+    if (end === size && tail.from === size && end - start <= KEPT_BYTES_MAX) {
+      tail = { from: start, bytes: await collect(fetch(start, end)) };
     }
-    if (start < kept.from) yield* fetch(start, Math.min(end, kept.from));
-    if (end > kept.from) {
-      yield kept.bytes.subarray(Math.max(0, start - kept.from), end - kept.from);
+    const tailFrom = Math.min(end, tail.from);
+    if (start < tailFrom) {
+      const isSmall = tailFrom - start <= LATEST_BYTES_MAX;
+      if (isSmall && !covers(latest, start, tailFrom)) {
+        latest = await goOn(latest, start, tailFrom, fetch);
+      }
+      if (covers(latest, start, tailFrom)) yield partOf(latest, start, tailFrom);
+      else yield* fetch(start, tailFrom);
     }
+    if (end > tail.from) yield partOf(tail, Math.max(start, tail.from), end);
   };
+}
+
+/** Fetches a range; where it goes on from what is kept, only what is missing, and both are kept. */
+async function goOn(
+  kept: KeptRange,
+  start: number,
+  end: number,
+  fetch: SealedReader,
+): Promise<KeptRange> {
+  const keptEnd = kept.from + kept.bytes.length;
+  const goesOn = start >= kept.from && start <= keptEnd && end - kept.from <= LATEST_BYTES_MAX;
+  if (!goesOn) return { from: start, bytes: await collect(fetch(start, end)) };
+  const more = await collect(fetch(keptEnd, end));
+  return { from: kept.from, bytes: Buffer.concat([kept.bytes, more]) };
+}
+
+function covers({ from, bytes }: KeptRange, start: number, end: number): boolean {
+  return start >= from && end <= from + bytes.length;
+}
+
+function partOf({ from, bytes }: KeptRange, start: number, end: number): Buffer {
+  return bytes.subarray(start - from, end - from);
 }
 
 async function* counted(source: ByteSource, counter: ReadCounter): ByteSource {
