@@ -9,7 +9,7 @@ import { addKeyCommands } from './program/key-commands.ts';
 import { addRestore } from './program/restore-command.ts';
 
 const EXIT_CODES = `
-Exit codes: 0 done; 1 failed; 2 usage or configuration; 10 not found; 11 locked, busy or owned by
+Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 done but for some keys; 10 not found; 11 locked, busy or owned by
 another archiver; 12 wrong or missing keys; 13 time not restorable; 14 damage; 15 target not empty;
 16 remote unavailable, try again; 130 cancelled.`;
 

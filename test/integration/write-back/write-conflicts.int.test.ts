@@ -16,8 +16,8 @@ import {
   writeBack,
 } from '../../support/write-back/write-run.ts';
 
-const NAMES = Array.from({ length: 60 }, (_, i) => `k${String(i).padStart(2, '0')}`);
-/** In this order they are written: the first batch has the first ones. */
+const NAMES = Array.from({ length: 300 }, (_, i) => `k${String(i).padStart(3, '0')}`);
+/** In this order they are written, at most 256 at once. */
 const IN_ORDER: SelectorSpec = {
   ...EVERY_KEY,
   include: NAMES.map((name) => ({ kind: 'key', key: Buffer.from(name) })),
@@ -53,7 +53,7 @@ async function write(
 describe('a key that a client changes between comparison and write', () => {
   /** While the first batch is written a key of the last one changes. */
   const lateChange = (client: Redis): UndoPutHooks => ({
-    after: async (part) => part === 0 && client.set('k59', 'by a client'),
+    after: async (part) => part === 0 && client.set('k299', 'by a client'),
   });
 
   it('is left, named and counted by the rule "skip"; an undo leaves it too', async () => {
@@ -62,34 +62,34 @@ describe('a key that a client changes between comparison and write', () => {
     const { report, failure } = await write(recorded, lateChange(client));
     expect(failure).toBeNull();
     expect(report).toMatchObject({
-      ...{ state: 'partial', restored: 59, conflicts: 1, refused: 0 },
-      left: [{ db: 0, key: 'k59', why: 'its value was changed after the comparison' }],
+      ...{ state: 'partial', restored: 299, conflicts: 1, refused: 0 },
+      left: [{ db: 0, key: 'k299', why: 'its value was changed after the comparison' }],
     });
-    expect(await valueOf(client, 'k59')).toBe('by a client');
+    expect(await valueOf(client, 'k299')).toBe('by a client');
     const undone = await undo(recorded, report.id);
-    expect(undone.report).toMatchObject({ state: 'succeeded', restored: 59, conflicts: 0 });
-    expect(await valueOf(client, 'k59')).toBe('by a client');
-    expect(await valueOf(client, 'k58')).toBe('now k58');
+    expect(undone.report).toMatchObject({ state: 'succeeded', restored: 299, conflicts: 0 });
+    expect(await valueOf(client, 'k299')).toBe('by a client');
+    expect(await valueOf(client, 'k298')).toBe('now k298');
   });
 
   it('is written by the rule "overwrite"; an undo gives back what the client wrote', async () => {
     await using recorded = await changed();
     const { client } = recorded;
     const { report } = await write(recorded, lateChange(client), { policy: 'overwrite' });
-    expect(report).toMatchObject({ state: 'succeeded', restored: 60, conflicts: 0 });
-    expect(await valueOf(client, 'k59')).toBe('then k59');
+    expect(report).toMatchObject({ state: 'succeeded', restored: 300, conflicts: 0 });
+    expect(await valueOf(client, 'k299')).toBe('then k299');
     await undo(recorded, report.id);
-    expect(await valueOf(client, 'k59')).toBe('by a client');
+    expect(await valueOf(client, 'k299')).toBe('by a client');
   });
 
   it('ends the work by the rule "fail", with what was written until then', async () => {
     await using recorded = await changed();
     const { client } = recorded;
     const { report, failure } = await write(recorded, lateChange(client), { policy: 'fail' });
-    expect(failure).toMatchObject({ code: 'TM_WRITE_CONFLICT', context: { db: 0, key: 'k59' } });
+    expect(failure).toMatchObject({ code: 'TM_WRITE_CONFLICT', context: { db: 0, key: 'k299' } });
     expect(report.state).toBe('interrupted');
     expect(await restoredKeys(client)).toBe(report.restored);
-    expect(await valueOf(client, 'k59')).toBe('by a client');
+    expect(await valueOf(client, 'k299')).toBe('by a client');
   });
 });
 
@@ -98,13 +98,13 @@ describe('a key that a client changes between the look and the transaction', () 
     await using recorded = await changed();
     const { client } = recorded;
     const { report } = await write(recorded, {
-      after: async (part) => part === 0 && client.set('k03', 'by a client'),
+      after: async (part) => part === 0 && client.set('k003', 'by a client'),
     });
-    expect(report).toMatchObject({ state: 'partial', restored: 59, conflicts: 1 });
-    expect(await valueOf(client, 'k03')).toBe('by a client');
+    expect(report).toMatchObject({ state: 'partial', restored: 299, conflicts: 1 });
+    expect(await valueOf(client, 'k003')).toBe('by a client');
     const undone = await undo(recorded, report.id);
-    expect(undone.report).toMatchObject({ restored: 59, conflicts: 0 });
-    expect(await valueOf(client, 'k03')).toBe('by a client');
+    expect(undone.report).toMatchObject({ restored: 299, conflicts: 0 });
+    expect(await valueOf(client, 'k003')).toBe('by a client');
   });
 
   it('again and again is left after three attempts, also by the rule "overwrite"', async () => {
@@ -112,17 +112,17 @@ describe('a key that a client changes between the look and the transaction', () 
     const { client } = recorded;
     const { report } = await write(
       recorded,
-      { after: () => client.append('k03', '!') },
+      { after: () => client.append('k003', '!') },
       { policy: 'overwrite' },
     );
     expect(report).toMatchObject({
-      ...{ state: 'partial', restored: 59, conflicts: 1 },
-      left: [{ key: 'k03', why: 'somebody keeps writing to it' }],
+      ...{ state: 'partial', restored: 299, conflicts: 1 },
+      left: [{ key: 'k003', why: 'somebody keeps writing to it' }],
     });
-    expect(await valueOf(client, 'k03')).toMatch(/^now k03!+$/);
+    expect(await valueOf(client, 'k003')).toMatch(/^now k003!+$/);
     const undone = await undo(recorded, report.id);
-    expect(undone.report).toMatchObject({ restored: 59, conflicts: 0 });
-    expect(await valueOf(client, 'k03')).toMatch(/^now k03!+$/);
+    expect(undone.report).toMatchObject({ restored: 299, conflicts: 0 });
+    expect(await valueOf(client, 'k003')).toMatch(/^now k003!+$/);
   });
 });
 
@@ -146,7 +146,7 @@ describe('a write that does not come to its end', () => {
     expect(report).toMatchObject({ state: 'interrupted', conflicts: 0, undo: { id: report.id } });
     expect(report.restored).toBeGreaterThan(0);
     expect(await restoredKeys(client)).toBe(report.restored);
-    expect(report.writtenSample[0]).toEqual({ db: 0, key: 'k00' });
+    expect(report.writtenSample[0]).toEqual({ db: 0, key: 'k000' });
     const environment = await realEnvironment(recorded);
     const options = { live: originalOf(recorded), retainMs: 3_600_000 };
     const rest = await resumeWriteBack(ARCHIVED, report.id, options, environment);
@@ -154,10 +154,10 @@ describe('a write that does not come to its end', () => {
       failure: null,
       report: { id: report.id, state: 'succeeded', outcomes: { same: report.restored } },
     });
-    expect(await restoredKeys(client)).toBe(60);
+    expect(await restoredKeys(client)).toBe(300);
     expect(await resumeWriteBack(ARCHIVED, report.id, options, environment)).toBeNull();
     const undone = await undo(recorded, report.id);
-    expect(undone.report).toMatchObject({ state: 'succeeded', restored: 60, conflicts: 0 });
+    expect(undone.report).toMatchObject({ state: 'succeeded', restored: 300, conflicts: 0 });
     expect(await readBytes(client)).toEqual(before);
   });
 

@@ -85,6 +85,9 @@ describe('LatencyThrottle', () => {
     const throttle = throttleOf(clock);
     await throttle.take(throttle.window * 3, 1);
     expect(clock.pauses).toEqual([10]);
+    // What goes around a batch is none of its own.
+    await throttle.take(throttle.window + 2, 1);
+    expect(clock.pauses).toEqual([10]);
   });
 
   it.each([

@@ -7,6 +7,8 @@ import { TokenBucket } from './token-bucket.ts';
 const WINDOW_FIRST = 16;
 const WINDOW_MAX = 512;
 const WINDOW_STEP = 4;
+/** Commands around those of a batch: SELECT, MULTI, EXEC. */
+const AROUND = 2;
 /** Pause for each batch when even single commands are too many: the server is slow by itself. */
 const PAUSE_FIRST_MS = 10;
 const PAUSE_MAX_MS = 200;
@@ -32,8 +34,8 @@ export interface BatchThrottle extends Throttle {
  * Keeps the latency of a server under a bound.
  *
  * A batch holds all other clients up while it is worked off, so its own latency is that of the others
- * at worst. While probes and batches stay under the bound the window of commands in flight grows by
- * a few; one above it halves the window, and at the smallest one pauses come between. The shortest
+ * at worst. While batches stay under the bound the window of commands in flight grows by a few; a batch
+ * or a probe above it halves the window, and at the smallest one pauses come between. The shortest
  * time seen is taken as that of the way to the server: it is not of our making and does not count.
  */
 export class LatencyThrottle implements BatchThrottle {
@@ -63,7 +65,7 @@ export class LatencyThrottle implements BatchThrottle {
     this.#bytesSent += bytes;
     const now = clock.monotonicMs();
     // A caller with batches larger than the window waits as long as the batches too many would take.
-    const batches = Math.ceil(commands / this.#window) - 1;
+    const batches = Math.max(0, Math.ceil((commands - AROUND) / this.#window) - 1);
     const wait = Math.max(
       this.#pauseMs + batches * this.#options.latencyMaxMs,
       this.#commands?.take(commands, now) ?? 0,
@@ -74,25 +76,27 @@ export class LatencyThrottle implements BatchThrottle {
   }
 
   note(latencyMs: number): void {
-    this.#judge(Math.max(0, latencyMs - this.#bytesSent / WAY_BYTES_PER_MS));
+    const good = this.#judge(Math.max(0, latencyMs - this.#bytesSent / WAY_BYTES_PER_MS));
     this.#bytesSent = 0;
+    if (good && this.#pauseMs === 0)
+      this.#window = Math.min(WINDOW_MAX, this.#window + WINDOW_STEP);
   }
 
-  /** Tells how long a lone PING took. */
+  /** Tells how long a lone PING took. That it was quick says nothing about larger batches. */
   probed(latencyMs: number): void {
     this.#wayMs = Math.min(this.#wayMs, latencyMs);
     this.#judge(latencyMs);
   }
 
-  #judge(latencyMs: number): void {
+  /** @returns Whether the latency is under the bound. */
+  #judge(latencyMs: number): boolean {
     const way = Number.isFinite(this.#wayMs) ? this.#wayMs : 0;
     if (latencyMs - way <= this.#options.latencyMaxMs) {
-      if (this.#pauseMs > 0) this.#pauseMs = this.#pauseMs > 1 ? this.#pauseMs / 2 : 0;
-      else this.#window = Math.min(WINDOW_MAX, this.#window + WINDOW_STEP);
-    } else if (this.#window > 1) {
-      this.#window = Math.floor(this.#window / 2);
-    } else {
-      this.#pauseMs = Math.min(PAUSE_MAX_MS, Math.max(PAUSE_FIRST_MS, this.#pauseMs * 2));
+      this.#pauseMs = this.#pauseMs > 1 ? this.#pauseMs / 2 : 0;
+      return true;
     }
+    if (this.#window > 1) this.#window = Math.floor(this.#window / 2);
+    else this.#pauseMs = Math.min(PAUSE_MAX_MS, Math.max(PAUSE_FIRST_MS, this.#pauseMs * 2));
+    return false;
   }
 }

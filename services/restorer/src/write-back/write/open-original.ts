@@ -12,8 +12,6 @@ import { throwIfStopped } from './exec-batch.ts';
 
 /** What a write-back sends to the original beside what a comparison does. */
 const COMMANDS: readonly (readonly string[])[] = [
-  ['WATCH', 'key'],
-  ['UNWATCH'],
   ['MULTI'],
   ['EXEC'],
   ['RESTORE', 'key', '0', 'payload', 'REPLACE', 'ABSTTL'],
@@ -42,6 +40,8 @@ const COMMANDS: readonly (readonly string[])[] = [
   ['HSCAN', 'key', '0'],
   ['ZSCAN', 'key', '0'],
 ];
+
+const WATCHING = [['WATCH', 'key'], ['UNWATCH']] as const;
 
 /** The original, ready to be written to. */
 export interface OpenOriginal {
@@ -101,7 +101,12 @@ async function refuseShards(client: NodeClient, { cluster }: NodeFacts): Promise
 }
 
 async function checkWriteRights(client: NodeClient): Promise<void> {
-  const missing = (await checkRights(client, COMMANDS)).map(commandName);
+  // Both act at once even in a transaction: they are simply tried, and do no harm.
+  const tried = await client.pipeline(WATCHING);
+  const denied = WATCHING.filter(
+    (_, i) => tried[i] instanceof NodeError && tried[i].code === 'TM_NODE_RIGHTS',
+  );
+  const missing = [...denied, ...(await checkRights(client, COMMANDS))].map(commandName);
   if (missing.length === 0) return;
   const rules = missing.map((name) => `+${name.toLowerCase().replace(' ', '|')}`);
   throw new NodeError('TM_NODE_RIGHTS', `the server denies ${missing.join(', ')}`, {
