@@ -48,6 +48,9 @@ function randomSelector(dice: Dice): SelectorSpec {
   return { include, exclude: [], dbs, excludeDbs: [], types: null, excludeTypes: [] };
 }
 
+const rawOf = (log: readonly Words[]): Buffer =>
+  Buffer.concat(log.map((words) => command(...words)));
+
 function rdbOf(entries: Entries): Buffer {
   const rdb = new RdbBuilder({ version: 10 });
   let at = -1;
@@ -84,7 +87,7 @@ async function archiveOf([first, ...later]: readonly Part[], dice: Dice): Promis
 }
 
 async function writeParts(archive: TestArchive, log: readonly Words[], dice: Dice): Promise<void> {
-  const raw = Buffer.concat(log.map((words) => command(...words)));
+  const raw = rawOf(log);
   for (let from = 0; from < raw.length;) {
     const to = Math.min(raw.length, from + 20 + dice.between(0, 900 - 1));
     const before = archive.end;
@@ -99,8 +102,9 @@ function serverWith(entries: Entries): ModelServer {
   return server;
 }
 
-/** A history of one part, or of two; `whole` ends as the server that ran it. */
-function makeHistory(dice: Dice, whole: ModelServer, odds: GlobalOdds): readonly Part[] {
+/** A history of one part, or of two. */
+function makeHistory(dice: Dice, odds: GlobalOdds): readonly Part[] {
+  const whole = serverWith(BEFORE);
   const options = { commands: COMMANDS, databases: DATABASES, ...odds };
   const first = { before: BEFORE, log: makeLog(dice, whole, options) };
   if (dice.between(0, 1) === 0) return [first];
@@ -109,15 +113,39 @@ function makeHistory(dice: Dice, whole: ModelServer, odds: GlobalOdds): readonly
   return [first, { before, log: [['SELECT', '0'], ...makeLog(dice, whole, options)] }];
 }
 
+/** A point within the last part of a history. */
+interface Cut {
+  readonly before: Entries;
+  readonly offset: bigint;
+  /** The server as it was there. */
+  readonly whole: ModelServer;
+}
+
+/** The end of a history, or somewhere between two commands outside transactions. */
+function chooseCut(parts: readonly Part[], end: bigint, dice: Dice): Cut {
+  const { before, log } = parts.at(-1) ?? { before: [], log: [] };
+  const most = dice.between(0, 1) === 0 ? log.length : dice.between(0, log.length);
+  const begun = log.slice(0, most).findLastIndex(([name]) => name === 'MULTI');
+  const open = begun >= 0 && !log.slice(begun, most).some(([name]) => name === 'EXEC');
+  const ran = log.slice(0, open ? begun : most);
+  const whole = serverWith(before);
+  let db = 0;
+  for (const words of ran) {
+    if (words[0] === 'SELECT') db = Number(words[1]);
+    whole.run(db, words);
+  }
+  return { before, offset: end - BigInt(rawOf(log.slice(ran.length)).length), whole };
+}
+
 /** Restores a selection from an archive into a model, which must not refuse anything. */
 async function restored(
   archive: TestArchive,
   spec: SelectorSpec,
-  entries: Entries,
+  { before, offset }: Cut,
 ): Promise<ModelServer> {
   const request = {
     instance: ARCHIVED,
-    point: { kind: 'offset', offset: archive.end, timeline: null },
+    point: { kind: 'offset', offset, timeline: null },
     ttl: { mode: 'absolute' },
     selector: spec,
   } as const;
@@ -126,7 +154,7 @@ async function restored(
   const { closure } = plan;
   if (closure === null) throw new Error('no closure');
   const server = new ModelServer(DATABASES);
-  for (const [db, key, value] of entries) {
+  for (const [db, key, value] of before) {
     if (!closure.startsEmpty && needsEntry(closure, db, Buffer.from(key)))
       server.put(db, key, value);
   }
@@ -147,9 +175,7 @@ describe('a selection', () => {
     const seed = chooseSeed('closure');
     for (let round = 0; round < ROUNDS; round += 1) {
       const dice = new Dice(seed + round);
-      const whole = serverWith(BEFORE);
-      const parts = makeHistory(dice, whole, odds);
-      const { before = [] } = parts.at(-1) ?? {};
+      const parts = makeHistory(dice, odds);
       await using archive = await archiveOf(parts, dice);
       for (let turn = 0; turn < SELECTORS; turn += 1) {
         const spec = randomSelector(dice);
@@ -160,8 +186,9 @@ describe('a selection', () => {
             .filter(([db, key]) => selector.matches(db, Buffer.from(key)))
             .map((entry) => JSON.stringify(entry))
             .sort();
-        const label = `seed ${(seed + round).toString()}: ${selector.describe()}`;
-        expect(selected(await restored(archive, spec, before)), label).toEqual(selected(whole));
+        const cut = chooseCut(parts, archive.end, dice);
+        const label = `seed ${(seed + round).toString()} at ${cut.offset.toString()}: ${selector.describe()}`;
+        expect(selected(await restored(archive, spec, cut)), label).toEqual(selected(cut.whole));
       }
     }
   });

@@ -4,6 +4,12 @@ import type { CatalogSegment } from '@tidemark/catalog';
 import { nameObject, PlanError } from '@tidemark/core';
 import { objectOfSegment, type FooterReaderOptions } from './read-marks.ts';
 
+/** Where a timeline may be looked at: from a snapshot, where something starts, to its end. */
+interface Stretch {
+  readonly floor: bigint;
+  readonly end: bigint;
+}
+
 /** The nearest places around an offset where a command or a transaction starts; null = none. */
 interface Starts {
   /** At or before the offset. */
@@ -15,16 +21,16 @@ interface Starts {
 /**
  * Sees to it that a command outside a transaction, or a transaction, starts at an offset.
  * @param segments - The segments of the timeline from the snapshot on, in order.
- * @param end - Where the timeline ends: nothing starts there.
+ * @param within - From the snapshot to the end of the timeline: nothing starts there.
  * @throws PlanError `TM_OFFSET_NO_COMMAND` with the nearest offsets where one does.
  */
 export async function expectCommandStart(
   offset: bigint,
   segments: readonly CatalogSegment[],
-  end: bigint,
+  within: Stretch,
   footers: FooterReaderOptions,
 ): Promise<void> {
-  const starts = await startsAround(offset, segments, end, footers);
+  const starts = await startsAround(offset, segments, within, footers);
   if (starts.before === offset) return;
   const { before, after } = starts;
   const nearest = [before, after].filter((at) => at !== null).map(String);
@@ -44,28 +50,30 @@ export async function expectCommandStart(
 async function startsAround(
   offset: bigint,
   segments: readonly CatalogSegment[],
-  end: bigint,
+  { floor, end }: Stretch,
   footers: FooterReaderOptions,
 ): Promise<Starts> {
   const starts: Starts = { before: null, after: null };
-  let first = segments.findLastIndex(({ start }) => start <= offset);
-  while (first > 0 && !startsOnBoundary(segments[first])) first -= 1;
-  const from = segments[first];
-  if (from === undefined || !startsOnBoundary(from)) return starts;
-  const { start, db } = from.header;
+  const first = segments.findLastIndex(
+    (one) => one.start <= offset && (one.start <= floor || startsOnBoundary(one)),
+  );
+  const header = segments[first]?.header;
+  if (header === undefined) return starts;
+  const start = header.start < floor ? floor : header.start;
   const note = (at: bigint): void => {
     if (at >= end) return;
     if (at <= offset) starts.before = at;
     else starts.after ??= at;
   };
   note(start);
-  const decoder = new CommandDecoder({ offset: start, db, annotations: false });
+  const decoder = new CommandDecoder({ offset: start, db: header.db, annotations: false });
   for (const segment of segments.slice(first)) {
     await footers.keyOf(segment.object.dekId);
     const object = objectOfSegment(segment);
     try {
       const payload = footers.reader.opened(object);
-      for await (const part of segmentCommands(payload, segment.header)) {
+      const from = segment.start < start ? start : segment.start;
+      for await (const part of segmentCommands(payload, segment.header, { from })) {
         const bytes = Buffer.from(part.buffer, part.byteOffset, part.length);
         for (const batch of decoder.push(bytes)) noteEnds(batch, note);
         if (starts.after !== null) return starts;
@@ -85,6 +93,6 @@ function noteEnds(batch: CommandBatch, note: (at: bigint) => void): void {
   }
 }
 
-function startsOnBoundary(segment: CatalogSegment | undefined): boolean {
-  return segment !== undefined && !segment.header.inMulti && segment.header.partialBytes === 0;
+function startsOnBoundary(segment: CatalogSegment): boolean {
+  return !segment.header.inMulti && segment.header.partialBytes === 0;
 }

@@ -71,7 +71,7 @@ export async function makePlan(
     const end = durableEnd(catalog, instance, timeline);
     const toOffset = wanted.cut.offset + LOOK_AHEAD_BYTES;
     const onwards = catalog.segments(timeline, { fromOffset, toOffset });
-    await expectCommandStart(wanted.cut.offset, onwards, end, footers);
+    await expectCommandStart(wanted.cut.offset, onwards, { floor: fromOffset, end }, footers);
   }
   const cut = await onBoundary(wanted.cut, first, footers);
   const { snapshot, reads } = planReads({ snapshots, segments, timeline, cutOffset: cut.offset });

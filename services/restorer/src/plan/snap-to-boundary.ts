@@ -7,7 +7,8 @@ import { objectOfSegment, type FooterReaderOptions } from './read-marks.ts';
 /**
  * The last command boundary outside MULTI/EXEC at or before an offset.
  *
- * Decodes from the nearest segment that starts on such a boundary.
+ * Decodes from the nearest segment that starts on such a boundary, or from the snapshot.
+ * @param floor - Where the snapshot stands: on such a boundary.
  * @param segments - The segments of the timeline from the snapshot on, in order.
  * @throws PlanError `TM_OFFSET_NOT_RESTORABLE` when no segment starts on a boundary.
  */
@@ -19,10 +20,10 @@ export async function snapToBoundary(
 ): Promise<bigint> {
   if (offset === floor) return offset;
   const covering = segments.filter(({ start, end }) => start < offset && end > floor);
-  let first = covering.length - 1;
-  while (first > 0 && !startsOnBoundary(covering[first])) first -= 1;
+  const isStart = (one: CatalogSegment): boolean => one.start <= floor || startsOnBoundary(one);
+  const first = covering.findLastIndex(isStart);
   const start = covering[first]?.header;
-  if (start === undefined || !startsOnBoundary(covering[first])) {
+  if (start === undefined) {
     throw new PlanError(
       'TM_OFFSET_NOT_RESTORABLE',
       'no command boundary is known before the offset',
@@ -31,14 +32,17 @@ export async function snapToBoundary(
       },
     );
   }
-  const decoder = new CommandDecoder({ offset: start.start, db: start.db, annotations: false });
+  const begin = start.start < floor ? floor : start.start;
+  // Which database is selected there does not matter here.
+  const decoder = new CommandDecoder({ offset: begin, db: start.db, annotations: false });
   for (const segment of covering.slice(first)) {
     const object = objectOfSegment(segment);
     const to = segment.end < offset ? segment.end : offset;
     await footers.keyOf(segment.object.dekId);
     try {
       const payload = footers.reader.opened(object);
-      for await (const part of segmentCommands(payload, segment.header, { to })) {
+      const from = segment.start < begin ? begin : segment.start;
+      for await (const part of segmentCommands(payload, segment.header, { from, to })) {
         decoder.push(Buffer.from(part.buffer, part.byteOffset, part.length));
       }
     } catch (cause) {
@@ -48,7 +52,6 @@ export async function snapToBoundary(
   return decoder.boundary < floor ? floor : decoder.boundary;
 }
 
-function startsOnBoundary(segment: CatalogSegment | undefined): boolean {
-  if (segment === undefined) return false;
+function startsOnBoundary(segment: CatalogSegment): boolean {
   return !segment.header.inMulti && segment.header.partialBytes === 0;
 }
