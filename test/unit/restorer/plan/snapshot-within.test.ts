@@ -7,7 +7,7 @@ describe('a snapshot within a segment that begins within a command', () => {
   it.each(['offset', 'before'] as const)('is where commands are told from (%s)', async (kind) => {
     await using archive = await TestArchive.begun();
     const spanning = command('SET', 'old', 'x'.repeat(500));
-    archive.writeLog(spanning.subarray(0, 100));
+    archive.writeLog(Buffer.concat([log('SELECT 0'), spanning.subarray(0, 100)]));
     await archive.roll();
     archive.writeLog(spanning.subarray(100));
     await archive.snapshot('bk-1');
@@ -23,6 +23,7 @@ describe('a snapshot within a segment that begins within a command', () => {
       },
       await archive.environment(),
     );
+    expect(prepared.plan.reads[0]?.header.partialBytes).toBe(100);
     expect(prepared.plan).toMatchObject({ cut: { offset }, snapshot: { backup: 'bk-1' } });
   });
 });
