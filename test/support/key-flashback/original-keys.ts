@@ -7,6 +7,8 @@ import { diffKeyStates, statesWhere, type KeyState, type KeyStates } from './key
 import { describeSpec, type RandomSelector } from './random-selector.ts';
 
 const RETAIN_MS = 3_600_000;
+/** Longer than a write-back takes. */
+const SOON_MS = 10_000;
 
 /** The original, as a write into it is to spare it. */
 export function spared(server: RedisServer): {
@@ -55,8 +57,8 @@ export async function undoWriteBack(
 /** What the original must hold after a write-back. */
 export interface Expected {
   /**
-   * Whether a key is selected: by its type at the point, or now if it was not there. Null: its time
-   * has passed since and it is of another type now. Of such a key a server tells no type any more.
+   * Whether a key is selected: by its type at the point, or now if it was not there. Null: a type is
+   * asked for, and its time has passed since, or will in a moment. Of such a key a server tells no type any more.
    */
   readonly isSelected: (name: string) => boolean | null;
   readonly selected: KeyStates;
@@ -74,13 +76,12 @@ export function expectedAfter(
 ): Expected {
   const then = statesWhere(reference, (state) => !isDead(state, (second + 1) * 1000));
   const byType = spec.types !== null || spec.excludeTypes.length > 0;
-  const nowMs = Date.now();
+  const soonMs = Date.now() + SOON_MS;
   const isSelected = (name: string): boolean | null => {
-    const [old, now] = [then.get(name), before.get(name)];
-    const state = old ?? now;
-    if (state === undefined) return false;
-    const changed = now !== undefined && now.type !== state.type;
-    return byType && changed && isDead(state, nowMs) ? null : selects(state);
+    const old = then.get(name);
+    if (byType && old !== undefined && isDead(old, soonMs)) return null;
+    const state = old ?? before.get(name);
+    return state !== undefined && selects(state);
   };
   const named = (states: KeyStates, selected: boolean): KeyStates =>
     new Map([...states].filter(([name]) => isSelected(name) === selected));
