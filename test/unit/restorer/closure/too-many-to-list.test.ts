@@ -21,8 +21,10 @@ async function archiveOf(first: Buffer, second: Buffer): Promise<TestArchive> {
 
 describe('a part of the log with too many commands to be listed', () => {
   it('ends before a command that ends in the next segment', async () => {
-    const large = command('SET', 'unselected', 'x'.repeat(2 * FRAME));
-    await using archive = await archiveOf(large.subarray(0, FRAME), large.subarray(FRAME));
+    const large = command('SET', 'unselected', 'x'.repeat(3 * FRAME));
+    // A part of this size goes into the first segment.
+    const part = 2 * FRAME;
+    await using archive = await archiveOf(large.subarray(0, part), large.subarray(part));
     const { closure, fed } = await selectFrom(archive, selecting('old'));
     expect(closure.everything?.reason).toContain('too many commands');
     expect(linesOf(fed).some((line) => line.startsWith('SET'))).toBe(false);
