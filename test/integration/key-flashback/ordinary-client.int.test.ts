@@ -48,7 +48,9 @@ const HISTORY: readonly (readonly string[])[] = [
   ['PERSIST', 'lock'],
 ];
 
+/** The server deletes nothing by itself: what it holds can be read at leisure, however late. */
 async function write(client: Redis): Promise<void> {
+  await client.call('DEBUG', 'SET-ACTIVE-EXPIRE', 0);
   const pipeline = client.pipeline();
   for (const words of HISTORY) {
     const [name = '', ...args] = words.map((word) => (word === 'LIFE' ? LIFE_MS.toString() : word));
