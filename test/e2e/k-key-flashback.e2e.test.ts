@@ -5,6 +5,7 @@ import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import {
   endStarted,
+  haveHole,
   isInArguments,
   keysOf,
   StoryRun,
@@ -210,6 +211,19 @@ describe.concurrent('somebody has lost keys', () => {
       story.text(0, 'restore', SHOP, ...none, '--to', 'original', '--yes'),
     ]);
     expect(fresh).toMatchObject({ state: 'nothing', keys: 0 });
+    const other = await startRedis({ aof: false });
+    try {
+      const client = await other.connect();
+      await client.set('mine', '1');
+      const target = ['--to', `redis://127.0.0.1:${other.port}`, '--yes'];
+      const nothing = { state: 'nothing', keys: 0 };
+      expect(
+        await story.json(0, ['restore', SHOP, '--at', good, '--key', 'nowhere', ...target]),
+      ).toMatchObject(nothing);
+      expect(await client.get('mine')).toBe('1');
+    } finally {
+      await other[Symbol.asyncDispose]();
+    }
     await expect(endStarted(fresh.target, (client) => client.dbsize())).rejects.toThrow();
     expect(await readdir(dir)).toEqual([]);
     expect(original.out).toMatch(/^nothing to do; nothing was written$/m);
@@ -282,7 +296,7 @@ describe.concurrent('somebody has lost keys', () => {
     await story.json(0, [...restore, '--yes']);
     const sales = ['sale:1', 'sale:2', 'sale:3', 'sale:4'];
     expect(await tillRedis.mget(...sales)).toEqual(['10', '20', '30', '40']);
-    const hole = await haveHole();
+    const hole = await haveHole(tidemark, TILL, tillRedis);
     const none = ['restore', TILL, '--at', hole, '--key', 'sale:1', '--to', 'original', '--yes'];
     expect(await story.refused(13, ...none)).toMatchObject({
       code: 'TM_TIME_NOT_RESTORABLE',
@@ -290,21 +304,6 @@ describe.concurrent('somebody has lost keys', () => {
     });
   });
 });
-
-/** Switches the log of a node off for some seconds. @returns A second in between. */
-async function haveHole(): Promise<string> {
-  await tillRedis.config('SET', 'appendonly', 'no');
-  await delay(2_500);
-  await tillRedis.config('SET', 'appendonly', 'yes');
-  for (;;) {
-    await delay(300);
-    await tillRedis.set('tick', '2');
-    const { latest, shards } = await tidemark.windows(TILL);
-    const hole = shards[0]?.holes[0];
-    if (hole === undefined || secondOf(latest ?? '') < secondOf(hole.to)) continue;
-    return hole.to;
-  }
-}
 
 /** A node that cannot be written to; nothing is. */
 async function refusals(restore: readonly string[]): Promise<void> {

@@ -1,7 +1,8 @@
 import { once } from 'node:events';
 import { readdir, readFile } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import type { CliError, CliRun, Tidemark } from '../tidemark-cli.ts';
+import { secondOf, type CliError, type CliRun, type Tidemark } from '../tidemark-cli.ts';
 
 /** Counts of a comparison, as `-o json` has them. */
 export type OutcomeCounts = Readonly<
@@ -145,4 +146,20 @@ export async function isInArguments(word: string): Promise<boolean> {
     if (line.includes(word)) return true;
   }
   return false;
+}
+
+/** Switches the log of a node off for some seconds. @returns A second that cannot be restored. */
+export async function haveHole(tidemark: Tidemark, id: string, client: Redis): Promise<string> {
+  await client.config('SET', 'appendonly', 'no');
+  await delay(2_500);
+  await client.config('SET', 'appendonly', 'yes');
+  const deadline = Date.now() + 30_000;
+  while (Date.now() < deadline) {
+    await delay(300);
+    await client.set('tick', '2');
+    const { latest, shards } = await tidemark.windows(id);
+    const hole = shards[0]?.holes[0];
+    if (hole !== undefined && secondOf(latest ?? '') >= secondOf(hole.to)) return hole.to;
+  }
+  throw new Error('no hole was told of');
 }

@@ -50,7 +50,7 @@ export function reportText(id: string, report: RestoreReport, configPath: string
       // With a warning the target was not ours any more, and was left as it is.
       return [
         `restore ${report.id} was called off` +
-          (report.warnings.length === 0 ? '; the target is empty and not promoted' : ''),
+          (report.warnings.length === 0 ? '; nothing of it is left in the target' : ''),
       ];
     default:
       return [

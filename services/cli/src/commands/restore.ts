@@ -202,6 +202,12 @@ async function targetOf(flags: RestoreFlags): Promise<RestoreTarget> {
   if (port !== undefined || dir !== undefined) {
     throw new UsageError('TM_USAGE', '--port and --dir belong to --to new');
   }
+  // Not shown: a password may stand in it.
+  if (!/^[a-z]+:/.test(to)) {
+    throw new UsageError('TM_USAGE', 'what --to names is no target', {
+      hint: 'write redis://[USER@]HOST:PORT, unix:///PATH, new or original',
+    });
+  }
   const address = parseNodeUrl(to);
   const passwordFile = passFile === undefined ? null : resolve(passFile);
   return {

@@ -14,7 +14,8 @@ import { selectorToJson } from '@tidemark/selector';
 import { openFacts } from '../facts/open-facts.ts';
 import { planFacts, preflightFacts, refuseUnread } from '../facts/restore-facts.ts';
 import type { FactsReport } from '../facts/facts-report.ts';
-import { forecastVanishing } from '../feed/vanish-forecast.ts';
+import { mayGiveKeys } from '../feed/may-give-keys.ts';
+import { forecastVanishing, type Vanishing } from '../feed/vanish-forecast.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { ttlText } from '../plan/ttl-rule.ts';
 import { giveUp } from './call-off.ts';
@@ -56,6 +57,10 @@ export async function restore(
   try {
     const found = await lookAt(target, prepared, request);
     if (request.facts !== null) await preflightFacts(target.client, request.facts);
+    if (holdsData(found.facts) && !(await mayGiveKeys(prepared))) {
+      const rest = { path: found.path, vanishing: NONE_VANISH, facts: null };
+      return unfedReport('nothing', request, prepared, { ...rest, timer });
+    }
     record = await makeRecord(id, request, plan, { target, ...found }, environment);
   } catch (cause) {
     await discardServer(target, environment);
@@ -89,20 +94,43 @@ export async function dryRun(
   }
   const vanishing = await forecastVanishing(prepared, environment.clock.nowMs());
   timer.end('forecast');
-  const { target } = request;
+  return unfedReport('planned', request, prepared, { path, vanishing, facts, timer });
+}
+
+const NONE_VANISH: Vanishing = { count: 0, bound: 'exact', sample: [] };
+
+/** Only a target that may be emptied can hold anything here. */
+function holdsData({ keyspace, functions }: TargetFacts): boolean {
+  return functions > 0 || keyspace.some(({ keys }) => keys > 0);
+}
+
+/** The report of a restore that fed nothing. */
+function unfedReport(
+  state: 'planned' | 'nothing',
+  { target }: RestoreRequest,
+  { plan }: PreparedPlan,
+  found: {
+    readonly path: RestorePath | null;
+    readonly vanishing: Vanishing;
+    readonly facts: FactsReport | null;
+    readonly timer: PhaseTimer;
+  },
+): RestoreReport {
+  const { path, vanishing, facts, timer } = found;
+  const planned = state === 'planned';
   return {
     id: '',
-    state: 'planned',
+    state,
     at: reportSecond(plan.at),
     cut: reportCut(plan),
     ttl: ttlText(plan.ttl),
     path,
-    keys: plan.snapshot.summary.keys,
+    keys: planned ? plan.snapshot.summary.keys : 0,
     vanishing: vanishing.count,
     vanishingBound: vanishing.bound,
     vanishingSample: vanishing.sample,
-    commands: plan.reads.reduce((sum, { header }) => sum + header.commands, 0),
-    bytes: plan.feedBytes,
+    commands: planned ? plan.reads.reduce((sum, { header }) => sum + header.commands, 0) : 0,
+    bytes: planned ? plan.feedBytes : 0,
     elapsedSeconds: timer.elapsedSeconds,
     target: target.kind === 'server' ? target.url : 'new',
     phases: timer.phases,

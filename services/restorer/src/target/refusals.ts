@@ -83,7 +83,8 @@ const emptyRule: Rule = (facts, needs) => {
   if (needs.allowFlush || (keys === 0 && facts.functions === 0)) return null;
   return refuse(
     'TM_TARGET_NOT_EMPTY',
-    `the target holds ${String(keys)} keys and ${String(facts.functions)} function libraries`,
+    `the target holds ${keys === 1 ? '1 key' : `${String(keys)} keys`}` +
+      (facts.functions > 0 ? ` and libraries of functions: ${String(facts.functions)}` : ''),
     { keys, functions: facts.functions },
     'choose an empty server, or say --yes to have it emptied first',
   );
