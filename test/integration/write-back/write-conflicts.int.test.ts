@@ -1,5 +1,5 @@
 import { TidemarkError } from '@tidemark/core';
-import { resumeWriteBack, type WriteBackOutcome } from '@tidemark/restorer';
+import { listUndoPacks, resumeWriteBack, type WriteBackOutcome } from '@tidemark/restorer';
 import type { SelectorSpec } from '@tidemark/selector';
 import type { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
@@ -105,6 +105,30 @@ describe('a key that a client changes between the look and the transaction', () 
     const undone = await undo(recorded, report.id);
     expect(undone.report).toMatchObject({ restored: 299, conflicts: 0 });
     expect(await valueOf(client, 'k003')).toBe('by a client');
+  });
+
+  it('has the others of its batch counted once', async () => {
+    await using recorded = await changed();
+    const { client } = recorded;
+    const { store, keys, signal } = await realEnvironment(recorded);
+    const hit: string[] = [];
+    const touch = async (index: number): Promise<void> => {
+      hit.push(NAMES[index] ?? '');
+      await client.set(NAMES[index] ?? '', 'by a client');
+    };
+    let first = 0;
+    const { report } = await write(recorded, {
+      // A key of the second batch, before it is looked at, and another one afterwards.
+      after: async (part) => {
+        if (part !== 0) return;
+        const [pack] = await listUndoPacks(ARCHIVED, { store, keys, signal });
+        first = pack?.keys ?? 0;
+        await touch(first + 1);
+      },
+      before: async (part) => part === 1 && touch(first),
+    });
+    expect(report).toMatchObject({ state: 'partial', restored: 298, conflicts: 2 });
+    expect(report.left.map(({ key }) => key).sort()).toEqual([...hit].sort());
   });
 
   it('again and again is left after three attempts, also by the rule "overwrite"', async () => {

@@ -63,10 +63,9 @@ export class KeyWriter {
    */
   async write(tasks: readonly WriteTask[]): Promise<void> {
     const small = tasks.filter((task) => !isLargeTask(task));
-    if (small.length > 0 && (await this.#attempt(small)) === 'touched') {
-      for (const task of small) await this.#alone({ ...task, again: true });
-    }
-    for (const task of tasks) if (isLargeTask(task)) await this.#alone(task);
+    const touched = small.length > 0 ? await this.#attempt(small, false) : [];
+    for (const task of touched) await this.#alone(task, true);
+    for (const task of tasks) if (isLargeTask(task)) await this.#alone(task, false);
   }
 
   /**
@@ -76,7 +75,7 @@ export class KeyWriter {
   async judge(tasks: readonly WriteTask[]): Promise<void> {
     const { side, tally } = this.#options;
     const nowMs = await serverTimeMs(side);
-    for (const { task, present } of await this.#look(tasks)) {
+    for (const { task, present } of await this.#look(tasks, false)) {
       const reading = largeReading(side, task, present);
       if (reading !== null) {
         const pieces = reading.pieces();
@@ -97,24 +96,27 @@ export class KeyWriter {
     await this.#options.undo.write(items.length, items, null);
   }
 
-  async #alone(task: WriteTask): Promise<void> {
+  /** @param tried - Whether this run has put the key into the undo pack before. */
+  async #alone(task: WriteTask, tried: boolean): Promise<void> {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
-      const again = task.again || attempt > 1;
-      const one = { ...task, again };
-      const end = isLargeTask(one) ? await this.#large(one) : await this.#attempt([one]);
-      if (end === 'over') return;
+      const packed = tried || attempt > 1;
+      const one = { ...task, again: task.again || packed };
+      const over = isLargeTask(one)
+        ? (await this.#large(one, packed)) === 'over'
+        : (await this.#attempt([one], packed)).length === 0;
+      if (over) return;
     }
     this.#leave(task, 'somebody keeps writing to it');
     this.#void.push(voidItem(task));
   }
 
-  /** One transaction over small values. */
-  async #attempt(tasks: readonly WriteTask[]): Promise<'over' | 'touched'> {
+  /** One transaction over small values. @returns The tasks that are to be tried one by one. */
+  async #attempt(tasks: readonly WriteTask[], packed: boolean): Promise<readonly WriteTask[]> {
     const { side, undo, throttle, tally } = this.#options;
-    const ready = await this.#look(tasks);
+    const ready = await this.#look(tasks, packed);
     if (ready.length === 0) {
       await side.client.call('UNWATCH');
-      return 'over';
+      return [];
     }
     const nowMs = await serverTimeMs(side);
     const items = ready.map(({ task, present }) => undoItem(task, present, nowMs));
@@ -125,7 +127,7 @@ export class KeyWriter {
     const outcome = await this.#exec(ready[0]?.task.db ?? 0, commands, items);
     // One that is refused takes all of its transaction with it.
     if (outcome.kind === 'touched' || (outcome.kind === 'refused' && ready.length > 1)) {
-      return 'touched';
+      return ready.map(({ task }) => task);
     }
     for (const [i, { task }] of ready.entries()) {
       const error = outcome.kind === 'refused' ? outcome.error : (outcome.errors[i] ?? null);
@@ -133,11 +135,11 @@ export class KeyWriter {
       else if (task.want === null || isPast(task, nowMs)) this.#gone(task);
       else tally.restored(task.db, task.key, wantedBytes(task));
     }
-    return 'over';
+    return [];
   }
 
   /** Looks at keys and takes out those that are settled or in conflict. */
-  async #look(tasks: readonly WriteTask[]): Promise<readonly Ready[]> {
+  async #look(tasks: readonly WriteTask[], packed: boolean): Promise<readonly Ready[]> {
     const { side, tally, signal } = this.#options;
     signal.throwIfAborted();
     const found = await watchAndRead(side, tasks);
@@ -148,7 +150,7 @@ export class KeyWriter {
       if (settled) tally.settled();
       if (!settled && this.#mayWrite(task, present)) ready.push({ task, present });
       // An earlier attempt has put it into the pack.
-      else if (task.again) this.#void.push(voidItem(task));
+      else if (packed) this.#void.push(voidItem(task));
     }
     return ready;
   }
@@ -161,9 +163,9 @@ export class KeyWriter {
   }
 
   /** A key whose value, there or wanted, is large. */
-  async #large(task: WriteTask): Promise<'over' | 'touched'> {
+  async #large(task: WriteTask, packed: boolean): Promise<'over' | 'touched'> {
     const { side, undo, cluster, random, signal } = this.#options;
-    const [ready] = await this.#look([task]);
+    const [ready] = await this.#look([task], packed);
     if (ready === undefined) {
       await side.client.call('UNWATCH');
       return 'over';
