@@ -54,10 +54,13 @@ export async function restore(
   await checkFacts(request, plan, environment);
   await using target = await openTarget(request.target, id, plan.databases, environment);
   let record: RestoreRecord;
+  let emptied: readonly string[] = [];
   try {
     const found = await lookAt(target, prepared, request);
     if (request.facts !== null) await preflightFacts(target.client, request.facts);
-    if (holdsData(found.facts) && !(await mayGiveKeys(prepared))) {
+    const holds = holdsData(found.facts);
+    if (holds) emptied = ['what the target held was removed, as --yes allows'];
+    if (holds && !(await mayGiveKeys(prepared))) {
       const rest = { path: found.path, vanishing: NONE_VANISH, facts: null };
       return unfedReport('nothing', request, prepared, { ...rest, timer });
     }
@@ -67,7 +70,9 @@ export async function restore(
     throw cause;
   }
   timer.end('preflight');
-  return await replayInto(record, request, prepared, { target, timer }, environment);
+  const report = await replayInto(record, request, prepared, { target, timer }, environment);
+  if (report.state !== 'nothing') return report;
+  return { ...report, warnings: [...report.warnings, ...emptied] };
 }
 
 /**
