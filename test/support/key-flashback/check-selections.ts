@@ -33,10 +33,14 @@ export class KeyTarget implements AsyncDisposable {
     return new KeyTarget(server, await connect(server));
   }
 
-  /** All keys that it holds, expired ones included; then it can take the next restore. */
+  /**
+   * All keys that it holds, expired ones included; then it is emptied for the next restore: one that
+   * finds no selected key leaves a target as it is.
+   */
   async takeStates(): Promise<KeyStates> {
     const states = await readKeyStates(this.#client);
     await this.#client.call('REPLICAOF', 'NO', 'ONE');
+    await this.#client.call('FLUSHALL');
     return states;
   }
 
