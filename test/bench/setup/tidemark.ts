@@ -22,6 +22,14 @@ export interface RunningArchiver {
   readonly stop: () => Promise<void>;
 }
 
+/** A command that works. */
+export interface BegunCommand {
+  readonly pid: number;
+  /** SIGINT; it must not have ended by itself. */
+  readonly interrupt: () => Promise<void>;
+  readonly hasEnded: () => boolean;
+}
+
 /** The built command line with its own folder. */
 export class Tidemark {
   readonly config: string;
@@ -41,14 +49,29 @@ export class Tidemark {
   }
 
   /** Runs a command that must succeed. */
-  run<T>(...args: readonly string[]): Promise<Ran<T>> {
-    return this.runSeen(() => undefined, ...args);
+  async run<T>(...args: readonly string[]): Promise<Ran<T>> {
+    const { out, ...rest } = await run(['-c', this.config, ...args, '-o', 'json']);
+    return { document: JSON.parse(out) as T, ...rest };
   }
 
-  /** The same; `onStart` is told the process. */
-  async runSeen<T>(onStart: (pid: number) => void, ...args: readonly string[]): Promise<Ran<T>> {
-    const { out, ...rest } = await run(['-c', this.config, ...args, '-o', 'json'], onStart);
-    return { document: JSON.parse(out) as T, ...rest };
+  /** Starts a command that is to be interrupted while it works. */
+  begin(...args: readonly string[]): BegunCommand {
+    const child = start(['-c', this.config, ...args, '-o', 'json']);
+    const ended = once(child, 'close');
+    let log = '';
+    child.stderr
+      ?.setEncoding('utf8')
+      .on('data', (text: string) => (log = (log + text).slice(-4_000)));
+    child.stdout?.resume();
+    return {
+      pid: child.pid ?? 0,
+      interrupt: async () => {
+        if (child.exitCode !== null) throw new Error(`it had ended with ${child.exitCode}: ${log}`);
+        child.kill('SIGINT');
+        await ended;
+      },
+      hasEnded: () => child.exitCode !== null,
+    };
   }
 
   /** Starts the archiver and waits until it has caught up. */
@@ -83,11 +106,9 @@ function start(args: readonly string[]): ChildProcess {
 
 async function run(
   args: readonly string[],
-  onStart: (pid: number) => void = () => undefined,
 ): Promise<{ readonly out: string; readonly seconds: number; readonly peakBytes: number }> {
   const startMs = performance.now();
   const child = start(args);
-  onStart(child.pid ?? 0);
   using watch = new PeakWatch(child.pid ?? 0);
   let [out, err] = ['', ''];
   child.stdout?.setEncoding('utf8').on('data', (text: string) => (out += text));
