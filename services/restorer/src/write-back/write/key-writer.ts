@@ -63,7 +63,14 @@ export class KeyWriter {
    */
   async write(tasks: readonly WriteTask[]): Promise<void> {
     const small = tasks.filter((task) => !isLargeTask(task));
-    const touched = small.length > 0 ? await this.#attempt(small, false) : [];
+    let touched = small.length > 0 ? await this.#attempt(small, false) : [];
+    // Who has changed shows at the next look: the rest mostly goes through together.
+    for (let attempt = 2; attempt <= ATTEMPTS && touched.length > 1; attempt++) {
+      touched = await this.#attempt(
+        touched.map((task) => ({ ...task, again: true })),
+        true,
+      );
+    }
     for (const task of touched) await this.#alone(task, true);
     for (const task of tasks) if (isLargeTask(task)) await this.#alone(task, false);
   }
