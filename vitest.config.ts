@@ -6,7 +6,10 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 const conditions = ['source', 'node', 'import', 'default'];
 
 /** Files that take longest, longest first: begun last, they would run on alone. */
-const LONG = ['damage-cli', 'c-killed-archiver', 'damage-in-process', 'a2-', 'a-', 'access', 'b-'];
+const LONG = [
+  ...['damage-cli', 'c-killed-archiver', 'damage-in-process', 'a2-', 'a-', 'access', 'b-', 'k-'],
+  ...['original.', 'selected-', 'single-file', 'write-'],
+];
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
