@@ -118,11 +118,11 @@ async function archived(
   for (const end of ends) {
     if (end.at <= at) continue;
     archive.writeLog(bytes.subarray(at, end.at));
-    if (end.roll) await archive.roll();
+    if (end.roll) await archive.rollIfAny();
     at = end.at;
   }
   archive.writeLog(bytes.subarray(at));
-  if (at < bytes.length) await archive.roll();
+  await archive.rollIfAny();
   return archive;
 }
 

@@ -117,6 +117,11 @@ export class TestArchive implements AsyncDisposable {
 
   /** Ships what was written since the last roll, and the steps of the clock. */
   async roll(): Promise<void> {
+    if (!(await this.rollIfAny())) throw new Error('nothing was written');
+  }
+
+  /** As `roll`, also where nothing can be shipped: a writer keeps bytes that may begin a `#` line. */
+  async rollIfAny(): Promise<boolean> {
     const { log, shipper } = this.#run;
     const { timeline } = this.writer;
     const steps = this.writer.takeSteps();
@@ -126,7 +131,7 @@ export class TestArchive implements AsyncDisposable {
     }
     const segment = this.writer.roll();
     if (segment !== null) await shipper.ship(segment, this.writer.provenTo(segment.header.end));
-    else if (steps.length === 0) throw new Error('nothing was written');
+    return segment !== null || steps.length > 0;
   }
 
   /** A sign of life that proves a second. */
