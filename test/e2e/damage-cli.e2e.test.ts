@@ -88,8 +88,9 @@ describe('(e) damage of an archive, through the command line', () => {
     const dice = new Dice(chooseSeed('real restores'));
     await using lane = await openLane();
     const before = await stateOf(targetRedis);
+    const read = lane.files.filter(({ key }) => !lane.facts.has(key));
     for (let i = 0; i < REAL_RESTORES; i++) {
-      const damage = await damageAtRandom(lane.files, dice);
+      const damage = await damageAtRandom(read, dice);
       const error = await lane.restore(['--to', `redis://127.0.0.1:${target.port}`]);
       expect(wrongRefusal(error, damage)).toBeNull();
       expect(await stateOf(targetRedis), damage.what).toEqual(before);
