@@ -18,13 +18,13 @@ function throttleOf(
 }
 
 describe('LatencyThrottle', () => {
-  it('grows its window by a few while the latency is under the bound, up to 512', () => {
+  it('grows its window by a few while the latency is under the bound, up to 128', () => {
     const throttle = throttleOf(steppingClock(0));
     const first = throttle.window;
     throttle.note(1);
     expect(throttle.window - first).toBe(4);
     for (let i = 0; i < 1_000; i++) throttle.note(5);
-    expect(throttle.window).toBe(512);
+    expect(throttle.window).toBe(128);
   });
 
   it('halves its window at each latency over the bound, and never comes below one command', () => {
@@ -36,8 +36,8 @@ describe('LatencyThrottle', () => {
     });
     // The first probe is the way itself: nothing shorter was seen.
     throttle.probed(0.05);
-    expect(sizes.every((size) => size === 512)).toBe(true);
-    for (const expected of [256, 128, 64, 32, 16, 8, 4, 2, 1, 1]) {
+    expect(sizes.every((size) => size === 128)).toBe(true);
+    for (const expected of [64, 32, 16, 8, 4, 2, 1, 1]) {
       throttle.note(5.1);
       expect(throttle.window).toBe(expected);
     }

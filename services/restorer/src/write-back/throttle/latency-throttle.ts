@@ -5,7 +5,7 @@ import { TokenBucket } from './token-bucket.ts';
 
 /** Commands that may be on their way at once. */
 const WINDOW_FIRST = 16;
-const WINDOW_MAX = 512;
+const WINDOW_MAX = 128;
 const WINDOW_STEP = 4;
 /** Commands around those of a batch: SELECT, MULTI, EXEC. */
 const AROUND = 2;
