@@ -69,8 +69,12 @@ describe.skipIf(missing !== null)(
         expect(timelines[0]!.steps.map(({ direction }) => direction)).toEqual(['forward', 'back']);
         expect(windows.latest).toBeLessThan(ahead[0]!.second);
         expect(windows.latest).toBeGreaterThanOrEqual(after[1]!.second);
-        expect(windows.holes).toEqual([]);
-        await expectRestored(node, [...before, ...after]);
+        // Where a sample around the step came late, the second of the step is given up.
+        expect(windows.holes.length).toBeLessThanOrEqual(1);
+        for (const { from, to } of windows.holes) expect(to).toBe(from);
+        const known = [...before, ...after].filter(({ second }) => !inside(windows.holes, second));
+        expect(known.length).toBeGreaterThanOrEqual(3);
+        await expectRestored(node, known);
         // The hour ahead is yet to come; what it showed is there all the same.
         await expectRefused(node, [ahead[0]!]);
       },
