@@ -21,6 +21,9 @@ import {
 import { MatrixSource, type MatrixTarget } from './matrix-source.ts';
 
 /** Rows of the table, one file for each source; scripts/matrix-table.mjs prints them. */
+/** What a restore ends with when the target's process is gone. */
+const GONE: readonly string[] = ['TM_TARGET_LOST', 'TM_NODE_UNREACHABLE'];
+const LOG_SHOWN = 4_000;
 const ROWS = fileURLToPath(new URL('../../../build/matrix', import.meta.url));
 const DATABASES_MIN = 16;
 const TYPES = 6;
@@ -111,7 +114,7 @@ export function describeSource(source: MatrixServer): void {
         async (dataset) => {
           const from = captured.get(dataset);
           if (from === undefined) throw new Error('it was not captured');
-          const { outcomes, refusals } = await restoreAll(from, into);
+          const { outcomes, refusals } = await restoreAnswered(from, into);
           const equalSeconds = outcomes.filter((outcome) => outcome === EQUAL).length;
           cells.push({ target, dataset, version: into.version, equalSeconds, refusals });
           const wanted = expectedOutcome(source, target, dataset);
@@ -122,10 +125,21 @@ export function describeSource(source: MatrixServer): void {
   });
 }
 
-async function restoreAll(
-  from: MatrixSource,
-  into: ServerBinary,
-): Promise<{ outcomes: string[]; refusals: string[] }> {
+/** A target that ended itself is started anew once; its last words are shown. */
+async function restoreAnswered(from: MatrixSource, into: ServerBinary): Promise<Restored> {
+  const first = await restoreAll(from, into);
+  if (!first.outcomes.some((outcome) => GONE.includes(outcome))) return first;
+  console.warn(`${into.product} ${into.version} was gone as target: again\n${first.lastWords}`);
+  return restoreAll(from, into);
+}
+
+interface Restored {
+  readonly outcomes: string[];
+  readonly refusals: string[];
+  readonly lastWords: string;
+}
+
+async function restoreAll(from: MatrixSource, into: ServerBinary): Promise<Restored> {
   const config = { databases: DATABASES_MIN.toString(), 'aof-timestamp-enabled': 'no' };
   await using server = await startRedis({ binary: into.binary, aof: false, config });
   const target = { server, client: await server.connect(), can: capabilitiesOf(into) };
@@ -136,7 +150,8 @@ async function restoreAll(
     outcomes.push(outcome);
     if (refusal !== null) refusals.add(refusal);
   }
-  return { outcomes, refusals: [...refusals] };
+  const lastWords = (await server.log()).slice(-LOG_SHOWN);
+  return { outcomes, refusals: [...refusals], lastWords };
 }
 
 async function restoreOne(
