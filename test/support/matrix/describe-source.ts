@@ -20,10 +20,12 @@ import {
 } from './matrix-server.ts';
 import { MatrixSource, type MatrixTarget } from './matrix-source.ts';
 
-/** Rows of the table, one file for each source; scripts/matrix-table.mjs prints them. */
+/** How often a source is recorded anew. */
+const ANEW_MAX = 2;
 /** What a restore ends with when the target's process is gone. */
 const GONE: readonly string[] = ['TM_TARGET_LOST', 'TM_NODE_UNREACHABLE'];
 const LOG_SHOWN = 4_000;
+/** Rows of the table, one file for each source; scripts/matrix-table.mjs prints them. */
 const ROWS = fileURLToPath(new URL('../../../build/matrix', import.meta.url));
 const DATABASES_MIN = 16;
 const TYPES = 6;
@@ -32,19 +34,23 @@ const SHOWN_MAX = 6;
 
 /**
  * Redis 8.6.3 was seen, with and without load, to leave one pipeline of the workload without an
- * answer for good. Such a source is recorded anew, once, and it is said; any other fault counts.
+ * answer for good. Such a source is recorded anew, at most twice, and it is said; any other fault counts.
  */
 async function recordAnswered(
   binary: ServerBinary,
   dataset: Dataset,
   seed: number,
 ): Promise<MatrixSource> {
-  try {
-    return await MatrixSource.record(binary, dataset, seed);
-  } catch (cause) {
-    if (!(cause instanceof NodeError) || cause.code !== 'TM_NODE_UNREACHABLE') throw cause;
-    console.warn(`${binary.product} ${binary.version} left the workload without an answer: again`);
-    return MatrixSource.record(binary, dataset, seed + 1);
+  for (let turn = 0; ; turn += 1) {
+    try {
+      return await MatrixSource.record(binary, dataset, seed + turn);
+    } catch (cause) {
+      const silent = cause instanceof NodeError && cause.code === 'TM_NODE_UNREACHABLE';
+      if (!silent || turn === ANEW_MAX) throw cause;
+      console.warn(
+        `${binary.product} ${binary.version} left the workload without an answer: again`,
+      );
+    }
   }
 }
 
