@@ -1,6 +1,7 @@
 import { connectNode, parseNodeUrl } from '@tidemark/client';
 import { NodeError, TidemarkError, UsageError } from '@tidemark/core';
 import { selectorFromJson } from '@tidemark/selector';
+import { skipFromJson } from '../closure/skip-range.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { ttlText } from '../plan/ttl-rule.ts';
 import { applySettings, attachTarget, parseTargetRecord, readRole } from '../target/index.ts';
@@ -160,11 +161,11 @@ async function planAgain(
 ): Promise<PreparedPlan> {
   const { timeline, offset, bounds, ttl, instance, at, backup } = record;
   const point = { kind: 'offset', offset: BigInt(offset), timeline } as const;
-  const { selector = null, skip, withFunctions = false } = record;
+  const { selector = null, skip = null, withFunctions = false } = record;
   const request = {
     ...{ instance, point, ttl, snapshot: backup, withFunctions },
     selector: selector === null ? null : selectorFromJson(selector),
-    skip: skip ? { from: BigInt(skip.from), to: BigInt(skip.to) } : null,
+    skip: skipFromJson(skip),
   };
   const prepared = await preparePlan(request, environment);
   const cut = { ...prepared.plan.cut, ...bounds };

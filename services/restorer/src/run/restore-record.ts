@@ -1,9 +1,10 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isSafeName, UsageError } from '@tidemark/core';
+import { UsageError } from '@tidemark/core';
 import type { CommandForm } from '../feed/command-source.ts';
 import type { FactsWish } from '../facts/facts-report.ts';
+import type { SkipJson } from '../closure/skip-range.ts';
 import type { TtlRule } from '../plan/ttl-rule.ts';
+import { RecordFiles } from '../records/record-files.ts';
 import type { RestorePath } from './restore-path.ts';
 
 /** What another process needs to go on with a restore or to call it off. Plain JSON, mode 0600. */
@@ -30,7 +31,7 @@ export interface RestoreRecord {
   readonly selector?: unknown;
   readonly withFunctions?: boolean;
   /** Offsets of commands that are left out, both included. */
-  readonly skip?: { readonly from: string; readonly to: string } | null;
+  readonly skip?: SkipJson | null;
   readonly promote: boolean;
   readonly rdbVersion: number | null;
   /** The form in which commands are sent. */
@@ -61,32 +62,23 @@ export interface RestoreRecord {
 
 /** Keeps the records of restores in the state folder. */
 export class RestoreRecords {
-  readonly #dir: string;
+  readonly #files: RecordFiles;
 
   constructor(stateDir: string) {
-    this.#dir = join(stateDir, 'restores');
+    this.#files = new RecordFiles(join(stateDir, 'restores'));
   }
 
   /** Writes a record durably: it must be there before the target is touched. */
   async write(record: RestoreRecord): Promise<void> {
-    await mkdir(this.#dir, { recursive: true, mode: 0o700 });
-    const path = this.#path(record.id);
-    const file = await open(`${path}.tmp`, 'w', 0o600);
-    try {
-      await file.writeFile(JSON.stringify(record));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(`${path}.tmp`, path);
+    await this.#files.write(record.id, record);
   }
 
   /** @throws UsageError `TM_NOT_FOUND` when there is no such restore. */
   async read(id: string): Promise<RestoreRecord> {
-    const path = this.#path(id);
     try {
-      return JSON.parse(await readFile(path, 'utf8')) as RestoreRecord;
+      return JSON.parse(await this.#files.read(id)) as RestoreRecord;
     } catch (cause) {
+      if (cause instanceof UsageError) throw cause;
       throw new UsageError('TM_NOT_FOUND', `there is no restore ${id} to go on with`, {
         cause,
         hint: 'a restore that was promoted or called off is over',
@@ -96,11 +88,6 @@ export class RestoreRecords {
 
   /** Forgets a restore that is over: its one-time password need not lie around. */
   async remove(id: string): Promise<void> {
-    await rm(this.#path(id), { force: true });
-  }
-
-  #path(id: string): string {
-    if (isSafeName(id)) return join(this.#dir, `${id}.json`);
-    throw new UsageError('TM_USAGE', `${JSON.stringify(id)} is not a restore id`);
+    await this.#files.remove(id);
   }
 }

@@ -16,6 +16,7 @@ import { planFacts, preflightFacts, refuseUnread } from '../facts/restore-facts.
 import type { FactsReport } from '../facts/facts-report.ts';
 import { mayGiveKeys } from '../feed/may-give-keys.ts';
 import { forecastVanishing, type Vanishing } from '../feed/vanish-forecast.ts';
+import { skipToJson } from '../closure/skip-range.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { ttlText } from '../plan/ttl-rule.ts';
 import { giveUp } from './call-off.ts';
@@ -316,7 +317,7 @@ function selectionRecord({
   return {
     selector: selector && selectorToJson(selector),
     withFunctions,
-    skip: skip && { from: skip.from.toString(), to: skip.to.toString() },
+    skip: skipToJson(skip),
   };
 }
 

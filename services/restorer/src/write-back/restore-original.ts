@@ -6,7 +6,7 @@ import {
   type Selector,
   type SelectorSpec,
 } from '@tidemark/selector';
-import type { SkipRange } from '../closure/skip-range.ts';
+import { skipFromJson, skipToJson, type SkipRange } from '../closure/skip-range.ts';
 import { adaptPayloadFor } from '../feed/adapt-payload.ts';
 import type { WantedPoint } from '../plan/make-plan.ts';
 import { ttlText, type TtlChoice } from '../plan/ttl-rule.ts';
@@ -100,7 +100,7 @@ export async function resumeWriteBack(
     point: { kind: 'offset', offset: BigInt(record.offset), timeline, cutOf },
     ttl: record.ttl,
     selector,
-    skip: skip === null ? null : { from: BigInt(skip.from), to: BigInt(skip.to) },
+    skip: skipFromJson(skip),
     live: options.live,
     policy: options.policy ?? record.policy,
     retainMs: options.retainMs,
@@ -227,7 +227,7 @@ function recordOf(run: Run, { report }: ScratchServer, startedMs: number): Write
     offset: report.cut.offset,
     ...{ ttl: request.ttl, ttlText: run.ttlText, policy: request.policy },
     selector: selectorToJson(request.selector),
-    skip: skip === null ? null : { from: skip.from.toString(), to: skip.to.toString() },
+    skip: skipToJson(skip),
   };
 }
 

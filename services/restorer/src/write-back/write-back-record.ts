@@ -1,8 +1,9 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { isSafeName, UsageError } from '@tidemark/core';
+import { UsageError } from '@tidemark/core';
 import type { ConflictPolicy } from './write/write-task.ts';
+import type { SkipJson } from '../closure/skip-range.ts';
 import type { TtlChoice } from '../plan/ttl-rule.ts';
+import { RecordFiles } from '../records/record-files.ts';
 
 /**
  * What another process needs to go on with a write into the original. Plain JSON, mode 0600; it holds
@@ -24,37 +25,28 @@ export interface WriteBackRecord {
   readonly ttlText: string;
   /** `selectorToJson`. */
   readonly selector: unknown;
-  readonly skip: { readonly from: string; readonly to: string } | null;
+  readonly skip: SkipJson | null;
   readonly policy: ConflictPolicy;
 }
 
 /** Keeps the records of write-backs that are not over in the state folder. */
 export class WriteBackRecords {
-  readonly #dir: string;
+  readonly #files: RecordFiles;
 
   constructor(stateDir: string) {
-    this.#dir = join(stateDir, 'write-backs');
+    this.#files = new RecordFiles(join(stateDir, 'write-backs'));
   }
 
   /** Writes a record durably: it is there before the original is touched. */
   async write(record: WriteBackRecord): Promise<void> {
-    await mkdir(this.#dir, { recursive: true, mode: 0o700 });
-    const path = this.#path(record.id);
-    const file = await open(`${path}.tmp`, 'w', 0o600);
-    try {
-      await file.writeFile(JSON.stringify(record));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(`${path}.tmp`, path);
+    await this.#files.write(record.id, record);
   }
 
   /** @returns Null when there is no such write-back to go on with. */
   async read(id: string): Promise<WriteBackRecord | null> {
     let text: string;
     try {
-      text = await readFile(this.#path(id), 'utf8');
+      text = await this.#files.read(id);
     } catch (cause) {
       if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return null;
       throw cause;
@@ -70,11 +62,6 @@ export class WriteBackRecords {
   }
 
   async remove(id: string): Promise<void> {
-    await rm(this.#path(id), { force: true });
-  }
-
-  #path(id: string): string {
-    if (isSafeName(id)) return join(this.#dir, `${id}.json`);
-    throw new UsageError('TM_USAGE', `${JSON.stringify(id)} is not a restore id`);
+    await this.#files.remove(id);
   }
 }
