@@ -28,5 +28,6 @@ export {
   parseWrappedDataKey,
 } from './keys/wrapped-data-key.ts';
 export { createKeyRing, openKeyRing, type KeyRing } from './keys/key-ring.ts';
+export { openKeys, type KeySettings } from './keys/open-keys.ts';
 export type { KeyRingOptions } from './keys/ring-dir.ts';
 export { openSpoolKey } from './keys/spool-key.ts';

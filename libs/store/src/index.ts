@@ -8,3 +8,4 @@ export type {
   PutOutcome,
 } from './object-store.ts';
 export { openFileStore, type FileStoreOptions } from './file/file-store.ts';
+export { openStore, type StoreSettings } from './open-store.ts';

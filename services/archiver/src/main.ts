@@ -1,6 +1,6 @@
 import { pino } from 'pino';
-import { openKeyRing } from '@tidemark/crypto';
-import { openFileStore } from '@tidemark/store';
+import { openKeys, type KeySettings } from '@tidemark/crypto';
+import { openStore, type StoreSettings } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { Archiver } from './archiver.ts';
 import { stepBack } from './background.ts';
@@ -11,8 +11,8 @@ import type { InstanceTarget } from './open-capture.ts';
 /** Plain settings of an archiver process; no adapter among them. */
 export interface ServeOptions {
   readonly stateDir: string;
-  readonly storeRoot: string;
-  readonly ringDir: string;
+  readonly store: StoreSettings;
+  readonly keys: KeySettings;
   readonly spoolBytesMax: number;
   readonly limits: CaptureLimits;
   readonly takeOver: boolean;
@@ -23,12 +23,12 @@ export interface ServeOptions {
 /** Builds the adapters and runs an archiver in the foreground until the signal is aborted. */
 export async function serveArchiver(options: ServeOptions, signal: AbortSignal): Promise<void> {
   stepBack();
-  const { storeRoot, ringDir, ...rest } = options;
+  const { store, keys, ...rest } = options;
   const [clock, random] = [systemClock, systemRandom];
   const archiver = new Archiver({
     ...rest,
-    store: await openFileStore({ root: storeRoot, random }),
-    keys: await openKeyRing({ dir: ringDir, random, clock }),
+    store: await openStore(store, { random }),
+    keys: await openKeys(keys, { random, clock }),
     clock,
     random,
     logger: stderrLogger(),

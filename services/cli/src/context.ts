@@ -2,8 +2,8 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { listInstanceIds, openCatalog, type Catalog } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
-import { openKeyRing, type KeyProvider } from '@tidemark/crypto';
-import { openFileStore, type ObjectStore } from '@tidemark/store';
+import { openKeys, type KeyProvider } from '@tidemark/crypto';
+import { openStore, type ObjectStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { callArchiver, controlSocketPath } from '@tidemark/archiver';
 import { loadConfig, type Config } from './config/load.ts';
@@ -35,8 +35,8 @@ export class Workspace implements Disposable {
   static async open(invocation: Invocation): Promise<Workspace> {
     const config = await loadConfig(invocation.configPath);
     const [clock, random] = [systemClock, systemRandom];
-    const keys = await openKeyRing({ dir: config.ringDir, random, clock });
-    const store = await openFileStore({ root: config.storeRoot, random });
+    const keys = await openKeys(config.keys, { random, clock });
+    const store = await openStore(config.store, { random });
     // All of it may be lost: what is in the store is enough.
     await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
     const catalog = openCatalog({ path: join(config.stateDir, 'catalog.db') });

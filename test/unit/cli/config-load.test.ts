@@ -31,9 +31,9 @@ describe('loadConfig()', () => {
   it('fills defaults in and takes paths from the folder of the file', async () => {
     expect(await load(MINIMAL)).toEqual({
       path,
-      storeRoot: join(temp.path, 'store'),
+      store: { kind: 'file', root: join(temp.path, 'store') },
       stateDir: join(temp.path, 'state'),
-      ringDir: join(temp.path, 'ring'),
+      keys: { provider: 'ring', ringDir: join(temp.path, 'ring') },
       spoolBytesMax: 20 * 1024 * MIB,
       limits: {
         ...{ rollMaxAgeMs: 1_000, rollMaxBytes: 8 * MIB, heartbeatMs: 20_000 },
@@ -75,7 +75,7 @@ source = "aof"
 aof_dir = "/var/lib/redis/appendonlydir"
 `);
     expect(config).toMatchObject({
-      storeRoot: '/var/lib/tide mark/store',
+      store: { kind: 'file', root: '/var/lib/tide mark/store' },
       stateDir: '/var/lib/tidemark',
       spoolBytesMax: 1024 * MIB,
       limits: {
@@ -90,7 +90,9 @@ aof_dir = "/var/lib/redis/appendonlydir"
   it('reads what `init` writes, whatever stands in the paths', async () => {
     const names = { storeUrl: 'file:///a', stateDir: '/s "quoted" \\ path', ring: '/ring # x' };
     expect(await load(newConfigText(names))).toMatchObject({
-      ...{ storeRoot: '/a', stateDir: names.stateDir, ringDir: names.ring },
+      store: { kind: 'file', root: '/a' },
+      stateDir: names.stateDir,
+      keys: { provider: 'ring', ringDir: names.ring },
     });
   });
 

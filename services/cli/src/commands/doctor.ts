@@ -23,10 +23,10 @@ export async function diagnose(invocation: Invocation): Promise<void> {
   const { signal } = invocation;
   const findings: Finding[] = [
     { check: 'configuration', ok: true, detail: config.path },
-    { check: 'key ring', ok: true, detail: config.ringDir },
+    { check: 'key ring', ok: true, detail: config.keys.ringDir },
     await attempt('store', () => tryStore(workspace)),
     await attempt('devices', async () => {
-      const same = statSync(config.ringDir).dev === statSync(config.storeRoot).dev;
+      const same = statSync(config.keys.ringDir).dev === statSync(config.store.root).dev;
       return Promise.resolve(
         same ? 'key ring and store share a device: keep a copy of the ring elsewhere' : 'apart',
       );

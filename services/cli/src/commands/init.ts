@@ -4,7 +4,7 @@ import { join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { TidemarkError, UsageError } from '@tidemark/core';
 import { createKeyRing, openKeyRing } from '@tidemark/crypto';
-import { openFileStore } from '@tidemark/store';
+import { openStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { newConfigText } from '../config/edit.ts';
 import { loadConfig } from '../config/load.ts';
@@ -67,13 +67,13 @@ async function openAll(
   adopted: string | undefined,
   invocation: Invocation,
 ): Promise<readonly string[]> {
-  const { storeRoot, stateDir, ringDir } = await loadConfig(configPath);
-  if (adopted !== undefined && !existsSync(storeRoot)) {
+  const { store, stateDir, keys } = await loadConfig(configPath);
+  if (adopted !== undefined && !existsSync(store.root)) {
     throw new UsageError('TM_STORE_URL', `there is no store at ${adopted}`);
   }
-  await openFileStore({ root: storeRoot, random: systemRandom });
+  await openStore(store, { random: systemRandom });
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
-  if (statSync(ringDir).dev === statSync(storeRoot).dev) {
+  if (statSync(keys.ringDir).dev === statSync(store.root).dev) {
     invocation.printer.warn(
       'the key ring lies on the same device as the store: who gets one gets both, and one dead disk loses both',
     );

@@ -11,12 +11,12 @@ export async function serve(
   const instances = await Promise.all(
     config.instances.map((entry) => instanceTarget(entry, config.path)),
   );
-  const { storeRoot, stateDir, ringDir, spoolBytesMax, limits } = config;
+  const { store, keys, stateDir, spoolBytesMax, limits } = config;
   await serveArchiver(
     {
-      storeRoot,
+      store,
+      keys,
       stateDir,
-      ringDir,
       spoolBytesMax,
       limits,
       instances,

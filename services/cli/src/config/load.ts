@@ -6,6 +6,8 @@ import { Compile } from 'typebox/schema';
 import type { CaptureLimits, InstanceTarget } from '@tidemark/archiver';
 import { parseNodeUrl } from '@tidemark/client';
 import { UsageError } from '@tidemark/core';
+import type { KeySettings } from '@tidemark/crypto';
+import type { StoreSettings } from '@tidemark/store';
 import { ConfigSchema, type ConfigFile, type InstanceEntry } from './schema.ts';
 import { parseDuration, parseSize } from './units.ts';
 
@@ -14,10 +16,10 @@ const validator = Compile(ConfigSchema);
 /** The configuration with defaults filled in and paths made absolute. */
 export interface Config {
   readonly path: string;
-  readonly storeRoot: string;
+  readonly store: StoreSettings;
   readonly stateDir: string;
   readonly spoolBytesMax: number;
-  readonly ringDir: string;
+  readonly keys: KeySettings;
   readonly limits: CaptureLimits;
   /** How long history, and what an undo needs, is kept, in milliseconds. */
   readonly retainMs: number;
@@ -34,11 +36,11 @@ export async function loadConfig(path: string): Promise<Config> {
   const archiver = file.archiver ?? {};
   return {
     path: resolve(path),
-    storeRoot: storeRoot(file.store.url, base),
+    store: { kind: 'file', root: storeRoot(file.store.url, base) },
     stateDir: resolve(base, file.state.dir),
     // 20 GiB: a day of 250 KiB/s while the store is down.
     spoolBytesMax: parseSize(file.state.spool_max ?? '20GiB', 'state.spool_max'),
-    ringDir: resolve(base, file.keys.ring),
+    keys: { provider: 'ring', ringDir: resolve(base, file.keys.ring) },
     limits: {
       rollMaxAgeMs: parseDuration(archiver.roll_max_age ?? '1s', 'archiver.roll_max_age'),
       rollMaxBytes: parseSize(archiver.roll_max_bytes ?? '8MiB', 'archiver.roll_max_bytes'),
