@@ -90,6 +90,10 @@ export const ERROR_CODES = {
   TM_KEY_RING: fatal(12, 'the key ring is missing, damaged or open to others'),
   TM_KEY_FORMAT: fatal(14, 'a stored wrapped data key is not well formed'),
   TM_KEY_DENIED: fatal(12, 'the key service refused'),
+  TM_KEY_SHREDDED: fatal(12, 'the key of this data was destroyed on purpose'),
+  TM_KEY_REFUSED: fatal(12, 'a data key is wrapped by a key that the instance does not allow'),
+  TM_KEY_DISABLED: fatal(12, 'a key of the key service cannot be used in its state'),
+  TM_KEY_SERVICE: passing(16, 'the key service failed, throttles or cannot be reached'),
   // Store
   TM_STORE_URL: fatal(2, 'a store address that cannot be used'),
   TM_STORE_KEY: fatal(1, 'an object key that is not allowed'),
