@@ -9,6 +9,7 @@ import {
 import { describe, expect, it } from 'vitest';
 
 const atMs = 1000;
+const arn = { provider: 'aws-kms', keyId: 'arn:aws:kms:x:1:key/2' } as const;
 const events: Record<InstanceEventType, InstanceEvent> = {
   InstanceCreated: { type: 'InstanceCreated', iid: 'inst', name: 'orders', atMs },
   WriterRegistered: { type: 'WriterRegistered', shard: 's0', writer: 'w1', source: 'aof', atMs },
@@ -18,7 +19,12 @@ const events: Record<InstanceEventType, InstanceEvent> = {
     policy: { days: ['mon'], hours: ['03:00Z-04:00Z'], retainSeconds: 604_800 },
     atMs,
   },
-  TdeLatched: { type: 'TdeLatched', provider: 'aws-kms', keyId: 'arn:aws:kms:x:1:key/2', atMs },
+  KeyAdopted: { type: 'KeyAdopted', provider: 'ring', keyId: 'r1', atMs },
+  TdeRequested: { type: 'TdeRequested', ...arn, auto: true, atMs },
+  TdeLatched: { type: 'TdeLatched', ...arn, atMs },
+  TdeEnabled: { type: 'TdeEnabled', backup: 'bk_1', atMs },
+  TdeKeyChanged: { type: 'TdeKeyChanged', provider: 'ring', keyId: 'r2', auto: false, atMs },
+  KeyShredded: { type: 'KeyShredded', scope: 'snapshot', dekIds: ['a'.repeat(32)], atMs },
   OriginalRestoreSet: { type: 'OriginalRestoreSet', allowed: true, atMs },
   LeaseTaken: {
     type: 'LeaseTaken',
@@ -55,7 +61,12 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     WriterRegistered: absent,
     WriterRetired: absent,
     PolicySet: absent,
+    KeyAdopted: absent,
+    TdeRequested: absent,
     TdeLatched: absent,
+    TdeEnabled: absent,
+    TdeKeyChanged: absent,
+    KeyShredded: absent,
     OriginalRestoreSet: absent,
     LeaseTaken: absent,
     LeaseReleased: absent,
@@ -66,7 +77,12 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     WriterRegistered: 'allowed',
     WriterRetired: /is not registered/,
     PolicySet: 'allowed',
+    KeyAdopted: 'allowed',
+    TdeRequested: 'allowed',
     TdeLatched: 'allowed',
+    TdeEnabled: /TDE is not latched/,
+    TdeKeyChanged: /TDE is not latched/,
+    KeyShredded: 'allowed',
     OriginalRestoreSet: 'allowed',
     LeaseTaken: 'allowed',
     LeaseReleased: /is not taken/,
@@ -77,7 +93,12 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     WriterRegistered: /is registered/,
     WriterRetired: 'allowed',
     PolicySet: 'allowed',
+    KeyAdopted: 'allowed',
+    TdeRequested: /TDE is on/,
     TdeLatched: /TDE is on/,
+    TdeEnabled: 'allowed',
+    TdeKeyChanged: 'allowed',
+    KeyShredded: 'allowed',
     OriginalRestoreSet: 'allowed',
     LeaseTaken: /is taken/,
     LeaseReleased: 'allowed',
@@ -88,7 +109,12 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     WriterRegistered: removed,
     WriterRetired: removed,
     PolicySet: removed,
+    KeyAdopted: removed,
+    TdeRequested: removed,
     TdeLatched: removed,
+    TdeEnabled: removed,
+    TdeKeyChanged: removed,
+    KeyShredded: 'allowed',
     OriginalRestoreSet: removed,
     LeaseTaken: removed,
     LeaseReleased: 'allowed',
@@ -109,17 +135,53 @@ describe('the rules of an instance log', () => {
 
   it('holds what the events said', () => {
     expect(fold(...(Object.keys(events) as InstanceEventType[]))).toMatchObject({
-      seq: 8,
+      seq: 13,
       iid: 'inst',
       name: 'orders',
       createdMs: atMs,
       removedMs: atMs,
       writers: [{ shard: 's0', writer: 'w1', source: 'aof', retiredMs: atMs }],
       policy: { retainSeconds: 604_800 },
-      tde: { provider: 'aws-kms', sinceMs: atMs },
+      keys: [{ provider: 'ring', keyId: 'r1' }, arn, { provider: 'ring', keyId: 'r2' }],
+      tde: { keyId: 'r2', auto: false, sinceMs: atMs, latchedMs: atMs, enabledMs: atMs },
+      shredded: { instanceMs: null, dekIds: ['a'.repeat(32)] },
       originalRestore: true,
       leases: [],
     });
+  });
+
+  it('asks for TDE again only with another key, and latches only the key asked for last', () => {
+    const asked = fold('InstanceCreated', 'TdeRequested');
+    const other = { ...events.TdeRequested, keyId: 'arn:aws:kms:x:1:key/3' } as InstanceEvent;
+    expect(() => decideInstance(asked, events.TdeRequested)).toThrow(/asked for with this key/);
+    const again = evolveInstance(asked, other, asked.seq + 1, '1'.repeat(64));
+    expect(again.tde).toMatchObject({ keyId: 'arn:aws:kms:x:1:key/3', latchedMs: null });
+    expect(() => decideInstance(again, events.TdeLatched)).toThrow(/asked for with another key/);
+  });
+
+  it('adopts a key once and knows no event after which TDE is off', () => {
+    const on = fold('InstanceCreated', 'KeyAdopted', 'TdeRequested', 'TdeLatched', 'TdeEnabled');
+    expect(() => decideInstance(on, events.KeyAdopted)).toThrow(/is adopted/);
+    for (const event of Object.values(events)) {
+      let after = on;
+      try {
+        after = evolveInstance(on, event, on.seq + 1, '1'.repeat(64));
+      } catch {
+        continue; // refused: nothing changed
+      }
+      expect(after.tde?.latchedMs).toBe(atMs);
+    }
+  });
+
+  it('destroys a whole instance without a list, and single keys only with one', () => {
+    const created = states.created;
+    const shred = (scope: 'snapshot' | 'instance', dekIds: readonly string[] | null) =>
+      ({ type: 'KeyShredded', scope, dekIds, atMs }) as const;
+    expect(() => decideInstance(created, shred('instance', ['b'.repeat(32)]))).toThrow(/no list/);
+    expect(() => decideInstance(created, shred('snapshot', null))).toThrow(/no list/);
+    expect(() => decideInstance(created, shred('snapshot', []))).toThrow(/names no key/);
+    const all = evolveInstance(created, shred('instance', null), 1, '1'.repeat(64));
+    expect(all.shredded).toEqual({ instanceMs: atMs, dekIds: [] });
   });
 
   it('refuses the 1,025th lease', () => {

@@ -40,11 +40,58 @@ export interface PolicySet {
   readonly atMs: number;
 }
 
+/** Data keys of this instance may be wrapped by this key; said before the first one is. */
+export interface KeyAdopted {
+  readonly type: 'KeyAdopted';
+  readonly provider: string;
+  readonly keyId: string;
+  readonly atMs: number;
+}
+
+/**
+ * Somebody asked for TDE: its rules hold from here on and new data keys are wrapped with this key.
+ * Until the latch falls it may be asked for anew with another key.
+ */
+export interface TdeRequested {
+  readonly type: 'TdeRequested';
+  readonly provider: string;
+  readonly keyId: string;
+  /** The key was made for this instance; else it is one of the owner's choice. */
+  readonly auto: boolean;
+  readonly atMs: number;
+}
+
 /** TDE is on. There is no event that switches it off. */
 export interface TdeLatched {
   readonly type: 'TdeLatched';
   readonly provider: string;
   readonly keyId: string;
+  readonly atMs: number;
+}
+
+/** A canary was sealed and opened, and a full backup stands that was sealed under the key. */
+export interface TdeEnabled {
+  readonly type: 'TdeEnabled';
+  /** That backup. */
+  readonly backup: string;
+  readonly atMs: number;
+}
+
+/** New data keys of a TDE instance are wrapped with this key from here on. */
+export interface TdeKeyChanged {
+  readonly type: 'TdeKeyChanged';
+  readonly provider: string;
+  readonly keyId: string;
+  readonly auto: boolean;
+  readonly atMs: number;
+}
+
+/** Data keys were destroyed on purpose: what they sealed cannot be read any more. */
+export interface KeyShredded {
+  readonly type: 'KeyShredded';
+  readonly scope: 'snapshot' | 'instance';
+  /** 32 hex digits each; `null` = every data key the instance had (scope `instance`). */
+  readonly dekIds: readonly string[] | null;
   readonly atMs: number;
 }
 
@@ -84,7 +131,12 @@ export type InstanceEvent =
   | WriterRegistered
   | WriterRetired
   | PolicySet
+  | KeyAdopted
+  | TdeRequested
   | TdeLatched
+  | TdeEnabled
+  | TdeKeyChanged
+  | KeyShredded
   | OriginalRestoreSet
   | LeaseTaken
   | LeaseReleased

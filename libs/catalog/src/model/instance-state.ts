@@ -1,5 +1,13 @@
 import { CatalogError } from '@tidemark/core';
-import type { BackupPolicy, InstanceEvent } from './instance-events.ts';
+import type {
+  BackupPolicy,
+  InstanceEvent,
+  KeyShredded,
+  TdeEnabled,
+  TdeKeyChanged,
+  TdeLatched,
+  TdeRequested,
+} from './instance-events.ts';
 import { NO_DIGEST } from './writer-state.ts';
 
 /** A registered capture. */
@@ -18,11 +26,34 @@ export interface Lease {
   readonly untilMs: number;
 }
 
-/** TDE is on, since when and with which key. */
-export interface TdeState {
+/** A key that wraps data keys. */
+export interface InstanceKey {
+  /** `ring`, `aws-kms`. */
   readonly provider: string;
+  /** Id of the ring, or a key ARN. */
   readonly keyId: string;
+}
+
+/** How far TDE is. Its rules hold in every one of these states: there is none that means "off". */
+export interface TdeState extends InstanceKey {
+  /** The key was made for this instance; else it is one of the owner's choice. */
+  readonly auto: boolean;
+  /** When it was asked for first. */
   readonly sinceMs: number;
+  /** When the latch fell; `null` = asked for, no canary was sealed and opened yet. */
+  readonly latchedMs: number | null;
+  /** When the first full backup under the key stood; `null` = `modifying`. */
+  readonly enabledMs: number | null;
+  /** That backup. */
+  readonly backup: string | null;
+}
+
+/** Data keys that were destroyed on purpose. */
+export interface ShreddedKeys {
+  /** When every data key of that time was destroyed. */
+  readonly instanceMs: number | null;
+  /** Data keys destroyed one by one, 32 hex digits each. */
+  readonly dekIds: readonly string[];
 }
 
 /** The fold of an instance log. */
@@ -35,7 +66,10 @@ export interface InstanceState {
   readonly createdMs: number | null;
   readonly removedMs: number | null;
   readonly policy: BackupPolicy | null;
+  /** Keys that data keys of this instance may be wrapped with, in the order of their adoption. */
+  readonly keys: readonly InstanceKey[];
   readonly tde: TdeState | null;
+  readonly shredded: ShreddedKeys;
   readonly originalRestore: boolean;
   readonly writers: readonly InstanceWriter[];
   readonly leases: readonly Lease[];
@@ -50,7 +84,9 @@ export const EMPTY_INSTANCE_STATE: InstanceState = {
   createdMs: null,
   removedMs: null,
   policy: null,
+  keys: [],
   tde: null,
+  shredded: { instanceMs: null, dekIds: [] },
   originalRestore: false,
   writers: [],
   leases: [],
@@ -61,6 +97,15 @@ export const WRITERS_MAX = 4096;
 
 /** Leases at one time. */
 export const LEASES_MAX = 1024;
+
+/** Keys that one instance adopts. */
+export const INSTANCE_KEYS_MAX = 1024;
+
+/** Data keys that one entry destroys one by one, so that it fits into a header. */
+export const SHREDDED_PER_ENTRY_MAX = 1024;
+
+/** Data keys of one instance that are destroyed one by one. */
+export const SHREDDED_MAX = 65_536;
 
 /**
  * The state after one more entry of an instance log.
@@ -99,8 +144,10 @@ function stateError(seq: number, event: string, reason: string): CatalogError {
 function refusalOf(state: InstanceState, event: InstanceEvent): string | null {
   if (event.type === 'InstanceCreated') return state.iid === null ? null : 'the instance exists';
   if (state.iid === null) return 'the instance does not exist';
-  // Leases of a removed instance still end, and its retention still asks for them.
-  if (state.removedMs !== null && event.type !== 'LeaseReleased') return 'the instance is removed';
+  // Leases of a removed instance still end, its retention still asks for them, and its keys can
+  // still be destroyed.
+  const afterRemoval = event.type === 'LeaseReleased' || event.type === 'KeyShredded';
+  if (state.removedMs !== null && !afterRemoval) return 'the instance is removed';
   switch (event.type) {
     case 'WriterRegistered':
       if (state.writers.length >= WRITERS_MAX) return `more than ${WRITERS_MAX} writers`;
@@ -110,8 +157,18 @@ function refusalOf(state: InstanceState, event: InstanceEvent): string | null {
       if (writer === undefined) return 'the writer is not registered';
       return writer.retiredMs === null ? null : 'the writer is retired';
     }
+    case 'KeyAdopted':
+      if (holdsKey(state.keys, event)) return 'the key is adopted';
+      return keyRoom(state, event);
+    case 'TdeRequested':
     case 'TdeLatched':
-      return state.tde === null ? null : 'TDE is on';
+    case 'TdeEnabled':
+    case 'TdeKeyChanged':
+      return (
+        tdeRefusal(state, event) ?? (event.type === 'TdeEnabled' ? null : keyRoom(state, event))
+      );
+    case 'KeyShredded':
+      return shredRefusal(state, event);
     case 'LeaseTaken':
       if (hasLease(state, event.lease)) return 'the lease is taken';
       return state.leases.length < LEASES_MAX ? null : `more than ${LEASES_MAX} leases`;
@@ -122,6 +179,41 @@ function refusalOf(state: InstanceState, event: InstanceEvent): string | null {
     case 'InstanceRemoved':
       return null;
   }
+}
+
+function tdeRefusal(
+  { tde }: InstanceState,
+  event: TdeRequested | TdeLatched | TdeEnabled | TdeKeyChanged,
+): string | null {
+  const latched = tde !== null && tde.latchedMs !== null;
+  switch (event.type) {
+    case 'TdeRequested':
+      if (latched) return 'TDE is on';
+      return tde !== null && holdsKey([tde], event) ? 'TDE was asked for with this key' : null;
+    case 'TdeLatched':
+      if (latched) return 'TDE is on';
+      return tde === null || holdsKey([tde], event) ? null : 'TDE was asked for with another key';
+    case 'TdeEnabled':
+      if (!latched) return 'TDE is not latched';
+      return tde.enabledMs === null ? null : 'TDE is enabled';
+    case 'TdeKeyChanged':
+      if (!latched) return 'TDE is not latched';
+      return holdsKey([tde], event) ? 'it is the key in use' : null;
+  }
+}
+
+function shredRefusal({ shredded }: InstanceState, event: KeyShredded): string | null {
+  const { scope, dekIds } = event;
+  if ((scope === 'instance') !== (dekIds === null)) return 'only an instance has no list of keys';
+  if (dekIds === null) return null;
+  if (dekIds.length === 0) return 'it names no key';
+  const more = shredded.dekIds.length + dekIds.length > SHREDDED_MAX;
+  return more ? `more than ${SHREDDED_MAX} keys destroyed one by one` : null;
+}
+
+function keyRoom({ keys }: InstanceState, key: InstanceKey): string | null {
+  if (keys.length < INSTANCE_KEYS_MAX || holdsKey(keys, key)) return null;
+  return `more than ${INSTANCE_KEYS_MAX} keys`;
 }
 
 function apply(state: InstanceState, event: InstanceEvent): InstanceState {
@@ -140,11 +232,19 @@ function apply(state: InstanceState, event: InstanceEvent): InstanceState {
     }
     case 'PolicySet':
       return { ...state, policy: event.policy };
+    case 'KeyAdopted':
+      return { ...state, keys: withKey(state.keys, event) };
+    case 'TdeRequested':
     case 'TdeLatched':
-      return {
-        ...state,
-        tde: { provider: event.provider, keyId: event.keyId, sinceMs: event.atMs },
-      };
+    case 'TdeKeyChanged':
+      return { ...state, keys: withKey(state.keys, event), tde: tdeAfter(state.tde, event) };
+    case 'TdeEnabled': {
+      const { tde } = state;
+      if (tde === null) return state; // decided above: the latch has fallen
+      return { ...state, tde: { ...tde, enabledMs: event.atMs, backup: event.backup } };
+    }
+    case 'KeyShredded':
+      return { ...state, shredded: shreddedAfter(state.shredded, event) };
     case 'OriginalRestoreSet':
       return { ...state, originalRestore: event.allowed };
     case 'LeaseTaken': {
@@ -156,6 +256,36 @@ function apply(state: InstanceState, event: InstanceEvent): InstanceState {
     case 'InstanceRemoved':
       return { ...state, removedMs: event.atMs };
   }
+}
+
+function tdeAfter(
+  tde: TdeState | null,
+  event: TdeRequested | TdeLatched | TdeKeyChanged,
+): TdeState {
+  const { type, provider, keyId, atMs } = event;
+  return {
+    provider,
+    keyId,
+    auto: type === 'TdeLatched' ? (tde?.auto ?? false) : event.auto,
+    sinceMs: tde?.sinceMs ?? atMs,
+    latchedMs: type === 'TdeLatched' ? atMs : (tde?.latchedMs ?? null),
+    enabledMs: tde?.enabledMs ?? null,
+    backup: tde?.backup ?? null,
+  };
+}
+
+function shreddedAfter(shredded: ShreddedKeys, { dekIds, atMs }: KeyShredded): ShreddedKeys {
+  if (dekIds === null) return { instanceMs: atMs, dekIds: [] };
+  return { ...shredded, dekIds: [...new Set([...shredded.dekIds, ...dekIds])] };
+}
+
+function withKey(keys: readonly InstanceKey[], key: InstanceKey): readonly InstanceKey[] {
+  const { provider, keyId } = key;
+  return holdsKey(keys, key) ? keys : [...keys, { provider, keyId }];
+}
+
+function holdsKey(keys: readonly InstanceKey[], { provider, keyId }: InstanceKey): boolean {
+  return keys.some((each) => each.provider === provider && each.keyId === keyId);
 }
 
 function findWriter(state: InstanceState, writer: string): InstanceWriter | undefined {

@@ -1,6 +1,17 @@
 import type { BackupPolicy, InstanceEvent } from '../instance-events.ts';
-import { id, ms, safeId, second } from './common.ts';
-import { fields, flag, listOf, oneOf, text, unionOf, whole, type Shape } from './shape.ts';
+import { SHREDDED_PER_ENTRY_MAX } from '../instance-state.ts';
+import { id, keyId, ms, safeId, second } from './common.ts';
+import {
+  fields,
+  flag,
+  listOf,
+  nullable,
+  oneOf,
+  text,
+  unionOf,
+  whole,
+  type Shape,
+} from './shape.ts';
 import { captureSource } from './writer-event-shape.ts';
 
 /** A name that the owner of an instance gave it; never part of an object key. */
@@ -13,13 +24,25 @@ export const backupPolicy: Shape<BackupPolicy> = fields<BackupPolicy>({
   retainSeconds: whole(1),
 });
 
+/** Id of a key that wraps data keys: of a ring, or a key ARN. */
+export const wrappingKeyId: Shape<string> = text(2048);
+
 /** Every event of an instance log as it stands in the header of its entry. */
 export const instanceEventShape: Shape<InstanceEvent> = unionOf<InstanceEvent>({
   InstanceCreated: { iid: safeId, name: instanceName, atMs: ms },
   WriterRegistered: { shard: safeId, writer: safeId, source: captureSource, atMs: ms },
   WriterRetired: { writer: safeId, atMs: ms },
   PolicySet: { policy: backupPolicy, atMs: ms },
-  TdeLatched: { provider: id, keyId: text(2048), atMs: ms },
+  KeyAdopted: { provider: id, keyId: wrappingKeyId, atMs: ms },
+  TdeRequested: { provider: id, keyId: wrappingKeyId, auto: flag, atMs: ms },
+  TdeLatched: { provider: id, keyId: wrappingKeyId, atMs: ms },
+  TdeEnabled: { backup: id, atMs: ms },
+  TdeKeyChanged: { provider: id, keyId: wrappingKeyId, auto: flag, atMs: ms },
+  KeyShredded: {
+    scope: oneOf('snapshot', 'instance'),
+    dekIds: nullable(listOf(keyId, SHREDDED_PER_ENTRY_MAX)),
+    atMs: ms,
+  },
   OriginalRestoreSet: { allowed: flag, atMs: ms },
   LeaseTaken: {
     lease: id,

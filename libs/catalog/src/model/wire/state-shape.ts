@@ -1,10 +1,17 @@
-import type { InstanceState, InstanceWriter, Lease, TdeState } from '../instance-state.ts';
+import type {
+  InstanceKey,
+  InstanceState,
+  InstanceWriter,
+  Lease,
+  ShreddedKeys,
+  TdeState,
+} from '../instance-state.ts';
 import { STEPS_KEPT } from '../writer-state.ts';
-import { LEASES_MAX, WRITERS_MAX } from '../instance-state.ts';
+import { INSTANCE_KEYS_MAX, LEASES_MAX, SHREDDED_MAX, WRITERS_MAX } from '../instance-state.ts';
 import type { SnapshotMark, TimelineState, WriterOwner, WriterState } from '../writer-state.ts';
-import { digest, id, line, ms, safeId, second } from './common.ts';
-import { backupPolicy, instanceName } from './instance-event-shape.ts';
-import { fields, flag, listOf, nullable, offset, oneOf, text, whole, type Shape } from './shape.ts';
+import { digest, id, keyId, line, ms, safeId, second } from './common.ts';
+import { backupPolicy, instanceName, wrappingKeyId } from './instance-event-shape.ts';
+import { fields, flag, listOf, nullable, offset, oneOf, whole, type Shape } from './shape.ts';
 import {
   captureSource,
   clockStep,
@@ -67,7 +74,22 @@ export const instanceStateShape: Shape<InstanceState> = fields<InstanceState>({
   createdMs: nullable(ms),
   removedMs: nullable(ms),
   policy: nullable(backupPolicy),
-  tde: nullable(fields<TdeState>({ provider: id, keyId: text(2048), sinceMs: ms })),
+  keys: listOf(fields<InstanceKey>({ provider: id, keyId: wrappingKeyId }), INSTANCE_KEYS_MAX),
+  tde: nullable(
+    fields<TdeState>({
+      provider: id,
+      keyId: wrappingKeyId,
+      auto: flag,
+      sinceMs: ms,
+      latchedMs: nullable(ms),
+      enabledMs: nullable(ms),
+      backup: nullable(id),
+    }),
+  ),
+  shredded: fields<ShreddedKeys>({
+    instanceMs: nullable(ms),
+    dekIds: listOf(keyId, SHREDDED_MAX),
+  }),
   originalRestore: flag,
   writers: listOf(
     fields<InstanceWriter>({
