@@ -29,5 +29,13 @@ export {
 } from './keys/wrapped-data-key.ts';
 export { createKeyRing, openKeyRing, type KeyRing } from './keys/key-ring.ts';
 export { openKeys, type KeySettings } from './keys/open-keys.ts';
+export type { KeyProviders } from './keys/key-providers.ts';
+export {
+  KeyDirectory,
+  isSameKey,
+  type InstanceKeys,
+  type WrappingKey,
+} from './keys/key-directory.ts';
+export type { KeyAdmin, KeyAuthorization, KeyFacts, KeyState } from './keys/key-admin.ts';
 export type { KeyRingOptions } from './keys/ring-dir.ts';
 export { openSpoolKey } from './keys/spool-key.ts';

@@ -14,12 +14,16 @@ import type {
 import { createRingDir, loadRing, updateRing, type KeyRingOptions } from './ring-dir.ts';
 import { RING_KEYS_MAX } from './ring-file.ts';
 import { newestKek, openRing, wipeRing, withNewKek, type RingState } from './ring-state.ts';
-import { assertKeyContext } from './wrapped-data-key.ts';
+import { assertKeyContext, assertSameContext } from './wrapped-data-key.ts';
 
 /** What the local ring offers beyond the provider port. */
 export interface KeyRing {
   /** Goes up with every change; the catalog keeps the highest it has seen. */
   readonly revision: number;
+  /** 32 hex digits: the id that data keys wrapped by it carry. */
+  readonly ringId: string;
+  /** Wraps a data key that was made elsewhere, with the newest key version. */
+  wrapDataKey(dataKey: DataKey, context: KeyContext): Promise<WrappedDataKey>;
   /**
    * Adds a key version that new data keys are wrapped with; older ones stay.
    * @throws KeyError `TM_KEY_RING`, `TM_BUSY`, `TM_LIMIT` at 1,000 versions.
@@ -60,6 +64,17 @@ class LocalKeyRing implements KeyProvider, KeyRing {
 
   get revision(): number {
     return this.#state.file.revision;
+  }
+
+  get ringId(): string {
+    return this.#state.file.ringId;
+  }
+
+  wrapDataKey(dataKey: DataKey, context: KeyContext): Promise<WrappedDataKey> {
+    return settle(() => {
+      assertKeyContext(context);
+      return this.#wrap(dataKey, context);
+    });
   }
 
   async rotate(): Promise<void> {
@@ -216,16 +231,6 @@ async function readState(options: KeyRingOptions): Promise<RingState> {
 /** The time is bound too, so that every field of a stored key is authenticated. */
 function wrapIdentity({ instance, purpose, dekId }: KeyContext, createdMs: number): Identity {
   return { instance, purpose, dekId, createdMs: createdMs.toString() };
-}
-
-function assertSameContext(stored: KeyContext, asked: KeyContext): void {
-  for (const field of ['instance', 'purpose', 'dekId'] as const) {
-    if (stored[field] === asked[field]) continue;
-    throw new KeyError('TM_KEY_WRONG', `the wrapped key is for another ${field}`, {
-      context: { field, expected: asked[field], actual: stored[field] },
-      hint: 'the stored key was moved or replaced; see "tidemark repo verify"',
-    });
-  }
 }
 
 function missing(keyId: string, ringId: string): KeyError {

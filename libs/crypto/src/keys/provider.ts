@@ -1,4 +1,5 @@
 import type { DataKey } from '../container/key-schedule.ts';
+import type { WrappingKey } from './key-directory.ts';
 
 /** What a data key is for. */
 export type KeyPurpose = 'segments' | 'snapshot' | 'log' | 'canary' | 'undo';
@@ -63,7 +64,9 @@ export interface KeyProvider {
    * Opens a wrapped data key.
    * @param context - From the request. Another context than at wrapping is refused.
    * @throws KeyError `TM_KEY_MISSING` when the provider has no such key or version,
-   *   `TM_KEY_WRONG` when the key does not open or belongs to another context.
+   *   `TM_KEY_WRONG` when the key does not open or belongs to another context, `TM_KEY_REFUSED` when
+   *   it is wrapped by a key that the instance does not allow, `TM_KEY_DENIED`, `TM_KEY_DISABLED`,
+   *   `TM_KEY_SERVICE` when a key service refuses or is away.
    */
   unwrapDataKey(wrapped: WrappedDataKey, context: KeyContext): Promise<DataKey>;
   /** The log key of an instance; the same at every call. Needs no right to decrypt. */
@@ -71,6 +74,14 @@ export interface KeyProvider {
   /** @throws KeyError `TM_KEY_MISSING` for an id the provider does not have. */
   describeKey(keyId: string): Promise<KeyDescription>;
   listKeys(): Promise<readonly KeyDescription[]>;
-  /** Wraps again with the newest key version; the data key stays the same. Throws as unwrap. */
-  rewrapDataKey(wrapped: WrappedDataKey, context: KeyContext): Promise<WrappedDataKey>;
+  /**
+   * Wraps again; the data key stays the same. Throws as unwrap.
+   * @param target - The key to wrap with, in its newest version; default: the one that new data
+   *   keys of the instance are wrapped with.
+   */
+  rewrapDataKey(
+    wrapped: WrappedDataKey,
+    context: KeyContext,
+    target?: WrappingKey,
+  ): Promise<WrappedDataKey>;
 }

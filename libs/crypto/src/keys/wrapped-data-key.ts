@@ -1,4 +1,4 @@
-import { FormatError, isSafeName, UsageError } from '@tidemark/core';
+import { FormatError, isSafeName, KeyError, UsageError } from '@tidemark/core';
 import type { KeyContext, KeyPurpose, WrappedDataKey } from './provider.ts';
 
 const BYTES_MAX = 16_384;
@@ -58,6 +58,20 @@ export function assertKeyContext(context: Omit<KeyContext, 'dekId'> & { dekId?: 
   throw new UsageError('TM_USAGE', 'a key context with a field that is not allowed', {
     context: { instance, purpose, dekId: dekId ?? null },
   });
+}
+
+/**
+ * Checks that a stored key says it is for what was asked for.
+ * @throws KeyError `TM_KEY_WRONG` with the field that differs.
+ */
+export function assertSameContext(stored: KeyContext, asked: KeyContext): void {
+  for (const field of ['instance', 'purpose', 'dekId'] as const) {
+    if (stored[field] === asked[field]) continue;
+    throw new KeyError('TM_KEY_WRONG', `the wrapped key is for another ${field}`, {
+      context: { field, expected: asked[field], actual: stored[field] },
+      hint: 'the stored key was moved or replaced; see "tidemark repo verify"',
+    });
+  }
 }
 
 function canonical(w: WrappedDataKey): Buffer {
