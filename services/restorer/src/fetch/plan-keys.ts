@@ -1,5 +1,12 @@
 import { wrappedKeyKey } from '@tidemark/archive';
-import { collectBytes, IntegrityError, KeyError, nameObject, StoreError } from '@tidemark/core';
+import {
+  collectBytes,
+  IntegrityError,
+  KeyError,
+  nameObject,
+  StoreError,
+  TidemarkError,
+} from '@tidemark/core';
 import {
   parseWrappedDataKey,
   wipeDataKey,
@@ -11,8 +18,12 @@ import {
 } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { PlannedObject, RestorePlan } from '../plan/restore-plan.ts';
+import { generationsOf, isShredded } from './key-generations.ts';
 
 const WRAPPED_BYTES_MAX = 64 * 1024;
+
+/** Times that the generations of a key are listed: a rewrapping may delete the one just seen. */
+const LISTINGS_MAX = 5;
 
 /** The data keys of a plan, unwrapped; wiped when disposed. */
 export class PlanKeys implements Disposable {
@@ -52,23 +63,50 @@ export async function unwrapPlanKeys(
   wanted.set(plan.snapshotObject.ref.dekId, 'snapshot');
   for (const { object } of plan.reads) wanted.set(object.ref.dekId, 'segments');
   const unwrapped = new Map<string, DataKey>();
-  for (const [dekId, purpose] of wanted) {
-    unwrapped.set(
-      dekId,
-      await unwrapDataKey({ instance: plan.instance, dekId, purpose }, store, keys),
-    );
+  try {
+    for (const [dekId, purpose] of wanted) {
+      const context = { instance: plan.instance, dekId, purpose };
+      unwrapped.set(dekId, await unwrapDataKey(context, store, keys));
+    }
+  } catch (cause) {
+    for (const key of unwrapped.values()) wipeDataKey(key);
+    throw cause;
   }
   return new PlanKeys(unwrapped);
 }
 
-/** Fetches and unwraps one data key. */
+/**
+ * Fetches and unwraps one data key: the newest generation that opens. While a key is wrapped anew
+ * the older one stays until the newer was seen to open, so at every instant one of them does.
+ * @throws KeyError `TM_KEY_SHREDDED` when it was destroyed on purpose; StoreError `TM_STORE_MISSING`;
+ *   else what is wrong with the newest generation.
+ */
 export async function unwrapDataKey(
-  context: { readonly instance: string; readonly dekId: string; readonly purpose: KeyPurpose },
+  context: KeyContext,
   store: ObjectStore,
   keys: KeyProvider,
 ): Promise<DataKey> {
-  const path = wrappedKeyKey(context.instance, context.dekId, 1);
-  return unwrapStored(path, () => context, store, keys);
+  const { instance, dekId } = context;
+  let fault: TidemarkError | null = null;
+  for (let listing = 1; listing <= LISTINGS_MAX; listing++) {
+    const generations = await generationsOf(instance, dekId, store);
+    if (generations.length === 0) break;
+    let gone = false;
+    let newest: TidemarkError | null = null;
+    for (const { path } of generations) {
+      try {
+        return await unwrapStored(path, () => context, store, keys);
+      } catch (cause) {
+        if (!(cause instanceof TidemarkError) || cause.retryable) throw cause;
+        gone ||= cause.code === 'TM_STORE_MISSING';
+        newest ??= cause;
+      }
+    }
+    fault = newest;
+    if (!gone && fault !== null) throw fault;
+  }
+  if (await isShredded(instance, dekId, { store, keys })) throw shredded(context);
+  throw fault ?? missingKey(wrappedKeyKey(instance, dekId, 1));
 }
 
 /**
@@ -99,12 +137,27 @@ export async function unwrapStored(
     if (!(cause instanceof StoreError) || cause.code !== 'TM_STORE_MISSING') {
       throw nameObject(cause, path);
     }
-    throw new StoreError('TM_STORE_MISSING', `the wrapped key ${path} is missing`, {
-      cause,
-      context: { object: path },
-      hint: 'without it what it sealed cannot be opened; look for it in a copy of the store',
-    });
+    throw missingKey(path, cause);
   }
+}
+
+function missingKey(path: string, cause?: unknown): StoreError {
+  return new StoreError('TM_STORE_MISSING', `the wrapped key ${path} is missing`, {
+    cause,
+    context: { object: path },
+    hint: 'without it what it sealed cannot be opened; look for it in a copy of the store',
+  });
+}
+
+function shredded({ instance, dekId }: KeyContext): KeyError {
+  return new KeyError(
+    'TM_KEY_SHREDDED',
+    `data key ${dekId} of ${instance} was destroyed on purpose`,
+    {
+      context: { instance, dekId },
+      hint: 'what it sealed cannot be read any more; choose another backup or second',
+    },
+  );
 }
 
 /** Objects of a plan in the order they are needed, each once. */

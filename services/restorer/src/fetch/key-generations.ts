@@ -1,0 +1,80 @@
+import { parseObjectKey, wrappedKeyKey, wrappedKeyPrefix } from '@tidemark/archive';
+import { readInstanceLog } from '@tidemark/catalog';
+import type { KeyProvider } from '@tidemark/crypto';
+import type { ObjectStore } from '@tidemark/store';
+
+/** A wrapped data key as it lies in the store. */
+export interface KeyGeneration {
+  readonly dekId: string;
+  /** 1 as the archiver wrote it; each rewrapping adds one. */
+  readonly generation: bigint;
+  readonly path: string;
+}
+
+/** The generations of one wrapped data key, newest first. One LIST. */
+export async function generationsOf(
+  instance: string,
+  dekId: string,
+  store: ObjectStore,
+): Promise<readonly KeyGeneration[]> {
+  const found: KeyGeneration[] = [];
+  // One that is not an id gives no prefix: this refuses it.
+  const sample = wrappedKeyKey(instance, dekId, 1);
+  const prefix = sample.slice(0, sample.lastIndexOf('/') + 1);
+  for await (const batch of store.list(prefix)) {
+    for (const { key } of batch) note(found, key);
+  }
+  return found.reverse();
+}
+
+/**
+ * Every wrapped data key of an instance, each with its generations, newest first. One LIST per
+ * 1,000 of them; memory grows with the number of data keys of one listing at a time.
+ */
+export async function* dataKeysOf(
+  instance: string,
+  store: ObjectStore,
+  signal: AbortSignal,
+): AsyncGenerator<readonly KeyGeneration[], void, undefined> {
+  let group: KeyGeneration[] = [];
+  for await (const batch of store.list(wrappedKeyPrefix(instance), { signal })) {
+    for (const { key } of batch) {
+      const before = group.length;
+      note(group, key);
+      const [first] = group;
+      const last = group.at(-1);
+      if (group.length === before || first === undefined || last === undefined) continue;
+      if (first.dekId === last.dekId) continue;
+      group.pop();
+      yield group.reverse();
+      group = [last];
+    }
+  }
+  if (group.length > 0) yield group.reverse();
+}
+
+function note(found: KeyGeneration[], path: string): void {
+  const parts = parseObjectKey(path);
+  if (parts?.kind !== 'wrapped-key') return;
+  found.push({ dekId: parts.dekId, generation: parts.generation, path });
+}
+
+/**
+ * Whether the log of an instance says that a data key was destroyed on purpose. It asks the store,
+ * not the catalog: the log is the truth.
+ */
+export async function isShredded(
+  instance: string,
+  dekId: string,
+  source: { readonly store: ObjectStore; readonly keys: KeyProvider },
+): Promise<boolean> {
+  const logKey = await source.keys.logKey(instance);
+  const log = { store: source.store, iid: instance, logKey, keyProven: true };
+  for await (const batch of readInstanceLog(log)) {
+    for (const { event } of batch) {
+      if (event.type !== 'KeyShredded') continue;
+      if (event.dekIds === null || event.dekIds.includes(dekId)) return true;
+    }
+  }
+  return false;
+}
