@@ -9,3 +9,10 @@ export type {
 } from './object-store.ts';
 export { openFileStore, type FileStoreOptions } from './file/file-store.ts';
 export { openStore, type StoreSettings } from './open-store.ts';
+export {
+  eraseObject,
+  versionsOf,
+  type ObjectVersion,
+  type VersionAccess,
+  type VersionLock,
+} from './object-versions.ts';

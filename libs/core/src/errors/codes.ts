@@ -100,6 +100,7 @@ export const ERROR_CODES = {
   TM_STORE_IO: passing(16, 'the store failed'),
   TM_STORE_FULL: fatal(1, 'the store has no room'),
   TM_STORE_MISSING: fatal(14, 'an object that the log names is not in the store'),
+  TM_STORE_LOCKED: fatal(11, 'the store holds an object that was to be deleted (Object Lock)'),
   TM_STORE_RANGE: fatal(14, 'an object is shorter than the range that was asked for'),
   // Archive formats
   TM_SEGMENT_FORMAT: fatal(14, 'a segment is not well formed'),
