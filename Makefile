@@ -13,7 +13,7 @@ BIN := node_modules/.bin
 STAMP := node_modules/.tidemark-installed
 PART := scripts/part.sh
 
-.PHONY: build runnable test test-matrix check bench soak demo clean install redis servers
+.PHONY: build runnable test test-matrix check bench soak demo clean install redis servers s3
 
 install: $(STAMP)
 $(STAMP): package-lock.json package.json
@@ -27,6 +27,10 @@ redis:
 # Servers of other versions, under .cache/servers; what cannot be had is said, and its tests skipped.
 servers: redis
 	@scripts/install-servers.sh
+
+# S3 and KMS servers, under .cache/s3; what cannot be had is said, and its tests skipped.
+s3:
+	@scripts/install-s3.sh
 
 # The product alone; tests, demo and bench are compiled by the targets that need them.
 build: install
@@ -43,7 +47,7 @@ check: install
 	@$(PART) dead-code $(BIN)/knip
 	@$(PART) tidy node scripts/tidy.mjs
 
-test: install redis servers
+test: install redis servers s3
 	@rm -f build/parts.txt
 	@$(MAKE) --no-print-directory check
 	@$(PART) unit $(BIN)/vitest run --project unit

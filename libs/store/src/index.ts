@@ -8,7 +8,12 @@ export type {
   PutOutcome,
 } from './object-store.ts';
 export { openFileStore, type FileStoreOptions } from './file/file-store.ts';
-export { openStore, type StoreSettings } from './open-store.ts';
+export {
+  openStore,
+  type FileStoreSettings,
+  type S3StoreSettings,
+  type StoreSettings,
+} from './open-store.ts';
 export {
   eraseObject,
   versionsOf,

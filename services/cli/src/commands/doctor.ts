@@ -1,4 +1,3 @@
-import { statSync } from 'node:fs';
 import { probeAofDir } from '@tidemark/aof';
 import { connectNode, readNodeFacts, takeSample } from '@tidemark/client';
 import { bytesOf, makeId, TidemarkError } from '@tidemark/core';
@@ -6,6 +5,7 @@ import { systemClock, systemRandom } from '@tidemark/system';
 import { instanceTarget } from '../config/load.ts';
 import type { InstanceEntry } from '../config/schema.ts';
 import { Workspace, type Invocation } from '../context.ts';
+import { sharesDevice } from '../files/shares-device.ts';
 
 /** Largest difference between the clocks of host and node that is not remarked on. */
 const CLOCK_SKEW_MS_MAX = 1_000;
@@ -25,12 +25,13 @@ export async function diagnose(invocation: Invocation): Promise<void> {
     { check: 'configuration', ok: true, detail: config.path },
     { check: 'key ring', ok: true, detail: config.keys.ringDir },
     await attempt('store', () => tryStore(workspace)),
-    await attempt('devices', async () => {
-      const same = statSync(config.keys.ringDir).dev === statSync(config.store.root).dev;
-      return Promise.resolve(
-        same ? 'key ring and store share a device: keep a copy of the ring elsewhere' : 'apart',
-      );
-    }),
+    await attempt('devices', () =>
+      Promise.resolve(
+        sharesDevice(config.keys.ringDir, config.store)
+          ? 'key ring and store share a device: keep a copy of the ring elsewhere'
+          : 'apart',
+      ),
+    ),
     await attempt('archiver', async () => {
       const answer = await workspace.askArchiver('status', null, { timeoutMs: 5_000, signal });
       if (answer === null) {

@@ -1,4 +1,4 @@
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -9,6 +9,7 @@ import { systemClock, systemRandom } from '@tidemark/system';
 import { newConfigText } from '../config/edit.ts';
 import { loadConfig } from '../config/load.ts';
 import { Workspace, type Invocation } from '../context.ts';
+import { sharesDevice } from '../files/shares-device.ts';
 
 /** Options of `tidemark init`. */
 export interface InitOptions {
@@ -68,12 +69,12 @@ async function openAll(
   invocation: Invocation,
 ): Promise<readonly string[]> {
   const { store, stateDir, keys } = await loadConfig(configPath);
-  if (adopted !== undefined && !existsSync(store.root)) {
+  if (adopted !== undefined && store.kind === 'file' && !existsSync(store.root)) {
     throw new UsageError('TM_STORE_URL', `there is no store at ${adopted}`);
   }
   await openStore(store, { random: systemRandom });
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
-  if (statSync(keys.ringDir).dev === statSync(store.root).dev) {
+  if (sharesDevice(keys.ringDir, store)) {
     invocation.printer.warn(
       'the key ring lies on the same device as the store: who gets one gets both, and one dead disk loses both',
     );
