@@ -35,6 +35,7 @@ s3:
 # The product alone; tests, demo and bench are compiled by the targets that need them.
 build: install
 	@$(BIN)/tsc -b services/cli
+	@node scripts/bundle.mjs
 
 runnable: build
 	@$(BIN)/tsc -p test/tsconfig.run.json
@@ -53,6 +54,7 @@ test: install redis servers s3
 	@$(PART) unit $(BIN)/vitest run --project unit
 	@$(PART) property $(BIN)/vitest run --project property
 	@$(PART) integration $(BIN)/vitest run --project integration
+	@node scripts/bundle.mjs
 	@$(PART) end-to-end $(BIN)/vitest run --project e2e
 	@echo; echo "what each part took:"; cat build/parts.txt
 
