@@ -1,14 +1,6 @@
 import { wrappedKeyKey } from '@tidemark/archive';
+import { IntegrityError, KeyError, nameObject, StoreError, TidemarkError } from '@tidemark/core';
 import {
-  collectBytes,
-  IntegrityError,
-  KeyError,
-  nameObject,
-  StoreError,
-  TidemarkError,
-} from '@tidemark/core';
-import {
-  parseWrappedDataKey,
   wipeDataKey,
   type DataKey,
   type KeyContext,
@@ -19,8 +11,7 @@ import {
 import type { ObjectStore } from '@tidemark/store';
 import type { PlannedObject, RestorePlan } from '../plan/restore-plan.ts';
 import { generationsOf, isShredded } from './key-generations.ts';
-
-const WRAPPED_BYTES_MAX = 64 * 1024;
+import { readWrapped } from './read-wrapped.ts';
 
 /** Times that the generations of a key are listed: a rewrapping may delete the one just seen. */
 const LISTINGS_MAX = 5;
@@ -121,10 +112,8 @@ export async function unwrapStored(
   store: ObjectStore,
   keys: KeyProvider,
 ): Promise<DataKey> {
-  const tooLong = (): Error => new KeyError('TM_KEY_WRONG', 'a wrapped key is too long');
   try {
-    const bytes = await collectBytes(store.get(path), WRAPPED_BYTES_MAX, tooLong);
-    const wrapped = parseWrappedDataKey(bytes);
+    const wrapped = await readWrapped(path, store);
     return await keys.unwrapDataKey(wrapped, contextOf(wrapped));
   } catch (cause) {
     if (cause instanceof KeyError && cause.code === 'TM_KEY_WRONG') {

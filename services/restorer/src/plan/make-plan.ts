@@ -6,6 +6,7 @@ import { durableEnd } from './cut-within.ts';
 import { objectOfSegment, type FooterReaderOptions } from './read-marks.ts';
 import { noTimeline, notRestorable } from './refuse-second.ts';
 import { resolveCut, resolveLatest } from './resolve-cut.ts';
+import { refuseShredded, withoutShredded } from './shredded.ts';
 import { snapToBoundary } from './snap-to-boundary.ts';
 import type { PlannedCut, RestorePlan } from './restore-plan.ts';
 import { checkTtlChoice, type TtlChoice } from './ttl-rule.ts';
@@ -56,10 +57,13 @@ export async function makePlan(
 ): Promise<RestorePlan> {
   const { instance } = request;
   checkTtlChoice(request.ttl);
-  const known = catalog.snapshots(instance);
+  const stored = catalog.snapshots(instance);
+  const known = withoutShredded(stored, catalog.instance(instance));
+  refuseShredded(request, { stored, known });
   const wanted = await resolvePoint(request, known, catalog, footers);
   const { at } = wanted;
   const { timeline } = wanted.cut;
+  refuseShredded(request, { stored, known }, wanted.cut);
   const snapshots = known.filter(
     ({ backup }) => request.snapshot === undefined || backup === request.snapshot,
   );
