@@ -18,7 +18,7 @@ await rm(out, { recursive: true, force: true });
 const bundle = await rolldown({
   input,
   platform: 'node',
-  external: [/^(better-sqlite3|zstd-napi|pino)$/, /^@aws-sdk\//, /^@smithy\//],
+  external: [/^(better-sqlite3|zstd-napi|pino)(\/|$)/, /^@aws-sdk\//, /^@smithy\//],
   resolve: { conditionNames: ['node', 'import', 'default'] },
 });
 await bundle.write({ dir: out, format: 'esm', sourcemap: false });
