@@ -82,7 +82,22 @@ export function undoPrefix(iid: string): string {
   return `v1/undo/${name('instance', iid)}/`;
 }
 
-/** Prefix of everything of one instance but its keys and undo packs. */
+/** Key of the marker that says that TDE of an instance is on. */
+export function tdeMarkerKey(iid: string): string {
+  return `${tdePrefix(iid)}marker`;
+}
+
+/** Key of a canary: sealed, read back and opened to prove a wrapping key. */
+export function tdeCanaryKey(iid: string, dekId: string): string {
+  return `${tdePrefix(iid)}canary/${name('data key', dekId)}`;
+}
+
+/** Prefix of the marker and the canaries of an instance. */
+export function tdePrefix(iid: string): string {
+  return `v1/tde/${name('instance', iid)}/`;
+}
+
+/** Prefix of everything of one instance but its keys, undo packs and TDE marker. */
 export function instancePrefix(iid: string): string {
   return `v1/instance/${name('instance', iid)}/`;
 }
@@ -112,6 +127,8 @@ export function wrappedKeyPrefix(iid: string): string {
 export type ObjectKeyParts =
   | { readonly kind: 'record'; readonly iid: string }
   | { readonly kind: 'instance-log'; readonly iid: string; readonly seq: bigint }
+  | { readonly kind: 'tde-marker'; readonly iid: string }
+  | { readonly kind: 'tde-canary'; readonly iid: string; readonly dekId: string }
   | ({ readonly kind: 'log' | 'checkpoint'; readonly seq: bigint } & WriterPlace)
   | ({ readonly kind: 'segment' } & WriterPlace & SegmentPlace)
   | ({ readonly kind: 'snapshot'; readonly backupId: string } & WriterPlace)
@@ -138,6 +155,7 @@ export function parseObjectKey(key: string): ObjectKeyParts | null {
   if (version !== 'v1' || !isSafeName(iid)) return null;
   if (top === 'keys') return parseWrappedKey(iid, rest);
   if (top === 'undo') return parseUndoPart(iid, rest);
+  if (top === 'tde') return parseTdeKey(iid, rest);
   if (top !== 'instance') return null;
   if (rest.length === 1 && rest[0] === 'record') return { kind: 'record', iid };
   if (rest.length === 2 && rest[0] === 'log') {
@@ -154,6 +172,13 @@ function parseWrappedKey(iid: string, rest: readonly string[]): ObjectKeyParts |
   const generation = unpad(last);
   if (rest.length !== 2 || !isSafeName(dekId) || generation === null) return null;
   return { kind: 'wrapped-key', iid, dekId, generation };
+}
+
+function parseTdeKey(iid: string, rest: readonly string[]): ObjectKeyParts | null {
+  const [what, dekId = ''] = rest;
+  if (rest.length === 1 && what === 'marker') return { kind: 'tde-marker', iid };
+  if (rest.length !== 2 || what !== 'canary' || !isSafeName(dekId)) return null;
+  return { kind: 'tde-canary', iid, dekId };
 }
 
 function parseUndoPart(iid: string, rest: readonly string[]): ObjectKeyParts | null {

@@ -103,6 +103,18 @@ export {
   type InstanceLogOptions,
   type InstanceLogSource,
 } from './log/instance-log.ts';
+export {
+  instanceKeysOf,
+  readTde,
+  readTdeMarker,
+  type Tde,
+  type TdeSource,
+  type TdeWitness,
+} from './tde/read-tde.ts';
+export { dropTdeLatch, holdTdeLatch, type LatchPorts } from './tde/hold-latch.ts';
+export { enableTde, type EnableTdePorts, type EnableTdeRequest } from './tde/enable-tde.ts';
+export { refuseForTde, type TdeOperation } from './tde/refuse-for-tde.ts';
+export { latchFilePath } from './tde/latch-file.ts';
 export { Catalog, openCatalog, type CatalogWriter } from './projection/catalog.ts';
 export type {
   CatalogFacts,

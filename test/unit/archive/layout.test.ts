@@ -4,6 +4,8 @@ import {
   parseObjectKey,
   segmentKey,
   snapshotKey,
+  tdeCanaryKey,
+  tdeMarkerKey,
   undoPartKey,
   wrappedKeyKey,
   writerCheckpointKey,
@@ -82,6 +84,12 @@ describe('object keys', () => {
       dekId: 'ff',
       generation: 1n,
     });
+    expect(parseObjectKey(tdeMarkerKey('orders'))).toEqual({ kind: 'tde-marker', iid: 'orders' });
+    expect(parseObjectKey(tdeCanaryKey('orders', 'ff'))).toEqual({
+      kind: 'tde-canary',
+      iid: 'orders',
+      dekId: 'ff',
+    });
   });
 
   it.each([
@@ -99,6 +107,10 @@ describe('object keys', () => {
     'v1/instance/orders/0/w1/seg/tl1/00000000000000000001_x',
     'v1/instance/orders/0/w1/seg/tl1/00000000000000000001-',
     'v1/keys/orders/ff',
+    'v1/tde/orders',
+    'v1/tde/orders/marker/1',
+    'v1/tde/orders/canary',
+    'v1/tde/orders/canary/Ff',
     'v1/undo/orders/ff',
     'v1/undo/orders/ff/1',
     'v1/undo/orders/Ff/00000000000000000001',

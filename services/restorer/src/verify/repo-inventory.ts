@@ -4,6 +4,7 @@ import type { ObjectStore } from '@tidemark/store';
 const INSTANCES = 'v1/instance/';
 const KEYS = 'v1/keys/';
 const UNDO = 'v1/undo/';
+const TDE = 'v1/tde/';
 
 /** A part of an undo pack. */
 export interface UndoPlace {
@@ -24,6 +25,8 @@ export interface InstanceInventory {
   readonly dataKeys: Map<string, string>;
   /** Parts of undo packs. */
   readonly undoParts: UndoPlace[];
+  /** A marker says that TDE is on. */
+  hasTdeMarker: boolean;
 }
 
 /**
@@ -38,7 +41,7 @@ export async function takeInventory(
 ): Promise<readonly InstanceInventory[]> {
   const { signal, iid } = options;
   const found = new Map<string, InstanceInventory>();
-  for (const top of [INSTANCES, KEYS, UNDO]) {
+  for (const top of [INSTANCES, KEYS, UNDO, TDE]) {
     const prefix = iid === undefined ? top : `${top}${iid}/`;
     for await (const batch of store.list(prefix, { signal })) {
       for (const { key } of batch) note(found, key);
@@ -60,6 +63,7 @@ function note(found: Map<string, InstanceInventory>, key: string): void {
       checkpoints: new Map(),
       dataKeys: new Map(),
       undoParts: [],
+      hasTdeMarker: false,
     };
     found.set(iid, inventory);
   }
@@ -68,6 +72,10 @@ function note(found: Map<string, InstanceInventory>, key: string): void {
       inventory.hasRecord = key === instanceRecordKey(iid);
       return;
     case 'instance-log':
+    case 'tde-canary': // left by a killed process; its data key stands among the others
+      return;
+    case 'tde-marker':
+      inventory.hasTdeMarker = true;
       return;
     case 'wrapped-key':
       inventory.dataKeys.set(key, parts.dekId);

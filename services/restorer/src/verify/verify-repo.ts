@@ -3,6 +3,7 @@ import {
   readCheckpoint,
   readInstanceLog,
   readInstanceRecord,
+  readTdeMarker,
   readWriterLog,
   type LogEntry,
   type WriterEvent,
@@ -140,6 +141,7 @@ class RepoRun {
       }
       await this.#otherKeys(inventory, met);
       await this.#undoPacks(inventory);
+      if (inventory.hasTdeMarker) await this.#guard(iid, () => readTdeMarker(source));
     } finally {
       for (const key of met.opened.values()) wipeDataKey(key);
     }
