@@ -176,7 +176,8 @@ export class NodeLife implements AsyncDisposable {
     const windows = await this.#provenWindows();
     const closed = await this.bench.events('TimelineClosed');
     const said = JSON.stringify(windows);
-    expect(closed.map((event) => event.type === 'TimelineClosed' && event.reason)).toEqual(
+    const why = closed.map((event) => event.type === 'TimelineClosed' && event.reason);
+    expect(why, JSON.stringify(closed.map((event) => 'detail' in event && event.detail))).toEqual(
       wanted.closed,
     );
     const reasons = windows.holes.map(({ reason }) => reason);
