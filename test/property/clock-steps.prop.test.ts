@@ -60,7 +60,7 @@ it('gives the state that a plain account gives of every second it accepts, and r
           const request = { instance: ARCHIVED, point, ttl: { mode: 'absolute' } as const };
           const inside = ranges.some(({ from, to }) => from <= second && second <= to);
           if (inside) {
-            using prepared = await preparePlan(request, environment);
+            await using prepared = await preparePlan(request, environment);
             expect([second, prepared.plan.cut.offset]).toEqual([second, passes[0]]);
             expect(passes).toHaveLength(1);
           } else {

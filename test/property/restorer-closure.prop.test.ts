@@ -3,9 +3,9 @@ import { compileSelector } from '@tidemark/selector';
 import { describe, expect, it } from 'vitest';
 import { needsEntry } from '../../services/restorer/src/closure/closure.ts';
 import { commandSource } from '../../services/restorer/src/feed/command-source.ts';
-import { preparePlan } from '../../services/restorer/src/run/prepared-plan.ts';
 import { makeLog, ModelServer, type GlobalOdds, type Words } from '../support/closure-model.ts';
 import { command, decodeChunks } from '../support/command-log.ts';
+import { openPlanned } from '../support/opened-plan.ts';
 import { RdbBuilder } from '../support/rdb-builder.ts';
 import { collect } from '../support/segments.ts';
 import { ARCHIVED, TestArchive } from '../support/test-archive.ts';
@@ -149,7 +149,7 @@ async function restored(
     ttl: { mode: 'absolute' },
     selector: spec,
   } as const;
-  using prepared = await preparePlan(request, await archive.environment());
+  using prepared = await openPlanned(request, await archive.environment());
   const { plan, reader } = prepared;
   const { closure } = plan;
   if (closure === null) throw new Error('no closure');

@@ -1,7 +1,8 @@
 import type { KeyRule, SelectorSpec } from '@tidemark/selector';
 import type { Closure } from '../../services/restorer/src/closure/closure.ts';
 import { commandSource } from '../../services/restorer/src/feed/command-source.ts';
-import { preparePlan, type WantedPlan } from '../../services/restorer/src/run/prepared-plan.ts';
+import type { WantedPlan } from '../../services/restorer/src/run/prepared-plan.ts';
+import { openPlanned } from './opened-plan.ts';
 import { collect } from './segments.ts';
 import { ARCHIVED, type TestArchive } from './test-archive.ts';
 
@@ -45,8 +46,8 @@ export async function selectFrom(
     selector,
     ...changes,
   };
-  using prepared = await preparePlan(request, await archive.environment());
-  const { plan, reader } = prepared;
+  using opened = await openPlanned(request, await archive.environment());
+  const { plan, reader } = opened;
   if (plan.closure === null) throw new Error('nothing was selected');
   const fed = await collect(commandSource(plan, reader, FORM));
   return { closure: plan.closure, backup: plan.snapshot.backup, fed };
@@ -59,6 +60,6 @@ export async function feedAll(archive: TestArchive): Promise<Buffer> {
     point: { kind: 'offset', offset: archive.end, timeline: null },
     ttl: { mode: 'absolute' },
   };
-  using prepared = await preparePlan(request, await archive.environment());
-  return await collect(commandSource(prepared.plan, prepared.reader, FORM));
+  using opened = await openPlanned(request, await archive.environment());
+  return await collect(commandSource(opened.plan, opened.reader, FORM));
 }

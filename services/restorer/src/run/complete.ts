@@ -12,7 +12,6 @@ import {
   type DatabaseCount,
   type Promotion,
 } from '../target/index.ts';
-import type { RestorePlan } from '../plan/restore-plan.ts';
 import { ttlText } from '../plan/ttl-rule.ts';
 import type { FactsReport } from '../facts/facts-report.ts';
 import { openFacts } from '../facts/open-facts.ts';
@@ -20,16 +19,14 @@ import { factsReport } from '../facts/restore-facts.ts';
 import { writeAcl } from '../facts/write-acl.ts';
 import { writeConfig } from '../facts/write-config.ts';
 import { callOff } from './call-off.ts';
-import { DyingKeys } from '../feed/dying-keys.ts';
 import type { Vanishing } from '../feed/vanish-forecast.ts';
+import type { FedOutcome, RunningFeed } from '../feeder/feeder.ts';
 import type { RestoreEnvironment } from './environment.ts';
 import { switchLogOn, type OpenTarget } from './open-target.ts';
 import type { PhaseTimer } from './phase-timer.ts';
 import type { PreparedPlan } from './prepared-plan.ts';
-import type { Replay } from './replay.ts';
 import { RestoreRecords, type RestoreRecord } from './restore-record.ts';
 import { skipReport, skipWarnings, type SkipReport } from './skip-report.ts';
-import { selectionReport } from './selection-report.ts';
 import { planWarnings, reportCut, reportSecond, type RestoreReport } from './restore-report.ts';
 
 /** Names of vanishing keys that a report holds at most, and keys that are asked for to find them. */
@@ -48,55 +45,76 @@ export interface RestorePlace {
 export async function complete(
   record: RestoreRecord,
   prepared: PreparedPlan,
-  replay: Replay,
+  feed: RunningFeed,
   place: RestorePlace,
   environment: RestoreEnvironment,
 ): Promise<RestoreReport> {
-  const { target, timer } = place;
+  const { target } = place;
   const { client } = target;
-  const { feed, dying, commands } = replay;
-  const { fed, databases } = await finishTarget(client, {
-    feed,
-    record: parseTargetRecord(record.settings),
-    replicationId: record.feed.replicationId,
-    promote: false,
-    clock: environment.clock,
-    functions: replay.functions,
-    onReplayed: async () => {
-      const { closure } = prepared.plan;
-      if (closure?.selector == null) return;
-      const { selector, keepFunctions } = closure;
-      const byType = !prepared.keepOtherTypes;
-      await trimTarget(client, { selector, keepFunctions, byType, expired: dying.candidates });
-      timer.end('trim');
-    },
-    candidates: () => dying.all(environment.clock.nowMs() + CLOCKS_APART_MS),
-  });
-  timer.end('replay');
+  const { databases, outcome } = await replayed(record, prepared, feed, place, environment);
+  const { fed, dying, taint } = outcome;
   environment.onDying?.(dying);
   const vanishingSample = await sample(client, databases, dying.candidates);
   if (record.promote) tellVanishing(databases, vanishingSample, environment);
-  const taint = replay.taint();
-  const skip = taint && (await skipReport(taint, record, client));
   const counted = {
-    skip,
-    commands: commands(),
+    skip: taint && (await skipReport(taint, record, client)),
+    commands: outcome.commands,
     bytes: fed.rdbBytes + Number(fed.commandBytes),
     vanishingSample,
     databases,
   };
-  const replayed = { ...record, state: 'replayed', replayedOffset: fed.offset.toString() } as const;
-  await new RestoreRecords(environment.stateDir).write(replayed);
-  const none = prepared.plan.closure?.selector != null && databases.every(({ keys }) => keys === 0);
+  const known = { ...record, state: 'replayed', replayedOffset: fed.offset.toString() } as const;
+  await new RestoreRecords(environment.stateDir).write(known);
+  const none = prepared.selector !== null && databases.every(({ keys }) => keys === 0);
   if (none && record.promote) {
     // Nobody needs an empty server: one that was started for this goes, another is given back.
-    await replay[Symbol.asyncDispose]();
-    const warnings = await callOff(replayed, target, environment);
-    const report = reportOf(replayed, prepared.plan, counted, null, place);
+    await feed[Symbol.asyncDispose]();
+    const warnings = await callOff(known, target, environment);
+    const report = reportOf(known, prepared, counted, null, place);
     return { ...report, state: 'nothing', warnings: [...report.warnings, ...warnings] };
   }
-  const promotion = record.promote ? await promote(replayed, place, environment) : null;
-  return reportOf(replayed, prepared.plan, counted, promotion, place);
+  const promotion = record.promote ? await promote(known, place, environment, prepared) : null;
+  return reportOf(known, prepared, counted, promotion, place);
+}
+
+/** Waits until all was replayed, takes away what is not wanted, and counts the rest. */
+async function replayed(
+  record: RestoreRecord,
+  { selector, withFunctions, keepOtherTypes }: PreparedPlan,
+  feed: RunningFeed,
+  { target, timer }: RestorePlace,
+  { clock }: RestoreEnvironment,
+): Promise<{ readonly databases: readonly DatabaseCount[]; readonly outcome: FedOutcome }> {
+  const { client } = target;
+  const known: { outcome: FedOutcome | null } = { outcome: null };
+  const { databases } = await finishTarget(client, {
+    feed: {
+      finished: async () => {
+        known.outcome = await feed.finished();
+        return known.outcome.fed;
+      },
+    },
+    record: parseTargetRecord(record.settings),
+    replicationId: record.feed.replicationId,
+    promote: false,
+    clock,
+    functions: () => known.outcome?.functions ?? null,
+    onReplayed: async () => {
+      if (selector === null) return;
+      await trimTarget(client, {
+        selector,
+        keepFunctions: withFunctions,
+        byType: !keepOtherTypes,
+        expired: known.outcome?.dying.candidates ?? new Map(),
+      });
+      timer.end('trim');
+    },
+    candidates: () => known.outcome?.dying.all(clock.nowMs() + CLOCKS_APART_MS) ?? null,
+  });
+  timer.end('replay');
+  const { outcome } = known;
+  if (outcome === null) throw new NodeError('TM_INTERNAL', 'a feed ended without an outcome');
+  return { databases, outcome };
 }
 
 /** Promotes a target that an earlier call left replayed. */
@@ -108,7 +126,7 @@ export async function promoteReplayed(
   environment: RestoreEnvironment,
 ): Promise<RestoreReport> {
   const { client } = target;
-  const { plan } = prepared;
+  const { plan, outline, feeder } = prepared;
   const settings = parseTargetRecord(record.settings);
   const { role, runId, formerId } = await readRole(client);
   // Else the earlier process ended after the promotion, while the target wrote to its disk.
@@ -123,14 +141,13 @@ export async function promoteReplayed(
   const databases = await countKeys(client);
   // Names of keys are not kept between processes: they are data. They are looked up again.
   const any = databases.some(({ vanishing }) => vanishing !== null && vanishing > 0);
-  const dying = new DyingKeys(environment.clock.nowMs(), plan.ttl);
-  if (any) await dying.collect(prepared);
-  const vanishingSample = await sample(client, databases, dying.candidates);
+  const dying = any ? await feeder.dyingKeys(environment.clock.nowMs()) : null;
+  const vanishingSample = await sample(client, databases, dying?.candidates ?? new Map());
   tellVanishing(databases, vanishingSample, environment);
-  const promotion = await promote(record, { target, timer }, environment);
-  const commands = plan.reads.reduce((sum, { header }) => sum + header.commands, 0);
+  const promotion = await promote(record, { target, timer }, environment, prepared);
+  const { commands } = outline;
   const counted = { skip: null, commands, bytes: plan.feedBytes, vanishingSample, databases };
-  return reportOf(record, plan, counted, promotion, { target, timer });
+  return reportOf(record, prepared, counted, promotion, { target, timer });
 }
 
 /** A promotion, and the facts of the node that were written with it. */
@@ -142,6 +159,7 @@ async function promote(
   record: RestoreRecord,
   { target, timer }: RestorePlace,
   environment: RestoreEnvironment,
+  { feeder }: PreparedPlan,
 ): Promise<Promoted> {
   const { client } = target;
   const wish = record.facts;
@@ -151,11 +169,17 @@ async function promote(
     opened !== null && wish?.acl === true
       ? await writeAcl(opened.facts, client, { defaultUser: wish.defaultUser, write: true })
       : null;
+  let ended: Promise<void> | PromiseLike<void> = Promise.resolve();
   const promotion = await promoteTarget(client, {
     record: parseTargetRecord(record.settings),
     clock: environment.clock,
-    onPromoted: () => timer.end('promote'),
+    onPromoted: () => {
+      timer.end('promote');
+      // Nothing is opened any more; how long the target writes to its disk does not matter to it.
+      ended = feeder[Symbol.asyncDispose]();
+    },
   });
+  await ended;
   const warnings = [...promotion.warnings];
   const config =
     opened !== null && wish?.config === true
@@ -182,7 +206,7 @@ async function promote(
 
 function reportOf(
   record: RestoreRecord,
-  plan: RestorePlan,
+  prepared: PreparedPlan,
   counted: {
     readonly skip: SkipReport | null;
     readonly commands: number;
@@ -198,7 +222,7 @@ function reportOf(
     id: record.id,
     state: promotion === null ? 'replayed' : 'succeeded',
     at: reportSecond(record.at),
-    cut: reportCut(plan),
+    cut: reportCut(prepared.plan),
     ttl: ttlText(record.ttl),
     path: record.path,
     keys: databases.reduce((sum, { keys }) => sum + keys, 0),
@@ -210,11 +234,11 @@ function reportOf(
     elapsedSeconds: timer.elapsedSeconds,
     target: target.url,
     phases: timer.phases,
-    selection: selectionReport(plan),
+    selection: prepared.outline.selection,
     skip: counted.skip,
     facts: promotion?.facts ?? null,
     warnings: [
-      ...planWarnings(plan),
+      ...planWarnings(prepared),
       ...skipWarnings(counted.skip),
       ...(promotion?.warnings ?? []),
       ...(promotion?.foreignSettings ?? []).map(

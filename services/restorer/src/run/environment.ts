@@ -8,6 +8,7 @@ import type { SkipRange } from '../closure/skip-range.ts';
 import type { FactsWish } from '../facts/facts-report.ts';
 import type { DyingKeys } from '../feed/dying-keys.ts';
 import type { Vanishing } from '../feed/vanish-forecast.ts';
+import type { OpenFeeder } from '../feeder/feeder.ts';
 import type { WantedPoint } from '../plan/make-plan.ts';
 import type { TtlChoice } from '../plan/ttl-rule.ts';
 
@@ -27,6 +28,11 @@ export interface RestoreEnvironment {
   readonly onVanishing?: (vanishing: Vanishing) => void;
   /** Given what the replay noted of keys that may have expired by now. */
   readonly onDying?: (dying: DyingKeys) => void;
+  /**
+   * Who opens what is sealed and feeds it: `processFeeder`, a process of its own. Default: this
+   * process, which an instance with TDE refuses.
+   */
+  readonly openFeeder?: OpenFeeder;
 }
 
 /** How far a restore is. */

@@ -11,8 +11,8 @@ import { complete, promoteReplayed, type RestorePlace } from './complete.ts';
 import type { RestoreEnvironment } from './environment.ts';
 import type { OpenTarget } from './open-target.ts';
 import { PhaseTimer } from './phase-timer.ts';
-import { preparePlan, verifyPlan, type PreparedPlan } from './prepared-plan.ts';
-import { openReplay } from './replay.ts';
+import { preparePlan, type PreparedPlan } from './prepared-plan.ts';
+import { openFeedOf } from './open-feed.ts';
 import { RestoreRecords, type RestoreRecord } from './restore-record.ts';
 import { reportSecond, type RestoreReport } from './restore-report.ts';
 
@@ -31,12 +31,12 @@ export async function resumeRestore(
   const timer = new PhaseTimer(environment.clock);
   await using target = await reopenTarget(record, readPassword, environment);
   if (record.state === 'replayed') {
-    using prepared = await planAgain(record, environment);
+    await using prepared = await planAgain(record, environment);
     timer.end('plan');
     return await promoteReplayed(record, prepared, target, timer, environment);
   }
   try {
-    using prepared = await planAgain(record, environment);
+    await using prepared = await planAgain(record, environment);
     timer.end('plan');
     return await replayOn(record, prepared, { target, timer }, environment);
   } catch (cause) {
@@ -61,35 +61,19 @@ async function replayOn(
       hint: `call it off: --abort ${record.id}, and begin anew`,
     });
   }
-  await verifyPlan(prepared, 'stream', environment);
+  await prepared.feeder.verify('stream');
   timer.end('verify');
-  const { clock, signal, onProgress } = environment;
-  await using replay = await openReplay(prepared, {
-    listenHost: record.feed.listenHost,
-    allowFrom: target.client.remoteAddress,
-    feed: record.feed,
-    rdbVersion: record.rdbVersion,
-    form: record.commands,
-    client: target.client,
-    resume: role.replicationId === record.feed.replicationId,
-    clock,
-    signal,
-    onProgress: ({ phase, rdbBytes, commandBytes }) =>
-      onProgress({
-        phase,
-        bytes: rdbBytes + Number(commandBytes),
-        bytesTotal: prepared.plan.feedBytes,
-      }),
-  });
+  const resume = role.replicationId === record.feed.replicationId;
+  await using feed = await openFeedOf(record, prepared, target, resume);
   if (role.role === 'master') {
     // The earlier process ended between the writing of the record and REPLICAOF.
     await applySettings(target.client, settings);
     const { host } = record.feed;
-    const { port } = replay.feed;
+    const { port } = feed;
     await attachTarget(target.client, { record: settings, host, port, allowFlush: false });
   }
   const going = { ...record, promote: true };
-  return await complete(going, prepared, replay, place, environment);
+  return await complete(going, prepared, feed, place, environment);
 }
 
 /** Calls an interrupted or not yet promoted restore off. */
@@ -167,10 +151,9 @@ async function planAgain(
     selector: selector === null ? null : selectorFromJson(selector),
     skip: skipFromJson(skip),
   };
-  const prepared = await preparePlan(request, environment);
-  const cut = { ...prepared.plan.cut, ...bounds };
-  const plan: RestorePlan = { ...prepared.plan, at, cut, ttl };
-  return { ...prepared, plan, [Symbol.dispose]: () => prepared[Symbol.dispose]() };
+  return preparePlan(request, environment, (plan): RestorePlan => {
+    return { ...plan, at, cut: { ...plan.cut, ...bounds }, ttl };
+  });
 }
 
 async function recordOf(

@@ -1,23 +1,25 @@
-import type { LogKey } from '@tidemark/crypto';
-import { wipeDataKey, type DataKey } from '@tidemark/crypto';
 import { PlanError, UsageError } from '@tidemark/core';
-import { compileSelector, type SelectorSpec } from '@tidemark/selector';
-import { closureOfAll, findClosure } from '../closure/find-closure.ts';
-import { resolveSkip } from '../closure/resolve-skip.ts';
+import { wipeDataKey, type DataKey } from '@tidemark/crypto';
+import { compileSelector, type Selector, type SelectorSpec } from '@tidemark/selector';
 import type { SkipRange } from '../closure/skip-range.ts';
-import { ObjectReader } from '../fetch/object-reader.ts';
-import { objectsOf, unwrapDataKey, unwrapPlanKeys, type PlanKeys } from '../fetch/plan-keys.ts';
+import type { Feeder, FeedOutline } from '../feeder/feeder.ts';
+import { LocalFeeder } from '../feeder/local-feeder.ts';
+import { readerOf } from '../feeder/opened-order.ts';
+import { unwrapDataKey } from '../fetch/plan-keys.ts';
 import { makePlan, type PlanRequest } from '../plan/make-plan.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { refuseLostBeginning } from '../verify/lost-beginning.ts';
-import { verifyObjects } from '../verify/verify-objects.ts';
 import type { RestoreEnvironment } from './environment.ts';
 
-/** A plan with its keys opened. Disposing wipes them. */
-export interface PreparedPlan extends Disposable {
+/** A plan, and the feeder that holds its keys. Disposing ends that. */
+export interface PreparedPlan extends AsyncDisposable {
+  /** Of everything; `closure` is null: what is needed of it is known to the feeder. */
   readonly plan: RestorePlan;
-  readonly reader: ObjectReader;
-  readonly keys: PlanKeys;
+  readonly outline: FeedOutline;
+  readonly feeder: Feeder;
+  /** Null: every key. */
+  readonly selector: Selector | null;
+  readonly withFunctions: boolean;
   /** As it was wanted (`RestoreRequest`). */
   readonly keepOtherTypes: boolean;
 }
@@ -34,117 +36,89 @@ export interface WantedPlan extends PlanRequest {
 }
 
 /**
- * Makes a plan and opens its data keys: a wrong ring is found here, before anything else happens.
+ * Makes a plan and has its data keys opened: a wrong ring is found here, before anything else happens.
+ * @param adjust - Changes the plan before it is ordered.
  * @throws UsageError `TM_NOT_FOUND`; PlanError; KeyError; IntegrityError or StoreError for damage.
  */
 export async function preparePlan(
   request: WantedPlan,
   environment: RestoreEnvironment,
+  adjust: (plan: RestorePlan) => RestorePlan = (plan) => plan,
 ): Promise<PreparedPlan> {
-  const { catalog, store, keys, clock } = environment;
-  const known = catalog.instances().some(({ iid }) => iid === request.instance);
+  const { selector = null, skip = null, withFunctions = false, keepOtherTypes = false } = request;
+  const compiled = selector && compileSelector(selector);
+  const feeder = await openFeederFor(request.instance, environment);
+  try {
+    const plan = adjust(await planOf(request, environment));
+    const outline = await feeder.order({ plan, selector, skip, withFunctions });
+    const { sealedBytes, feedBytes } = outline;
+    return {
+      plan: { ...plan, sealedBytes, feedBytes },
+      ...{ outline, feeder, selector: compiled, withFunctions, keepOtherTypes },
+      [Symbol.asyncDispose]: () => feeder[Symbol.asyncDispose](),
+    };
+  } catch (cause) {
+    await feeder[Symbol.asyncDispose]();
+    throw cause;
+  }
+}
+
+/**
+ * The feeder of an instance.
+ * @throws UsageError `TM_USAGE` when one with TDE would be fed by this process.
+ */
+async function openFeederFor(instance: string, environment: RestoreEnvironment): Promise<Feeder> {
+  const { catalog, signal, onProgress, openFeeder } = environment;
+  const feeder =
+    openFeeder === undefined
+      ? new LocalFeeder(environment, { signal, onProgress })
+      : await openFeeder(instance, { signal, onProgress });
+  if (feeder.isolated || catalog.instance(instance).tde === null) return feeder;
+  await feeder[Symbol.asyncDispose]();
+  throw new UsageError('TM_USAGE', `instance ${instance} has TDE: a process of its own feeds it`, {
+    hint: 'restore with the tidemark command',
+  });
+}
+
+/** The plan of everything. What it reads of footers is opened here, and its keys are zero-filled. */
+async function planOf(request: PlanRequest, environment: RestoreEnvironment): Promise<RestorePlan> {
+  const { catalog, store, keys, clock, signal } = environment;
+  const { instance } = request;
+  const known = catalog.instances().some(({ iid }) => iid === instance);
   if (!known) {
-    await refuseLostBeginning(request.instance, 0, environment);
-    throw new UsageError('TM_NOT_FOUND', `no instance ${request.instance} is in the store`, {
+    await refuseLostBeginning(instance, 0, environment);
+    throw new UsageError('TM_NOT_FOUND', `no instance ${instance} is in the store`, {
       hint: 'tidemark instance list',
     });
   }
-  const logKey = await keys.logKey(request.instance);
+  const logKey = await keys.logKey(instance);
   const footerKeys = new Map<string, DataKey>();
   try {
-    const writers = catalog.writers(request.instance);
-    const [first] = writers;
+    const [first] = catalog.writers(instance);
     if (first === undefined) {
-      const { seq } = catalog.instance(request.instance);
-      await refuseLostBeginning(request.instance, seq + 1, environment);
+      const { seq } = catalog.instance(instance);
+      await refuseLostBeginning(instance, seq + 1, environment);
       throw new PlanError('TM_TIME_NOT_RESTORABLE', 'nothing of this instance was captured yet', {
         hint: 'start the archiver: tidemark serve archiver',
       });
     }
-    const place = { instance: request.instance, shard: first.shard, writer: first.writer };
+    const place = { instance, shard: first.shard, writer: first.writer };
+    const keyOf = (dekId: string): DataKey => {
+      const key = footerKeys.get(dekId);
+      if (key === undefined) throw new UsageError('TM_USAGE', 'a data key was not fetched');
+      return key;
+    };
     const footers = {
-      reader: readerOf(place, logKey, environment, (dekId) => {
-        const key = footerKeys.get(dekId);
-        if (key === undefined) throw new UsageError('TM_USAGE', 'a data key was not fetched');
-        return key;
-      }),
+      reader: readerOf(place, { logKey, store, signal, keyOf }),
       keyOf: async (dekId: string): Promise<DataKey> => {
-        const context = { instance: request.instance, dekId, purpose: 'segments' } as const;
+        const context = { instance, dekId, purpose: 'segments' } as const;
         const key = footerKeys.get(dekId) ?? (await unwrapDataKey(context, store, keys));
         footerKeys.set(dekId, key);
         return key;
       },
     };
-    const plan = await makePlan(request, catalog, footers, clock);
-    const planKeys = await unwrapPlanKeys(plan, store, keys);
-    const reader = readerOf(plan, logKey, environment, planKeys.of);
-    return {
-      plan: await narrowPlan(plan, request, reader),
-      keys: planKeys,
-      reader,
-      keepOtherTypes: request.keepOtherTypes ?? false,
-      [Symbol.dispose]: () => planKeys[Symbol.dispose](),
-    };
+    return await makePlan(request, catalog, footers, clock);
   } finally {
     for (const key of footerKeys.values()) wipeDataKey(key);
   }
-}
-
-/** The plan with what is needed of it for the wanted keys. */
-async function narrowPlan(
-  plan: RestorePlan,
-  { selector = null, skip = null, withFunctions = false }: WantedPlan,
-  reader: ObjectReader,
-): Promise<RestorePlan> {
-  if (selector === null && skip === null) return plan;
-  const options = {
-    reader,
-    keyOf: (dekId: string) => Promise.resolve(reader.dataKeyById(dekId)),
-  };
-  const range = skip && (await resolveSkip(plan, skip, reader));
-  const closure =
-    selector === null
-      ? closureOfAll(plan, range)
-      : await findClosure(
-          plan,
-          { selector: compileSelector(selector), skip: range, keepFunctions: withFunctions },
-          options,
-        );
-  const rdb = closure.startsEmpty ? null : plan.snapshot;
-  const { frameBytes } = closure.share;
-  return {
-    ...plan,
-    closure,
-    reads: closure.reads,
-    sealedBytes: (rdb?.object.size ?? 0) + frameBytes,
-    feedBytes: (rdb?.rdbBytes ?? 0) + frameBytes,
-  };
-}
-
-/** First phase of the verification, before the target is touched. */
-export async function verifyPlan(
-  prepared: PreparedPlan,
-  depth: 'stream' | 'full',
-  environment: RestoreEnvironment,
-): Promise<number> {
-  const { plan, reader, keys } = prepared;
-  const { store, signal, onProgress } = environment;
-  return verifyObjects(objectsOf(plan), depth, {
-    store,
-    reader,
-    keyOf: keys.of,
-    signal,
-    onProgress: (_, bytes) => onProgress({ phase: 'verify', bytes, bytesTotal: plan.sealedBytes }),
-  });
-}
-
-function readerOf(
-  place: { readonly instance: string; readonly shard: string; readonly writer: string },
-  logKey: LogKey,
-  environment: RestoreEnvironment,
-  keyOf: (dekId: string) => DataKey,
-): ObjectReader {
-  const { store, signal } = environment;
-  const { instance, shard, writer } = place;
-  return new ObjectReader({ instance, shard, writer, store, logKey, keyOf, signal });
 }

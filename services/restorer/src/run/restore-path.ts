@@ -1,7 +1,6 @@
-import type { NodeClient } from '@tidemark/client';
-import { commandSource, isForeign, type CommandForm } from '../feed/command-source.ts';
-import { knowsCommand, type TargetFacts } from '../target/index.ts';
-import type { PreparedPlan } from './prepared-plan.ts';
+import type { CommandForm } from '../feed/command-source.ts';
+import type { RestorePlan } from '../plan/restore-plan.ts';
+import type { TargetFacts } from '../target/index.ts';
 
 /**
  * Which way a pair of source and target takes. `native`: the target gets what the source wrote;
@@ -30,34 +29,21 @@ export function commandForm(facts: TargetFacts): CommandForm {
   };
 }
 
-/**
- * Finds the path of a plan into a target. Nothing is sent to the target.
- *
- * A target of the same product that is at least as new knows every command of the log, and what it
- * does not know all the same (a module's command) is met by the feed. For any other target the whole
- * log is read once before: a command that it cannot run is found while its data are still there.
- * @param snapshotConverted - Whether the snapshot goes in another form than it is stored in.
- * @throws PlanError `TM_TARGET_COMMAND`, `TM_TARGET_DATABASES`.
- */
-export async function choosePath(
-  { plan, reader }: PreparedPlan,
-  { facts, client }: { readonly facts: TargetFacts; readonly client: NodeClient },
-  snapshotConverted: boolean,
-): Promise<RestorePath> {
-  const changed = new Map<string, number>();
-  if (isForeign(plan, commandForm(facts))) {
-    const commands = commandSource(plan, reader, commandForm(facts), {
-      knowsCommand: (name) => knowsCommand(client, name),
-      onChange: (name) => changed.set(name, (changed.get(name) ?? 0) + 1),
-    });
-    const iterator = commands[Symbol.asyncIterator]();
-    while ((await iterator.next()).done !== true);
-  }
+/** The path of a plan into a target, when it is known what goes in another form. */
+export function pathOf(
+  { source }: RestorePlan,
+  { product, version }: TargetFacts,
+  changed: {
+    readonly snapshot: boolean;
+    readonly commands: Readonly<Record<string, number>>;
+  },
+): RestorePath {
+  const { snapshot, commands } = changed;
   return {
-    name: snapshotConverted || changed.size > 0 ? 'native+converted' : 'native',
-    source: `${plan.source.product} ${plan.source.version}`.trim(),
-    target: `${facts.product} ${facts.version}`,
-    snapshot: snapshotConverted ? 'converted' : 'as stored',
-    changedCommands: Object.fromEntries([...changed].sort(([a], [b]) => (a < b ? -1 : 1))),
+    name: snapshot || Object.keys(commands).length > 0 ? 'native+converted' : 'native',
+    source: `${source.product} ${source.version}`.trim(),
+    target: `${product} ${version}`,
+    snapshot: snapshot ? 'converted' : 'as stored',
+    changedCommands: commands,
   };
 }

@@ -1,6 +1,7 @@
 import type { FactsReport } from '../facts/facts-report.ts';
 import type { Vanishing } from '../feed/vanish-forecast.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
+import type { PreparedPlan } from './prepared-plan.ts';
 import { selectionWarnings, type SelectionReport } from './selection-report.ts';
 import type { SkipReport } from './skip-report.ts';
 import type { RestorePath } from './restore-path.ts';
@@ -61,8 +62,12 @@ export function isoSecond(ms: number | null): string | null {
 }
 
 /** Warnings that a plan itself gives rise to. */
-export function planWarnings(plan: RestorePlan): string[] {
-  return [...cutWarnings(plan), ...selectionWarnings(plan)];
+export function planWarnings({
+  plan,
+  outline,
+  selector,
+}: Pick<PreparedPlan, 'plan' | 'outline' | 'selector'>): string[] {
+  return [...cutWarnings(plan), ...selectionWarnings(selector, outline.selection)];
 }
 
 function cutWarnings(plan: RestorePlan): string[] {

@@ -2,6 +2,7 @@ import { makeId } from '@tidemark/core';
 import {
   applySettings,
   attachTarget,
+  knowsCommand,
   makeTargetRecord,
   parseTargetRecord,
   preflightTarget,
@@ -14,8 +15,7 @@ import { selectorToJson } from '@tidemark/selector';
 import { openFacts } from '../facts/open-facts.ts';
 import { planFacts, preflightFacts, refuseUnread } from '../facts/restore-facts.ts';
 import type { FactsReport } from '../facts/facts-report.ts';
-import { mayGiveKeys } from '../feed/may-give-keys.ts';
-import { forecastVanishing, type Vanishing } from '../feed/vanish-forecast.ts';
+import type { Vanishing } from '../feed/vanish-forecast.ts';
 import { skipToJson } from '../closure/skip-range.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { ttlText } from '../plan/ttl-rule.ts';
@@ -24,11 +24,10 @@ import { complete, type RestorePlace } from './complete.ts';
 import type { RestoreEnvironment, RestoreRequest } from './environment.ts';
 import { discardServer, openTarget, type OpenTarget } from './open-target.ts';
 import { PhaseTimer } from './phase-timer.ts';
-import { preparePlan, verifyPlan, type PreparedPlan } from './prepared-plan.ts';
-import { openReplay } from './replay.ts';
-import { choosePath, commandForm, type RestorePath } from './restore-path.ts';
+import { preparePlan, type PreparedPlan } from './prepared-plan.ts';
+import { openFeedOf } from './open-feed.ts';
+import { commandForm, pathOf, type RestorePath } from './restore-path.ts';
 import { RestoreRecords, type RestoreRecord } from './restore-record.ts';
-import { selectionReport } from './selection-report.ts';
 import { planWarnings, reportCut, reportSecond, type RestoreReport } from './restore-report.ts';
 
 /** Any offset does; the first command byte has the next one. */
@@ -47,9 +46,9 @@ export async function restore(
   const { clock, random } = environment;
   const id = `rs-${makeId(clock.nowMs(), random)}`;
   const timer = new PhaseTimer(clock);
-  using prepared = await preparePlan(request, environment);
+  await using prepared = await preparePlan(request, environment);
   timer.end('plan');
-  await verifyPlan(prepared, request.verify, environment);
+  await prepared.feeder.verify(request.verify);
   timer.end('verify');
   const { plan } = prepared;
   await checkFacts(request, plan, environment);
@@ -61,7 +60,7 @@ export async function restore(
     if (request.facts !== null) await preflightFacts(target.client, request.facts);
     const holds = holdsData(found.facts);
     if (holds) emptied = ['what the target held was removed, as --yes allows'];
-    if (holds && !(await mayGiveKeys(prepared))) {
+    if (holds && !(await prepared.feeder.mayGiveKeys())) {
       const rest = { path: found.path, vanishing: NONE_VANISH, facts: null };
       return unfedReport('nothing', request, prepared, { ...rest, timer });
     }
@@ -85,9 +84,9 @@ export async function dryRun(
   environment: RestoreEnvironment,
 ): Promise<RestoreReport> {
   const timer = new PhaseTimer(environment.clock);
-  using prepared = await preparePlan(request, environment);
+  await using prepared = await preparePlan(request, environment);
   timer.end('plan');
-  await verifyPlan(prepared, request.verify, environment);
+  await prepared.feeder.verify(request.verify);
   timer.end('verify');
   const { plan } = prepared;
   let facts = await dryFacts(request, plan, null, environment);
@@ -98,7 +97,7 @@ export async function dryRun(
     facts = await dryFacts(request, plan, target, environment);
     timer.end('preflight');
   }
-  const vanishing = await forecastVanishing(prepared, environment.clock.nowMs());
+  const vanishing = await prepared.feeder.forecast(environment.clock.nowMs());
   timer.end('forecast');
   return unfedReport('planned', request, prepared, { path, vanishing, facts, timer });
 }
@@ -114,7 +113,7 @@ function holdsData({ keyspace, functions }: TargetFacts): boolean {
 function unfedReport(
   state: 'planned' | 'nothing',
   { target }: RestoreRequest,
-  { plan }: PreparedPlan,
+  prepared: PreparedPlan,
   found: {
     readonly path: RestorePath | null;
     readonly vanishing: Vanishing;
@@ -123,6 +122,7 @@ function unfedReport(
   },
 ): RestoreReport {
   const { path, vanishing, facts, timer } = found;
+  const { plan, outline } = prepared;
   const planned = state === 'planned';
   return {
     id: '',
@@ -135,15 +135,15 @@ function unfedReport(
     vanishing: vanishing.count,
     vanishingBound: vanishing.bound,
     vanishingSample: vanishing.sample,
-    commands: planned ? plan.reads.reduce((sum, { header }) => sum + header.commands, 0) : 0,
+    commands: planned ? outline.commands : 0,
     bytes: planned ? plan.feedBytes : 0,
     elapsedSeconds: timer.elapsedSeconds,
     target: target.kind === 'server' ? target.url : 'new',
     phases: timer.phases,
-    selection: selectionReport(plan),
+    selection: outline.selection,
     skip: null,
     facts,
-    warnings: planWarnings(plan),
+    warnings: planWarnings(prepared),
   };
 }
 
@@ -161,14 +161,13 @@ async function lookAt(
   prepared: PreparedPlan,
   request: RestoreRequest,
 ): Promise<FoundTarget> {
-  const { plan } = prepared;
-  const facts = await preflightTarget(target.client, needsOf(plan, request.allowFlush));
+  const { plan, feeder } = prepared;
+  const facts = await preflightTarget(target.client, needsOf(prepared, request.allowFlush));
   const form = rdbFormFor(facts, plan.snapshot.summary);
-  const path = await choosePath(
-    prepared,
-    { facts, client: target.client },
-    form.loads && form.converted,
+  const commands = await feeder.changesFor(commandForm(facts), (name) =>
+    knowsCommand(target.client, name),
   );
+  const path = pathOf(plan, facts, { snapshot: form.loads && form.converted, commands });
   return { facts, path, rdbVersion: form.loads ? form.version : null };
 }
 
@@ -205,27 +204,13 @@ async function replayInto(
   environment: RestoreEnvironment,
 ): Promise<RestoreReport> {
   const { target, timer } = place;
-  const { plan } = prepared;
-  const { clock, signal, onProgress, stateDir } = environment;
-  const records = new RestoreRecords(stateDir);
-  const replay = await openReplay(prepared, {
-    listenHost: record.feed.listenHost,
-    allowFrom: target.client.remoteAddress,
-    feed: record.feed,
-    rdbVersion: record.rdbVersion,
-    form: record.commands,
-    client: target.client,
-    resume: false,
-    clock,
-    signal,
-    onProgress: ({ phase, rdbBytes, commandBytes }) =>
-      onProgress({ phase, bytes: rdbBytes + Number(commandBytes), bytesTotal: plan.feedBytes }),
-  }).catch(async (cause: unknown) => {
+  const records = new RestoreRecords(environment.stateDir);
+  const feed = await openFeedOf(record, prepared, target, false).catch(async (cause: unknown) => {
     // Nothing was sent or recorded yet: only a server that was started for this must not stay.
     await discardServer(target, environment);
     throw cause;
   });
-  const known = { ...record, feed: { ...record.feed, port: replay.feed.port } };
+  const known = { ...record, feed: { ...record.feed, port: feed.port } };
   try {
     await records.write(known);
     const settings = parseTargetRecord(known.settings);
@@ -233,17 +218,17 @@ async function replayInto(
     await attachTarget(target.client, {
       record: settings,
       host: known.feed.host,
-      port: replay.feed.port,
+      port: feed.port,
       allowFlush: request.allowFlush,
     });
     timer.end('attach');
-    return await complete(known, prepared, replay, place, environment);
+    return await complete(known, prepared, feed, place, environment);
   } catch (cause) {
-    await replay[Symbol.asyncDispose]();
+    await feed[Symbol.asyncDispose]();
     await giveUp(known, target, environment);
     throw cause;
   } finally {
-    await replay[Symbol.asyncDispose]();
+    await feed[Symbol.asyncDispose]();
   }
 }
 
@@ -321,16 +306,16 @@ function selectionRecord({
   };
 }
 
-function needsOf(plan: RestorePlan, allowFlush: boolean): TargetNeeds {
-  const { closure, snapshot } = plan;
-  const { summary } = snapshot;
+function needsOf({ plan, outline }: PreparedPlan, allowFlush: boolean): TargetNeeds {
+  const { summary } = plan.snapshot;
+  const { selection } = outline;
   // How much of the data some keys are is told by no index.
-  const isPart = closure?.selector != null && closure.everything === null;
+  const isPart = selection !== null && selection.everything === null;
   return {
     databases: plan.databases,
     rdb: summary,
     modules: summary.modules,
-    trims: closure?.selector != null,
+    trims: selection !== null,
     dataBytes: isPart ? 0 : Number(summary.aux['used-mem'] ?? 0),
     allowFlush,
   };

@@ -1,3 +1,4 @@
+import type { Selector } from '@tidemark/selector';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 
 /** What was selected of an instance, and what that took. Sizes are sealed bytes. */
@@ -41,15 +42,16 @@ export function selectionReport({ closure }: RestorePlan): SelectionReport | nul
 }
 
 /** What a selection gives rise to be warned of. */
-export function selectionWarnings({ closure }: RestorePlan): readonly string[] {
-  if (closure?.selector == null) return [];
-  const { selector, everything } = closure;
+export function selectionWarnings(
+  selector: Selector | null,
+  report: SelectionReport | null,
+): readonly string[] {
+  if (selector === null || report === null) return [];
+  const { everything } = report;
   return [
     ...selector.warnings,
     ...(everything === null
       ? []
-      : [
-          `everything up to offset ${everything.offset.toString()} had to be replayed: ${everything.reason}`,
-        ]),
+      : [`everything up to offset ${everything.upTo} had to be replayed: ${everything.reason}`]),
   ];
 }

@@ -12,7 +12,7 @@ import type { TargetRecord } from './target-record.ts';
 
 /** How a replay is to end. */
 export interface FinishOptions {
-  readonly feed: Feed;
+  readonly feed: Pick<Feed, 'finished'>;
   readonly record: TargetRecord;
   readonly replicationId: string;
   /** `false` leaves the target a frozen replica: `promoteTarget` or `abandonTarget` follow. */

@@ -9,12 +9,10 @@ import {
 import { snapshotSource } from '../../../../services/restorer/src/feed/snapshot-source.ts';
 import type { WantedPoint } from '../../../../services/restorer/src/plan/make-plan.ts';
 import type { TtlChoice } from '../../../../services/restorer/src/plan/ttl-rule.ts';
-import {
-  preparePlan,
-  type PreparedPlan,
-} from '../../../../services/restorer/src/run/prepared-plan.ts';
+import type { OpenedOrder } from '../../../../services/restorer/src/feeder/opened-order.ts';
 import { layOut, type Element } from '../../../support/aof-layout.ts';
 import { command, linesOf } from '../../../support/command-log.ts';
+import { openPlanned } from '../../../support/opened-plan.ts';
 import { inChunks, patternBytes } from '../../../support/pattern.ts';
 import { RdbBuilder } from '../../../support/rdb-builder.ts';
 import { scanChunks } from '../../../support/rdb-scan.ts';
@@ -31,7 +29,7 @@ const RDB = new RdbBuilder({ version: 10 })
 const LARGE: Element = ['SET', 'large', patternBytes(400_000)];
 
 let archive: TestArchive;
-let opened: PreparedPlan[];
+let opened: OpenedOrder[];
 beforeEach(async () => {
   opened = [];
   archive = await TestArchive.begun(RDB);
@@ -43,9 +41,9 @@ afterEach(async () => {
 
 type Mode = Exclude<TtlChoice['mode'], 'rebase' | 'shift'>;
 
-async function prepare(point: WantedPoint, mode: Mode = 'absolute'): Promise<PreparedPlan> {
+async function prepare(point: WantedPoint, mode: Mode = 'absolute'): Promise<OpenedOrder> {
   const request = { instance: ARCHIVED, point, ttl: { mode } };
-  const prepared = await preparePlan(request, await archive.environment());
+  const prepared = await openPlanned(request, await archive.environment());
   opened.push(prepared);
   return prepared;
 }
@@ -56,7 +54,7 @@ const FORM: CommandForm = {
   target: { product: 'redis', versionNumber: 8_06_03, databases: 16, commands: null },
   guardFieldPersist: false,
 };
-const feed = ({ plan, reader }: PreparedPlan, form: Partial<CommandForm> = {}): Promise<Buffer> =>
+const feed = ({ plan, reader }: OpenedOrder, form: Partial<CommandForm> = {}): Promise<Buffer> =>
   collect(commandSource(plan, reader, { ...FORM, ...form }));
 
 describe('commandSource()', () => {
@@ -165,7 +163,7 @@ describe('commandSource()', () => {
     await old.roll();
     const point = { kind: 'offset', offset, timeline: null } as const;
     const request = { instance: ARCHIVED, point, ttl: { mode: 'absolute' } } as const;
-    const prepared = await preparePlan(request, await old.environment());
+    const prepared = await openPlanned(request, await old.environment());
     opened.push(prepared);
     expect(linesOf(await feed(prepared)).slice(1)).toEqual([
       `RESTORE a ${(FIRST + 7) * 1000 + 10} payload ABSTTL`,
@@ -227,7 +225,7 @@ describe('skipBytes()', () => {
 });
 
 describe('snapshotSource()', () => {
-  const feedRdb = ({ plan, reader }: PreparedPlan, version: number | null = null) =>
+  const feedRdb = ({ plan, reader }: OpenedOrder, version: number | null = null) =>
     collect(snapshotSource(plan, reader, version));
 
   it('is the RDB of the source, byte by byte', async () => {

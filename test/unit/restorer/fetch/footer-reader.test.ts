@@ -8,8 +8,8 @@ import {
 } from '../../../../services/restorer/src/fetch/footer-reader.ts';
 import type { ObjectReader } from '../../../../services/restorer/src/fetch/object-reader.ts';
 import { objectOfSegment } from '../../../../services/restorer/src/plan/read-marks.ts';
-import { preparePlan } from '../../../../services/restorer/src/run/prepared-plan.ts';
 import type { MemoryStore } from '../../../support/memory-store.ts';
+import { openPlanned } from '../../../support/opened-plan.ts';
 import { patternBytes } from '../../../support/pattern.ts';
 import { collect } from '../../../support/segments.ts';
 import { ARCHIVED, TestArchive } from '../../../support/test-archive.ts';
@@ -29,7 +29,7 @@ beforeEach(async () => {
   store = archive.store.through();
   const point = { kind: 'offset', offset: archive.end, timeline: null } as const;
   const request = { instance: ARCHIVED, point, ttl: { mode: 'absolute' } as const };
-  const { reader, keys } = await preparePlan(request, { ...environment, store });
+  const { reader, keys } = await openPlanned(request, { ...environment, store });
   const keyOf = (id: string): Promise<ReturnType<typeof keys.of>> => Promise.resolve(keys.of(id));
   options = { reader, keyOf, bytesRead: { bytes: 0 } };
   segments.splice(0, Infinity, ...environment.catalog.segments('t1'));

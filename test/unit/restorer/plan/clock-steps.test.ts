@@ -16,7 +16,7 @@ async function plan(
   point: WantedPoint,
   mode: 'absolute' | 'remaining' = 'absolute',
 ): Promise<RestorePlan> {
-  using prepared = await preparePlan(
+  await using prepared = await preparePlan(
     { instance: ARCHIVED, point, ttl: { mode } },
     await archive.environment(),
   );

@@ -10,7 +10,7 @@ afterEach(() => archive[Symbol.asyncDispose]());
 
 async function plan(point: WantedPoint, more: Partial<PlanRequest> = {}): Promise<RestorePlan> {
   const request = { instance: ARCHIVED, point, ttl: { mode: 'absolute' } as const, ...more };
-  using prepared = await preparePlan(request, await archive.environment());
+  await using prepared = await preparePlan(request, await archive.environment());
   return prepared.plan;
 }
 const at = (second: number): Promise<RestorePlan> => plan({ kind: 'second', second });

@@ -13,7 +13,7 @@ describe('a snapshot within a segment that begins within a transaction', () => {
     const offset = archive.writeLog(log('SELECT 0', 'SET old 2'));
     archive.writeLog(log('SET old 3'));
     await archive.roll();
-    using prepared = await preparePlan(
+    await using prepared = await preparePlan(
       {
         instance: ARCHIVED,
         // An offset within a command goes back to where that starts.

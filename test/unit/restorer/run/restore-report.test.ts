@@ -15,6 +15,8 @@ const planAt = (at: number | null, notAfterMs: number | null): RestorePlan =>
     at,
     cut: { timeline: 't1', offset: 2n ** 60n, notBeforeMs: AT * 1000 + 1_003, notAfterMs },
   }) as unknown as RestorePlan;
+const outline = { selection: null, sealedBytes: 0, feedBytes: 0, commands: 0 };
+const warnings = (plan: RestorePlan): string[] => planWarnings({ plan, outline, selector: null });
 
 describe('the report of a restore', () => {
   it('writes times as whole seconds in UTC and offsets as strings', () => {
@@ -30,10 +32,10 @@ describe('the report of a restore', () => {
   });
 
   it('warns when the cut may hold commands of a later second, and else not', () => {
-    expect(planWarnings(planAt(AT, AT * 1000 + 999))).toEqual([]);
-    expect(planWarnings(planAt(AT, null))).toEqual([]);
-    expect(planWarnings(planAt(null, AT * 1000 + 5_000))).toEqual([]);
-    expect(planWarnings(planAt(AT, AT * 1000 + 1_000))).toEqual([
+    expect(warnings(planAt(AT, AT * 1000 + 999))).toEqual([]);
+    expect(warnings(planAt(AT, null))).toEqual([]);
+    expect(warnings(planAt(null, AT * 1000 + 5_000))).toEqual([]);
+    expect(warnings(planAt(AT, AT * 1000 + 1_000))).toEqual([
       expect.stringContaining('up to 2026-11-18T11:06:41Z'),
     ]);
   });

@@ -1,19 +1,16 @@
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import type { OpenedOrder } from '../../../../services/restorer/src/feeder/opened-order.ts';
 import { objectsOf } from '../../../../services/restorer/src/fetch/plan-keys.ts';
-import {
-  preparePlan,
-  verifyPlan,
-  type PreparedPlan,
-} from '../../../../services/restorer/src/run/prepared-plan.ts';
 import { verifyObjects } from '../../../../services/restorer/src/verify/verify-objects.ts';
 import { verifyRepo } from '../../../../services/restorer/src/verify/verify-repo.ts';
 import { LOG } from '../../../support/log-events.ts';
+import { openPlanned } from '../../../support/opened-plan.ts';
 import { patternBytes } from '../../../support/pattern.ts';
 import { SHIP_KEYS } from '../../../support/ship-harness.ts';
 import { ARCHIVED, TestArchive } from '../../../support/test-archive.ts';
 
 let archive: TestArchive;
-let prepared: PreparedPlan;
+let prepared: OpenedOrder;
 beforeEach(async () => {
   archive = await TestArchive.begun();
   archive.write(['SET', 'a', '1']);
@@ -22,7 +19,7 @@ beforeEach(async () => {
   await archive.roll(); // an object of its own
   const point = { kind: 'offset', offset: archive.end, timeline: null } as const;
   const request = { instance: ARCHIVED, point, ttl: { mode: 'absolute' } as const };
-  prepared = await preparePlan(request, await archive.environment());
+  prepared = await openPlanned(request, await archive.environment());
 });
 afterEach(async () => {
   prepared[Symbol.dispose]();
@@ -32,8 +29,12 @@ afterEach(async () => {
 const keyWith = (part: string): string => archive.store.keys().find((key) => key.includes(part))!;
 const entryKey = (): string =>
   objectsOf(prepared.plan).find(({ ref }) => ref.key === null)!.ref.readKey;
-const verify = async (depth: 'stream' | 'full'): Promise<number> =>
-  verifyPlan(prepared, depth, await archive.environment());
+function verify(depth: 'stream' | 'full', signal = new AbortController().signal): Promise<number> {
+  const { plan, reader, keys } = prepared;
+  return verifyObjects(objectsOf(plan), depth, {
+    ...{ store: archive.store, reader, keyOf: keys.of, signal },
+  });
+}
 
 function change(key: string, at: number): void {
   const bytes = Buffer.from(archive.store.objects.get(key)!);
@@ -42,7 +43,7 @@ function change(key: string, at: number): void {
   archive.store.tamper(key, bytes);
 }
 
-describe('verifyPlan()', () => {
+describe('verifyObjects()', () => {
   it('finds a whole archive whole, and says how much it read', async () => {
     const total = prepared.plan.sealedBytes;
     expect(await verify('full')).toBe(total);
@@ -89,11 +90,8 @@ describe('verifyPlan()', () => {
   });
 
   it('stops with its signal', async () => {
-    const { store } = await archive.environment();
     const reason = new Error('stopped');
-    const { reader, keys } = prepared;
-    const options = { store, reader, keyOf: keys.of, signal: AbortSignal.abort(reason) };
-    await expect(verifyObjects(objectsOf(prepared.plan), 'full', options)).rejects.toBe(reason);
+    await expect(verify('full', AbortSignal.abort(reason))).rejects.toBe(reason);
   });
 
   function cut(key: string, at: number): void {
