@@ -21,3 +21,4 @@ export {
   type VersionAccess,
   type VersionLock,
 } from './object-versions.ts';
+export { presignGet, type PresignGet } from './presign.ts';

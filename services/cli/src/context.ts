@@ -2,7 +2,7 @@ import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { listInstanceIds, openCatalog, type Catalog } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
-import { openKeys, type KeyProvider } from '@tidemark/crypto';
+import { openKeys, type KeyProviders } from '@tidemark/crypto';
 import { openStore, type ObjectStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { callArchiver, controlSocketPath } from '@tidemark/archiver';
@@ -21,10 +21,10 @@ export interface Invocation {
 export class Workspace implements Disposable {
   readonly config: Config;
   readonly store: ObjectStore;
-  readonly keys: KeyProvider;
+  readonly keys: KeyProviders;
   readonly catalog: Catalog;
 
-  private constructor(config: Config, store: ObjectStore, keys: KeyProvider, catalog: Catalog) {
+  private constructor(config: Config, store: ObjectStore, keys: KeyProviders, catalog: Catalog) {
     this.config = config;
     this.store = store;
     this.keys = keys;
@@ -46,13 +46,19 @@ export class Workspace implements Disposable {
   /**
    * Brings the catalog up to what the store holds.
    * @param only - One instance: damage of another one must not stand in its way.
+   * @param everyEntry - Read also the entries that a checkpoint stands for.
    */
-  async sync(signal: AbortSignal, only: string | null = null): Promise<number> {
+  async sync(
+    signal: AbortSignal,
+    only: string | null = null,
+    everyEntry = false,
+  ): Promise<number> {
     const ids = await listInstanceIds(this.store, signal);
     const { entries } = await this.catalog.sync({
       store: this.store,
       instances: only === null ? ids : ids.filter((iid) => iid === only),
       logKey: (iid) => this.keys.logKey(iid),
+      everyEntry,
       signal,
     });
     return entries;

@@ -3,6 +3,7 @@ import { TidemarkError, UsageError } from '@tidemark/core';
 import { Printer, type OutputFormat } from './output/printer.ts';
 import type { Leaf, Perform } from './program/command-tree.ts';
 import { watchStandardOutput } from './output/standard-output.ts';
+import { addBackupCommands, addShred } from './program/backup-commands.ts';
 import { addFileCommands } from './program/file-commands.ts';
 import { addFindCommands } from './program/find-commands.ts';
 import { addKeyCommands } from './program/key-commands.ts';
@@ -92,8 +93,8 @@ ${EXIT_CODES}`,
         );
       },
     });
-  const leaf = (parent: Command, usage: string, description: string): Command =>
-    withGlobals(parent.command(usage).description(description)).exitOverride();
+  const leaf: Leaf = (parent, usage, description, options = {}) =>
+    withGlobals(parent.command(usage).description(description), options).exitOverride();
   addInit(program, leaf, perform);
   addInstance(program, leaf, perform);
   const serving = program.command('serve').description('Run a service in the foreground.');
@@ -107,24 +108,7 @@ ${EXIT_CODES}`,
         ),
       ),
     );
-  const backup = program.command('backup').description('Make and list backups (full snapshots).');
-  leaf(backup, 'create <id>', 'Make a backup now: the node rewrites its log, the base is shipped.')
-    .option('--wait', 'return when the backup is stored')
-    .action(async (id: string, options: { wait?: boolean }, command: Command) =>
-      perform(command, async (invocation) =>
-        (await import('./commands/backup.ts')).createBackup(
-          id,
-          { wait: options.wait === true },
-          invocation,
-        ),
-      ),
-    );
-  leaf(backup, 'list <id>', 'List the backups of an instance.').action(
-    async (id: string, _: unknown, command: Command) =>
-      perform(command, async (invocation) =>
-        (await import('./commands/backup.ts')).listBackups(id, invocation),
-      ),
-  );
+  addBackupCommands(program, leaf, perform);
   leaf(program, 'windows <id>', 'Show which seconds can be restored, and why others cannot.')
     .option('--timelines', 'show the timelines too: offsets, why each began and ended, clock steps')
     .addOption(
@@ -172,6 +156,7 @@ ${EXIT_CODES}`,
         (await import('./commands/repo.ts')).verifyRepo(invocation),
       ),
   );
+  addShred(repo, leaf, perform);
   addFindCommands(program, leaf, perform);
   addFileCommands(program, leaf, perform);
   return program;
@@ -260,7 +245,8 @@ function optionOf(command: Command, name: string): string {
   return String(command.getOptionValue(name));
 }
 
-function withGlobals(command: Command): Command {
+function withGlobals(command: Command, { ownO = false }: { ownO?: boolean } = {}): Command {
+  const output = ownO ? '--output <format>' : '-o, --output <format>';
   return command
     .addOption(
       new Option('-c, --config <file>', 'configuration file')
@@ -268,9 +254,7 @@ function withGlobals(command: Command): Command {
         .default('tidemark.toml'),
     )
     .addOption(
-      new Option('-o, --output <format>', 'how the result is printed')
-        .choices(['text', 'json'])
-        .default('text'),
+      new Option(output, 'how the result is printed').choices(['text', 'json']).default('text'),
     );
 }
 

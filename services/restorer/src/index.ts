@@ -53,3 +53,20 @@ export {
 } from './write-back/restore-original.ts';
 export type { WriteBackOutcome, WriteBackReport } from './write-back/write-back-report.ts';
 export type { ConflictPolicy } from './write-back/write/write-task.ts';
+export {
+  downloadBackup,
+  findBackup,
+  type DownloadEnvironment,
+  type DownloadedFile,
+  type DownloadForm,
+  type DownloadRequest,
+  type KnownBackup,
+} from './download/download-backup.ts';
+export {
+  rewrapKeys,
+  type RewrapFault,
+  type RewrapOptions,
+  type RewrapReport,
+} from './rewrap/rewrap-keys.ts';
+export { refuseCaptured } from './shred/may-shred.ts';
+export { shredKeys, type ShredOptions, type ShredReport } from './shred/shred-keys.ts';

@@ -1,0 +1,122 @@
+import { openInstanceLog, readTde, type InstanceLog, type Tde } from '@tidemark/catalog';
+import { IntegrityError, KeyError, UsageError } from '@tidemark/core';
+import { isSameKey, type KeyProviders, type WrappingKey } from '@tidemark/crypto';
+import { rewrapKeys, type RewrapReport } from '@tidemark/restorer';
+import { systemClock, systemRandom } from '@tidemark/system';
+import { Workspace, type Invocation } from '../context.ts';
+
+const DAMAGE = 14;
+
+/** Flags of `tde rewrap`. */
+export interface RewrapFlags {
+  readonly kmsKey?: string;
+}
+
+/** Wraps every data key of an instance with another key, or with the newest version of its key. */
+export async function rewrapCommand(
+  id: string,
+  flags: RewrapFlags,
+  invocation: Invocation,
+): Promise<void> {
+  using workspace = await Workspace.open(invocation);
+  const { signal, printer } = invocation;
+  const { store, keys, catalog, config } = workspace;
+  await workspace.sync(signal, id);
+  if (!catalog.instances().some(({ iid }) => iid === id)) {
+    throw new UsageError('TM_NOT_FOUND', `no instance ${id} is in the store`, {
+      hint: 'tidemark instance list',
+    });
+  }
+  const logKey = await keys.logKey(id);
+  const ports = { store, clock: systemClock, random: systemRandom, signal };
+  const log = await openInstanceLog({ ...ports, iid: id, logKey, keyProven: true });
+  const source = { store, logKey, stateDir: config.stateDir, signal };
+  const tde = await readTde(id, { ...source, state: log.state });
+  const target = await targetOf(id, flags.kmsKey, { keys, tde });
+  await adopt(target, { id, log, tde, keys });
+  const report = await rewrapKeys({
+    ...{ instance: id, target, store, keys, log, signal },
+    onProgress: (done) => printer.progress(`${done.toString()} data keys`),
+  });
+  printer.result({ instance: id, key: target, ...report }, () => linesOf(target, report));
+  refuseFaults(id, report);
+}
+
+async function targetOf(
+  id: string,
+  kmsKey: string | undefined,
+  { keys, tde }: { readonly keys: KeyProviders; readonly tde: Tde },
+): Promise<WrappingKey> {
+  if (kmsKey === undefined) return keys.wrappingKeyOf(id);
+  const admin = await keys.adminOf('aws-kms');
+  const { provider, keyId, state, usage, spec } = await admin.describe(kmsKey);
+  const context = { instance: id, keyId, state, usage, spec };
+  if (state !== 'enabled' || usage !== 'ENCRYPT_DECRYPT' || spec !== 'SYMMETRIC_DEFAULT') {
+    throw new KeyError('TM_KEY_DISABLED', `key ${keyId} cannot wrap data keys: it is ${state}`, {
+      context,
+      hint: 'nothing was changed; tidemark tde keys list shows the keys that can',
+    });
+  }
+  if (tde.state !== 'disabled' && !tde.latched) {
+    throw new UsageError('TM_USAGE', `TDE of ${id} is not on yet`, {
+      hint: `choose its key with tidemark tde enable ${id} --kms-key ${kmsKey}`,
+    });
+  }
+  return { provider, keyId };
+}
+
+/**
+ * Says in the log that data keys of the instance may be wrapped by the key, before the first one is;
+ * new data keys of a TDE instance are wrapped with it from here on.
+ */
+async function adopt(
+  key: WrappingKey,
+  o: {
+    readonly id: string;
+    readonly log: InstanceLog;
+    readonly tde: Tde;
+    readonly keys: KeyProviders;
+  },
+): Promise<void> {
+  const { id, log, tde, keys } = o;
+  const { provider, keyId } = key;
+  const atMs = systemClock.nowMs();
+  await log.append((state) => {
+    const changes = tde.latched && state.tde !== null && !isSameKey(state.tde, key);
+    if (changes) return { type: 'TdeKeyChanged', provider, keyId, auto: false, atMs };
+    const known = state.keys.some((one) => isSameKey(one, key));
+    return known ? null : { type: 'KeyAdopted', provider, keyId, atMs };
+  });
+  const { wrapWith, allowed } = keys.directory.of(id);
+  keys.directory.set(id, {
+    wrapWith: tde.latched ? key : wrapWith,
+    allowed: [...allowed, ...log.state.keys],
+  });
+}
+
+function linesOf({ provider, keyId }: WrappingKey, report: RewrapReport): readonly string[] {
+  const { keys, rewrapped, present, untested, removed, faults, faultCount } = report;
+  return [
+    `${keys.toString()} data keys: ${rewrapped.toString()} wrapped anew with ${provider} ${keyId}, ` +
+      `${present.toString()} were before; ${removed.toString()} older generations removed`,
+    ...(untested === 0
+      ? []
+      : [
+          `${untested.toString()} were not opened for a test: this identity may not decrypt. Their older`,
+          'generations stay; run it again where decrypting is allowed.',
+        ]),
+    ...faults.map(({ dekId, message, code }) => `NOT DONE ${dekId}: ${message} (${code})`),
+    ...(faultCount > faults.length ? [`and ${(faultCount - faults.length).toString()} more`] : []),
+  ];
+}
+
+function refuseFaults(id: string, { faults, faultCount }: RewrapReport): void {
+  if (faultCount === 0) return;
+  const context = { instance: id, faults: faultCount };
+  const message = `${faultCount.toString()} data keys of ${id} were not wrapped anew`;
+  const hint = 'they stay wrapped as they were; see "tidemark backup verify"';
+  if (faults.some(({ exitCode }) => exitCode === DAMAGE)) {
+    throw new IntegrityError('TM_SEAL_COMMITMENT', message, { context, hint });
+  }
+  throw new KeyError('TM_KEY_DENIED', message, { context, hint });
+}

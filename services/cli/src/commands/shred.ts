@@ -1,0 +1,89 @@
+import { createInterface } from 'node:readline/promises';
+import { openInstanceLog } from '@tidemark/catalog';
+import { UsageError } from '@tidemark/core';
+import { refuseCaptured, shredKeys } from '@tidemark/restorer';
+import { systemClock, systemRandom } from '@tidemark/system';
+import { Workspace, type Invocation } from '../context.ts';
+
+/** Flags of `repo shred`. */
+export interface ShredFlags {
+  readonly backup?: string;
+  readonly confirm?: string;
+}
+
+/** Destroys the data keys of a backup, or of a whole instance. */
+export async function shredCommand(
+  id: string,
+  flags: ShredFlags,
+  invocation: Invocation,
+): Promise<void> {
+  using workspace = await Workspace.open(invocation);
+  const { signal, printer } = invocation;
+  const { store, keys, catalog } = workspace;
+  await workspace.sync(signal, id);
+  const dekIds = keysToShred(id, flags.backup, workspace);
+  if (dekIds === null) refuseCaptured(id, catalog.writers(id), systemClock.nowMs());
+  await confirm(id, flags, signal);
+  const logKey = await keys.logKey(id);
+  const ports = { store, clock: systemClock, random: systemRandom, signal };
+  const log = await openInstanceLog({ ...ports, iid: id, logKey, keyProven: true });
+  const report = await shredKeys({
+    ...{ instance: id, dekIds, log, store, clock: systemClock, signal },
+    onProgress: (removed) => printer.progress(`${removed.toString()} key objects destroyed`),
+  });
+  await workspace.sync(signal, id);
+  const what =
+    flags.backup === undefined ? `every data key of ${id}` : `the key of ${flags.backup}`;
+  printer.result({ instance: id, backup: flags.backup ?? null, ...report }, () => [
+    `${what} is destroyed: ${report.removed.toString()} key objects removed` +
+      (report.versioned ? ', every version of them counted' : ''),
+    ...(report.again ? ['the log said so before'] : []),
+    'Not reached from here: copies of the store (repo copy, backups of its disk), and a key ring or',
+    'KMS key is no part of it. What was restored or downloaded as a plain RDB stays what it is.',
+    ...(flags.backup === undefined
+      ? []
+      : ['What the log and other backups hold of the same time stays restorable.']),
+  ]);
+}
+
+/** @returns null = all. */
+function keysToShred(
+  id: string,
+  backup: string | undefined,
+  { catalog }: Workspace,
+): readonly string[] | null {
+  if (!catalog.instances().some(({ iid }) => iid === id)) {
+    throw new UsageError('TM_NOT_FOUND', `no instance ${id} is in the store`, {
+      hint: 'tidemark instance list',
+    });
+  }
+  if (backup === undefined) return null;
+  const found = catalog.snapshots(id).filter((one) => one.backup === backup);
+  if (found.length > 0) return [...new Set(found.map(({ object }) => object.dekId))];
+  throw new UsageError('TM_NOT_FOUND', `there is no backup ${backup}`, {
+    hint: `tidemark backup list ${id}`,
+  });
+}
+
+/** The id must be typed: on the command line, or when it is asked for. A `--yes` is not enough. */
+async function confirm(id: string, flags: ShredFlags, signal: AbortSignal): Promise<void> {
+  const what = flags.backup === undefined ? `everything of ${id}` : `backup ${flags.backup}`;
+  const answer = flags.confirm ?? (await ask(`${what} will be unreadable for ever`, signal));
+  if (answer.trim() === id) return;
+  throw new UsageError('TM_WRITE_CONSENT', `${what}: this was not confirmed`, {
+    hint: `nothing was destroyed; add --confirm ${id}`,
+  });
+}
+
+async function ask(what: string, signal: AbortSignal): Promise<string> {
+  if (!process.stdin.isTTY || !process.stderr.isTTY) return '';
+  const lines = createInterface({ input: process.stdin, output: process.stderr });
+  try {
+    return await lines.question(`${what}. Type the id of the instance to go on: `, { signal });
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw cause;
+  } finally {
+    lines.close();
+  }
+}

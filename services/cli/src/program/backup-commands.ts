@@ -1,0 +1,82 @@
+import type { Command } from 'commander';
+import type { DownloadFlags } from '../commands/backup-download.ts';
+import type { ShredFlags } from '../commands/shred.ts';
+import type { Leaf, Perform } from './command-tree.ts';
+
+/** Adds `backup`. */
+export function addBackupCommands(program: Command, leaf: Leaf, perform: Perform): void {
+  const backup = program
+    .command('backup')
+    .description('Make, list, download and verify backups (full snapshots).');
+  leaf(backup, 'create <id>', 'Make a backup now: the node rewrites its log, the base is shipped.')
+    .option('--wait', 'return when the backup is stored')
+    .action(async (id: string, options: { wait?: boolean }, command: Command) =>
+      perform(command, async (invocation) =>
+        (await import('../commands/backup.ts')).createBackup(
+          id,
+          { wait: options.wait === true },
+          invocation,
+        ),
+      ),
+    );
+  leaf(backup, 'list <id>', 'List the backups of an instance.').action(
+    async (id: string, _: unknown, command: Command) =>
+      perform(command, async (invocation) =>
+        (await import('../commands/backup.ts')).listBackups(id, invocation),
+      ),
+  );
+  addDownload(backup, leaf, perform);
+}
+
+function addDownload(backup: Command, leaf: Leaf, perform: Perform): void {
+  leaf(
+    backup,
+    'download <id> <backup>',
+    'Write a backup into a file, or make a link to it; of an instance with TDE as ciphertext.',
+    { ownO: true },
+  )
+    .option('-o, --out <path>', 'file to write, or a folder: a file for each shard in it')
+    .option('--sealed', 'the sealed backup as it lies in the store, also without TDE')
+    .option('--url', 'print links to the sealed backup instead (S3 stores)')
+    .option('--ttl <duration>', 'with --url: how long they are good for, at most 7d (default: 1h)')
+    .addHelpText(
+      'after',
+      `
+Without TDE the file is a plain RDB, verified to its last byte, that any server of that version loads.
+With TDE it is the sealed backup, whatever is asked for: it opens only where it is restored.
+
+  tidemark backup download orders bk_01kb2m3n4p5q6r7s8t9v0w1x2y -o orders.rdb
+  tidemark backup download orders bk_01kb2m3n4p5q6r7s8t9v0w1x2y --url --ttl 15m`,
+    )
+    .action(async (instance: string, name: string, flags: DownloadFlags, command: Command) =>
+      perform(command, async (invocation) =>
+        (await import('../commands/backup-download.ts')).downloadCommand(
+          { instance, backup: name },
+          flags,
+          invocation,
+        ),
+      ),
+    );
+}
+
+/** Adds `repo shred`. */
+export function addShred(repo: Command, leaf: Leaf, perform: Perform): void {
+  leaf(repo, 'shred <id>', 'Destroy the data keys of a backup, or of everything of an instance.')
+    .option('--backup <backup>', 'only of this backup')
+    .option('--confirm <id>', 'the id of the instance once more: this cannot be undone')
+    .addHelpText(
+      'after',
+      `
+What a destroyed key sealed cannot be read by anybody any more, here or in a copy of the store without
+the keys. Refused while a restore or a hold reads the history, while an archiver captures the instance,
+and while the store holds the key objects (Object Lock).
+
+  tidemark repo shred orders --confirm orders
+  tidemark repo shred orders --backup bk_01kb2m3n4p5q6r7s8t9v0w1x2y --confirm orders`,
+    )
+    .action(async (id: string, flags: ShredFlags, command: Command) =>
+      perform(command, async (invocation) =>
+        (await import('../commands/shred.ts')).shredCommand(id, flags, invocation),
+      ),
+    );
+}
