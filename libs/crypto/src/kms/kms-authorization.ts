@@ -27,8 +27,10 @@ export async function checkAuthorization(q: AuthorizationQuestion): Promise<KeyA
   const failed: Failure[] = [];
   let by: KeyAuthorization['by'] = 'canary';
   try {
-    const reason = await q.describe(q.keyId).catch(ifDenied);
+    const describing = (): Promise<string | null> => q.describe(q.keyId).catch(ifDenied);
+    const reason = await attempt('kms:DescribeKey', failed, describing);
     if (reason !== null) failed.push({ action: 'kms:DescribeKey', reason });
+    if (failed.length > 0) return { state: 0, failed, by };
     const made = await attempt('kms:GenerateDataKey', failed, () => generate(q));
     if (made !== null) {
       const opened = await attempt('kms:Decrypt', failed, () => decryptDry(q, made));

@@ -110,14 +110,18 @@ export function outcomeOf(cause: unknown): KmsOutcome {
   return 'final';
 }
 
-/** The error of a call that is given up, with the action, the key and what the service said. */
-export function kmsErrorOf(cause: unknown, asked: KmsAsked): KeyError {
-  const { name, status, message } = factsOf(cause);
+/**
+ * The error of a call that is given up, with the action, the key and what the service said. The
+ * SDK's own error is left behind: it holds request and answer, and with them a data key, perhaps.
+ */
+export function kmsErrorOf(failure: unknown, asked: KmsAsked): KeyError {
+  const { name, status, message } = factsOf(failure);
+  const cause = new Error(message === '' ? name : `${name}: ${message}`);
   const { action, keyId } = asked;
   const context = { action: `kms:${action}`, keyId, error: name, status };
   const about = keyId === null ? '' : ` for ${keyId}`;
   const words = message === '' ? '' : `: ${message}`;
-  const outcome = outcomeOf(cause);
+  const outcome = outcomeOf(failure);
   if (outcome === 'passes' || outcome === 'throttled') {
     const says = outcome === 'throttled' ? 'throttles' : 'failed or cannot be reached';
     return new KeyError('TM_KEY_SERVICE', `the key service ${says} (kms:${action}, ${name})`, {
@@ -168,6 +172,8 @@ function factsOf(cause: unknown): {
       : 0;
   const code = 'code' in cause && typeof cause.code === 'string' ? cause.code : null;
   const name = code !== null && cause.name !== 'TimeoutError' ? code : cause.name;
+  // Of an answer that cannot be read the message quotes what it was.
+  if (isUnreadable(cause)) return { name: 'unreadable answer', status, message: '' };
   // Printable, short, and without the placeholder of the SDK.
   const message = cause.message.replaceAll(/[^ -~]/g, ' ').slice(0, 300);
   return { name, status, message: message === 'UnknownError' ? '' : message };
