@@ -10,7 +10,7 @@ import {
   type WriterEvent,
 } from '@tidemark/catalog';
 import type { Clock } from '@tidemark/core';
-import { createKeyRing, type KeyProvider } from '@tidemark/crypto';
+import { createKeyRing, openKeys, type KeyProviders } from '@tidemark/crypto';
 import { openFileStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { Archiver, controlSocketPath } from '../../services/archiver/src/archiver.ts';
@@ -56,7 +56,10 @@ export interface RunningArchiver {
   /** As SIGTERM does: resolves when it has ended, or rejects with what it ended in. */
   stop(): Promise<void>;
   status(instance?: string): Promise<CaptureStatus>;
-  ask(method: 'backup' | 'roll' | 'attach' | 'detach', instance?: string): Promise<unknown>;
+  ask(
+    method: 'backup' | 'roll' | 'attach' | 'detach' | 'rekey',
+    instance?: string,
+  ): Promise<unknown>;
   /** Waits for a line of its log. */
   until(message: string): Promise<void>;
   readonly messages: readonly string[];
@@ -66,11 +69,11 @@ export interface RunningArchiver {
 export class ArchiverBench implements AsyncDisposable {
   readonly server: RedisServer;
   readonly store: FaultyStore;
-  readonly keys: KeyProvider;
+  readonly keys: KeyProviders;
   readonly #temp: TempDir;
   readonly #archivers: RunningArchiver[] = [];
 
-  private constructor(temp: TempDir, server: RedisServer, store: FaultyStore, keys: KeyProvider) {
+  private constructor(temp: TempDir, server: RedisServer, store: FaultyStore, keys: KeyProviders) {
     this.#temp = temp;
     this.server = server;
     this.store = store;
@@ -82,7 +85,9 @@ export class ArchiverBench implements AsyncDisposable {
     const config = { 'aof-timestamp-enabled': 'no', save: '', ...options.config };
     const server = await startRedis({ ...options, config });
     const [clock, random] = [systemClock, systemRandom];
-    const keys = await createKeyRing({ dir: join(temp.path, 'ring'), random, clock });
+    const ringDir = join(temp.path, 'ring');
+    (await createKeyRing({ dir: ringDir, random, clock })).close();
+    const keys = await openKeys({ provider: 'ring', ringDir }, { random, clock });
     const files = await openFileStore({ root: join(temp.path, 'store'), random, durable: false });
     const bench = new ArchiverBench(temp, server, new FaultyStore(files), keys);
     await bench.register(INSTANCE);

@@ -10,6 +10,7 @@ import type { ControlRequest } from './control/protocol.ts';
 import { openCapture, type CaptureSetting, type InstanceTarget } from './open-capture.ts';
 import { readOwnerId } from './owner-id.ts';
 import { SpoolLock } from './ship/spool-lock.ts';
+import type { TdeDesk } from './tde/tde-desk.ts';
 
 /** What an archiver runs on; adapters come from main.ts. */
 export interface ArchiverOptions extends CaptureSetting {
@@ -31,6 +32,8 @@ export function controlSocketPath(stateDir: string): string {
 export class Archiver {
   readonly #options: ArchiverOptions;
   readonly #kept = new Map<string, KeptCapture>();
+  /** What looks after the keys of the capture that was opened last, by instance. */
+  readonly #tde = new Map<string, TdeDesk>();
   /** Attaching and detaching take turns: two claims of one log would depose each other. */
   #turn: Promise<unknown> = Promise.resolve();
   #stopping = false;
@@ -112,7 +115,12 @@ export class Archiver {
     const { clock, logger } = this.#options;
     const kept = new KeptCapture({
       instance: target.id,
-      open: () => openCapture(target, this.#ownerId, this.#options),
+      open: async () => {
+        const { capture, tde } = await openCapture(target, this.#ownerId, this.#options);
+        this.#tde.set(target.id, tde);
+        return capture;
+      },
+      beside: async (capture, signal) => this.#tde.get(target.id)?.run(capture, signal),
       clock,
       logger: logger.child({ instance: target.id }),
     });
@@ -130,6 +138,7 @@ export class Archiver {
       if (!(await kept.detach()) && !kept.isLost) await closeDetached(id, this.#ownerId, setting);
     } finally {
       this.#kept.delete(id);
+      this.#tde.delete(id);
     }
   }
 
@@ -158,6 +167,10 @@ export class Archiver {
       });
     }
     if (request.method === 'roll') return kept.running.roll();
+    if (request.method === 'rekey') {
+      kept.assertRunning();
+      return (await this.#tde.get(id)?.rekey()) ?? {};
+    }
     if (request.method === 'prove') {
       if (request.proof !== undefined) await kept.running.noteProof(request.proof);
       return {};

@@ -5,16 +5,20 @@ import {
   openInstanceLog,
   openWriterLog,
   readInstanceRecord,
+  type InstanceLog,
   type WriterLog,
 } from '@tidemark/catalog';
 import { makeId, TidemarkError, type Clock, type Random } from '@tidemark/core';
-import type { KeyProvider } from '@tidemark/crypto';
+import type { LogKey } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { CaptureLimits } from './capture/capture-options.ts';
 import { NodeCapture } from './capture/node-capture.ts';
 import { TimelineNoteFile } from './capture/timeline-note.ts';
 import type { Logger } from './logger.ts';
+import { DataKeys } from './ship/data-keys.ts';
 import { Spool } from './ship/spool.ts';
+import type { CaptureKeys } from './tde/capture-keys.ts';
+import { TdeDesk } from './tde/tde-desk.ts';
 
 /** Only one shard is captured per instance as long as clusters are not. */
 const SHARD = '0';
@@ -35,10 +39,16 @@ export interface CaptureSetting {
   readonly limits: CaptureLimits;
   readonly takeOver: boolean;
   readonly store: ObjectStore;
-  readonly keys: KeyProvider;
+  readonly keys: CaptureKeys;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+}
+
+/** A capture that does not run yet, and what looks after its keys while it runs. */
+export interface OpenedCapture {
+  readonly capture: NodeCapture;
+  readonly tde: TdeDesk;
 }
 
 /**
@@ -51,15 +61,23 @@ export async function openCapture(
   target: InstanceTarget,
   ownerId: string,
   setting: CaptureSetting,
-): Promise<NodeCapture> {
+): Promise<OpenedCapture> {
   const { stateDir, spoolBytesMax, limits, takeOver, ...ports } = setting;
-  const { writer, log } = await openLog(target.id, setting);
+  const instance = target.id;
+  const { writer, log, instanceLog, logKey } = await openLog(instance, setting);
   // Before the claim: a folder that is missing for long must not fill the log with claims.
   await probeAofDir(target.aofDir);
   await log.claim({ ownerId, takeOver, heartbeatMs: limits.heartbeatMs });
-  return new NodeCapture({
+  const { store, keys, clock, random } = ports;
+  const logger = setting.logger.child({ instance });
+  const dataKeys = new DataKeys({ instance, keys, store, clock });
+  const latch = { store, logKey, stateDir, clock, random };
+  const tde = new TdeDesk({ instance, log: instanceLog, ports: latch, keys, dataKeys, logger });
+  await tde.renew();
+  const capture = new NodeCapture({
     ...ports,
-    instance: target.id,
+    instance,
+    dataKeys,
     shard: SHARD,
     writer,
     address: target.address,
@@ -68,9 +86,18 @@ export async function openCapture(
     spool: await Spool.open(join(stateDir, 'spool', target.id), spoolBytesMax),
     note: new TimelineNoteFile(join(stateDir, 'spool', `${target.id}.timeline`)),
     log,
-    logger: setting.logger.child({ instance: target.id }),
+    logger,
     limits,
   });
+  return { capture, tde };
+}
+
+/** The logs that a capture writes to. */
+export interface OpenedLogs {
+  readonly writer: string;
+  readonly log: WriterLog;
+  readonly instanceLog: InstanceLog;
+  readonly logKey: LogKey;
 }
 
 /**
@@ -80,23 +107,26 @@ export async function openCapture(
 export async function openLog(
   iid: string,
   ports: Pick<CaptureSetting, 'store' | 'keys' | 'clock' | 'random'>,
-): Promise<{ readonly writer: string; readonly log: WriterLog }> {
+): Promise<OpenedLogs> {
   const { store, keys, clock, random } = ports;
   const logKey = await keys.logKey(iid);
-  const writer = await writerOf(iid, logKey, ports);
+  const instanceLog = await instanceLogOf(iid, logKey, ports);
+  const writer = writerOf(instanceLog);
   const shard = SHARD;
   return {
     writer,
+    instanceLog,
+    logKey,
     log: await openWriterLog({ store, iid, shard, writer, logKey, clock, random }),
   };
 }
 
-/** The writer of an instance: registered once, then the same for good. */
-async function writerOf(
+/** The log of an instance, in which its writer is registered. */
+async function instanceLogOf(
   iid: string,
-  logKey: Awaited<ReturnType<KeyProvider['logKey']>>,
+  logKey: LogKey,
   { store, clock, random }: Pick<CaptureSetting, 'store' | 'clock' | 'random'>,
-): Promise<string> {
+): Promise<InstanceLog> {
   await requireRecord(iid, logKey, store);
   const log = await openInstanceLog({ store, iid, logKey, clock, random });
   await log.append((state) =>
@@ -110,17 +140,18 @@ async function writerOf(
           atMs: clock.nowMs(),
         },
   );
+  return log;
+}
+
+/** The writer of an instance: registered once, then the same for good. */
+function writerOf(log: InstanceLog): string {
   const ours = log.state.writers.find(isOurs);
   if (ours === undefined) throw new TidemarkError('TM_INTERNAL', 'no writer is registered');
   return ours.writer;
 }
 
 /** A store that is not mounted looks like an empty one: nothing may be begun in it. */
-async function requireRecord(
-  iid: string,
-  logKey: Awaited<ReturnType<KeyProvider['logKey']>>,
-  store: ObjectStore,
-): Promise<void> {
+async function requireRecord(iid: string, logKey: LogKey, store: ObjectStore): Promise<void> {
   try {
     await readInstanceRecord({ store, iid, logKey });
   } catch (cause) {

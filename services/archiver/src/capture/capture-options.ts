@@ -4,6 +4,7 @@ import type { Clock, Random } from '@tidemark/core';
 import type { KeyProvider } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { Logger } from '../logger.ts';
+import type { DataKeys } from '../ship/data-keys.ts';
 import type { Spool } from '../ship/spool.ts';
 import type { TimelineNoteFile } from './timeline-note.ts';
 
@@ -28,6 +29,8 @@ export interface CaptureOptions {
   readonly hold: boolean;
   readonly store: ObjectStore;
   readonly keys: KeyProvider;
+  /** Hands out data keys; whoever looks after the keys of the instance can begin a new epoch. */
+  readonly dataKeys: DataKeys;
   readonly spool: Spool;
   readonly note: TimelineNoteFile;
   readonly log: WriterLog;

@@ -15,6 +15,8 @@ export interface KeptCaptureOptions {
   readonly instance: string;
   /** Claims the log and makes a capture of it that does not run yet. */
   readonly open: () => Promise<NodeCapture>;
+  /** Work beside the capture that `open` made last, from when it reads until the signal is aborted. */
+  readonly beside: (capture: NodeCapture, signal: AbortSignal) => Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -82,6 +84,11 @@ export class KeptCapture {
     throw new TidemarkError(code, message, hint === null ? {} : { hint });
   }
 
+  /** @throws As `running`, while no capture runs. */
+  assertRunning(): void {
+    if (this.running !== this.#capture) throw new TidemarkError('TM_ARCHIVER_DOWN', 'it has ended');
+  }
+
   /** What there is to say now. */
   status(): CaptureStatus {
     const { instance } = this.#options;
@@ -141,12 +148,17 @@ export class KeptCapture {
   async #once(begun: () => void): Promise<void> {
     const capture = await this.#options.open();
     this.#capture = capture;
+    const over = new AbortController();
+    let beside = Promise.resolve();
     try {
       await capture.run(this.#stop.signal, () => {
         this.#failure = null;
         begun();
+        beside = this.#options.beside(capture, over.signal);
       });
     } finally {
+      over.abort(new Error('the capture ended'));
+      await beside;
       this.#capture = null;
     }
   }

@@ -11,7 +11,7 @@ import type { SnapshotStored } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
 import type { ProvenHole } from '../control/protocol.ts';
 import { FactsWatch } from '../facts/facts-watch.ts';
-import { DataKeys } from '../ship/data-keys.ts';
+import type { DataKeys } from '../ship/data-keys.ts';
 import { SegmentShipper, type ShipperOptions } from '../ship/segment-shipper.ts';
 import { neededRewrite, type RewriteNeed } from '../ship/snapshot-policy.ts';
 import { StoreHealth } from '../ship/store-health.ts';
@@ -67,7 +67,7 @@ export class NodeCapture {
   constructor(options: CaptureOptions) {
     this.#options = options;
     const { log, clock, logger, limits } = options;
-    this.#dataKeys = new DataKeys(options);
+    this.#dataKeys = options.dataKeys;
     this.#health = new StoreHealth(logger);
     const { onRetry, onRecovered } = this.#health;
     const retry = { clock, signal: this.#stop.signal, onRetry, onRecovered };

@@ -4,7 +4,7 @@ export const CONTROL_LINE_MAX: number = 1024 * 1024;
 /** What may be asked of a running archiver. */
 export interface ControlRequest {
   readonly id: number;
-  readonly method: 'status' | 'backup' | 'roll' | 'attach' | 'detach' | 'prove';
+  readonly method: 'status' | 'backup' | 'roll' | 'attach' | 'detach' | 'prove' | 'rekey';
   readonly instance: string | null;
   /** Only with `prove`: the timelines before and after a hole that was proven to be none. */
   readonly proof?: ProvenHole;
@@ -43,6 +43,7 @@ export function parseRequest(line: string): ControlRequest | null {
     case 'roll':
     case 'attach':
     case 'detach':
+    case 'rekey':
       return { id, method, instance };
     case 'prove': {
       const hole = provenHole(proof);

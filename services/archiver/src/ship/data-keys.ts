@@ -32,6 +32,8 @@ export interface DataKeysOptions {
 export class DataKeys {
   readonly #options: DataKeysOptions;
   #epoch: Epoch | null = null;
+  /** The epoch ends with the next segment, whatever its limits say. */
+  #isOver = false;
 
   constructor(options: DataKeysOptions) {
     this.#options = options;
@@ -43,11 +45,16 @@ export class DataKeys {
     const epoch = this.#epoch;
     if (
       epoch === null ||
+      this.#isOver ||
       now - epoch.sinceMs >= EPOCH_MS_MAX ||
       epoch.objects >= EPOCH_OBJECTS_MAX ||
       epoch.bytes + plainBytes > EPOCH_BYTES_MAX
     ) {
-      const dataKey = await this.#generate('segments');
+      this.#isOver = false;
+      const dataKey = await this.#generate('segments').catch((cause: unknown) => {
+        this.#isOver = true;
+        throw cause;
+      });
       epoch?.dataKey.key.fill(0);
       this.#epoch = { dataKey, sinceMs: now, objects: 1, bytes: plainBytes };
       return dataKey;
@@ -65,6 +72,12 @@ export class DataKeys {
   /** A key for one object that is made beside the segments. The caller zero-fills it. */
   async forFacts(): Promise<DataKey> {
     return this.#generate('segments');
+  }
+
+  /** Ends the epoch: the next segment gets a data key wrapped as the directory says then. */
+  renew(): void {
+    // Not wiped here: a segment may be sealed with the key at this moment.
+    this.#isOver = true;
   }
 
   /** Zero-fills the key of the epoch. */
