@@ -38,6 +38,22 @@ const object: fc.Arbitrary<ObjectRef> = fc.record({
   kind: fc.integer({ min: 1, max: 10 }),
 });
 
+const header = {
+  timeline: id,
+  start: offset,
+  end: offset,
+  db: fc.nat({ max: 15 }),
+  maxDb: fc.nat({ max: 15 }),
+  inMulti: fc.boolean(),
+  partialBytes: count,
+  commands: count,
+  rawBytes: count,
+  firstSecond: second,
+  lastSecond: second,
+  frames: count,
+  indexKind: fc.constantFrom('keys' as const, 'filter' as const, 'none' as const),
+};
+
 /** Any writer event that can stand in a header, whatever came before it. */
 export const anyWriterEvent: fc.Arbitrary<WriterEvent> = fc.oneof(
   fc.record({
@@ -58,21 +74,7 @@ export const anyWriterEvent: fc.Arbitrary<WriterEvent> = fc.oneof(
   }),
   fc.record({
     type: fc.constant('SegmentStored' as const),
-    segment: fc.record({
-      timeline: id,
-      start: offset,
-      end: offset,
-      db: fc.nat({ max: 15 }),
-      maxDb: fc.nat({ max: 15 }),
-      inMulti: fc.boolean(),
-      partialBytes: count,
-      commands: count,
-      rawBytes: count,
-      firstSecond: second,
-      lastSecond: second,
-      frames: count,
-      indexKind: fc.constantFrom('keys' as const, 'filter' as const, 'none' as const),
-    }),
+    segment: fc.record(header),
     after: stream,
     object,
     provenTo: second,
@@ -88,6 +90,16 @@ export const anyWriterEvent: fc.Arbitrary<WriterEvent> = fc.oneof(
       }),
       { nil: null },
     ),
+    atMs: ms,
+  }),
+  fc.record({
+    type: fc.constant('SegmentsMerged' as const),
+    segment: fc.record({ ...header, level: fc.integer({ min: 1, max: 255 }) }),
+    stretch: count,
+    count: fc.integer({ min: 1 }),
+    object,
+    provenTo: second,
+    throughMs: ms,
     atMs: ms,
   }),
   fc.record({

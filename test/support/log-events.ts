@@ -8,6 +8,7 @@ import type {
   OwnerClaimed,
   RdbSummaryJson,
   Released,
+  SegmentsMerged,
   SegmentStored,
   SnapshotStored,
   TimelineClosed,
@@ -107,6 +108,25 @@ export const stored = (
     indexKind: 'keys',
     ...over.segment,
   },
+});
+
+/** A merged segment of level 1 in place of three others. */
+export const merged = (
+  start: bigint,
+  end: bigint,
+  over: Partial<Omit<SegmentsMerged, 'segment'>> & {
+    segment?: Partial<SegmentsMerged['segment']>;
+  } = {},
+): SegmentsMerged => ({
+  type: 'SegmentsMerged',
+  stretch: 0,
+  count: 3,
+  object: objectRef({ key: 'v1/instance/inst/s0/w1/seg/t1/merged', kind: 3 }),
+  provenTo: null,
+  throughMs: START_MS + 2,
+  atMs: START_MS + 4,
+  ...over,
+  segment: { ...stored(start, end).segment, level: 1, ...over.segment },
 });
 
 export const snapshot = (offset: bigint, over: Partial<SnapshotStored> = {}): SnapshotStored => ({

@@ -3,7 +3,11 @@ import {
   encodeLogEntry,
   evolve,
   EMPTY_WRITER_STATE,
+  keepRows,
+  NO_ROWS,
+  type KeptRows,
   type WriterEvent,
+  type WriterState,
 } from '@tidemark/catalog';
 import {
   claimed,
@@ -11,6 +15,7 @@ import {
   heartbeat,
   LOG,
   LOG_KEY,
+  merged,
   nodeFacts,
   objectRef,
   opened,
@@ -51,17 +56,59 @@ export const VECTOR_EVENTS: readonly (readonly [WriterEvent, Buffer?])[] = [
   [released()],
 ];
 
-/** The log as bytes, and the checkpoint behind it. */
+/** A log with merged segments, older timelines, and everything else that a checkpoint keeps. */
+export const LEVEL_EVENTS: readonly (readonly [WriterEvent, Buffer?])[] = [
+  [claimed()],
+  [nodeFacts()],
+  [opened()],
+  [closed(0n, { reason: 'detached' })],
+  [opened({ timeline: 't2', previous: 't1', reason: 'detached' })],
+  [proven()],
+  [snapshot(0n, { timeline: 't2' })],
+  [
+    stored(0n, 20n, {
+      segment: { timeline: 't2', firstSecond: 1_795_000_000, lastSecond: 1_795_000_000 },
+    }),
+  ],
+  [stored(20n, 30n, { segment: { timeline: 't2' }, atMs: 1_795_000_004_000 })],
+  [stored(30n, 35n, { segment: { timeline: 't2' } })],
+  [
+    merged(0n, 30n, {
+      object: objectRef({ key: null, size: BODY.length, kind: 3 }),
+      segment: { timeline: 't2', firstSecond: 1_795_000_000, lastSecond: 1_795_000_000 },
+    }),
+    BODY,
+  ],
+];
+
+/** The entries of the first log as bytes. */
 export function makeLogVectors(): readonly LogVector[] {
+  return vectorsOf(VECTOR_EVENTS).vectors;
+}
+
+/** The log with merged segments as bytes, and the checkpoint behind it. */
+export function makeLevelVectors(): readonly LogVector[] {
+  const { vectors, state, rows } = vectorsOf(LEVEL_EVENTS);
+  const checkpoint = encodeCheckpoint(LOG, { state, rows }, LOG_KEY).toString('hex');
+  return [...vectors, { name: `checkpoint ${state.seq}`, hex: checkpoint }];
+}
+
+function vectorsOf(events: typeof VECTOR_EVENTS): {
+  readonly vectors: readonly LogVector[];
+  readonly state: WriterState;
+  readonly rows: KeptRows;
+} {
   const vectors: LogVector[] = [];
   let state = EMPTY_WRITER_STATE;
-  for (const [event, body] of VECTOR_EVENTS) {
+  let rows = NO_ROWS;
+  for (const [event, body] of events) {
     const seq = state.seq + 1;
     const content = { log: LOG, seq, generation: 1, event, predecessor: state.digest };
     const { bytes, entry } = encodeLogEntry({ ...content, logKey: LOG_KEY, body });
     vectors.push({ name: `entry ${seq} ${event.type}`, hex: bytes.toString('hex') });
-    state = evolve(state, event, seq, entry.digest);
+    const before = state;
+    state = evolve(before, event, seq, entry.digest);
+    rows = keepRows(rows, before, state, entry);
   }
-  const checkpoint = encodeCheckpoint(LOG, state, LOG_KEY).toString('hex');
-  return [...vectors, { name: `checkpoint ${state.seq}`, hex: checkpoint }];
+  return { vectors, state, rows };
 }

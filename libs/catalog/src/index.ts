@@ -2,11 +2,13 @@ export type {
   ClockStepped,
   Heartbeat,
   HoleProven,
+  MergedHeader,
   NodeFactsStored,
   ObjectRef,
   OwnerClaimed,
   RdbSummaryJson,
   Released,
+  SegmentsMerged,
   SegmentStored,
   SnapshotStored,
   StreamState,
@@ -75,16 +77,28 @@ export {
   type LogPosition,
   type WriterLogId,
 } from './log/entry-codec.ts';
-export { CHECKPOINT_EVERY, decodeCheckpoint, encodeCheckpoint } from './log/checkpoint-codec.ts';
+export {
+  CHECKPOINT_EVERY,
+  KEPT_ROWS_MAX,
+  NO_ROWS,
+  keepRows,
+  type KeptFacts,
+  type KeptRows,
+  type KeptSegment,
+  type KeptSnapshot,
+} from './model/kept-rows.ts';
+export { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from './log/checkpoint-codec.ts';
 export type { InstanceLogEntry, InstanceRecord } from './log/instance-codec.ts';
 export type { EndCheck } from './log/forward-reader.ts';
 export type { RetryLimits } from './log/retry.ts';
 export {
   findLogStart,
   listCheckpoints,
+  newestWholeFold,
   readCheckpoint,
   readWriterLog,
   type LogStart,
+  type WholeFold,
   type WriterLogSource,
 } from './log/writer-log-reader.ts';
 export {

@@ -3,6 +3,9 @@ import {
   EMPTY_WRITER_STATE,
   encodeCheckpoint,
   evolve,
+  keepRows,
+  NO_ROWS,
+  type KeptRows,
   type WriterEvent,
   type WriterLogId,
   type WriterState,
@@ -38,11 +41,16 @@ const events: readonly WriterEvent[] = [
   snapshot(40n),
   closed(40n),
 ];
-const state = events.reduce<WriterState>(
-  (before, event, seq) => evolve(before, event, seq, seq.toString().padStart(64, '0')),
-  EMPTY_WRITER_STATE,
-);
-const bytes = encodeCheckpoint(LOG, state, LOG_KEY);
+let state: WriterState = EMPTY_WRITER_STATE;
+let rows: KeptRows = NO_ROWS;
+for (const [seq, event] of events.entries()) {
+  const before = state;
+  const digest = seq.toString().padStart(64, '0');
+  state = evolve(before, event, seq, digest);
+  const entry = { seq, generation: 1, event, digest, predecessor: before.digest };
+  rows = keepRows(rows, before, state, { ...entry, bodyOffset: 400, bodySize: 0 });
+}
+const bytes = encodeCheckpoint(LOG, { state, rows }, LOG_KEY);
 const log: WriterLogId = LOG;
 const expected = { log, seq: 4, logKey: LOG_KEY, keyProven: true };
 
@@ -58,9 +66,9 @@ function refusal(data: Uint8Array, over: Partial<typeof expected> = {}): Tidemar
 
 describe('a checkpoint', () => {
   it('gives back the fold, and its chain digest stands where an entry names its predecessor', () => {
-    expect(decodeCheckpoint(bytes, expected)).toEqual(state);
+    expect(decodeCheckpoint(bytes, expected)).toEqual({ state, rows });
     expect(bytes.toString('hex', 16, 48)).toBe(state.digest);
-    expect(encodeCheckpoint(LOG, state, LOG_KEY)).toEqual(bytes);
+    expect(encodeCheckpoint(LOG, { state, rows }, LOG_KEY)).toEqual(bytes);
   });
 
   it('follows the table in docs/formats/checkpoint.md', () => {

@@ -144,7 +144,7 @@ describe('the catalog file', () => {
     using second = openCatalog({ path });
     let cleared = false;
     const handle = store.through(({ key }) => {
-      if (!cleared && key.endsWith('1000')) {
+      if (!cleared && key.endsWith('1300')) {
         cleared = true;
         second.clear();
       }

@@ -14,6 +14,7 @@ import {
   claimed,
   closed,
   heartbeat,
+  merged,
   nodeFacts,
   opened,
   proven,
@@ -47,6 +48,7 @@ const events: Record<WriterEventType, WriterEvent> = {
   OwnerClaimed: claimed({ generation: 2, ownerId: 'spool-b' }),
   TimelineOpened: opened({ timeline: 't2', previous: 't1' }),
   SegmentStored: next,
+  SegmentsMerged: merged(20n, 60n),
   SnapshotStored: snapshot(100n),
   Heartbeat: heartbeat(100n),
   TimelineClosed: closed(100n),
@@ -67,6 +69,7 @@ const table: Record<State, Record<WriterEventType, Expected>> = {
     OwnerClaimed: 'allowed',
     TimelineOpened: unclaimed,
     SegmentStored: unclaimed,
+    SegmentsMerged: unclaimed,
     SnapshotStored: unclaimed,
     Heartbeat: unclaimed,
     TimelineClosed: unclaimed,
@@ -79,6 +82,7 @@ const table: Record<State, Record<WriterEventType, Expected>> = {
     OwnerClaimed: 'allowed',
     TimelineOpened: /previous timeline is null, not t1/,
     SegmentStored: none,
+    SegmentsMerged: none,
     SnapshotStored: none,
     Heartbeat: /timeline t1 is not open/,
     TimelineClosed: none,
@@ -91,6 +95,7 @@ const table: Record<State, Record<WriterEventType, Expected>> = {
     OwnerClaimed: 'allowed',
     TimelineOpened: /timeline t1 is open/,
     SegmentStored: 'allowed',
+    SegmentsMerged: 'allowed',
     SnapshotStored: 'allowed',
     Heartbeat: 'allowed',
     TimelineClosed: 'allowed',
@@ -103,6 +108,7 @@ const table: Record<State, Record<WriterEventType, Expected>> = {
     OwnerClaimed: 'allowed',
     TimelineOpened: 'allowed',
     SegmentStored: /timeline t1 is closed/,
+    SegmentsMerged: 'allowed',
     SnapshotStored: 'allowed',
     Heartbeat: /timeline t1 is not open/,
     TimelineClosed: /timeline t1 is closed/,
@@ -115,6 +121,7 @@ const table: Record<State, Record<WriterEventType, Expected>> = {
     OwnerClaimed: 'allowed',
     TimelineOpened: gone,
     SegmentStored: gone,
+    SegmentsMerged: gone,
     SnapshotStored: gone,
     Heartbeat: gone,
     TimelineClosed: gone,
@@ -157,6 +164,16 @@ describe('the rules of a writer log', () => {
       });
     }
   }
+
+  it.each([
+    ['no bytes', merged(20n, 20n), /ends at 20, where it starts/],
+    ['bytes that are not stored', merged(20n, 101n), /ends at 101, beyond the durable end 100/],
+    ['a length that lies', merged(20n, 60n, { segment: { rawBytes: 39 } }), /39 bytes for 40/],
+    ['another timeline', merged(20n, 60n, { segment: { timeline: 't9' } }), /is t1, not t9/],
+    ['a stretch to come', merged(20n, 60n, { stretch: 1 }), /stretch 1 has not begun/],
+  ])('a merged segment with %s is refused', (_, event, reason) => {
+    expect(refusal(states.open, event)).toMatch(reason);
+  });
 
   it.each([
     ['a gap', stored(101n, 150n, { segment: { ...next.segment, start: 101n } }), /starts at 101/],

@@ -26,10 +26,15 @@ export interface SegmentHeader {
   readonly frames: number;
   /** A list of all keys, a filter for look-ups of single keys, or nothing. */
   readonly indexKind: 'keys' | 'filter' | 'none';
+  /** Absent = as captured; 1 or more = merged from segments of lower levels (docs/levels.md). */
+  readonly level?: number;
 }
 
 const INDEX_KINDS = ['none', 'keys', 'filter'] as const;
 const TIMELINE_BYTES_MAX = 64;
+
+/** Highest level of a merged segment that the format allows; far more than are written. */
+const LEVEL_MAX = 255;
 
 /** Upper bound of the head section, in bytes. */
 export const HEAD_BYTES_MAX = 256;
@@ -49,6 +54,7 @@ export function encodeHead(header: SegmentHeader): Buffer {
   writer.varint(header.lastSecond === null ? 0 : header.lastSecond + 1);
   writer.varint(header.frames);
   writer.u8(INDEX_KINDS.indexOf(header.indexKind));
+  if (header.level !== undefined) writer.varint(header.level);
   return writer.take();
 }
 
@@ -70,7 +76,9 @@ export function decodeHead(bytes: Buffer): SegmentHeader {
   const lastSecond = reader.varint();
   const frames = reader.varint();
   const indexKind = INDEX_KINDS[reader.u8()] ?? reader.fail('a kind of index that is not known');
-  reader.end();
+  // Captured segments end here, as they did before there were merged ones.
+  const level = reader.left > 0 ? reader.count(LEVEL_MAX, 'level') : 0;
+  if (reader.left > 0) reader.fail('bytes behind the level');
   return {
     timeline,
     start,
@@ -85,5 +93,6 @@ export function decodeHead(bytes: Buffer): SegmentHeader {
     lastSecond: lastSecond === 0 ? null : lastSecond - 1,
     frames,
     indexKind,
+    ...(level > 0 && { level }),
   };
 }

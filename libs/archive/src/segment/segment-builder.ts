@@ -34,6 +34,8 @@ export interface SegmentBuilderOptions {
   readonly bytesMax: number;
   /** Keep the list of keys however large it is beside the data. Default false. */
   readonly exact?: boolean;
+  /** Goes into the header of a merged segment. Default: as captured. */
+  readonly mergedLevel?: number;
 }
 
 /** A finished segment. */
@@ -164,6 +166,7 @@ export class SegmentBuilder {
     if (this.#rawLength > 0) this.#packFrame();
     this.#noteFrames(this.#commandEnd, this.#rawBytes, null);
     const { timeline, start, db, inMulti, partialBytes, exact = false } = this.#options;
+    const { mergedLevel } = this.#options;
     const { end } = this;
     const marks = this.#marks.filter((mark) => mark.offset <= end).sort(byOffset);
     const seconds = marks.map((mark) => Math.floor(mark.notBeforeMs / 1000));
@@ -189,6 +192,7 @@ export class SegmentBuilder {
         firstSecond: seconds.reduce<number | null>((a, b) => Math.min(a ?? b, b), null),
         lastSecond: seconds.reduce<number | null>((a, b) => Math.max(a ?? b, b), null),
         frames: this.#lengths.length,
+        ...(mergedLevel !== undefined && { level: mergedLevel }),
       },
     });
     return {

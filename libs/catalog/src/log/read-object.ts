@@ -23,7 +23,7 @@ export async function readWhole(
   key: string,
   signal?: AbortSignal,
 ): Promise<Buffer | null> {
-  return gather(store, { key, signal, enough: () => false });
+  return gather(store, { key, signal, enough: () => false, bytesMax: OBJECT_BYTES_MAX });
 }
 
 /**
@@ -42,6 +42,7 @@ export async function readHead(
   },
 ): Promise<Buffer | null> {
   const { format, extraBytes, signal } = wanted;
+  const bytesMax = Math.max(OBJECT_BYTES_MAX, format.headerBytesMax + ENVELOPE_FRAME_BYTES);
   const enough = (parts: readonly Uint8Array[], length: number): boolean => {
     const first = parts[0];
     if (first === undefined) return false;
@@ -52,7 +53,7 @@ export async function readHead(
     const needed = envelopeLength(format, head);
     return needed !== null && length >= needed + extraBytes;
   };
-  return gather(store, { key, signal, enough });
+  return gather(store, { key, signal, enough, bytesMax });
 }
 
 async function gather(
@@ -61,18 +62,19 @@ async function gather(
     readonly key: string;
     readonly signal: AbortSignal | undefined;
     readonly enough: (parts: readonly Uint8Array[], length: number) => boolean;
+    readonly bytesMax: number;
   },
 ): Promise<Buffer | null> {
-  const { key, signal, enough } = wanted;
+  const { key, signal, enough, bytesMax } = wanted;
   const parts: Uint8Array[] = [];
   let length = 0;
   try {
     for await (const part of store.get(key, signal === undefined ? {} : { signal })) {
       parts.push(part);
       length += part.length;
-      if (length > OBJECT_BYTES_MAX) {
+      if (length > bytesMax) {
         throw new IntegrityError('TM_LOG_FORMAT', 'an object of a log is too long', {
-          context: { key, offset: OBJECT_BYTES_MAX },
+          context: { key, offset: bytesMax },
         });
       }
       if (enough(parts, length)) break;

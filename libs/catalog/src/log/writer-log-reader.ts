@@ -9,7 +9,8 @@ import { IntegrityError, KeyError, nameObject, TidemarkError } from '@tidemark/c
 import type { LogKey } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import { EMPTY_WRITER_STATE, type WriterState } from '../model/writer-state.ts';
-import { CHECKPOINT_FORMAT, decodeCheckpoint } from './checkpoint-codec.ts';
+import { NO_ROWS, type KeptRows } from '../model/kept-rows.ts';
+import { CHECKPOINT_FORMAT, decodeCheckpoint, type Checkpoint } from './checkpoint-codec.ts';
 import {
   BODY_LENGTH_BYTES,
   decodeLogEntry,
@@ -34,14 +35,15 @@ export interface WriterLogSource extends WriterLogId {
 }
 
 /** A fold to go on from, and what had to be passed over to get it. */
-export interface LogStart {
-  readonly state: WriterState;
+export interface LogStart extends Checkpoint {
   /** Keys of checkpoints that could not be used. Older ones, or the log itself, took their place. */
   readonly damaged: readonly string[];
 }
 
 /** Damaged checkpoints that are passed over before giving up. */
 const CHECKPOINT_TRIES_MAX = 8;
+
+const LOG_EMPTY: Checkpoint = { state: EMPTY_WRITER_STATE, rows: NO_ROWS };
 
 /** The position before the first entry. */
 export const LOG_BEGIN: LogPosition = { seq: -1, digest: EMPTY_WRITER_STATE.digest };
@@ -130,7 +132,7 @@ export async function listCheckpoints(source: WriterLogSource): Promise<readonly
 export async function readCheckpoint(
   source: WriterLogSource,
   seq: number,
-): Promise<WriterState | null> {
+): Promise<Checkpoint | null> {
   const { store, logKey, signal, iid, shard, writer } = source;
   const wanted = { format: CHECKPOINT_FORMAT, extraBytes: 1, signal };
   const key = writerCheckpointKey(iid, shard, writer, seq);
@@ -160,14 +162,65 @@ async function firstUsable(source: WriterLogSource, seqs: readonly number[]): Pr
   const damaged: string[] = [];
   for (const seq of seqs) {
     try {
-      const state = await readCheckpoint(source, seq);
-      if (state !== null) return { state, damaged };
+      const checkpoint = await readCheckpoint(source, seq);
+      if (checkpoint !== null) return { ...checkpoint, damaged };
     } catch (error) {
       if (!isDamage(error)) throw error;
       damaged.push(writerCheckpointKey(iid, shard, writer, seq));
     }
   }
-  return { state: EMPTY_WRITER_STATE, damaged };
+  return { ...LOG_EMPTY, damaged };
+}
+
+/** A fold with everything that is kept of the log before it. */
+export interface WholeFold {
+  readonly state: WriterState;
+  /** Of the checkpoint and of each one that it builds on, oldest first. */
+  readonly rows: readonly KeptRows[];
+}
+
+/**
+ * The newest fold with all that its checkpoints keep of the log: who has it need not read the
+ * entries up to there. One LIST, and one GET for every 2,048 rows or so.
+ *
+ * @returns `null` when checkpoints do not tell it all: none is there, the newest is damaged, or some
+ *   are of a release that kept no rows in them.
+ * @throws KeyError `TM_KEY_MISSING`, StoreError.
+ */
+export async function newestWholeFold(source: WriterLogSource): Promise<WholeFold | null> {
+  const newest = (await listCheckpoints(source)).at(-1);
+  return newest === undefined ? null : wholeFoldAt(source, newest);
+}
+
+/** As `newestWholeFold`, of one checkpoint. */
+export async function wholeFoldAt(source: WriterLogSource, seq: number): Promise<WholeFold | null> {
+  const rows: KeptRows[] = [];
+  let found: WriterState | null = null;
+  for (let at: number | null = seq; at !== null;) {
+    const checkpoint: Checkpoint | null = await usableCheckpoint(source, at);
+    // What retention took together with its entries nobody needs.
+    if (checkpoint === null && found !== null && (await areGone(source, at))) break;
+    if (checkpoint === null || checkpoint.rows.base === at) return null;
+    found ??= checkpoint.state;
+    rows.unshift(checkpoint.rows);
+    at = checkpoint.rows.base;
+  }
+  return found === null ? null : { state: found, rows };
+}
+
+/** Whether the entry of a number is gone, and all before it. */
+async function areGone(source: WriterLogSource, seq: number): Promise<boolean> {
+  const first = await firstEntry(source);
+  return first !== null && first > seq;
+}
+
+async function usableCheckpoint(source: WriterLogSource, seq: number): Promise<Checkpoint | null> {
+  try {
+    return await readCheckpoint(source, seq);
+  } catch (error) {
+    if (!isDamage(error)) throw error;
+    return null;
+  }
 }
 
 /**
@@ -179,7 +232,7 @@ async function firstUsable(source: WriterLogSource, seqs: readonly number[]): Pr
 export async function findLogStart(source: WriterLogSource): Promise<LogStart> {
   const { iid, shard, writer } = source;
   const first = await firstEntry(source);
-  if (first === null || first === 0) return { state: EMPTY_WRITER_STATE, damaged: [] };
+  if (first === null || first === 0) return { ...LOG_EMPTY, damaged: [] };
   const seqs = await listCheckpoints(source);
   const usable = seqs.filter((seq) => seq >= first - 1);
   const start = await firstUsable(source, usable.slice(0, CHECKPOINT_TRIES_MAX));

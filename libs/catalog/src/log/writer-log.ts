@@ -7,7 +7,8 @@ import { withoutDatasetBytes } from '../model/wire/writer-event-shape.ts';
 import { decideClaim, HEARTBEAT_MS } from '../model/writer-claim.ts';
 import { decide, evolve } from '../model/writer-fold.ts';
 import type { WriterState } from '../model/writer-state.ts';
-import { encodeCheckpoint, isCheckpointSeq } from './checkpoint-codec.ts';
+import { isCheckpointSeq, keepRows, type KeptRows } from '../model/kept-rows.ts';
+import { encodeCheckpoint } from './checkpoint-codec.ts';
 import { createOnce } from './create-once.ts';
 import {
   decodeLogEntry,
@@ -49,6 +50,9 @@ export interface ClaimOptions {
 /** Places in the log that a claim may lose to other entries. */
 const CLAIM_TRIES_MAX = 16;
 
+/** Checkpoints in memory that wait to be put: more only while a log is read from its beginning. */
+const CHECKPOINTS_WAITING_MAX = 64;
+
 /** Events that are remembered because their entry was completed on behalf of a later append. */
 const SETTLED_MAX = 64;
 
@@ -86,21 +90,32 @@ export class WriterLog {
   /** Events whose entry was completed by a later call, with their sequence number. */
   readonly #settled = new Map<string, number>();
   #state: WriterState;
+  #rows: KeptRows;
   #damaged: readonly string[];
   #generation: number | null = null;
   #stopped: TidemarkError | null = null;
   #pending: PendingEntry | null = null;
-  #checkpoint: { readonly key: string; readonly bytes: Buffer } | null = null;
+  /** Not put yet, oldest first: a later one may build on an earlier one. */
+  #checkpoints: { readonly key: string; readonly bytes: Buffer }[] = [];
 
   constructor(options: WriterLogOptions, start: LogStart) {
     this.#options = options;
     this.#state = start.state;
+    this.#rows = start.rows;
     this.#damaged = start.damaged;
   }
 
   /** The fold of every entry that is known to be durable. */
   get state(): WriterState {
     return this.#state;
+  }
+
+  /**
+   * Objects and older timelines that the log names, as the next checkpoint will hold them. Those that
+   * stand in its base are left out.
+   */
+  get rows(): KeptRows {
+    return this.#rows;
   }
 
   /** The generation that this process writes with; `null` before `claim`. */
@@ -234,23 +249,35 @@ export class WriterLog {
   }
 
   #apply(entry: LogEntry): void {
-    this.#state = evolveEntry(this.#state, entry);
-    if (!isCheckpointSeq(entry.seq)) return;
+    const before = this.#state;
+    this.#state = evolveEntry(before, entry);
+    this.#rows = keepRows(this.#rows, before, this.#state, entry);
+    if (isCheckpointSeq(entry.seq)) this.#noteCheckpoint(entry.seq);
+  }
+
+  #noteCheckpoint(seq: number): void {
     const { iid, shard, writer, logKey } = this.#options;
-    this.#checkpoint = {
-      key: writerCheckpointKey(iid, shard, writer, entry.seq),
-      bytes: encodeCheckpoint({ iid, shard, writer }, this.#state, logKey),
-    };
+    const content = { state: this.#state, rows: this.#rows };
+    try {
+      const bytes = encodeCheckpoint({ iid, shard, writer }, content, logKey);
+      this.#checkpoints.push({ key: writerCheckpointKey(iid, shard, writer, seq), bytes });
+    } catch (error) {
+      // The entries say the same.
+      if (!(error instanceof TidemarkError)) throw error;
+    }
+    // Who reads a long log from its beginning finds those of its predecessors there, all but the last.
+    this.#checkpoints.splice(0, this.#checkpoints.length - CHECKPOINTS_WAITING_MAX);
   }
 
   /** A checkpoint saves reading; the log stays right without it, and the next append tries again. */
   async #putCheckpoint(): Promise<void> {
-    if (this.#checkpoint === null) return;
-    const { key, bytes } = this.#checkpoint;
     const { store, signal } = this.#options;
+    const options = signal === undefined ? {} : { signal };
     try {
-      await store.putIfAbsent(key, bytesOf(bytes), signal === undefined ? {} : { signal });
-      this.#checkpoint = null;
+      for (let first = this.#checkpoints[0]; first !== undefined; first = this.#checkpoints[0]) {
+        await store.putIfAbsent(first.key, bytesOf(first.bytes), options);
+        this.#checkpoints.shift();
+      }
     } catch (error) {
       if (!(error instanceof TidemarkError) && signal?.aborted !== true) throw error;
     }

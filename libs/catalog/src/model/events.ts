@@ -99,6 +99,28 @@ export interface SegmentStored {
   readonly atMs: number;
 }
 
+/** The header of a merged segment: it has a level. */
+export type MergedHeader = SegmentHeader & { readonly level: number };
+
+/**
+ * A merged segment is durable: it holds what segments of lower levels of the newest timeline hold,
+ * and takes their place. They stay where they are until retention deletes them.
+ */
+export interface SegmentsMerged {
+  readonly type: 'SegmentsMerged';
+  readonly segment: MergedHeader;
+  /** Steps back of the clock before it in its timeline. */
+  readonly stretch: number;
+  /** Segments that it holds, of whatever level. */
+  readonly count: number;
+  readonly object: ObjectRef;
+  /** Latest second that the segments it holds prove, as they said. */
+  readonly provenTo: number | null;
+  /** When the last segment that it holds was stored. */
+  readonly throughMs: number;
+  readonly atMs: number;
+}
+
 /** A snapshot is durable: the dataset at exactly `offset` of the timeline. */
 export interface SnapshotStored {
   readonly type: 'SnapshotStored';
@@ -178,6 +200,7 @@ export type WriterEvent =
   | OwnerClaimed
   | TimelineOpened
   | SegmentStored
+  | SegmentsMerged
   | SnapshotStored
   | Heartbeat
   | TimelineClosed

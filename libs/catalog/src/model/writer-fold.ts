@@ -58,6 +58,7 @@ function apply(state: WriterState, event: WriterEvent): WriterState {
       return { ...state, owner: state.owner && { ...state.owner, released: true } };
     case 'NodeFactsStored':
     case 'HoleProven':
+    case 'SegmentsMerged':
       return state;
     case 'TimelineOpened':
       return { ...state, timeline: openTimeline(event) };

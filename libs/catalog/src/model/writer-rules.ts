@@ -2,13 +2,19 @@ import type {
   ClockStepped,
   Heartbeat,
   HoleProven,
+  SegmentsMerged,
   SegmentStored,
   SnapshotStored,
   TimelineClosed,
   TimelineOpened,
   WriterEvent,
 } from './events.ts';
-import type { TimelineState, WriterOwner, WriterState } from './writer-state.ts';
+import {
+  stretchOf,
+  type TimelineState,
+  type WriterOwner,
+  type WriterState,
+} from './writer-state.ts';
 
 /**
  * Why an event may not follow a state; `null` when it may.
@@ -30,6 +36,8 @@ export function refusalOf(state: WriterState, event: WriterEvent): string | null
       return refuseOpened(timeline, event);
     case 'SegmentStored':
       return refuseSegment(timeline, event);
+    case 'SegmentsMerged':
+      return refuseMerged(timeline, event);
     case 'SnapshotStored':
       return refuseSnapshot(timeline, event);
     case 'Heartbeat':
@@ -97,6 +105,21 @@ function refuseSegment(timeline: TimelineState | null, event: SegmentStored): st
     return `segment starts ${segment.partialBytes} bytes into a command, not ${after.partialBytes}`;
   }
   return null;
+}
+
+/** Of older timelines the fold does not know how far they reach: nothing is merged in them. */
+function refuseMerged(timeline: TimelineState | null, event: SegmentsMerged): string | null {
+  const { segment, stretch } = event;
+  const other = refuseOther(timeline, segment.timeline);
+  if (other !== null || timeline === null) return other;
+  if (segment.end <= segment.start) return `segment ends at ${segment.end}, where it starts`;
+  if (segment.end > timeline.end) {
+    return `segment ends at ${segment.end}, beyond the durable end ${timeline.end}`;
+  }
+  if (BigInt(segment.rawBytes) !== segment.end - segment.start) {
+    return `segment states ${segment.rawBytes} bytes for ${segment.end - segment.start}`;
+  }
+  return stretch <= stretchOf(timeline) ? null : `stretch ${stretch} has not begun`;
 }
 
 function refuseSnapshot(timeline: TimelineState | null, event: SnapshotStored): string | null {

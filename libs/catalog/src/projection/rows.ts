@@ -81,6 +81,7 @@ export type Row = Readonly<Record<string, bigint | string | Buffer | null>>;
 
 /** Reads a segment row joined with its timeline and writer. */
 export function segmentOf(row: Row): CatalogSegment {
+  const level = num(row, 'level');
   const header: SegmentHeader = {
     timeline: str(row, 'timeline'),
     start: big(row, 'start_offset'),
@@ -95,8 +96,10 @@ export function segmentOf(row: Row): CatalogSegment {
     lastSecond: numOrNull(row, 'last_second'),
     frames: num(row, 'frames'),
     indexKind: str(row, 'index_kind') as SegmentHeader['indexKind'],
+    ...(level > 0 && { level }),
   };
   return {
+    level,
     timeline: header.timeline,
     start: header.start,
     end: header.end,

@@ -8,7 +8,8 @@ export const APPLICATION_ID = 0x54444d43;
  * Tables of the projection. It is a cache: every row comes from a log entry, and offsets fit into
  * SQLite's signed 64 bits (`OFFSET_MAX`).
  *
- * `segments.stretch` counts the steps back of the clock before it, and `segments.max_second` is the
+ * `segments` holds what a restore can use: captured segments, and merged ones in place of those that
+ * they hold. `segments.stretch` counts the steps back of the clock before it, and `segments.max_second` is the
  * highest `last_second` of its stretch up to that segment: it rises with `start_offset`, so that a
  * cut is found by index.
  */
@@ -74,6 +75,7 @@ CREATE TABLE segments (
   start_offset INTEGER NOT NULL,
   end_offset INTEGER NOT NULL,
   seq INTEGER NOT NULL,
+  level INTEGER NOT NULL,
   stretch INTEGER NOT NULL,
   max_second INTEGER,
   db INTEGER NOT NULL,

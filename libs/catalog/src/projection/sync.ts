@@ -12,9 +12,14 @@ import {
 import {
   entryDigestAt,
   findLogStart,
+  newestWholeFold,
   readWriterLog,
+  wholeFoldAt,
+  type WholeFold,
   type WriterLogSource,
 } from '../log/writer-log-reader.ts';
+import { writerCheckpointKey } from '@tidemark/archive';
+import { CHECKPOINT_EVERY } from '../model/kept-rows.ts';
 import type { WriterState } from '../model/writer-state.ts';
 import { replacedInstance, type InstanceTable } from './instance-table.ts';
 import type { Statements } from './statements.ts';
@@ -27,6 +32,8 @@ export interface SyncOptions {
   readonly instances: readonly string[];
   /** The log key of an instance, as `KeyProvider.logKey`. */
   readonly logKey: (iid: string) => Promise<LogKey>;
+  /** Read every entry, also those that a checkpoint stands for. Default false. */
+  readonly everyEntry?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -58,7 +65,7 @@ export async function syncInstance(
   const { store, signal } = options;
   const logKey = await options.logKey(iid);
   const source: InstanceLogSource = { store, iid, logKey, ...(signal && { signal }) };
-  const progress: Progress = { applied: 0 };
+  const progress: Progress = { applied: 0, everyEntry: options.everyEntry ?? false };
   for (let attempt = 1; attempt <= RESTARTS_MAX; attempt++) {
     if (await syncOnce(tables, source, progress)) return progress.applied;
   }
@@ -70,6 +77,7 @@ export async function syncInstance(
 
 interface Progress {
   applied: number;
+  readonly everyEntry: boolean;
 }
 
 /** False when another process has emptied the tables meanwhile: everything is to be read again. */
@@ -122,7 +130,7 @@ async function syncWriterLog(
   source: WriterLogSource,
   progress: Progress,
 ): Promise<boolean> {
-  const known = await anchor(tables, source);
+  const known = await anchor(tables, source, progress.everyEntry);
   const after = known ?? tables.writers.stateOf(source);
   const batches = readWriterLog(source, { after, endCheck: known === null ? 'list' : 'probe' });
   return applyAll(batches, progress, (entries: readonly LogEntry[]) =>
@@ -131,28 +139,58 @@ async function syncWriterLog(
 }
 
 /**
- * Makes sure that the writer's row stands on an entry of the store.
+ * Makes sure that the writer's row stands on an entry of the store, and not far behind its end.
  *
  * @returns The fold to go on from; `null` when the row was begun now.
  * @throws IntegrityError `TM_LOG_CHAIN` when the store holds another log than the one known.
  */
-async function anchor(tables: SyncTables, source: WriterLogSource): Promise<WriterState | null> {
+async function anchor(
+  tables: SyncTables,
+  source: WriterLogSource,
+  everyEntry: boolean,
+): Promise<WriterState | null> {
   const known = tables.writers.find(source)?.state;
   if (known !== undefined && known.seq >= 0) {
     const digest = await entryDigestAt(source, known.seq);
-    if (digest === known.digest) return known;
-    if (digest !== null) throw replacedWriter(source, known, digest);
+    if (digest !== null && digest !== known.digest) throw replacedWriter(source, known, digest);
+    const isBehind = !everyEntry && digest !== null && (await isFarBehind(source, known));
+    if (digest !== null && !isBehind) return known;
+    const newest = isBehind ? await newestWholeFold(source) : null;
+    if (newest !== null && newest.state.seq > known.seq) restart(tables, source, newest);
+    if (isBehind) return tables.writers.stateOf(source);
   }
-  const start = await findLogStart(source);
+  const start = await startOf(source, everyEntry);
   // Retention may have removed what this catalog knew last; what it kept must lie ahead.
   if (known !== undefined && known.seq >= 0 && start.state.seq < known.seq) {
     throw replacedWriter(source, known, null);
   }
+  restart(tables, source, start);
+  return null;
+}
+
+/** Whether two checkpoints were written behind an entry: to read the newest one is less work. */
+async function isFarBehind(source: WriterLogSource, { seq }: WriterState): Promise<boolean> {
+  const second = (Math.floor(seq / CHECKPOINT_EVERY) + 2) * CHECKPOINT_EVERY;
+  const { store, iid, shard, writer } = source;
+  return (await store.head(writerCheckpointKey(iid, shard, writer, second))) !== null;
+}
+
+/** Where to begin: behind what checkpoints stand for, or with the oldest entry that is there. */
+async function startOf(source: WriterLogSource, everyEntry: boolean): Promise<WholeFold> {
+  const newest = everyEntry ? null : await newestWholeFold(source);
+  if (newest !== null) return newest;
+  const { state, rows } = await findLogStart(source);
+  if (state.seq < 0) return { state, rows: [] };
+  return (await wholeFoldAt(source, state.seq)) ?? { state, rows: [rows] };
+}
+
+/** Unless another process was faster. */
+function restart(tables: SyncTables, source: WriterLogSource, start: WholeFold): void {
+  const { state, rows } = start;
   tables.statements.exclusively(() => {
     const now = tables.writers.find(source)?.state.seq ?? -1;
-    if (now <= (known?.seq ?? -1)) tables.writers.restart(source, start.state);
+    if (now < 0 || now < state.seq) tables.writers.restart(source, state, rows);
   });
-  return null;
 }
 
 /** Gathers entries into transactions; false when a batch could not be applied. */

@@ -2,15 +2,18 @@ import { writerLogKey, type ClockStep } from '@tidemark/archive';
 import { CatalogError, IntegrityError } from '@tidemark/core';
 import type { LogEntry, WriterLogId } from '../log/entry-codec.ts';
 import { evolveEntry } from '../log/writer-log.ts';
-import type { HoleProven, ObjectRef, SegmentStored, SnapshotStored } from '../model/events.ts';
+import type { HoleProven } from '../model/events.ts';
+import {
+  keepRows,
+  NO_ROWS,
+  type KeptFacts,
+  type KeptRows,
+  type KeptSegment,
+  type KeptSnapshot,
+} from '../model/kept-rows.ts';
 import { canonicalJson } from '../model/wire/canonical-json.ts';
 import { writerStateShape } from '../model/wire/state-shape.ts';
-import {
-  EMPTY_WRITER_STATE,
-  stretchOf,
-  type TimelineState,
-  type WriterState,
-} from '../model/writer-state.ts';
+import { EMPTY_WRITER_STATE, type TimelineState, type WriterState } from '../model/writer-state.ts';
 import { readFold } from './database.ts';
 import type { Statements } from './statements.ts';
 
@@ -48,8 +51,11 @@ export class WriterTable {
     return this.find(log)?.state ?? EMPTY_WRITER_STATE;
   }
 
-  /** Makes a writer's row anew from a fold; whatever was known of the writer goes. */
-  restart(log: WriterLogId, state: WriterState): void {
+  /**
+   * Makes a writer's row anew from a fold; whatever was known of the writer goes.
+   * @param rows - What checkpoints keep of the log besides the fold, oldest first.
+   */
+  restart(log: WriterLogId, state: WriterState, rows: readonly KeptRows[] = []): void {
     const old = this.find(log);
     if (old !== null) this.#db.prepare('DELETE FROM writers WHERE id = ?').run(old.id);
     const { lastInsertRowid } = this.#db
@@ -57,11 +63,14 @@ export class WriterTable {
         'INSERT INTO writers (iid, shard, writer, seq, digest, state) VALUES (?, ?, ?, ?, ?, ?)',
       )
       .run(log.iid, log.shard, log.writer, state.seq, state.digest, encodeState(state));
-    if (state.timeline === null) return;
     const id = Number(lastInsertRowid);
-    this.#openTimeline(id, state.timeline, null);
-    this.#updateTimeline(id, state.timeline);
-    for (const step of state.timeline.steps) this.#addStep(id, state.timeline.timeline, step);
+    const newest = state.timeline === null ? [] : [state.timeline];
+    for (const timeline of [...rows.flatMap(({ timelines }) => timelines), ...newest]) {
+      this.#openTimeline(id, timeline, null);
+      this.#updateTimeline(id, timeline);
+      for (const step of timeline.steps) this.#addStep(id, timeline.timeline, step);
+    }
+    for (const each of rows) this.#addRows(id, each);
   }
 
   /**
@@ -101,26 +110,22 @@ export class WriterTable {
       case 'OwnerClaimed':
       case 'Released':
         return;
-      case 'NodeFactsStored':
-        this.#addNodeFacts(writerId, entry, event.object, event.atMs);
-        return;
-      case 'HoleProven':
-        this.#join(writerId, event);
-        return;
       case 'TimelineOpened':
         if (timeline !== null) this.#openTimeline(writerId, timeline, entry.seq);
         return;
+      case 'NodeFactsStored':
+      case 'HoleProven':
       case 'SegmentStored':
-        this.#addSegment(writerId, entry, event, timeline);
+      case 'SegmentsMerged':
+      case 'SnapshotStored':
+        // As a checkpoint has it: both ways give the same tables.
+        this.#addRows(writerId, keepRows(NO_ROWS, state, state, entry));
         break;
       case 'ClockStepped':
         // As the fold has it: with what was proven before it.
         for (const step of timeline?.steps.slice(-1) ?? []) {
           this.#addStep(writerId, event.timeline, step);
         }
-        break;
-      case 'SnapshotStored':
-        this.#addSnapshot(writerId, entry, event);
         break;
       case 'Heartbeat':
       case 'TimelineClosed':
@@ -191,55 +196,67 @@ export class WriterTable {
       .run(id, direction, before, offset, untilMs, fromMs, toMs, sinceMs, provenTo, id);
   }
 
-  #addSegment(
-    writerId: number,
-    entry: LogEntry,
-    event: SegmentStored,
-    timeline: TimelineState | null,
-  ): void {
-    const { segment, object } = event;
-    const timelineId = this.#timelineId(writerId, segment.timeline);
+  #addRows(writerId: number, rows: KeptRows): void {
+    for (const row of rows.segments) this.#addSegment(writerId, row);
+    for (const row of rows.snapshots) this.#addSnapshot(writerId, row);
+    for (const row of rows.facts) this.#addNodeFacts(writerId, row);
+    for (const proof of rows.proofs) this.#join(writerId, proof);
+  }
+
+  /** What a merged segment holds goes. */
+  #addSegment(writerId: number, row: KeptSegment): void {
+    const { header, stretch, provenTo, atMs } = row;
+    const { level = 0 } = header;
+    const timelineId = this.#timelineId(writerId, header.timeline);
+    if (level > 0) {
+      this.#db
+        .prepare(
+          'DELETE FROM segments WHERE timeline_id = ? AND start_offset >= ? AND end_offset <= ?',
+        )
+        .run(timelineId, header.start, header.end);
+    }
     const before = this.#db
       .prepare<{ stretch: number; max_second: number | null }>(
-        `SELECT stretch, max_second FROM segments WHERE timeline_id = ?
+        `SELECT stretch, max_second FROM segments WHERE timeline_id = ? AND start_offset < ?
          ORDER BY start_offset DESC LIMIT 1`,
       )
-      .get(timelineId);
-    const stretch = timeline === null ? 0 : stretchOf(timeline);
+      .get(timelineId, header.start);
     const reached = before?.stretch === stretch ? before.max_second : null;
-    const maxSecond = highest(reached, segment.lastSecond);
+    const maxSecond = highest(reached, header.lastSecond);
     this.#db
       .prepare(
-        `INSERT INTO segments (timeline_id, start_offset, end_offset, seq, stretch, max_second, db, max_db,
-           in_multi, partial_bytes, commands, raw_bytes, first_second, last_second, frames, index_kind,
-           object_key, object_size, object_digest, object_dek, object_kind, body_offset, proven_to,
-           at_ms)
-         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+        `INSERT INTO segments (timeline_id, start_offset, end_offset, seq, level, stretch, max_second,
+           db, max_db, in_multi, partial_bytes, commands, raw_bytes, first_second, last_second, frames,
+           index_kind, object_key, object_size, object_digest, object_dek, object_kind, body_offset,
+           proven_to, at_ms)
+         VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       )
       .run(
         timelineId,
-        segment.start,
-        segment.end,
-        entry.seq,
+        header.start,
+        header.end,
+        row.seq,
+        level,
         stretch,
         maxSecond,
-        segment.db,
-        segment.maxDb,
-        segment.inMulti ? 1 : 0,
-        segment.partialBytes,
-        segment.commands,
-        segment.rawBytes,
-        segment.firstSecond,
-        segment.lastSecond,
-        segment.frames,
-        segment.indexKind,
-        ...objectColumns(object, entry),
-        event.provenTo,
-        event.atMs,
+        header.db,
+        header.maxDb,
+        header.inMulti ? 1 : 0,
+        header.partialBytes,
+        header.commands,
+        header.rawBytes,
+        header.firstSecond,
+        header.lastSecond,
+        header.frames,
+        header.indexKind,
+        ...objectColumns(row),
+        provenTo,
+        atMs,
       );
   }
 
-  #addSnapshot(writerId: number, entry: LogEntry, event: SnapshotStored): void {
+  #addSnapshot(writerId: number, row: KeptSnapshot): void {
+    const { event } = row;
     this.#db
       .prepare(
         `INSERT INTO snapshots (timeline_id, seq, backup, stream_offset, from_second, mode,
@@ -249,7 +266,7 @@ export class WriterTable {
       )
       .run(
         this.#timelineId(writerId, event.timeline),
-        entry.seq,
+        row.seq,
         event.backup,
         event.offset,
         event.from,
@@ -258,21 +275,21 @@ export class WriterTable {
         event.endedMs,
         event.rdbBytes,
         JSON.stringify(event.summary),
-        ...objectColumns(event.object, entry),
+        ...objectColumns(row),
       );
   }
 
-  #addNodeFacts(writerId: number, entry: LogEntry, object: ObjectRef, atMs: number): void {
+  #addNodeFacts(writerId: number, row: KeptFacts): void {
     this.#db
       .prepare(
         `INSERT INTO node_facts (writer_id, seq, at_ms, object_key, object_size, object_digest,
            object_dek, object_kind, body_offset) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)`,
       )
-      .run(writerId, entry.seq, atMs, ...objectColumns(object, entry));
+      .run(writerId, row.seq, row.atMs, ...objectColumns(row));
   }
 
   /** Nothing happens unless the one timeline was opened right after the other. */
-  #join(writerId: number, { closed, opened }: HoleProven): void {
+  #join(writerId: number, { closed, opened }: Pick<HoleProven, 'closed' | 'opened'>): void {
     this.#db
       .prepare(
         'UPDATE timelines SET joined = 1 WHERE writer_id = ? AND timeline = ? AND previous = ?',
@@ -292,17 +309,17 @@ export class WriterTable {
 }
 
 /** Columns object_key, object_size, object_digest, object_dek, object_kind, body_offset. */
-function objectColumns(
-  object: ObjectRef,
-  entry: LogEntry,
-): readonly (string | number | Buffer | null)[] {
+function objectColumns({
+  object,
+  bodyOffset,
+}: KeptFacts | KeptSegment | KeptSnapshot): readonly (string | number | Buffer | null)[] {
   return [
     object.key,
     object.size,
     Buffer.from(object.digest, 'hex'),
     Buffer.from(object.dekId, 'hex'),
     object.kind,
-    object.key === null ? entry.bodyOffset : 0,
+    bodyOffset,
   ];
 }
 

@@ -13,7 +13,7 @@ export async function rebuildCatalog(invocation: Invocation): Promise<void> {
   const { catalog, store } = workspace;
   catalog.clear();
   const instances = await listInstanceIds(store, invocation.signal);
-  const entries = await workspace.sync(invocation.signal);
+  const entries = await workspace.sync(invocation.signal, null, true);
   invocation.printer.result({ instances: instances.length, entries }, () => [
     `read ${entries.toString()} log entries of ${instances.length.toString()} instances`,
   ]);

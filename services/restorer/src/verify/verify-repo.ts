@@ -260,6 +260,7 @@ function objectOf(entry: LogEntry, log: WriterLogId): PlannedObject | null {
 function placeOf(event: WriterEvent): { readonly timeline: string; readonly start: bigint } | null {
   switch (event.type) {
     case 'SegmentStored':
+    case 'SegmentsMerged':
       return { timeline: event.segment.timeline, start: event.segment.start };
     case 'SnapshotStored':
       return { timeline: event.timeline, start: event.offset };

@@ -37,7 +37,8 @@ const snapshotMark = fields<SnapshotMark>({
   endedMs: ms,
 });
 
-const timelineState = fields<TimelineState>({
+/** A timeline, as folds and checkpoints hold it. */
+export const timelineState: Shape<TimelineState> = fields<TimelineState>({
   timeline: id,
   source: captureSource,
   reason: openReason,

@@ -5,6 +5,7 @@ import {
   type SegmentHeader,
 } from '@tidemark/archive';
 import type {
+  MergedHeader,
   ObjectRef,
   RdbSummaryJson,
   StreamState,
@@ -86,7 +87,7 @@ const clockStepShapes: FieldShapes<ClockStep> = {
 /** A step of the server's clock, as the fold keeps it. */
 export const clockStep: Shape<ClockStep> = fields<ClockStep>(clockStepShapes);
 
-const segmentHeader = fields<SegmentHeader>({
+const headerShapes: FieldShapes<Omit<SegmentHeader, 'level'>> = {
   timeline: id,
   start: offset,
   end: offset,
@@ -100,6 +101,15 @@ const segmentHeader = fields<SegmentHeader>({
   lastSecond: nullable(second),
   frames: whole(),
   indexKind: oneOf('keys', 'filter', 'none'),
+};
+
+/** What the log says of a captured segment. */
+export const segmentHeader: Shape<SegmentHeader> = fields(headerShapes);
+
+/** What the log says of a merged segment. */
+export const mergedHeader: Shape<MergedHeader> = fields<MergedHeader>({
+  ...headerShapes,
+  level: whole(1, 255),
 });
 
 /** Auxiliary fields that say something about the server and hold no data of the user. */
@@ -116,7 +126,8 @@ export const AUX_NAMES: readonly string[] = [
   'valkey-ver',
 ];
 
-const rdbSummary = fields<RdbSummaryJson>({
+/** Counts of a snapshot. */
+export const rdbSummary: Shape<RdbSummaryJson> = fields<RdbSummaryJson>({
   product: oneOf('redis', 'valkey'),
   version: whole(),
   bytes: whole(),
@@ -151,6 +162,15 @@ export const writerEventShape: Shape<WriterEvent> = unionOf<WriterEvent>({
     object: objectRef,
     provenTo: nullable(second),
     cursor: nullable(tailCursor),
+    atMs: ms,
+  },
+  SegmentsMerged: {
+    segment: mergedHeader,
+    stretch: whole(),
+    count: whole(1),
+    object: objectRef,
+    provenTo: nullable(second),
+    throughMs: ms,
     atMs: ms,
   },
   SnapshotStored: {

@@ -1,0 +1,166 @@
+import { writerCheckpointKey, writerLogKey } from '@tidemark/archive';
+import { KEPT_ROWS_MAX, openCatalog, type Catalog, type WriterLog } from '@tidemark/catalog';
+import { describe, expect, it } from 'vitest';
+import { dumpCatalog, openTestInstance, syncTest } from '../../support/catalog-harness.ts';
+import {
+  closed,
+  heartbeat,
+  LOG,
+  LOG_KEY,
+  merged,
+  nodeFacts,
+  opened,
+  proven,
+  snapshot,
+  START_MS,
+  stepped,
+  stored,
+} from '../../support/log-events.ts';
+import { openTestLog } from '../../support/log-harness.ts';
+import { MemoryStore } from '../../support/memory-store.ts';
+
+const { iid, shard, writer } = LOG;
+const entryKey = (seq: number): string => writerLogKey(iid, shard, writer, seq);
+const checkpointKey = (seq: number): string => writerCheckpointKey(iid, shard, writer, seq);
+const T0 = START_MS / 1000;
+
+/** Appends segments of ten bytes each, one a second, to the open timeline. */
+async function capture(log: WriterLog, count: number): Promise<void> {
+  for (let i = 0; i < count; i++) {
+    const { timeline = '', end = 0n } = log.state.timeline ?? {};
+    const second = T0 + Number(end / 10n);
+    const segment = { timeline, firstSecond: second, lastSecond: second };
+    await log.append(stored(end, end + 10n, { segment, provenTo: second - 1 }));
+  }
+}
+
+/** Two timelines with steps of the clock, snapshots, proofs, and merged segments of two levels. */
+async function writeHistory(log: WriterLog): Promise<void> {
+  await log.append(nodeFacts());
+  await log.append(opened());
+  await log.append(snapshot(0n, { from: T0 }));
+  await capture(log, 20);
+  await log.append(merged(0n, 100n, { segment: { firstSecond: T0, lastSecond: T0 + 9 } }));
+  await log.append(stepped(200n));
+  await capture(log, 5);
+  await log.append(closed(250n, { reason: 'detached' }));
+  await log.append(opened({ timeline: 't2', previous: 't1', reason: 'detached' }));
+  await log.append(proven());
+  await log.append(snapshot(0n, { timeline: 't2', backup: 'bk_2', from: T0 }));
+  await capture(log, 120);
+  const seconds = { timeline: 't2', firstSecond: T0, lastSecond: T0 + 59 };
+  await log.append(merged(0n, 600n, { segment: seconds }));
+  await log.append(nodeFacts({ atMs: START_MS + 9_000 }));
+  await capture(log, 900);
+  const hour = { timeline: 't2', level: 3, firstSecond: T0, lastSecond: T0 + 99 };
+  await log.append(merged(0n, 1_000n, { segment: hour }));
+  await capture(log, 30);
+}
+
+/** As `syncTest`, reading all entries. */
+async function syncEvery(catalog: Catalog, store: MemoryStore): Promise<void> {
+  const logKey = (): Promise<typeof LOG_KEY> => Promise.resolve(LOG_KEY);
+  await catalog.sync({ store, instances: [iid], logKey, everyEntry: true });
+}
+
+async function dumpOf(
+  store: MemoryStore,
+  sync: (catalog: Catalog, store: MemoryStore) => Promise<unknown>,
+): Promise<unknown> {
+  using catalog = openCatalog({ path: ':memory:' });
+  await sync(catalog, store);
+  return dumpCatalog(catalog);
+}
+
+function reads(handle: { readonly calls: readonly { readonly op: string }[] }): number {
+  return handle.calls.filter(({ op }) => op === 'get' || op === 'list').length;
+}
+
+describe('rows that a checkpoint keeps', () => {
+  it('give the catalog that reading every entry gives', async () => {
+    const store = new MemoryStore();
+    const log = await openTestInstance(store);
+    await writeHistory(log);
+    using whole = openCatalog({ path: ':memory:' });
+    await syncEvery(whole, store);
+    const handle = store.through();
+    using quick = openCatalog({ path: ':memory:' });
+    await syncTest(quick, handle);
+    expect(dumpCatalog(quick)).toEqual(dumpCatalog(whole));
+    const first = quick.segments('t2')[0];
+    expect(first).toMatchObject({ level: 3, start: 0n, end: 1_000n, header: { level: 3 } });
+    expect(reads(handle)).toBeLessThan(120);
+    // The cut of a second lies in the merged segment that holds it.
+    expect(quick.segmentForCut('t2', T0 + 50)).toMatchObject({ start: 0n, level: 3 });
+    expect(quick.segmentForCut('t1', T0 + 12)).toMatchObject({ start: 130n, level: 0 });
+  });
+
+  it('stay in the checkpoint in which they are many, which later ones build on', async () => {
+    const store = new MemoryStore();
+    const log = await openTestInstance(store);
+    await log.append(opened());
+    await log.append(snapshot(0n, { from: T0 }));
+    await capture(log, KEPT_ROWS_MAX + 2_100);
+    expect(log.rows.base).toBe(3_072);
+    expect(log.rows.segments.length).toBeLessThan(1_200);
+    using whole = openCatalog({ path: ':memory:' });
+    await syncEvery(whole, store);
+    using quick = openCatalog({ path: ':memory:' });
+    await syncTest(quick, store);
+    expect(dumpCatalog(quick)).toEqual(dumpCatalog(whole));
+    // A base that was lost is made up for by the entries.
+    const lossy = store.snapshot();
+    lossy.tamper(checkpointKey(log.rows.base ?? 0), null);
+    using slow = openCatalog({ path: ':memory:' });
+    await syncTest(slow, lossy);
+    expect(dumpCatalog(slow)).toEqual(dumpCatalog(whole));
+    // One that retention took with its entries is not needed: its rows are nobody's any more.
+    for (let seq = 0; seq <= 3_072; seq++) lossy.tamper(entryKey(seq), null);
+    const handle = lossy.through();
+    using kept = openCatalog({ path: ':memory:' });
+    await syncTest(kept, handle);
+    expect(kept.segments('t1')[0]?.object.seq).toBe(3_073);
+    expect(kept.timelines(iid)).toHaveLength(1);
+    expect(reads(handle)).toBeLessThan(200);
+  });
+
+  it('bring a catalog that is far behind up to date with few reads', async () => {
+    const store = new MemoryStore();
+    const log = await openTestInstance(store);
+    await log.append(opened());
+    using stale = openCatalog({ path: ':memory:' });
+    await syncTest(stale, store);
+    await log.append(snapshot(0n, { from: T0 }));
+    await capture(log, 2_100);
+    const handle = store.through();
+    await syncTest(stale, handle);
+    expect(reads(handle)).toBeLessThan(150);
+    using whole = openCatalog({ path: ':memory:' });
+    await syncEvery(whole, store);
+    expect(dumpCatalog(stale)).toEqual(dumpCatalog(whole));
+  });
+
+  it('are written by the next owner where a killed one did not write their checkpoints', async () => {
+    const store = new MemoryStore();
+    const log = await openTestInstance(store);
+    await log.append(opened());
+    await capture(log, KEPT_ROWS_MAX + 20);
+    const keys = [1_024, 2_048].map(checkpointKey);
+    const whole = keys.map((key) => store.objects.get(key));
+    for (const key of keys) store.tamper(key, null);
+    const next = await openTestLog(store);
+    await next.claim({ ownerId: 'spool-a', takeOver: false });
+    await next.append(heartbeat(10n));
+    expect(keys.map((key) => store.objects.get(key))).toEqual(whole);
+    expect(next.rows).toEqual(log.rows);
+  });
+
+  it('of an archive without rows in its checkpoints are read in its entries', async () => {
+    const store = new MemoryStore();
+    const log = await openTestInstance(store);
+    await writeHistory(log);
+    const whole = await dumpOf(store, syncEvery);
+    store.tamper(checkpointKey(1_024), null);
+    expect(await dumpOf(store, syncTest)).toEqual(whole);
+  });
+});
