@@ -34,7 +34,19 @@ const events: Record<InstanceEventType, InstanceEvent> = {
     untilMs: 9000,
     atMs,
   },
+  LeaseRenewed: { type: 'LeaseRenewed', lease: 'ls_1', untilMs: 12_000, atMs },
   LeaseReleased: { type: 'LeaseReleased', lease: 'ls_1', atMs },
+  ExpiryTombstoned: {
+    type: 'ExpiryTombstoned',
+    tombstone: 'ts-1',
+    floors: [{ writer: 'w1', timeline: 't1', offset: 100n }],
+    cuts: [{ writer: 'w1', seq: 1024 }],
+    unnamed: null,
+    ...{ retainSeconds: 60, forced: false, objects: 3, bytes: 300, dueMs: 5000, atMs },
+  },
+  ExpiryBegun: { type: 'ExpiryBegun', tombstone: 'ts-1', atMs },
+  ExpiryDone: { type: 'ExpiryDone', tombstone: 'ts-1', atMs },
+  ExpiryRevoked: { type: 'ExpiryRevoked', tombstone: 'ts-1', atMs },
   InstanceRemoved: { type: 'InstanceRemoved', atMs },
 };
 
@@ -47,8 +59,11 @@ const fold = (...types: readonly InstanceEventType[]): InstanceState =>
 const states = {
   empty: fold(),
   created: fold('InstanceCreated'),
-  busy: fold('InstanceCreated', 'WriterRegistered', 'TdeLatched', 'LeaseTaken'),
-  removed: fold('InstanceCreated', 'LeaseTaken', 'InstanceRemoved'),
+  busy: fold(
+    ...(['InstanceCreated', 'WriterRegistered', 'TdeLatched', 'LeaseTaken'] as const),
+    ...(['ExpiryTombstoned', 'ExpiryBegun'] as const),
+  ),
+  removed: fold('InstanceCreated', 'LeaseTaken', 'ExpiryTombstoned', 'InstanceRemoved'),
 } as const;
 type State = keyof typeof states;
 type Expected = 'allowed' | RegExp;
@@ -70,6 +85,11 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     OriginalRestoreSet: absent,
     LeaseTaken: absent,
     LeaseReleased: absent,
+    LeaseRenewed: absent,
+    ExpiryTombstoned: absent,
+    ExpiryBegun: absent,
+    ExpiryDone: absent,
+    ExpiryRevoked: absent,
     InstanceRemoved: absent,
   },
   created: {
@@ -86,6 +106,11 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     OriginalRestoreSet: 'allowed',
     LeaseTaken: 'allowed',
     LeaseReleased: /is not taken/,
+    LeaseRenewed: /is not taken/,
+    ExpiryTombstoned: 'allowed',
+    ExpiryBegun: /does not stand/,
+    ExpiryDone: /does not stand/,
+    ExpiryRevoked: /does not stand/,
     InstanceRemoved: 'allowed',
   },
   busy: {
@@ -102,6 +127,11 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     OriginalRestoreSet: 'allowed',
     LeaseTaken: /is taken/,
     LeaseReleased: 'allowed',
+    LeaseRenewed: 'allowed',
+    ExpiryTombstoned: /a tombstone stands/,
+    ExpiryBegun: /has begun/,
+    ExpiryDone: 'allowed',
+    ExpiryRevoked: /has begun/,
     InstanceRemoved: 'allowed',
   },
   removed: {
@@ -116,8 +146,13 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     TdeKeyChanged: removed,
     KeyShredded: 'allowed',
     OriginalRestoreSet: removed,
-    LeaseTaken: removed,
+    LeaseTaken: /is taken/,
     LeaseReleased: 'allowed',
+    LeaseRenewed: 'allowed',
+    ExpiryTombstoned: /a tombstone stands/,
+    ExpiryBegun: 'allowed',
+    ExpiryDone: /has not begun/,
+    ExpiryRevoked: 'allowed',
     InstanceRemoved: removed,
   },
 };
@@ -134,8 +169,9 @@ describe('the rules of an instance log', () => {
   }
 
   it('holds what the events said', () => {
-    expect(fold(...(Object.keys(events) as InstanceEventType[]))).toMatchObject({
-      seq: 13,
+    const types = Object.keys(events) as InstanceEventType[];
+    expect(fold(...types.filter((type) => type !== 'ExpiryRevoked'))).toMatchObject({
+      seq: 17,
       iid: 'inst',
       name: 'orders',
       createdMs: atMs,
@@ -147,6 +183,7 @@ describe('the rules of an instance log', () => {
       shredded: { instanceMs: null, dekIds: ['a'.repeat(32)] },
       originalRestore: true,
       leases: [],
+      expiry: { floors: [{ writer: 'w1', timeline: 't1', offset: 100n }], tombstone: null },
     });
   });
 
@@ -182,6 +219,33 @@ describe('the rules of an instance log', () => {
     expect(() => decideInstance(created, shred('snapshot', []))).toThrow(/names no key/);
     const all = evolveInstance(created, shred('instance', null), 1, '1'.repeat(64));
     expect(all.shredded).toEqual({ instanceMs: atMs, dekIds: [] });
+  });
+
+  it('shows again what a tombstone hid when it is taken back', () => {
+    const marked = fold('InstanceCreated', 'ExpiryTombstoned');
+    expect(marked.expiry).toMatchObject({
+      floors: [{ writer: 'w1', offset: 100n }],
+      tombstone: { begun: false, before: [], dueMs: 5000 },
+    });
+    const back = fold('InstanceCreated', 'ExpiryTombstoned', 'ExpiryRevoked');
+    expect(back.expiry).toEqual({ floors: [], tombstone: null });
+    const nothing = { ...events.ExpiryTombstoned, floors: [], cuts: [] } as InstanceEvent;
+    expect(() => decideInstance(states.created, nothing)).toThrow(/marks nothing/);
+  });
+
+  it('forgets a lease a day after it ended by itself, and never a hold', () => {
+    const take = (lease: string, purpose: 'hold' | 'restore', at: number): InstanceEvent => ({
+      ...{ type: 'LeaseTaken', lease, purpose, fromSecond: 0 },
+      ...{ untilMs: at + 1000, atMs: at },
+    });
+    const day = 86_400_000;
+    const state = [
+      take('ls_a', 'restore', 0),
+      take('ls_b', 'hold', 0),
+      take('ls_c', 'restore', 10),
+      take('ls_d', 'restore', day + 1005),
+    ].reduce((at, event) => evolveInstance(at, event, at.seq + 1, '1'.repeat(64)), states.created);
+    expect(state.leases.map(({ lease }) => lease)).toEqual(['ls_b', 'ls_c', 'ls_d']);
   });
 
   it('refuses the 1,025th lease', () => {

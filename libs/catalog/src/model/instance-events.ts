@@ -1,3 +1,5 @@
+import type { ExpiryEvent } from './instance-expiry.ts';
+
 /** When automatic backups are made and how long history is kept. */
 export interface BackupPolicy {
   /** Days of the week, at least one, without repetition. */
@@ -119,6 +121,14 @@ export interface LeaseReleased {
   readonly atMs: number;
 }
 
+/** The reader of a lease goes on. */
+export interface LeaseRenewed {
+  readonly type: 'LeaseRenewed';
+  readonly lease: string;
+  readonly untilMs: number;
+  readonly atMs: number;
+}
+
 /** The instance is given up; what it holds may be deleted after its retention. */
 export interface InstanceRemoved {
   readonly type: 'InstanceRemoved';
@@ -140,6 +150,8 @@ export type InstanceEvent =
   | OriginalRestoreSet
   | LeaseTaken
   | LeaseReleased
+  | LeaseRenewed
+  | ExpiryEvent
   | InstanceRemoved;
 
 /** The name of an instance event. */

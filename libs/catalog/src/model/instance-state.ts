@@ -8,6 +8,13 @@ import type {
   TdeLatched,
   TdeRequested,
 } from './instance-events.ts';
+import {
+  expiryAfter,
+  expiryRefusal,
+  leasesAfter,
+  NO_EXPIRY,
+  type ExpiryState,
+} from './instance-expiry.ts';
 import { NO_DIGEST } from './writer-state.ts';
 
 /** A registered capture. */
@@ -73,6 +80,7 @@ export interface InstanceState {
   readonly originalRestore: boolean;
   readonly writers: readonly InstanceWriter[];
   readonly leases: readonly Lease[];
+  readonly expiry: ExpiryState;
 }
 
 /** The fold of no entries. */
@@ -90,6 +98,7 @@ export const EMPTY_INSTANCE_STATE: InstanceState = {
   originalRestore: false,
   writers: [],
   leases: [],
+  expiry: NO_EXPIRY,
 };
 
 /** Captures of one instance, those that are retired counted. */
@@ -141,13 +150,22 @@ function stateError(seq: number, event: string, reason: string): CatalogError {
   });
 }
 
+/** A removed instance can still be read, its history expires, and its keys can be destroyed. */
+const AFTER_REMOVAL: ReadonlySet<InstanceEvent['type']> = new Set<InstanceEvent['type']>([
+  'LeaseTaken',
+  'LeaseRenewed',
+  'LeaseReleased',
+  'KeyShredded',
+  'ExpiryTombstoned',
+  'ExpiryRevoked',
+  'ExpiryBegun',
+  'ExpiryDone',
+]);
+
 function refusalOf(state: InstanceState, event: InstanceEvent): string | null {
   if (event.type === 'InstanceCreated') return state.iid === null ? null : 'the instance exists';
   if (state.iid === null) return 'the instance does not exist';
-  // Leases of a removed instance still end, its retention still asks for them, and its keys can
-  // still be destroyed.
-  const afterRemoval = event.type === 'LeaseReleased' || event.type === 'KeyShredded';
-  if (state.removedMs !== null && !afterRemoval) return 'the instance is removed';
+  if (state.removedMs !== null && !AFTER_REMOVAL.has(event.type)) return 'the instance is removed';
   switch (event.type) {
     case 'WriterRegistered':
       if (state.writers.length >= WRITERS_MAX) return `more than ${WRITERS_MAX} writers`;
@@ -172,8 +190,14 @@ function refusalOf(state: InstanceState, event: InstanceEvent): string | null {
     case 'LeaseTaken':
       if (hasLease(state, event.lease)) return 'the lease is taken';
       return state.leases.length < LEASES_MAX ? null : `more than ${LEASES_MAX} leases`;
+    case 'LeaseRenewed':
     case 'LeaseReleased':
       return hasLease(state, event.lease) ? null : 'the lease is not taken';
+    case 'ExpiryTombstoned':
+    case 'ExpiryRevoked':
+    case 'ExpiryBegun':
+    case 'ExpiryDone':
+      return expiryRefusal(state.expiry, event);
     case 'PolicySet':
     case 'OriginalRestoreSet':
     case 'InstanceRemoved':
@@ -247,14 +271,23 @@ function apply(state: InstanceState, event: InstanceEvent): InstanceState {
       return { ...state, shredded: shreddedAfter(state.shredded, event) };
     case 'OriginalRestoreSet':
       return { ...state, originalRestore: event.allowed };
-    case 'LeaseTaken': {
-      const { lease, purpose, fromSecond, untilMs } = event;
-      return { ...state, leases: [...state.leases, { lease, purpose, fromSecond, untilMs }] };
+    case 'LeaseTaken':
+      return { ...state, leases: leasesAfter(state.leases, event) };
+    case 'LeaseRenewed': {
+      const leases = state.leases.map((each) =>
+        each.lease === event.lease ? { ...each, untilMs: event.untilMs } : each,
+      );
+      return { ...state, leases };
     }
     case 'LeaseReleased':
       return { ...state, leases: state.leases.filter((each) => each.lease !== event.lease) };
     case 'InstanceRemoved':
       return { ...state, removedMs: event.atMs };
+    case 'ExpiryTombstoned':
+    case 'ExpiryRevoked':
+    case 'ExpiryBegun':
+    case 'ExpiryDone':
+      return { ...state, expiry: expiryAfter(state.expiry, event) };
   }
 }
 

@@ -1,11 +1,15 @@
 import type { BackupPolicy, InstanceEvent } from '../instance-events.ts';
+import type { LogCut, UnnamedObjects } from '../instance-expiry.ts';
+import { TOMBSTONE_WRITERS_MAX } from '../instance-expiry.ts';
 import { SHREDDED_PER_ENTRY_MAX } from '../instance-state.ts';
-import { id, keyId, ms, safeId, second } from './common.ts';
+import type { RetentionFloor } from '../../retention/history.ts';
+import { digest, id, keyId, ms, safeId, second } from './common.ts';
 import {
   fields,
   flag,
   listOf,
   nullable,
+  offset,
   oneOf,
   text,
   unionOf,
@@ -26,6 +30,26 @@ export const backupPolicy: Shape<BackupPolicy> = fields<BackupPolicy>({
 
 /** Id of a key that wraps data keys: of a ring, or a key ARN. */
 export const wrappingKeyId: Shape<string> = text(2048);
+
+/** Where the kept history of a writer begins. */
+export const retentionFloor: Shape<RetentionFloor> = fields<RetentionFloor>({
+  writer: safeId,
+  timeline: id,
+  offset,
+});
+
+/** Entries of a writer log that go. */
+export const logCuts: Shape<readonly LogCut[]> = listOf(
+  fields<LogCut>({ writer: safeId, seq: whole() }),
+  TOMBSTONE_WRITERS_MAX,
+);
+
+/** Objects that no log names. */
+export const unnamedObjects: Shape<UnnamedObjects> = fields<UnnamedObjects>({
+  objects: whole(),
+  bytes: whole(),
+  digest,
+});
 
 /** Every event of an instance log as it stands in the header of its entry. */
 export const instanceEventShape: Shape<InstanceEvent> = unionOf<InstanceEvent>({
@@ -52,5 +76,21 @@ export const instanceEventShape: Shape<InstanceEvent> = unionOf<InstanceEvent>({
     atMs: ms,
   },
   LeaseReleased: { lease: id, atMs: ms },
+  LeaseRenewed: { lease: id, untilMs: ms, atMs: ms },
+  ExpiryTombstoned: {
+    tombstone: id,
+    floors: listOf(retentionFloor, TOMBSTONE_WRITERS_MAX),
+    cuts: logCuts,
+    unnamed: nullable(unnamedObjects),
+    retainSeconds: whole(1),
+    forced: flag,
+    objects: whole(),
+    bytes: whole(),
+    dueMs: ms,
+    atMs: ms,
+  },
+  ExpiryRevoked: { tombstone: id, atMs: ms },
+  ExpiryBegun: { tombstone: id, atMs: ms },
+  ExpiryDone: { tombstone: id, atMs: ms },
   InstanceRemoved: { atMs: ms },
 });

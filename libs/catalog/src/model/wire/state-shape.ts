@@ -10,7 +10,15 @@ import { STEPS_KEPT } from '../writer-state.ts';
 import { INSTANCE_KEYS_MAX, LEASES_MAX, SHREDDED_MAX, WRITERS_MAX } from '../instance-state.ts';
 import type { SnapshotMark, TimelineState, WriterOwner, WriterState } from '../writer-state.ts';
 import { digest, id, keyId, line, ms, safeId, second } from './common.ts';
-import { backupPolicy, instanceName, wrappingKeyId } from './instance-event-shape.ts';
+import type { ExpiryState, Tombstone } from '../instance-expiry.ts';
+import {
+  backupPolicy,
+  instanceName,
+  logCuts,
+  retentionFloor,
+  unnamedObjects,
+  wrappingKeyId,
+} from './instance-event-shape.ts';
 import { fields, flag, listOf, nullable, offset, oneOf, whole, type Shape } from './shape.ts';
 import {
   captureSource,
@@ -110,4 +118,20 @@ export const instanceStateShape: Shape<InstanceState> = fields<InstanceState>({
     }),
     LEASES_MAX,
   ),
+  expiry: fields<ExpiryState>({
+    floors: listOf(retentionFloor, WRITERS_MAX),
+    tombstone: nullable(
+      fields<Tombstone>({
+        tombstone: id,
+        before: listOf(retentionFloor, WRITERS_MAX),
+        cuts: logCuts,
+        unnamed: nullable(unnamedObjects),
+        objects: whole(),
+        bytes: whole(),
+        dueMs: ms,
+        atMs: ms,
+        begun: flag,
+      }),
+    ),
+  }),
 });

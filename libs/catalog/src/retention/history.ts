@@ -1,0 +1,67 @@
+import type { TimelineSpan } from '@tidemark/archive';
+
+/** What retention looks at in a snapshot. */
+export interface RetentionSnapshot {
+  readonly backup: string;
+  readonly offset: bigint;
+  /** First second that it serves. */
+  readonly from: number;
+}
+
+/** What retention looks at in a timeline. */
+export interface RetentionTimeline extends TimelineSpan {
+  /** Durable end. */
+  readonly end: bigint;
+  /** While it is open a snapshot of any offset may still come. */
+  readonly open: boolean;
+  /** By offset. */
+  readonly snapshots: readonly RetentionSnapshot[];
+}
+
+/** The history of one writer. */
+export interface RetentionWriter {
+  readonly writer: string;
+  /** In the order of their opening. */
+  readonly timelines: readonly RetentionTimeline[];
+}
+
+/** The history of one shard, as the folds of its writers tell it. */
+export interface RetentionShard {
+  readonly shard: string;
+  readonly writers: readonly RetentionWriter[];
+  /** Timelines of all its writers in the order of their opening. */
+  readonly order: readonly string[];
+}
+
+/**
+ * The beginning of what is kept of a writer: timelines opened before `timeline` are gone; of it,
+ * snapshots before `offset` and segments that end at or before it.
+ */
+export interface RetentionFloor {
+  readonly writer: string;
+  readonly timeline: string;
+  readonly offset: bigint;
+}
+
+/** A place in the history of a writer: the index of a timeline, and an offset in it. */
+export interface Position {
+  readonly index: number;
+  readonly offset: bigint;
+}
+
+/** Whether `a` lies before `b`. */
+export function isBefore(a: Position, b: Position): boolean {
+  return a.index !== b.index ? a.index < b.index : a.offset < b.offset;
+}
+
+/** The earlier of two places; null = none. */
+export function earlier(a: Position | null, b: Position | null): Position | null {
+  if (a === null || b === null) return a ?? b;
+  return isBefore(b, a) ? b : a;
+}
+
+/** Where a floor stands; null when its timeline is not known (any more). */
+export function positionOf(writer: RetentionWriter, floor: RetentionFloor): Position | null {
+  const index = writer.timelines.findIndex(({ timeline }) => timeline === floor.timeline);
+  return index < 0 ? null : { index, offset: floor.offset };
+}

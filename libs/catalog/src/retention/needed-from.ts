@@ -1,0 +1,143 @@
+import { stretchesOf, type Stretch } from '@tidemark/archive';
+import type { Lease } from '../model/instance-state.ts';
+import {
+  earlier,
+  type Position,
+  type RetentionShard,
+  type RetentionTimeline,
+  type RetentionWriter,
+} from './history.ts';
+import { witnessedSince } from './witnessed-time.ts';
+
+/** What is to stay restorable in a shard. */
+export interface KeepRules {
+  /** How long history is kept, in seconds. */
+  readonly retainSeconds: number;
+  /** Readers of history that are at work. */
+  readonly leases: readonly Pick<Lease, 'fromSecond'>[];
+}
+
+/**
+ * Where each writer of a shard must begin so that nothing is lost that is to stay restorable; null =
+ * nothing of the writer is needed.
+ *
+ * Kept is: every second after which less than the retention was seen to pass, on whatever timeline;
+ * every restorable second within the retention before the latest one; what a lease reads; the newest
+ * snapshot of the shard; and all of a timeline that waits for its first snapshot. Of one writer all
+ * is kept from the first thing needed on.
+ */
+export function neededFrom(
+  shard: RetentionShard,
+  rules: KeepRules,
+): ReadonlyMap<string, Position | null> {
+  const timelines = inOrder(shard);
+  const needs = new Needs(shard);
+  keepWitnessed(timelines, rules.retainSeconds, needs);
+  const latest = latestSecond(timelines);
+  if (latest !== null) {
+    const range = { from: latest - rules.retainSeconds + 1, to: latest };
+    for (const span of timelines) keepSeconds(span, range, needs);
+  }
+  for (const { fromSecond } of rules.leases) {
+    for (const span of timelines) {
+      keepSeconds(span, { from: fromSecond, to: Infinity }, needs);
+      for (const { from, offset } of span.snapshots) {
+        if (from >= fromSecond) needs.add(span.timeline, offset);
+      }
+    }
+  }
+  const last = timelines.findLast(({ snapshots }) => snapshots.length > 0);
+  const newest = last?.snapshots.at(-1);
+  if (last !== undefined && newest !== undefined) needs.add(last.timeline, newest.offset);
+  for (const { timeline, open, snapshots } of timelines) {
+    if (open) needs.add(timeline, snapshots.at(-1)?.offset ?? 0n);
+  }
+  return needs.byWriter;
+}
+
+/** Timelines of a shard in the order of their opening. */
+export function inOrder({ writers, order }: RetentionShard): readonly RetentionTimeline[] {
+  const all = new Map(
+    writers.flatMap(({ timelines }) => timelines.map((each) => [each.timeline, each] as const)),
+  );
+  return order.flatMap((timeline) => all.get(timeline) ?? []);
+}
+
+class Needs {
+  readonly byWriter: Map<string, Position | null>;
+  readonly #writers: readonly RetentionWriter[];
+
+  constructor({ writers }: RetentionShard) {
+    this.#writers = writers;
+    this.byWriter = new Map(writers.map(({ writer }) => [writer, null]));
+  }
+
+  add(timeline: string, offset: bigint): void {
+    for (const { writer, timelines } of this.#writers) {
+      const index = timelines.findIndex((each) => each.timeline === timeline);
+      if (index < 0) continue;
+      this.byWriter.set(writer, earlier(this.byWriter.get(writer) ?? null, { index, offset }));
+    }
+  }
+}
+
+function keepWitnessed(
+  timelines: readonly RetentionTimeline[],
+  retainSeconds: number,
+  needs: Needs,
+): void {
+  const oldest = witnessedSince(timelines, retainSeconds);
+  const at = timelines.findIndex(({ timeline }) => timeline === oldest?.timeline);
+  for (const span of timelines.slice(Math.max(at, 0))) {
+    const [first] = span.snapshots;
+    const stretch = stretchesOf(span).find(({ index }) => index === oldest?.stretch);
+    if (span.timeline === oldest?.timeline && stretch !== undefined) {
+      needs.add(span.timeline, servingOffset(span, stretch, oldest.second));
+    } else if (first !== undefined) {
+      needs.add(span.timeline, first.offset);
+    }
+  }
+}
+
+function keepSeconds(
+  span: RetentionTimeline,
+  range: { readonly from: number; readonly to: number },
+  needs: Needs,
+): void {
+  for (const stretch of stretchesOf(span)) {
+    const { restorable } = stretch;
+    if (restorable === null || restorable.to < range.from || restorable.from > range.to) continue;
+    const second = Math.max(restorable.from, range.from);
+    needs.add(span.timeline, servingOffset(span, stretch, second));
+  }
+}
+
+/**
+ * Where the snapshot stands that serves a second of a stretch, and with it every later one: the
+ * newest that lies before the stretch, or in it and says that it serves the second. The cut of the
+ * second may allow for a newer one; that is kept too.
+ */
+function servingOffset(span: RetentionTimeline, stretch: Stretch, second: number): bigint {
+  const begin = beginOf(span, stretch);
+  const end = stretch.endedBy?.before ?? null;
+  const serving = span.snapshots.findLast(
+    // One that stands at the very step may speak of the time after it.
+    ({ offset, from }) => (end === null || offset < end) && (offset < begin || from <= second),
+  );
+  return serving?.offset ?? span.snapshots[0]?.offset ?? 0n;
+}
+
+/** Where a stretch begins: at the step back before it. */
+function beginOf(span: RetentionTimeline, { index }: Stretch): bigint {
+  const back = (span.steps ?? []).filter(({ direction }) => direction === 'back');
+  return back[index - (span.forgottenStepsBack ?? 0) - 1]?.offset ?? 0n;
+}
+
+/** The latest second that the newest timeline proves; a clock that was set back made it earlier. */
+function latestSecond(timelines: readonly RetentionTimeline[]): number | null {
+  for (const span of [...timelines].reverse()) {
+    const stretch = stretchesOf(span).findLast(({ restorable }) => restorable !== null);
+    if (stretch?.restorable != null) return stretch.restorable.to;
+  }
+  return null;
+}

@@ -1,0 +1,200 @@
+import { computeWindows } from '@tidemark/archive';
+import type { Lease } from '../model/instance-state.ts';
+import {
+  isBefore,
+  positionOf,
+  type Position,
+  type RetentionFloor,
+  type RetentionShard,
+  type RetentionTimeline,
+  type RetentionWriter,
+} from './history.ts';
+import { inOrder, neededFrom } from './needed-from.ts';
+
+/** Number and sealed bytes of segments and snapshots. */
+export interface Amount {
+  readonly objects: number;
+  readonly bytes: number;
+}
+
+/** How much is stored. */
+export interface RetentionSizes {
+  /** Of all the history that is not tombstoned yet. */
+  readonly total: Amount;
+  /** What of it would go with a floor. */
+  readonly below: (floor: RetentionFloor) => Amount;
+}
+
+/** What a retention run decides from. */
+export interface RetentionInput {
+  /** As the catalog shows them: without what is tombstoned already. */
+  readonly shards: readonly RetentionShard[];
+  readonly retainSeconds: number;
+  /** Leases of the instance; those over their time are passed over. */
+  readonly leases: readonly Lease[];
+  /** Only ends leases. What is old the history itself tells. */
+  readonly nowMs: number;
+  readonly sizes: RetentionSizes;
+  /** Most of the stored bytes that one run may let go, 0 to 1. */
+  readonly shareMax: number;
+}
+
+/** What goes of one writer, and why the rest stays. */
+export interface RetentionStep {
+  readonly shard: string;
+  readonly floor: RetentionFloor;
+  readonly amount: Amount;
+  readonly backups: readonly string[];
+}
+
+/** What a retention run lets go. */
+export interface RetentionPlan {
+  readonly steps: readonly RetentionStep[];
+  readonly amount: Amount;
+  /** Whether more would go, but for the maximum share of one run. */
+  readonly limited: boolean;
+  /** First restorable second before and after; null = nothing can be restored. */
+  readonly earliestBefore: number | null;
+  readonly earliestAfter: number | null;
+}
+
+/** Share of the stored bytes that one run may let go. */
+export const SHARE_MAX = 0.5;
+
+/** Whether a lease still counts. A hold is ended by its release alone: no clock may end it. */
+export function isLive({ purpose, untilMs }: Lease, nowMs: number): boolean {
+  return purpose === 'hold' || untilMs > nowMs;
+}
+
+/**
+ * Decides what of an instance's history is needed no more. Pure: the same input gives the same plan.
+ *
+ * Every second that `neededFrom` names stays restorable, with everything that a restore of it reads.
+ */
+export function planRetention(input: RetentionInput): RetentionPlan {
+  const leases = input.leases.filter((lease) => isLive(lease, input.nowMs));
+  const rules = { retainSeconds: input.retainSeconds, leases };
+  const budget = { bytes: input.sizes.total.bytes * input.shareMax, limited: false };
+  const steps: RetentionStep[] = [];
+  for (const shard of input.shards) {
+    const needed = neededFrom(shard, rules);
+    for (const writer of byAge(shard)) {
+      const wanted = needed.get(writer.writer) ?? endOf(writer);
+      if (wanted === null) continue;
+      const step = stepTo(wanted, { shard: shard.shard, writer }, input.sizes, budget);
+      if (step !== null) steps.push(step);
+    }
+  }
+  const before = input.shards.map((shard) => earliestOf(inOrder(shard)));
+  const after = input.shards.map((shard) => earliestOf(inOrder(withFloors(shard, steps))));
+  return {
+    steps,
+    amount: sum(steps.map(({ amount }) => amount)),
+    limited: budget.limited,
+    earliestBefore: lowest(before),
+    earliestAfter: lowest(after),
+  };
+}
+
+/** A shard without what lies below floors: what stays visible of it. */
+export function withFloors(
+  shard: RetentionShard,
+  steps: readonly { readonly floor: RetentionFloor }[],
+): RetentionShard {
+  const writers = shard.writers.map((writer) => {
+    const floor = steps.find((step) => step.floor.writer === writer.writer)?.floor;
+    const at = floor === undefined ? null : positionOf(writer, floor);
+    return at === null ? writer : { ...writer, timelines: above(writer.timelines, at) };
+  });
+  return { ...shard, writers };
+}
+
+function above(
+  timelines: readonly RetentionTimeline[],
+  { index, offset }: Position,
+): RetentionTimeline[] {
+  const [first, ...later] = timelines.slice(index);
+  if (first === undefined) return [];
+  const snapshots = first.snapshots.filter((one) => one.offset >= offset);
+  const [oldest] = snapshots;
+  const from = oldest?.from ?? null;
+  return [{ ...first, snapshots, from, fromOffset: oldest?.offset ?? null }, ...later];
+}
+
+/** Oldest first, so that a limited share is spent on the oldest history. */
+function byAge({ writers, order }: RetentionShard): readonly RetentionWriter[] {
+  const age = ({ timelines }: RetentionWriter): number =>
+    order.indexOf(timelines[0]?.timeline ?? '');
+  return [...writers].sort((a, b) => age(a) - age(b));
+}
+
+/** Behind everything of a writer; null when there is nothing. */
+function endOf({ timelines }: RetentionWriter): Position | null {
+  const last = timelines.at(-1);
+  return last === undefined ? null : { index: timelines.length - 1, offset: behind(last) };
+}
+
+/** An offset that neither a snapshot nor a segment of a closed timeline reaches. */
+function behind({ end, snapshots }: RetentionTimeline): bigint {
+  return snapshots.reduce((most, { offset }) => (offset > most ? offset : most), end) + 1n;
+}
+
+function stepTo(
+  wanted: Position,
+  { shard, writer }: { readonly shard: string; readonly writer: RetentionWriter },
+  sizes: RetentionSizes,
+  budget: { bytes: number; limited: boolean },
+): RetentionStep | null {
+  for (const place of placesUpTo(wanted, writer)) {
+    const timeline = writer.timelines[place.index]?.timeline ?? '';
+    const floor = { writer: writer.writer, timeline, offset: place.offset };
+    const amount = sizes.below(floor);
+    if (amount.objects === 0) return null;
+    if (amount.bytes > budget.bytes) {
+      budget.limited = true;
+      continue;
+    }
+    budget.bytes -= amount.bytes;
+    return { shard, floor, amount, backups: backupsBelow(writer, place) };
+  }
+  return null;
+}
+
+/**
+ * Where a floor may stand: at the wanted place, or, furthest first, at a snapshot before it. None
+ * stands where the clock was set back: a history that begins there could not tell before from after.
+ */
+function placesUpTo(wanted: Position, { timelines }: RetentionWriter): readonly Position[] {
+  const snapshots = timelines.flatMap((each, index) =>
+    each.snapshots.map(({ offset }) => ({ index, offset })),
+  );
+  const places = [wanted, ...snapshots.filter((place) => isBefore(place, wanted)).reverse()];
+  return places.filter(({ index, offset }) => {
+    const steps = timelines[index]?.steps ?? [];
+    return !steps.some((step) => step.direction === 'back' && step.offset === offset);
+  });
+}
+
+function backupsBelow({ timelines }: RetentionWriter, place: Position): readonly string[] {
+  return timelines.flatMap((each, index) =>
+    each.snapshots
+      .filter(({ offset }) => isBefore({ index, offset }, place))
+      .map(({ backup }) => backup),
+  );
+}
+
+function earliestOf(timelines: readonly RetentionTimeline[]): number | null {
+  return computeWindows(timelines).earliest;
+}
+
+function lowest(seconds: readonly (number | null)[]): number | null {
+  const known = seconds.filter((second) => second !== null);
+  return known.length === 0 ? null : Math.min(...known);
+}
+
+function sum(amounts: readonly Amount[]): Amount {
+  return amounts.reduce(
+    (all, { objects, bytes }) => ({ objects: all.objects + objects, bytes: all.bytes + bytes }),
+    { objects: 0, bytes: 0 },
+  );
+}

@@ -1,0 +1,207 @@
+import { computeWindows, planReads, stretchesOf } from '@tidemark/archive';
+import { describe, expect, it } from 'vitest';
+import type { RetentionFloor } from '../../libs/catalog/src/retention/history.ts';
+import { inOrder } from '../../libs/catalog/src/retention/needed-from.ts';
+import {
+  planRetention,
+  withFloors,
+  type RetentionPlan,
+} from '../../libs/catalog/src/retention/plan-retention.ts';
+import {
+  liveRandomly,
+  numbers,
+  type TrueHistory,
+  type TrueSecond,
+} from '../support/random-history.ts';
+
+const CATALOGUES = 1_000;
+
+/** What is left of a history: exactly what the floors of a plan say. */
+class Left {
+  readonly snapshots: { timeline: string; offset: bigint; from: number; backup: string }[];
+  readonly segments: TrueHistory['segments'];
+
+  constructor(history: TrueHistory, floors: readonly RetentionFloor[]) {
+    const { writers } = history.shard;
+    const gone = (timeline: string, reaches: (offset: bigint) => boolean): boolean => {
+      const writer = writers.find((each) => each.timelines.some((t) => t.timeline === timeline));
+      const floor = floors.find((each) => each.writer === writer?.writer);
+      if (writer === undefined || floor === undefined) return false;
+      const names = writer.timelines.map((each) => each.timeline);
+      const [at, begin] = [names.indexOf(timeline), names.indexOf(floor.timeline)];
+      return at < begin || (at === begin && !reaches(floor.offset));
+    };
+    this.snapshots = writers.flatMap(({ timelines }) =>
+      timelines.flatMap(({ timeline, snapshots }) =>
+        snapshots
+          .filter(({ offset }) => !gone(timeline, (floor) => offset >= floor))
+          .map((one) => ({ timeline, ...one })),
+      ),
+    );
+    this.segments = history.segments.filter(
+      ({ timeline, end }) => !gone(timeline, (floor) => end > floor),
+    );
+  }
+
+  /** Whether everything is there that a restore of the second reads. */
+  restores({ timeline, cut }: TrueSecond): boolean {
+    try {
+      const { snapshots, segments } = this;
+      planReads({ snapshots, segments, timeline, cutOffset: cut });
+      return true;
+    } catch {
+      return false;
+    }
+  }
+}
+
+/** Seconds that can be restored, each on its timeline, though another one may be current then. */
+function restorable(history: TrueHistory): readonly TrueSecond[] {
+  const spans = inOrder(history.shard);
+  return history.seconds.filter(({ timeline, stretch, shown }) => {
+    const span = spans.find((each) => each.timeline === timeline);
+    const own = span && stretchesOf(span).find(({ index }) => index === stretch)?.restorable;
+    return own != null && own.from <= shown && shown <= own.to;
+  });
+}
+
+function plan(
+  history: TrueHistory,
+  retainSeconds: number,
+  over: { fromSecond?: number; shareMax?: number } = {},
+): RetentionPlan {
+  const { fromSecond, shareMax = 1 } = over;
+  const all = new Left(history, []);
+  const bytes = ({ snapshots, segments }: Left): number =>
+    snapshots.length * history.bytesOfSnapshot +
+    segments.reduce((sum, { start, end }) => sum + Number(end - start), 0);
+  const amount = (left: Left): { objects: number; bytes: number } => ({
+    objects: left.snapshots.length + left.segments.length,
+    bytes: bytes(left),
+  });
+  const total = amount(all);
+  const lease = { lease: 'l', purpose: 'restore' as const, untilMs: 1 };
+  return planRetention({
+    shards: [history.shard],
+    retainSeconds,
+    leases: fromSecond === undefined ? [] : [{ ...lease, fromSecond }],
+    nowMs: 0,
+    shareMax,
+    sizes: {
+      total,
+      below: (floor) => {
+        const left = amount(new Left(history, [floor]));
+        return { objects: total.objects - left.objects, bytes: total.bytes - left.bytes };
+      },
+    },
+  });
+}
+
+const floorsOf = ({ steps }: RetentionPlan): RetentionFloor[] => steps.map(({ floor }) => floor);
+
+describe('retention of random histories', () => {
+  it('keeps every second restorable that less than the retention ago really passed', () => {
+    let gone = 0;
+    for (let seed = 0; seed < CATALOGUES; seed++) {
+      const history = liveRandomly(seed);
+      const retain = 1 + Math.floor(numbers(seed + 7_777)() * 120);
+      const left = new Left(history, floorsOf(plan(history, retain)));
+      const before = restorable(history);
+      const kept = before.filter(({ at }) => history.now - at <= retain);
+      const lost = kept.filter((second) => !left.restores(second));
+      expect(lost, `seed ${String(seed)}, retention ${String(retain)}`).toEqual([]);
+      gone += before.filter((second) => !left.restores(second)).length;
+    }
+    expect(gone).toBeGreaterThan(CATALOGUES * 20);
+  });
+
+  it('keeps every second of the windows within the retention before the latest one', () => {
+    for (let seed = 0; seed < CATALOGUES; seed++) {
+      const history = liveRandomly(seed);
+      const retain = 1 + Math.floor(numbers(seed + 8_888)() * 120);
+      const result = plan(history, retain);
+      const floors = floorsOf(result);
+      const left = new Left(history, floors);
+      const before = computeWindows(inOrder(history.shard));
+      const after = computeWindows(inOrder(withFloors(history.shard, result.steps)));
+      const newest = inOrder(history.shard).findLast((span) =>
+        stretchesOf(span).some((stretch) => stretch.restorable !== null),
+      );
+      const latest =
+        newest && stretchesOf(newest).findLast((one) => one.restorable !== null)?.restorable?.to;
+      const shownIn = (ranges: typeof before.ranges, second: number): string | undefined =>
+        ranges.find(({ from, to }) => from <= second && second <= to)?.timeline;
+      for (const second of restorable(history)) {
+        const { shown, timeline } = second;
+        if (latest === undefined || shown > latest || shown <= latest - retain) continue;
+        expect(left.restores(second), `seed ${String(seed)}: ${String(shown)}`).toBe(true);
+        if (shownIn(before.ranges, shown) !== timeline) continue;
+        expect(shownIn(after.ranges, shown), `seed ${String(seed)}: ${String(shown)}`).toBe(
+          timeline,
+        );
+      }
+      expect(result.earliestAfter).toBe(after.earliest);
+    }
+  });
+
+  it('keeps the newest snapshot, what a lease reads, and no more than the share of one run', () => {
+    let limited = 0;
+    for (let seed = 0; seed < CATALOGUES; seed++) {
+      const history = liveRandomly(seed);
+      const next = numbers(seed + 9_999);
+      const seconds = restorable(history);
+      const from = seconds[Math.floor(next() * seconds.length)];
+      const shareMax = next();
+      const result = plan(history, 1, { ...(from && { fromSecond: from.shown }), shareMax });
+      const left = new Left(history, floorsOf(result));
+      const lost = seconds.filter(
+        (one) => from !== undefined && one.shown >= from.shown && !left.restores(one),
+      );
+      expect(lost, `seed ${String(seed)}`).toEqual([]);
+      const all = new Left(history, []);
+      const newest = inOrder(history.shard).findLast(({ snapshots }) => snapshots.length > 0);
+      const last = newest?.snapshots.at(-1)?.backup;
+      if (last !== undefined) expect(left.snapshots.map(({ backup }) => backup)).toContain(last);
+      const total = all.snapshots.length * history.bytesOfSnapshot;
+      const bytes = all.segments.reduce((sum, one) => sum + Number(one.end - one.start), total);
+      expect(result.amount.bytes).toBeLessThanOrEqual(bytes * shareMax);
+      limited += result.limited ? 1 : 0;
+    }
+    expect(limited).toBeGreaterThan(0);
+  });
+
+  it('never keeps less after a clock that jumps ahead by ten years', () => {
+    const step = 315_360_000;
+    for (let seed = 0; seed < 200; seed++) {
+      const history = liveRandomly(seed);
+      const [before, retain] = [restorable(history), 40];
+      const writers = history.shard.writers.map((each) => ({
+        ...each,
+        // As a node says whose clock jumped while nobody was looking: what is proven lies far ahead.
+        timelines: each.timelines.map((span) =>
+          span.open && span.to !== null
+            ? { ...span, to: span.to + step, steps: jumped(span.to, step, span) }
+            : span,
+        ),
+      }));
+      const ahead = { ...history, shard: { ...history.shard, writers } };
+      const left = new Left(history, floorsOf(plan(ahead, retain)));
+      const kept = before.filter(({ at }) => history.now - at <= retain - 2);
+      expect(
+        kept.filter((second) => !left.restores(second)),
+        `seed ${String(seed)}`,
+      ).toEqual([]);
+    }
+  });
+});
+
+function jumped(
+  second: number,
+  step: number,
+  { steps = [], end }: TrueHistory['shard']['writers'][0]['timelines'][0],
+): typeof steps {
+  const [fromMs, toMs] = [second * 1000, (second + step) * 1000];
+  const at = { before: end, offset: end, provenTo: null };
+  const times = { untilMs: fromMs, fromMs, toMs, sinceMs: toMs };
+  return [...steps, { direction: 'forward', ...at, ...times }];
+}
