@@ -28,7 +28,8 @@ export {
   parseWrappedDataKey,
 } from './keys/wrapped-data-key.ts';
 export { createKeyRing, openKeyRing, type KeyRing } from './keys/key-ring.ts';
-export { openKeys, type KeySettings } from './keys/open-keys.ts';
+export { openKeys, openKmsAdmin, type KeySettings } from './keys/open-keys.ts';
+export { assertKmsConnection, regionOfKey } from './kms/kms-connection.ts';
 export type { KeyProviders } from './keys/key-providers.ts';
 export {
   KeyDirectory,
@@ -36,6 +37,12 @@ export {
   type InstanceKeys,
   type WrappingKey,
 } from './keys/key-directory.ts';
-export type { KeyAdmin, KeyAuthorization, KeyFacts, KeyState } from './keys/key-admin.ts';
+export {
+  describeUsable,
+  type KeyAdmin,
+  type KeyAuthorization,
+  type KeyFacts,
+  type KeyState,
+} from './keys/key-admin.ts';
 export type { KeyRingOptions } from './keys/ring-dir.ts';
 export { openSpoolKey } from './keys/spool-key.ts';

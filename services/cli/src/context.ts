@@ -1,6 +1,12 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { listInstanceIds, openCatalog, type Catalog } from '@tidemark/catalog';
+import {
+  instanceKeysOf,
+  listInstanceIds,
+  openCatalog,
+  readTde,
+  type Catalog,
+} from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
 import { openKeys, type KeyProviders } from '@tidemark/crypto';
 import { openStore, type ObjectStore } from '@tidemark/store';
@@ -48,11 +54,7 @@ export class Workspace implements Disposable {
    * @param only - One instance: damage of another one must not stand in its way.
    * @param everyEntry - Read also the entries that a checkpoint stands for.
    */
-  async sync(
-    signal: AbortSignal,
-    only: string | null = null,
-    everyEntry = false,
-  ): Promise<number> {
+  async sync(signal: AbortSignal, only: string | null = null, everyEntry = false): Promise<number> {
     const ids = await listInstanceIds(this.store, signal);
     const { entries } = await this.catalog.sync({
       store: this.store,
@@ -61,7 +63,23 @@ export class Workspace implements Disposable {
       everyEntry,
       signal,
     });
+    await this.#allowKeys(signal, only);
     return entries;
+  }
+
+  /**
+   * Which keys wrap the data keys of each instance, as its log says: an object in the store never
+   * chooses the key that it is opened with.
+   */
+  async #allowKeys(signal: AbortSignal, only: string | null): Promise<void> {
+    const { catalog, keys, store, config } = this;
+    for (const state of catalog.instances()) {
+      const { iid } = state;
+      if (iid === null || (only !== null && iid !== only)) continue;
+      const logKey = await keys.logKey(iid);
+      const source = { state, store, logKey, stateDir: config.stateDir, signal };
+      keys.directory.set(iid, instanceKeysOf(state, await readTde(iid, source)));
+    }
   }
 
   /**

@@ -1,6 +1,7 @@
 import { Command, CommanderError, Option } from 'commander';
 import { TidemarkError, UsageError } from '@tidemark/core';
 import { Printer, type OutputFormat } from './output/printer.ts';
+import type { InitOptions } from './commands/init.ts';
 import type { Leaf, Perform } from './program/command-tree.ts';
 import { watchStandardOutput } from './output/standard-output.ts';
 import { addBackupCommands, addShred } from './program/backup-commands.ts';
@@ -167,7 +168,11 @@ function addInit(program: Command, leaf: Leaf, perform: Perform): void {
     .option('--dir <dir>', 'folder for tidemark.toml and what it names', '.')
     .option('--adopt <url>', 'an existing store (file:///…) to take over on this machine')
     .option('--keyring <path>', 'the key ring that belongs to it')
-    .action(async (options: { dir: string; adopt?: string; keyring?: string }, command: Command) =>
+    .option('--keys <provider>', 'who wraps the keys of data: ring, or aws-kms', 'ring')
+    .option('--kms-key <key>', 'with aws-kms: ARN, id or alias of a symmetric key for encryption')
+    .option('--kms-region <region>', 'region of the key service')
+    .option('--kms-endpoint <url>', 'address of a key service that is not AWS itself')
+    .action(async (options: InitOptions, command: Command) =>
       perform(command, async (invocation) =>
         (await import('./commands/init.ts')).init(options, invocation),
       ),

@@ -88,11 +88,41 @@ aof_dir = "/var/lib/redis/appendonlydir"
   });
 
   it('reads what `init` writes, whatever stands in the paths', async () => {
-    const names = { storeUrl: 'file:///a', stateDir: '/s "quoted" \\ path', ring: '/ring # x' };
-    expect(await load(newConfigText(names))).toMatchObject({
+    const names = { storeUrl: 'file:///a', stateDir: '/s "quoted" \\ path' };
+    const ring = '/ring # x';
+    const none = { kmsKeyId: null, region: null, endpoint: null };
+    const text = newConfigText({ ...names, keys: { provider: 'ring', ring, ...none } });
+    expect(await load(text)).toMatchObject({
       store: { kind: 'file', root: '/a' },
       stateDir: names.stateDir,
-      keys: { provider: 'ring', ringDir: names.ring },
+      keys: { provider: 'ring', ringDir: ring },
+    });
+    const kms = { kmsKeyId: 'alias/a "b"', region: 'eu-central-1', endpoint: 'http://localhost:1' };
+    const withKms = newConfigText({ ...names, keys: { provider: 'aws-kms', ring, ...kms } });
+    expect((await load(withKms)).keys).toEqual({ provider: 'aws-kms', ringDir: ring, ...kms });
+  });
+
+  it('takes the region of a key from its ARN, and a key service beside the ring', async () => {
+    const kms = (rest: string): string => MINIMAL + rest;
+    const arn = 'arn:aws:kms:eu-west-3:123456789012:key/1-2';
+    const byArn = kms(`keys.provider = "aws-kms"\nkeys.kms_key_id = "${arn}"\n`);
+    expect((await load(byArn)).keys).toMatchObject({ region: 'eu-west-3', endpoint: null });
+    expect((await load(kms('keys.kms_region = "eu-west-1"\n'))).keys).toMatchObject({
+      provider: 'ring',
+      kms: { region: 'eu-west-1', endpoint: null },
+    });
+  });
+
+  it.each([
+    ['kms_key_id is missing', 'keys.provider = "aws-kms"\nkeys.kms_region = "eu-west-1"\n'],
+    ['kms_region is missing', 'keys.provider = "aws-kms"\nkeys.kms_key_id = "alias/a"\n'],
+    ['kms_region is missing', 'keys.kms_endpoint = "https://kms.example"\n'],
+    ['is for provider = "aws-kms"', 'keys.kms_key_id = "alias/a"\n'],
+    ['must be "ring" or "aws-kms"', 'keys.provider = "vault"\n'],
+    ['not encrypted', 'keys.kms_region = "eu-west-1"\nkeys.kms_endpoint = "http://kms.example"\n'],
+  ])('refuses keys where it %s', async (message, text) => {
+    await expect(load(MINIMAL + text)).rejects.toMatchObject({
+      ...{ code: 'TM_CONFIG', message: expect.stringContaining(message) as unknown },
     });
   });
 

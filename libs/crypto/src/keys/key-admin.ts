@@ -1,3 +1,4 @@
+import { KeyError } from '@tidemark/core';
 import type { WrappingKey } from './key-directory.ts';
 
 /** State of a wrapping key. Only an enabled one can be used. */
@@ -59,4 +60,26 @@ export interface KeyAdmin {
   createFor(instance: string): Promise<WrappingKey>;
   /** Asks whether data keys of an instance can be made and opened with a key. Throws nothing known. */
   authorization(key: WrappingKey, instance: string): Promise<KeyAuthorization>;
+}
+
+/** Why a key cannot wrap data keys now; null when it can. */
+export function whyUnusable({ state, usage, spec, creator }: KeyFacts): string | null {
+  if (creator === 'service') return 'the key service keeps this key for its own use';
+  if (usage !== 'ENCRYPT_DECRYPT') return `the key is for ${usage}, not for encryption`;
+  if (spec !== 'SYMMETRIC_DEFAULT') return `the key is ${spec}, not symmetric`;
+  return state === 'enabled' ? null : `the key is ${state}`;
+}
+
+/**
+ * The facts of a key that is to wrap data keys.
+ * @throws KeyError `TM_KEY_DISABLED` with the reason when it cannot; as `describe`.
+ */
+export async function describeUsable(admin: KeyAdmin, keyId: string): Promise<KeyFacts> {
+  const facts = await admin.describe(keyId);
+  const reason = whyUnusable(facts);
+  if (reason === null) return facts;
+  throw new KeyError('TM_KEY_DISABLED', `${facts.keyId} cannot wrap data keys: ${reason}`, {
+    context: { keyId: facts.keyId },
+    hint: 'enable it or cancel its deletion in the key service, or name another key',
+  });
 }

@@ -1,5 +1,6 @@
 import type { Clock, Random } from '@tidemark/core';
 import { assertKmsConnection, type KmsConnection } from '../kms/kms-connection.ts';
+import type { KeyAdmin } from './key-admin.ts';
 import { KeyDirectory } from './key-directory.ts';
 import { KeyProviders, type OpenWrapper } from './key-providers.ts';
 import { openKeyRing } from './key-ring.ts';
@@ -62,8 +63,20 @@ export async function openKeys(
   });
 }
 
+/**
+ * Looks after the keys of a key service without any ring, for settings that are still to be made.
+ * @throws UsageError `TM_CONFIG` for an endpoint or region that cannot be used.
+ */
+export async function openKmsAdmin(
+  connection: KmsConnection,
+  ports: { readonly random: Random; readonly clock: Clock },
+): Promise<KeyAdmin> {
+  const { openKmsWrapper } = await import('../kms/kms-wrapper.ts');
+  return openKmsWrapper({ connection, kmsKeyId: null, ...ports }).admin;
+}
+
 /** The key service of the settings; null for none. */
-export function kmsConnectionOf(settings: KeySettings): KmsConnection | null {
+function kmsConnectionOf(settings: KeySettings): KmsConnection | null {
   if (settings.provider === 'ring') return settings.kms ?? null;
   return { region: settings.region, endpoint: settings.endpoint };
 }

@@ -7,12 +7,17 @@ import {
   type KeyMetadata,
 } from '@aws-sdk/client-kms';
 import { isSafeName, KeyError, UsageError } from '@tidemark/core';
-import type { KeyAdmin, KeyAuthorization, KeyFacts } from '../keys/key-admin.ts';
+import {
+  whyUnusable,
+  type KeyAdmin,
+  type KeyAuthorization,
+  type KeyFacts,
+} from '../keys/key-admin.ts';
 import type { WrappingKey } from '../keys/key-directory.ts';
 import { emptyAnswer } from './kms-answers.ts';
 import { checkAuthorization } from './kms-authorization.ts';
 import { kmsErrorName } from './kms-errors.ts';
-import { keyFactsOf, whyUnusable } from './kms-facts.ts';
+import { keyFactsOf } from './kms-facts.ts';
 import { inParallel, listAliases, listKeyArns } from './kms-lists.ts';
 import type { KmsService } from './kms-service.ts';
 

@@ -39,11 +39,3 @@ export function keyFactsOf(
     rotation: more.rotation,
   };
 }
-
-/** Why a key cannot wrap data keys now; null when it can. */
-export function whyUnusable({ state, usage, spec, creator }: KeyFacts): string | null {
-  if (creator === 'service') return 'the key service keeps this key for its own use';
-  if (usage !== 'ENCRYPT_DECRYPT') return `the key is for ${usage}, not for encryption`;
-  if (spec !== 'SYMMETRIC_DEFAULT') return `the key is ${spec}, not symmetric`;
-  return state === 'enabled' ? null : `the key is ${state}`;
-}

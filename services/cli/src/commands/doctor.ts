@@ -1,6 +1,7 @@
 import { probeAofDir } from '@tidemark/aof';
 import { connectNode, readNodeFacts, takeSample } from '@tidemark/client';
-import { bytesOf, makeId, TidemarkError } from '@tidemark/core';
+import { bytesOf, KeyError, makeId, TidemarkError } from '@tidemark/core';
+import { describeUsable } from '@tidemark/crypto';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { instanceTarget } from '../config/load.ts';
 import type { InstanceEntry } from '../config/schema.ts';
@@ -24,6 +25,7 @@ export async function diagnose(invocation: Invocation): Promise<void> {
   const findings: Finding[] = [
     { check: 'configuration', ok: true, detail: config.path },
     { check: 'key ring', ok: true, detail: config.keys.ringDir },
+    ...(await keyFindings(workspace)),
     await attempt('store', () => tryStore(workspace)),
     await attempt('devices', () =>
       Promise.resolve(
@@ -58,6 +60,32 @@ async function attempt(check: string, work: () => Promise<string>): Promise<Find
     const hint = cause.hint === undefined ? '' : ` (${cause.hint})`;
     return { check, ok: false, detail: `${cause.message}${hint}` };
   }
+}
+
+/** The key that data keys are wrapped with, and what the identity of this command may do with it. */
+async function keyFindings({ keys, config }: Workspace): Promise<readonly Finding[]> {
+  if (config.keys.provider === 'ring') return [];
+  const { kmsKeyId } = config.keys;
+  return [
+    await attempt('key', async () => {
+      const { keyId, rotation } = await describeUsable(await keys.adminOf('aws-kms'), kmsKeyId);
+      const turns = rotation === null ? '' : `, rotation ${rotation.enabled ? 'on' : 'OFF'}`;
+      return `${keyId}: enabled${turns}`;
+    }),
+    await attempt('key rights', async () => {
+      const key = await keys.defaultKey();
+      const { state, failed } = await (await keys.adminOf('aws-kms')).authorization(key, 'doctor');
+      if (state === 1) return 'data keys can be made and opened';
+      if (failed.every(({ action }) => action === 'kms:Decrypt')) {
+        return 'data keys can be made, not opened: right for an archiver, a restore needs kms:Decrypt';
+      }
+      throw new KeyError(
+        state === 2 ? 'TM_KEY_SERVICE' : 'TM_KEY_DENIED',
+        failed.map(({ action, reason }) => `${action}: ${reason}`).join('; '),
+        { hint: 'see docs/kms.md for the rights of each identity' },
+      );
+    }),
+  ];
 }
 
 /** Puts a probe twice: the second time must be refused, or two archivers could both win. */

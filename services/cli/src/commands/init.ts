@@ -10,9 +10,10 @@ import { newConfigText } from '../config/edit.ts';
 import { loadConfig } from '../config/load.ts';
 import { Workspace, type Invocation } from '../context.ts';
 import { sharesDevice } from '../files/shares-device.ts';
+import { newKeys, type KeyFlags } from './init-keys.ts';
 
 /** Options of `tidemark init`. */
-export interface InitOptions {
+export interface InitOptions extends KeyFlags {
   readonly dir: string;
   readonly adopt?: string;
   readonly keyring?: string;
@@ -32,13 +33,14 @@ export async function init(options: InitOptions, invocation: Invocation): Promis
       hint: 'tidemark init --dir DIR --adopt file:///path/to/store --keyring /path/to/ring',
     });
   }
-  await mkdir(dir, { recursive: true, mode: 0o700 });
   const ring = options.keyring === undefined ? join(dir, 'ring') : resolve(options.keyring);
+  const keys = await newKeys(options, ring, invocation.printer);
+  await mkdir(dir, { recursive: true, mode: 0o700 });
   const [clock, random] = [systemClock, systemRandom];
   if (options.keyring === undefined) await createKeyRing({ dir: ring, random, clock });
   else await openKeyRing({ dir: ring, random, clock });
   const storeUrl = options.adopt ?? pathToFileURL(join(dir, 'store')).href;
-  const text = newConfigText({ storeUrl, stateDir: join(dir, 'state'), ring });
+  const text = newConfigText({ storeUrl, stateDir: join(dir, 'state'), keys });
   await writeFile(configPath, text, { mode: 0o600, flag: 'wx' });
   let instances: readonly string[];
   try {
@@ -50,10 +52,12 @@ export async function init(options: InitOptions, invocation: Invocation): Promis
     throw cause;
   }
   const short = relative(process.cwd(), configPath) || configPath;
-  invocation.printer.result({ config: configPath, store: storeUrl, ring, instances }, () => [
+  const { kmsKeyId: key } = keys;
+  invocation.printer.result({ config: configPath, store: storeUrl, ring, key, instances }, () => [
     `configuration  ${configPath}`,
     `store          ${storeUrl}`,
     `key ring       ${ring}   (copy it to a safe place: without it nothing can be restored)`,
+    ...(key === null ? [] : [`key            ${key}`]),
     ...instances.map((id) => `instance       ${id}`),
     '',
     options.adopt === undefined

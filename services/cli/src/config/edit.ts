@@ -3,11 +3,22 @@ import { UsageError } from '@tidemark/core';
 import { parseConfig } from './load.ts';
 import type { InstanceEntry } from './schema.ts';
 
+/** What `[keys]` of a new configuration says. */
+export interface NewKeys {
+  readonly provider: 'ring' | 'aws-kms';
+  /** Folder of the ring. */
+  readonly ring: string;
+  /** The key that wraps data keys; null with the ring. */
+  readonly kmsKeyId: string | null;
+  readonly region: string | null;
+  readonly endpoint: string | null;
+}
+
 /** The text of a new tidemark.toml. Paths may be relative to its folder. */
 export function newConfigText(options: {
   readonly storeUrl: string;
   readonly stateDir: string;
-  readonly ring: string;
+  readonly keys: NewKeys;
 }): string {
   return `version = 1
 
@@ -18,14 +29,27 @@ url = ${quote(options.storeUrl)}
 dir = ${quote(options.stateDir)}
 spool_max = "20GiB"
 
-[keys]                     # without this folder nothing can be opened: keep a copy elsewhere
-provider = "ring"
-ring = ${quote(options.ring)}
+${keysText(options.keys)}
 
 [archiver]
 roll_max_age = "1s"        # how much may be lost with the host
 roll_max_bytes = "8MiB"
 `;
+}
+
+function keysText({ provider, ring, kmsKeyId, region, endpoint }: NewKeys): string {
+  const kms = [
+    ...(kmsKeyId === null ? [] : [`kms_key_id = ${quote(kmsKeyId)}`]),
+    ...(region === null ? [] : [`kms_region = ${quote(region)}`]),
+    ...(endpoint === null ? [] : [`kms_endpoint = ${quote(endpoint)}`]),
+  ];
+  const what = provider === 'ring' ? 'opened' : 'read';
+  return [
+    `[keys]                     # without the folder nothing can be ${what}: keep a copy elsewhere`,
+    `provider = ${quote(provider)}`,
+    `ring = ${quote(ring)}`,
+    ...kms,
+  ].join('\n');
 }
 
 /** Adds an instance at the end of the file; the rest of the text stays as it is. */

@@ -8,6 +8,7 @@ import { parseNodeUrl } from '@tidemark/client';
 import { UsageError } from '@tidemark/core';
 import type { KeySettings } from '@tidemark/crypto';
 import type { StoreSettings } from '@tidemark/store';
+import { keySettings } from './keys.ts';
 import { ConfigSchema, type ConfigFile, type InstanceEntry } from './schema.ts';
 import { parseDuration, parseSize } from './units.ts';
 
@@ -40,7 +41,7 @@ export async function loadConfig(path: string): Promise<Config> {
     stateDir: resolve(base, file.state.dir),
     // 20 GiB: a day of 250 KiB/s while the store is down.
     spoolBytesMax: parseSize(file.state.spool_max ?? '20GiB', 'state.spool_max'),
-    keys: { provider: 'ring', ringDir: resolve(base, file.keys.ring) },
+    keys: keySettings(file.keys, base),
     limits: {
       rollMaxAgeMs: parseDuration(archiver.roll_max_age ?? '1s', 'archiver.roll_max_age'),
       rollMaxBytes: parseSize(archiver.roll_max_bytes ?? '8MiB', 'archiver.roll_max_bytes'),
@@ -79,6 +80,10 @@ function faultOf(
   if (fault === undefined) return 'is wrong';
   if (fault.keyword === 'boolean') return 'is not a setting that is known';
   if ('allowedValue' in fault.params) return `must be ${JSON.stringify(fault.params.allowedValue)}`;
+  if ('allowedValues' in fault.params) {
+    const allowed = fault.params.allowedValues as readonly unknown[];
+    return `must be ${allowed.map((value) => JSON.stringify(value)).join(' or ')}`;
+  }
   if ('requiredProperties' in fault.params)
     return `lacks ${String(fault.params.requiredProperties)}`;
   return fault.message;

@@ -42,7 +42,13 @@ export const ConfigSchema = {
       type: 'object',
       additionalProperties: false,
       required: ['ring'],
-      properties: { provider: { const: 'ring' }, ring: text },
+      properties: {
+        provider: { enum: ['ring', 'aws-kms'] },
+        ring: text,
+        kms_key_id: text,
+        kms_region: text,
+        kms_endpoint: text,
+      },
     },
     archiver: {
       type: 'object',
