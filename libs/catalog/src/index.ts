@@ -95,6 +95,7 @@ export {
   findLogStart,
   listCheckpoints,
   newestWholeFold,
+  wholeFoldAt,
   readCheckpoint,
   readWriterLog,
   type LogStart,

@@ -85,20 +85,22 @@ async function verifyWhole(object: PlannedObject, options: VerifyOptions): Promi
   }
   opener.end();
   options.reader.checkDigest(object, opener.digest());
-  const { key } = object.ref;
-  if (key !== null) {
-    const found = await options.store.head(key);
-    if (found?.size !== object.ref.size) {
-      throw new IntegrityError(
-        'TM_SEAL_TRUNCATED',
-        'an object has another size than the log says',
-        {
-          context: { found: found?.size ?? null, size: object.ref.size },
-        },
-      );
-    }
-  }
+  await checkStoredSize(object, options.store);
   return bytes;
+}
+
+/**
+ * Proves that nothing follows an object where it lies.
+ * @throws IntegrityError `TM_SEAL_TRUNCATED`; StoreError.
+ */
+export async function checkStoredSize(object: PlannedObject, store: ObjectStore): Promise<void> {
+  const { key, size } = object.ref;
+  if (key === null) return;
+  const found = await store.head(key);
+  if (found?.size === size) return;
+  throw new IntegrityError('TM_SEAL_TRUNCATED', 'an object has another size than the log says', {
+    context: { found: found?.size ?? null, size },
+  });
 }
 
 /** Adds the name of the object to what is thrown: the operator must know which one. */

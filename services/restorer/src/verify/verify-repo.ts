@@ -1,15 +1,15 @@
-import { NODE_FACTS_PLACE, writerLogKey } from '@tidemark/archive';
 import {
+  findLogStart,
   readCheckpoint,
   readInstanceLog,
   readInstanceRecord,
   readTdeMarker,
   readWriterLog,
-  type LogEntry,
-  type WriterEvent,
+  wholeFoldAt,
+  type InstanceEvent,
   type WriterLogId,
 } from '@tidemark/catalog';
-import { TidemarkError } from '@tidemark/core';
+import { KeyError, nameObject, TidemarkError, UsageError, type ByteSource } from '@tidemark/core';
 import {
   OBJECT_KIND,
   wipeDataKey,
@@ -20,13 +20,17 @@ import {
   type WrappedDataKey,
 } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
+import { generationsOf } from '../fetch/key-generations.ts';
 import { ObjectReader } from '../fetch/object-reader.ts';
 import { unwrapDataKey, unwrapStored } from '../fetch/plan-keys.ts';
 import type { PlannedObject } from '../plan/restore-plan.ts';
 import { verifyUndoPack } from '../write-back/undo/verify-undo-pack.ts';
 import { lostRecord, lostWriters } from './lost-beginning.ts';
 import { takeInventory, type InstanceInventory } from './repo-inventory.ts';
-import { verifyObjects } from './verify-objects.ts';
+import { isInSample, type Sample } from './sample.ts';
+import { objectOfEntry, objectsOfRows, type LoggedObject } from './stored-objects.ts';
+import { StreamCheck, verifySnapshotContent } from './verify-content.ts';
+import { checkStoredSize, verifyObjects } from './verify-objects.ts';
 
 /** Faults that are listed; more are only counted. */
 const FAULTS_LISTED_MAX = 100;
@@ -45,6 +49,8 @@ export interface RepoVerification {
   readonly entries: number;
   readonly objects: number;
   readonly bytes: number;
+  /** Data keys that the log says were destroyed, and are: what they sealed is not looked at. */
+  readonly shredded: number;
   readonly faultCount: number;
   readonly faults: readonly RepoFault[];
 }
@@ -57,6 +63,15 @@ export interface VerifyRepoOptions {
   readonly onProgress: (objects: number, bytes: number) => void;
 }
 
+/** What of an instance is verified, and how deep. */
+export interface VerifyBackupRequest {
+  readonly instance: string;
+  /** Only this backup, with the logs that lead to it; null = all there is. */
+  readonly backup: string | null;
+  /** Only a part of the objects; null = each of them. The logs are read in any case. */
+  readonly sample: Sample | null;
+}
+
 /**
  * Reads every record, log entry, checkpoint, key and object of a store and authenticates each byte.
  * A fault does not end it: all of them are found in one run.
@@ -66,9 +81,35 @@ export interface VerifyRepoOptions {
  */
 export async function verifyRepo(options: VerifyRepoOptions): Promise<RepoVerification> {
   const { store, signal } = options;
-  const run = new RepoRun(options);
+  const run = new VerifyRun(options, { backup: null, sample: null, content: false });
   for (const inventory of await takeInventory(store, { signal })) await run.instance(inventory);
   return run.result();
+}
+
+/**
+ * Verifies an instance, or one backup of it, as `verifyRepo` does, and what the objects hold as well:
+ * it unpacks, RDB files are whole, command streams decode from one segment to the next.
+ * @throws UsageError `TM_NOT_FOUND` when nothing of the instance, or no such backup, is there.
+ */
+export async function verifyBackups(
+  request: VerifyBackupRequest,
+  options: VerifyRepoOptions,
+): Promise<RepoVerification> {
+  const { instance, backup, sample } = request;
+  const { store, signal } = options;
+  const [inventory] = await takeInventory(store, { signal, iid: instance });
+  if (inventory === undefined) {
+    throw new UsageError('TM_NOT_FOUND', `no instance ${instance} is in the store`, {
+      hint: 'tidemark instance list',
+    });
+  }
+  const run = new VerifyRun(options, { backup, sample, content: true });
+  await run.instance(inventory);
+  const result = run.result();
+  if (backup === null || run.hasBackup || result.faultCount > 0) return result;
+  throw new UsageError('TM_NOT_FOUND', `there is no backup ${backup}`, {
+    hint: `tidemark backup list ${instance}`,
+  });
 }
 
 /** The data keys of one instance, as they are met. */
@@ -76,19 +117,40 @@ interface MetKeys {
   readonly opened: Map<string, DataKey>;
   /** Keys that did not open: reported once, not for each object that they sealed. */
   readonly refused: Set<string>;
+  /** Keys that the log says were destroyed one by one. */
+  readonly shredded: Set<string>;
 }
 
-class RepoRun {
+/** What is looked at, and how deep. */
+interface VerifyScope extends Pick<VerifyBackupRequest, 'backup' | 'sample'> {
+  /** Whether what objects hold is read too. */
+  readonly content: boolean;
+}
+
+/** One writer, while its log is walked. */
+interface WriterWalk {
+  readonly log: WriterLogId;
+  readonly logKey: LogKey;
+  readonly met: MetKeys;
+  readonly stream: StreamCheck;
+}
+
+class VerifyRun {
   readonly #options: VerifyRepoOptions;
+  readonly #scope: VerifyScope;
   #instances = 0;
   #entries = 0;
   #objects = 0;
   #bytes = 0;
+  #shredded = 0;
   #faultCount = 0;
   readonly #faults: RepoFault[] = [];
+  /** Whether the backup that is looked for was met. */
+  hasBackup = false;
 
-  constructor(options: VerifyRepoOptions) {
+  constructor(options: VerifyRepoOptions, scope: VerifyScope) {
     this.#options = options;
+    this.#scope = scope;
   }
 
   result(): RepoVerification {
@@ -97,6 +159,7 @@ class RepoRun {
       entries: this.#entries,
       objects: this.#objects,
       bytes: this.#bytes,
+      shredded: this.#shredded,
       faultCount: this.#faultCount,
       faults: this.#faults,
     };
@@ -112,6 +175,7 @@ class RepoRun {
     if (lost !== null) this.#report(iid, lost);
     const keyProven = lost === null && (await this.#guard(iid, () => readInstanceRecord(source)));
     const writers: WriterLogId[] = [];
+    const met: MetKeys = { opened: new Map(), refused: new Set(), shredded: new Set() };
     let nextSeq = 0;
     const whole = await this.#guard(iid, async () => {
       const log = readInstanceLog({ ...source, keyProven }, { endCheck: 'list' });
@@ -119,9 +183,7 @@ class RepoRun {
         for (const { event, seq } of batch) {
           this.#entries += 1;
           nextSeq = seq + 1;
-          if (event.type === 'WriterRegistered') {
-            writers.push({ iid, shard: event.shard, writer: event.writer });
-          }
+          noteEvent(event, iid, { writers, met });
         }
       }
     });
@@ -129,7 +191,6 @@ class RepoRun {
       const log = { nextSeq, writers };
       for (const fault of lostWriters(inventory, log)) this.#report(iid, fault);
     }
-    const met: MetKeys = { opened: new Map(), refused: new Set() };
     try {
       for (const writer of writers) {
         await this.#guard(iid, () => this.#writer(writer, logKey, met));
@@ -139,6 +200,7 @@ class RepoRun {
           await this.#guard(iid, () => readCheckpoint(log, seq));
         }
       }
+      if (this.#scope.backup !== null) return;
       await this.#otherKeys(inventory, met);
       await this.#undoPacks(inventory);
       if (inventory.hasTdeMarker) await this.#guard(iid, () => readTdeMarker(source));
@@ -150,31 +212,73 @@ class RepoRun {
   async #writer(log: WriterLogId, logKey: LogKey, met: MetKeys): Promise<void> {
     const { store, signal } = this.#options;
     const source = { ...log, store, logKey, signal, keyProven: true };
-    for await (const batch of readWriterLog(source, { endCheck: 'list' })) {
+    const open = (object: PlannedObject): Promise<ByteSource> => this.#open(object, walk);
+    const walk: WriterWalk = { log, logKey, met, stream: new StreamCheck(open) };
+    // Where retention took the beginning, a checkpoint says what is left of it.
+    const start = await findLogStart(source);
+    const fold = start.state.seq < 0 ? null : await wholeFoldAt(source, start.state.seq);
+    for (const logged of objectsOfRows(fold?.rows ?? [], log)) await this.#logged(logged, walk);
+    for await (const batch of readWriterLog(source, { after: start.state, endCheck: 'list' })) {
       for (const entry of batch) {
         this.#entries += 1;
-        const object = objectOf(entry, log);
-        if (object === null) continue;
-        await this.#guard(log.iid, () => this.#object(object, log, logKey, met));
+        const logged = objectOfEntry(entry, log);
+        if (logged !== null) await this.#logged(logged, walk);
       }
     }
   }
 
-  async #object(
-    object: PlannedObject,
-    log: WriterLogId,
-    logKey: LogKey,
-    met: MetKeys,
-  ): Promise<void> {
+  async #logged(logged: LoggedObject, walk: WriterWalk): Promise<void> {
+    const { backup, sample } = this.#scope;
+    if (backup !== null) {
+      if (logged.kind !== 'snapshot' || logged.event.backup !== backup) return;
+      this.hasBackup = true;
+    }
+    if (sample !== null && !isInSample(sample, logged.object.ref.readKey)) {
+      if (logged.kind === 'segment') walk.stream.pass(logged);
+      return;
+    }
+    await this.#guard(walk.log.iid, () => this.#object(logged, walk));
+  }
+
+  async #object(logged: LoggedObject, walk: WriterWalk): Promise<void> {
     const { store, signal, onProgress } = this.#options;
-    const dataKey = await this.#dataKey(object, log, met);
+    const { object } = logged;
+    const dataKey = await this.#dataKey(object, walk.log, walk.met);
     if (dataKey === null) return;
-    const keyOf = (): DataKey => dataKey;
-    const { iid: instance, shard, writer } = log;
-    const reader = new ObjectReader({ instance, shard, writer, store, logKey, keyOf, signal });
     this.#objects += 1;
-    this.#bytes += await verifyObjects([object], 'full', { store, reader, keyOf, signal });
+    if (!this.#scope.content || logged.kind === 'facts') {
+      const keyOf = (): DataKey => dataKey;
+      const reader = this.#reader(walk, keyOf);
+      this.#bytes += await verifyObjects([object], 'full', { store, reader, keyOf, signal });
+    } else {
+      try {
+        const open = (each: PlannedObject): Promise<ByteSource> => this.#open(each, walk);
+        if (logged.kind === 'snapshot') await verifySnapshotContent(logged, open);
+        else await walk.stream.verify(logged);
+        await checkStoredSize(object, store);
+      } catch (cause) {
+        throw nameObject(cause, object.ref.readKey);
+      }
+      this.#bytes += object.ref.size;
+    }
     onProgress(this.#objects, this.#bytes);
+  }
+
+  /** The plain content of an object. Memory: one chunk of it. */
+  async #open(object: PlannedObject, walk: WriterWalk): Promise<ByteSource> {
+    const dataKey = await this.#dataKey(object, walk.log, walk.met);
+    if (dataKey === null) {
+      throw new KeyError('TM_KEY_MISSING', `the key of ${object.ref.readKey} did not open`, {
+        context: { object: object.ref.readKey, dekId: object.ref.dekId },
+      });
+    }
+    return this.#reader(walk, () => dataKey).opened(object);
+  }
+
+  #reader({ log, logKey }: WriterWalk, keyOf: () => DataKey): ObjectReader {
+    const { store, signal } = this.#options;
+    const { iid: instance, shard, writer } = log;
+    return new ObjectReader({ instance, shard, writer, store, logKey, keyOf, signal });
   }
 
   /** The key of an object; null when it was refused before. */
@@ -192,18 +296,35 @@ class RepoRun {
     return dataKey;
   }
 
-  /** Keys that no object is sealed with: their writer was killed before it was stored. */
+  /**
+   * Keys that no object is sealed with, for their writer was killed before it was stored; generations
+   * beside the one that was opened; keys that should not be there any more.
+   */
   async #otherKeys({ iid, dataKeys }: InstanceInventory, met: MetKeys): Promise<void> {
     const { store, keys } = this.#options;
+    const generations = new Map<string, number>();
+    for (const dekId of dataKeys.values()) {
+      generations.set(dekId, (generations.get(dekId) ?? 0) + 1);
+    }
     for (const [path, dekId] of dataKeys) {
-      if (met.opened.has(dekId) || met.refused.has(dekId)) continue;
+      if (met.shredded.has(dekId)) this.#report(iid, leftOver(path));
+      if (met.refused.has(dekId)) continue;
+      if (met.opened.has(dekId) && generations.get(dekId) === 1) continue;
+      const { sample } = this.#scope;
+      if (sample !== null && !isInSample(sample, path)) continue;
       await this.#guard(iid, async () => {
         const asSaid = ({ context }: WrappedDataKey): KeyContext => ({
           instance: iid,
           dekId,
           purpose: context.purpose,
         });
-        wipeDataKey(await unwrapStored(path, asSaid, store, keys));
+        try {
+          wipeDataKey(await unwrapStored(path, asSaid, store, keys));
+        } catch (cause) {
+          // A rewrapping may have put another generation in its place since it was listed.
+          const isGone = cause instanceof TidemarkError && cause.code === 'TM_STORE_MISSING';
+          if (!isGone || (await generationsOf(iid, dekId, store)).length === 0) throw cause;
+        }
       });
     }
   }
@@ -228,6 +349,10 @@ class RepoRun {
       return true;
     } catch (cause) {
       if (!(cause instanceof TidemarkError) || this.#options.signal.aborted) throw cause;
+      if (cause.code === 'TM_KEY_SHREDDED') {
+        this.#shredded += 1;
+        return true;
+      }
       this.#report(instance, cause);
       return false;
     }
@@ -240,33 +365,21 @@ class RepoRun {
   }
 }
 
-function objectOf(entry: LogEntry, log: WriterLogId): PlannedObject | null {
-  const { event, seq } = entry;
-  const place = placeOf(event);
-  if (place === null || !('object' in event)) return null;
-  const { key } = event.object;
-  return {
-    ref: {
-      ...event.object,
-      ...log,
-      seq,
-      readKey: key ?? writerLogKey(log.iid, log.shard, log.writer, seq),
-      readStart: key === null ? entry.bodyOffset : 0,
-    },
-    ...place,
-  };
+function noteEvent(
+  event: InstanceEvent,
+  iid: string,
+  { writers, met }: { readonly writers: WriterLogId[]; readonly met: MetKeys },
+): void {
+  if (event.type === 'WriterRegistered') {
+    writers.push({ iid, shard: event.shard, writer: event.writer });
+  }
+  if (event.type !== 'KeyShredded' || event.dekIds === null) return;
+  for (const dekId of event.dekIds) met.shredded.add(dekId);
 }
 
-function placeOf(event: WriterEvent): { readonly timeline: string; readonly start: bigint } | null {
-  switch (event.type) {
-    case 'SegmentStored':
-    case 'SegmentsMerged':
-      return { timeline: event.segment.timeline, start: event.segment.start };
-    case 'SnapshotStored':
-      return { timeline: event.timeline, start: event.offset };
-    case 'NodeFactsStored':
-      return NODE_FACTS_PLACE;
-    default:
-      return null;
-  }
+function leftOver(path: string): KeyError {
+  return new KeyError('TM_KEY_SHREDDED', `${path} is there, though the log says it was destroyed`, {
+    context: { object: path },
+    hint: 'destroy it again: tidemark repo shred',
+  });
 }
