@@ -87,7 +87,7 @@ export class Workspace implements Disposable {
    * @returns Its answer; null when none is running.
    */
   async askArchiver(
-    method: 'status' | 'roll' | 'attach' | 'detach' | 'backup',
+    method: 'status' | 'roll' | 'attach' | 'detach' | 'backup' | 'rekey',
     instance: string | null,
     options: { readonly timeoutMs: number; readonly signal: AbortSignal },
   ): Promise<unknown> {

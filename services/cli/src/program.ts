@@ -9,6 +9,7 @@ import { addFileCommands } from './program/file-commands.ts';
 import { addFindCommands } from './program/find-commands.ts';
 import { addKeyCommands } from './program/key-commands.ts';
 import { addRestore } from './program/restore-command.ts';
+import { addTdeCommands } from './program/tde-commands.ts';
 
 const EXIT_CODES = `
 Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 done but for some keys; 10 not found; 11 locked, busy or owned by
@@ -132,6 +133,7 @@ ${EXIT_CODES}`,
     );
   addRestore(program, leaf, perform);
   addKeyCommands(program, leaf, perform);
+  addTdeCommands(program, leaf, perform);
   leaf(program, 'status', 'Show what is captured and how far behind it is.').action(
     async (_: unknown, command: Command) =>
       perform(command, async (invocation) =>

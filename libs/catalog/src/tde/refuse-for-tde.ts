@@ -11,7 +11,7 @@ const REFUSALS = {
   'original-restore': {
     what: 'writes nothing back into the original',
     why: 'its owner has not allowed it',
-    hint: 'allow it, which is recorded: tidemark instance set ID allow-original-restore on',
+    hint: 'allow it, which is recorded: tidemark tde allow-original-restore ID on',
   },
   values: {
     what: 'shows no values',

@@ -96,7 +96,7 @@ export const ERROR_CODES = {
   TM_KEY_SERVICE: passing(16, 'the key service failed, throttles or cannot be reached'),
   // TDE
   TM_TDE_DENIED: fatal(1, 'this is not done for an instance with TDE'),
-  TM_TDE_CANNOT_BE_DISABLED: fatal(1, 'TDE cannot be switched off, nor its algorithm be changed'),
+  TM_TDE_CANNOT_BE_DISABLED: fatal(1, 'TDE cannot be switched off'),
   // Store
   TM_STORE_URL: fatal(2, 'a store address that cannot be used'),
   TM_STORE_KEY: fatal(1, 'an object key that is not allowed'),

@@ -1,5 +1,5 @@
 import { openInstanceLog, readTde, type InstanceLog, type Tde } from '@tidemark/catalog';
-import { IntegrityError, KeyError, UsageError } from '@tidemark/core';
+import { IntegrityError, KeyError, TidemarkError, UsageError } from '@tidemark/core';
 import { isSameKey, type KeyProviders, type WrappingKey } from '@tidemark/crypto';
 import { rewrapKeys, type RewrapReport } from '@tidemark/restorer';
 import { systemClock, systemRandom } from '@tidemark/system';
@@ -34,6 +34,7 @@ export async function rewrapCommand(
   const tde = await readTde(id, { ...source, state: log.state });
   const target = await targetOf(id, flags.kmsKey, { keys, tde });
   await adopt(target, { id, log, tde, keys });
+  await tellArchiver(id, workspace, invocation);
   const report = await rewrapKeys({
     ...{ instance: id, target, store, keys, log, signal },
     onProgress: (done) => printer.progress(`${done.toString()} data keys`),
@@ -92,6 +93,20 @@ async function adopt(
     wrapWith: tde.latched ? key : wrapWith,
     allowed: [...allowed, ...log.state.keys],
   });
+}
+
+/** A running archiver wraps new data keys with the key from here on. */
+async function tellArchiver(
+  id: string,
+  workspace: Workspace,
+  { signal, printer }: Invocation,
+): Promise<void> {
+  try {
+    await workspace.askArchiver('rekey', id, { timeoutMs: 30_000, signal });
+  } catch (cause) {
+    if (!(cause instanceof TidemarkError) || signal.aborted) throw cause;
+    printer.warn(`the archiver does not use the key yet (${cause.message}): run this again later`);
+  }
 }
 
 function linesOf({ provider, keyId }: WrappingKey, report: RewrapReport): readonly string[] {
