@@ -1,5 +1,6 @@
 export type { FactsReport } from './facts/facts-report.ts';
 export { openFacts as readFactsAt } from './facts/open-facts.ts';
+export { processFeeder, type ProcessFeederOptions } from './feeder/process/process-feeder.ts';
 export type { Difference } from './compare/compare-datasets.ts';
 export { openHoles, proveHole, type HoleProof } from './prove/prove-holes.ts';
 export type { WantedPoint } from './plan/make-plan.ts';
@@ -16,10 +17,14 @@ export { dryRun, restore } from './run/restore.ts';
 export type { RestoreReport } from './run/restore-report.ts';
 export type { SkippedKey, SkipReport } from './run/skip-report.ts';
 export type { SelectionReport } from './run/selection-report.ts';
+export { isInStore } from './verify/repo-inventory.ts';
+export { partsOf, type Sample } from './verify/sample.ts';
 export {
+  verifyBackups,
   verifyRepo,
   type RepoFault,
   type RepoVerification,
+  type VerifyBackupRequest,
   type VerifyRepoOptions,
 } from './verify/verify-repo.ts';
 export { findCommands, type CommandSearch } from './find/find-commands.ts';

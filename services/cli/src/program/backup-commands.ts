@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import type { DownloadFlags } from '../commands/backup-download.ts';
+import type { VerifyFlags } from '../commands/backup-verify.ts';
 import type { ShredFlags } from '../commands/shred.ts';
 import type { Leaf, Perform } from './command-tree.ts';
 
@@ -26,6 +27,34 @@ export function addBackupCommands(program: Command, leaf: Leaf, perform: Perform
       ),
   );
   addDownload(backup, leaf, perform);
+  addVerify(backup, leaf, perform);
+}
+
+function addVerify(backup: Command, leaf: Leaf, perform: Perform): void {
+  leaf(
+    backup,
+    'verify <name>',
+    'Read every byte of an instance or a backup and verify it, without a restore.',
+  )
+    .option(
+      '--sample <share>',
+      'only so much of it, another part at each run: 5% reads all in 20 runs',
+    )
+    .addHelpText(
+      'after',
+      `
+Logs, digests, seals and wrapped keys are verified; RDB files are read to their checksum, command streams
+from the first command to the last. Damage ends with exit code 14 and names the objects.
+
+  tidemark backup verify orders
+  tidemark backup verify orders --sample 5%
+  tidemark backup verify bk_01kb2m3n4p5q6r7s8t9v0w1x2y`,
+    )
+    .action(async (name: string, flags: VerifyFlags, command: Command) =>
+      perform(command, async (invocation) =>
+        (await import('../commands/backup-verify.ts')).verifyCommand(name, flags, invocation),
+      ),
+    );
 }
 
 function addDownload(backup: Command, leaf: Leaf, perform: Perform): void {

@@ -1,4 +1,4 @@
-import { instanceRecordKey, parseObjectKey } from '@tidemark/archive';
+import { instancePrefix, instanceRecordKey, parseObjectKey } from '@tidemark/archive';
 import type { ObjectStore } from '@tidemark/store';
 
 const INSTANCES = 'v1/instance/';
@@ -94,4 +94,14 @@ function note(found: Map<string, InstanceInventory>, key: string): void {
     default:
       inventory.writers.set(`${parts.shard}/${parts.writer}`, key);
   }
+}
+
+/** Whether anything of an instance is in a store, be it damaged. */
+export async function isInStore(
+  iid: string,
+  store: ObjectStore,
+  signal: AbortSignal,
+): Promise<boolean> {
+  for await (const _ of store.list(instancePrefix(iid), { signal })) return true;
+  return false;
 }
