@@ -11,6 +11,7 @@ const out = `${root}services/cli/dist/bundle`;
 /** Entries beside the command itself are found by their names beside whoever starts them. */
 const input = {
   main: `${root}services/cli/dist/main.js`,
+  'feeder-main': `${root}services/restorer/dist/main.js`,
   'pin-worker': `${root}libs/aof/dist/tail/pin-worker.js`,
 };
 

@@ -1,5 +1,6 @@
 import { closeSync, openSync, renameSync, rmSync } from 'node:fs';
-import Database from 'better-sqlite3';
+import { createRequire } from 'node:module';
+import type Database from 'better-sqlite3';
 import { CatalogError, TidemarkError } from '@tidemark/core';
 import { parseCanonicalJson, WireFault } from '../model/wire/canonical-json.ts';
 import type { Shape } from '../model/wire/shape.ts';
@@ -10,6 +11,16 @@ const BUSY_MS = 10_000;
 
 /** A connection of better-sqlite3. */
 export type Connection = Database.Database;
+
+type Sqlite = typeof Database;
+
+let loaded: Sqlite | null = null;
+
+/** Loaded with the first catalog: a process that opens none has no SQLite in it. */
+function sqlite(): Sqlite {
+  loaded ??= createRequire(import.meta.url)('better-sqlite3') as Sqlite;
+  return loaded;
+}
 
 /**
  * Opens the projection's database, and makes it when it is absent, damaged or of another version.
@@ -56,7 +67,7 @@ export function readFold<T>(text: string, shape: Shape<T>): T {
 export function isDamage(error: unknown): boolean {
   if (error instanceof TidemarkError) return isDamage(error.cause);
   if (error instanceof WireFault) return true;
-  if (!(error instanceof Database.SqliteError)) return false;
+  if (!isSqliteError(error)) return false;
   return error.code.startsWith('SQLITE_CORRUPT') || error.code === 'SQLITE_NOTADB';
 }
 
@@ -66,7 +77,7 @@ export function guarded<T>(path: string, work: () => T): T {
     return work();
   } catch (cause) {
     if (cause instanceof TidemarkError) throw cause;
-    if (!(cause instanceof Database.SqliteError) && !isSystemError(cause)) throw cause;
+    if (!isSqliteError(cause) && !isSystemError(cause)) throw cause;
     throw new CatalogError('TM_CATALOG_DB', `the catalog database failed: ${cause.message}`, {
       context: { path, reason: cause.code ?? '' },
       hint: 'it is a cache: stop what uses it, delete the file, and it is built again',
@@ -86,6 +97,10 @@ export async function guardedAsync<T>(path: string, work: () => Promise<T>): Pro
   }
 }
 
+function isSqliteError(error: unknown): error is InstanceType<Sqlite['SqliteError']> {
+  return loaded !== null && error instanceof loaded.SqliteError;
+}
+
 function isSystemError(error: unknown): error is NodeJS.ErrnoException {
   return error instanceof Error && 'syscall' in error;
 }
@@ -93,7 +108,7 @@ function isSystemError(error: unknown): error is NodeJS.ErrnoException {
 function openOnce(path: string): Connection {
   // Made here, so that it and the files beside it are private from their first byte.
   if (path !== ':memory:') closeSync(openSync(path, 'a', 0o600));
-  const db = new Database(path, { timeout: BUSY_MS });
+  const db = new (sqlite())(path, { timeout: BUSY_MS });
   try {
     db.pragma('journal_mode = WAL');
     db.pragma('synchronous = FULL');

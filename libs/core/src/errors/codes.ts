@@ -74,6 +74,7 @@ export const ERROR_CODES = {
   TM_TARGET_COMMAND: fatal(1, 'the target cannot run a command of the replay'),
   TM_TARGET_REPLAY: fatal(1, 'the target refused a command of the replay'),
   TM_FEED: fatal(1, 'the replication feed failed'),
+  TM_FEEDER: passing(1, 'the process that feeds a restore ended or failed'),
   TM_FEED_LISTEN: fatal(1, 'the feed cannot listen'),
   TM_SERVER_START: fatal(1, 'a server that was to be started did not come up'),
   // Sealed container
@@ -102,6 +103,11 @@ export const ERROR_CODES = {
   TM_STORE_KEY: fatal(1, 'an object key that is not allowed'),
   TM_STORE_IO: passing(16, 'the store failed'),
   TM_STORE_FULL: fatal(1, 'the store has no room'),
+  TM_STORE_DENIED: fatal(1, 'the store does not know or does not allow this identity'),
+  TM_STORE_CLOCK: fatal(1, 'the clock of this machine is too far from the one of the store'),
+  TM_STORE_REFUSED: fatal(1, 'the store cannot do what is needed'),
+  TM_STORE_FENCING: fatal(2, 'a store in which two archivers could both win'),
+  TM_STORE_DIFFERS: fatal(14, 'an object in another store is not the same'),
   TM_STORE_MISSING: fatal(14, 'an object that the log names is not in the store'),
   TM_STORE_LOCKED: fatal(11, 'the store holds an object that was to be deleted (Object Lock)'),
   TM_STORE_RANGE: fatal(14, 'an object is shorter than the range that was asked for'),
@@ -140,6 +146,7 @@ export const ERROR_CODES = {
   TM_SELECTOR_FORMAT: fatal(14, 'a stored selection of keys is not well formed'),
   // Archiver
   TM_SPOOL: fatal(1, 'the spool failed or is full'),
+  TM_SPOOL_DAMAGED: fatal(14, 'the spool does not hold what was written to it'),
   TM_OUTPUT: fatal(1, 'the output cannot be written'),
   TM_ARCHIVER_DOWN: fatal(16, 'the archiver is not running'),
   TM_ARCHIVER_REPLY: fatal(1, 'the archiver refused'),

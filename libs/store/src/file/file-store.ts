@@ -1,7 +1,7 @@
 import { link, lstat, mkdir, realpath, unlink } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { StoreError, type ByteSource, type Random } from '@tidemark/core';
+import { StoreError, UsageError, type ByteSource, type Random } from '@tidemark/core';
 import { assertKeyPrefix, assertObjectKey } from '../object-key.ts';
 import type {
   GetOptions,
@@ -26,6 +26,8 @@ export interface FileStoreOptions {
   readonly random: Random;
   /** Whether a put waits for the disk. Default true; false is for tests. */
   readonly durable?: boolean;
+  /** Nothing is made or probed, and nothing can be put or deleted. Default false. */
+  readonly readOnly?: boolean;
 }
 
 const PUBLISH_ATTEMPTS_MAX = 5;
@@ -36,21 +38,33 @@ const PUBLISH_ATTEMPTS_MAX = 5;
  * An object is written to a file without a name of its own, synced, and linked to its final name,
  * which fails when the name is taken: so it appears whole and once. Several processes may use the
  * folder at the same time. Files are 0600, folders 0700.
+ * A store that is opened for reading alone is as it was found: by who may write no file.
  * @throws StoreError `TM_STORE_URL` when the folder cannot hold a store: it is no folder, may not be
  *   written, or its file system has no hard links.
  * @see docs/formats/file-store.md
  */
 export async function openFileStore(options: FileStoreOptions): Promise<ObjectStore> {
-  const durable = options.durable ?? true;
+  const { random, durable = true, readOnly = false } = options;
   const given = resolve(options.root);
   try {
+    if (readOnly) {
+      const root = await realpath(given);
+      const staging = join(root, STAGING_FOLDER);
+      return new FileStore({
+        folders: new Folders(root, false),
+        staging,
+        random,
+        durable,
+        readOnly,
+      });
+    }
     await mkdir(given, { recursive: true, mode: 0o700 });
     const root = await realpath(given);
     const folders = new Folders(root, durable);
     const staging = await folders.ensure([STAGING_FOLDER]);
-    await prepareStaging(staging, options.random);
+    await prepareStaging(staging, random);
     if (durable) await syncFolder(staging);
-    return new FileStore({ folders, staging, random: options.random, durable });
+    return new FileStore({ folders, staging, random, durable, readOnly });
   } catch (cause) {
     throw new StoreError('TM_STORE_URL', 'the folder cannot hold a store', {
       context: { root: given, errno: errnoOf(cause) },
@@ -65,6 +79,7 @@ interface FileStoreParts {
   readonly staging: string;
   readonly random: Random;
   readonly durable: boolean;
+  readonly readOnly: boolean;
 }
 
 class FileStore implements ObjectStore {
@@ -73,6 +88,7 @@ class FileStore implements ObjectStore {
   private readonly staging: string;
   private readonly random: Random;
   private readonly durable: boolean;
+  private readonly readOnly: boolean;
 
   constructor(parts: FileStoreParts) {
     this.url = pathToFileURL(parts.folders.root).href;
@@ -80,10 +96,12 @@ class FileStore implements ObjectStore {
     this.staging = parts.staging;
     this.random = parts.random;
     this.durable = parts.durable;
+    this.readOnly = parts.readOnly;
   }
 
   async putIfAbsent(key: string, body: ByteSource, options: PutOptions = {}): Promise<PutOutcome> {
     assertObjectKey(key);
+    this.refuseWrite();
     options.signal?.throwIfAborted();
     if ((await this.head(key)) !== null) {
       await this.settle(key);
@@ -97,6 +115,11 @@ class FileStore implements ObjectStore {
     await staged.appendAll(body, options.signal);
     await staged.finish(this.durable);
     return await this.publish(key, staged.path);
+  }
+
+  private refuseWrite(): void {
+    if (!this.readOnly) return;
+    throw new UsageError('TM_USAGE', 'the store was opened for reading alone');
   }
 
   private async publish(key: string, stagedPath: string): Promise<PutOutcome> {
@@ -176,6 +199,7 @@ class FileStore implements ObjectStore {
 
   async delete(key: string): Promise<void> {
     assertObjectKey(key);
+    this.refuseWrite();
     const path = await this.locate(key);
     if (path === null) return;
     const { folders } = pathOfKey(key);

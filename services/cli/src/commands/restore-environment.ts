@@ -1,4 +1,4 @@
-import type { RestoreEnvironment, RestoreProgress } from '@tidemark/restorer';
+import { processFeeder, type RestoreEnvironment, type RestoreProgress } from '@tidemark/restorer';
 import { systemClock, systemRandom } from '@tidemark/system';
 import type { Invocation, Workspace } from '../context.ts';
 import { formatBytes } from '../output/table.ts';
@@ -21,6 +21,11 @@ export function restoreEnvironment(
     random: systemRandom,
     stateDir: config.stateDir,
     signal,
+    openFeeder: processFeeder({
+      store: config.store,
+      keys: config.keys,
+      keysOf: (instance) => keys.directory.of(instance),
+    }),
     onProgress: (progress) => printer.progress(show(progress)),
     onVanishing: (vanishing) => {
       for (const line of vanishingText(vanishing, 'go at the promotion', null)) printer.warn(line);

@@ -27,6 +27,19 @@ const MOVE_OF_SPEC = Uint8Array.from(COMMANDS, ({ keys }) => {
   return MOVING_RULES.includes(keys) ? MOVE.toVisited : MOVE.none;
 });
 
+/** What was noted, as plain data for another process. */
+export interface DyingKeysState {
+  readonly untilMs: number;
+  readonly ttl: TtlRule;
+  /** By database, in the order of their last expiries: names as base64; null = NaN. */
+  readonly keys: readonly (readonly [
+    db: number,
+    keys: readonly (readonly [name: string, expiryMs: number | null])[],
+  ])[];
+  readonly lost: boolean;
+  readonly snapshotSeen: boolean;
+}
+
 /**
  * Notes keys that are given an expiry, by the TTL rule, which has passed by now: those that will
  * vanish are among them. They are candidates, the target is asked which of them it holds.
@@ -49,6 +62,36 @@ export class DyingKeys {
   constructor(untilMs: number, ttl: TtlRule) {
     this.#untilMs = untilMs;
     this.#ttl = ttl;
+  }
+
+  /** What another process has noted. */
+  static from({ untilMs, ttl, keys, lost, snapshotSeen }: DyingKeysState): DyingKeys {
+    const dying = new DyingKeys(untilMs, ttl);
+    for (const [db, names] of keys) {
+      for (const [name, expiryMs] of names) {
+        dying.#note(db, Buffer.from(name, 'base64'), expiryMs ?? NaN);
+      }
+    }
+    dying.#lost ||= lost;
+    dying.#snapshotSeen = snapshotSeen;
+    return dying;
+  }
+
+  /** What was noted, for another process. */
+  get state(): DyingKeysState {
+    return {
+      untilMs: this.#untilMs,
+      ttl: this.#ttl,
+      keys: [...this.#byDb].map(([db, keys]) => [
+        db,
+        [...keys].map(([name, expiryMs]) => [
+          Buffer.from(name, 'latin1').toString('base64'),
+          Number.isNaN(expiryMs) ? null : expiryMs,
+        ]),
+      ]),
+      lost: this.#lost,
+      snapshotSeen: this.#snapshotSeen,
+    };
   }
 
   /** Candidates of each database, the latest last. */

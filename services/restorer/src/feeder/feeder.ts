@@ -122,5 +122,5 @@ export interface Feeder extends AsyncDisposable {
   feed(call: FeedCall, knows: KnowsCommand): Promise<RunningFeed>;
 }
 
-/** Opens a feeder for one restore. */
-export type OpenFeeder = (instance: string, ports: FeederPorts) => Promise<Feeder>;
+/** Opens a feeder for one restore. What goes wrong with it is told at its order. */
+export type OpenFeeder = (instance: string, ports: FeederPorts) => Feeder;

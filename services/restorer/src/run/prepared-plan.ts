@@ -65,19 +65,24 @@ export async function preparePlan(
 
 /**
  * The feeder of an instance.
- * @throws UsageError `TM_USAGE` when one with TDE would be fed by this process.
+ * @throws PlanError `TM_TDE_DENIED` when one with TDE would be fed by this process.
  */
 async function openFeederFor(instance: string, environment: RestoreEnvironment): Promise<Feeder> {
   const { catalog, signal, onProgress, openFeeder } = environment;
   const feeder =
     openFeeder === undefined
       ? new LocalFeeder(environment, { signal, onProgress })
-      : await openFeeder(instance, { signal, onProgress });
-  if (feeder.isolated || catalog.instance(instance).tde === null) return feeder;
+      : openFeeder(instance, { signal, onProgress });
+  const known = catalog.instances().find(({ iid }) => iid === instance);
+  if (feeder.isolated || (known?.tde ?? null) === null) return feeder;
   await feeder[Symbol.asyncDispose]();
-  throw new UsageError('TM_USAGE', `instance ${instance} has TDE: a process of its own feeds it`, {
-    hint: 'restore with the tidemark command',
-  });
+  throw new PlanError(
+    'TM_TDE_DENIED',
+    `instance ${instance} has TDE: a process of its own feeds it`,
+    {
+      hint: 'restore with the tidemark command',
+    },
+  );
 }
 
 /** The plan of everything. What it reads of footers is opened here, and its keys are zero-filled. */

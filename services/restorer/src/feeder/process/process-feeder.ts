@@ -1,0 +1,102 @@
+import type { InstanceKeys, KeySettings } from '@tidemark/crypto';
+import type { StoreSettings } from '@tidemark/store';
+import type { CommandForm } from '../../feed/command-source.ts';
+import { DyingKeys, type DyingKeysState } from '../../feed/dying-keys.ts';
+import type { Vanishing } from '../../feed/vanish-forecast.ts';
+import type {
+  FeedCall,
+  Feeder,
+  FeederOrder,
+  FeedOutline,
+  KnowsCommand,
+  OpenFeeder,
+  RunningFeed,
+} from '../feeder.ts';
+import { FeederLink } from './feeder-link.ts';
+import type { ToldOutcome } from './protocol.ts';
+import { spawnFeeder } from './spawn-feeder.ts';
+
+/** What a feeding process is told of the outside: plain data without secrets. */
+export interface ProcessFeederOptions {
+  readonly store: StoreSettings;
+  readonly keys: KeySettings;
+  /** Keys that data keys of an instance may be wrapped with, as its log says. */
+  readonly keysOf: (instance: string) => InstanceKeys;
+}
+
+/**
+ * Has a process of its own open and feed: this one never holds a data key of a plan, nor a byte of
+ * what it feeds. It dies with this process, opens no database and has no right to write a file.
+ */
+export function processFeeder({ store, keys, keysOf }: ProcessFeederOptions): OpenFeeder {
+  return (instance, ports) => {
+    ports.signal.throwIfAborted();
+    const mayRun = store.kind !== 'file' || keys.provider !== 'ring';
+    const link = new FeederLink(spawnFeeder({ mayRun }), ports);
+    const settings = { store, keys, instance, instanceKeys: keysOf(instance) };
+    // It starts while the plan is made; what goes wrong is told at the order.
+    const opened = link.call<null>({ do: 'open', settings });
+    opened.catch(() => undefined);
+    return new ProcessFeeder(link, opened);
+  };
+}
+
+class ProcessFeeder implements Feeder {
+  readonly isolated = true;
+  readonly #link: FeederLink;
+  readonly #opened: Promise<null>;
+
+  constructor(link: FeederLink, opened: Promise<null>) {
+    this.#link = link;
+    this.#opened = opened;
+  }
+
+  async order(order: FeederOrder): Promise<FeedOutline> {
+    await this.#opened;
+    return this.#link.call<FeedOutline>({ do: 'order', order });
+  }
+
+  async verify(depth: 'stream' | 'full'): Promise<void> {
+    await this.#link.call({ do: 'verify', depth });
+  }
+
+  changesFor(form: CommandForm, knows: KnowsCommand): Promise<Readonly<Record<string, number>>> {
+    this.#link.answerWith(knows);
+    return this.#link.call({ do: 'changes', form });
+  }
+
+  mayGiveKeys(): Promise<boolean> {
+    return this.#link.call<boolean>({ do: 'gives' });
+  }
+
+  forecast(untilMs: number): Promise<Vanishing> {
+    return this.#link.call<Vanishing>({ do: 'forecast', untilMs });
+  }
+
+  async dyingKeys(untilMs: number): Promise<DyingKeys> {
+    return DyingKeys.from(await this.#link.call<DyingKeysState>({ do: 'dying', untilMs }));
+  }
+
+  async feed(call: FeedCall, knows: KnowsCommand): Promise<RunningFeed> {
+    this.#link.answerWith(knows);
+    const { port } = await this.#link.call<{ readonly port: number }>({ do: 'feed', call });
+    const link = this.#link;
+    return {
+      port,
+      finished: async () => {
+        const { dying, ...outcome } = await link.call<ToldOutcome>({ do: 'finished' });
+        return { ...outcome, dying: DyingKeys.from(dying) };
+      },
+      // A process that is gone has closed its feed.
+      [Symbol.asyncDispose]: () =>
+        link.call({ do: 'unfeed' }).then(
+          () => undefined,
+          () => undefined,
+        ),
+    };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#link.end();
+  }
+}
