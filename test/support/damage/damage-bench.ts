@@ -1,12 +1,21 @@
 import { join } from 'node:path';
-import { listInstanceIds, openCatalog, type Catalog } from '@tidemark/catalog';
-import { createKeyRing, type KeyProvider } from '@tidemark/crypto';
+import {
+  listInstanceIds,
+  openCatalog,
+  openInstanceLog,
+  type Catalog,
+  type InstanceLog,
+} from '@tidemark/catalog';
+import { createKeyRing, type KeyProvider, type KeyRing } from '@tidemark/crypto';
 import {
   dryRun,
+  verifyBackups,
   verifyRepo,
   type RepoVerification,
   type RestoreEnvironment,
   type RestoreReport,
+  type VerifyBackupRequest,
+  type WantedPoint,
 } from '@tidemark/restorer';
 import { systemClock } from '@tidemark/system';
 import { seededRandom, standingClock } from '../crypto-ports.ts';
@@ -20,14 +29,19 @@ const NEVER = new AbortController().signal;
 export class DamageBench {
   readonly store: MemoryStore;
   readonly archive: TinyArchive;
-  readonly #keys: KeyProvider;
-  readonly #dir: string;
+  readonly keys: KeyProvider & KeyRing;
+  readonly dir: string;
 
-  private constructor(store: MemoryStore, archive: TinyArchive, keys: KeyProvider, dir: string) {
+  private constructor(
+    store: MemoryStore,
+    archive: TinyArchive,
+    keys: KeyProvider & KeyRing,
+    dir: string,
+  ) {
     this.store = store;
     this.archive = archive;
-    this.#keys = keys;
-    this.#dir = dir;
+    this.keys = keys;
+    this.dir = dir;
   }
 
   /**
@@ -51,7 +65,22 @@ export class DamageBench {
   /** `repo verify` of the store as it is now. */
   repo(): Promise<RepoVerification> {
     const { store } = this;
-    return verifyRepo({ store, keys: this.#keys, signal: NEVER, onProgress: () => undefined });
+    return verifyRepo({ store, keys: this.keys, signal: NEVER, onProgress: () => undefined });
+  }
+
+  /** `backup verify` of the store as it is now. */
+  verify(request: Partial<VerifyBackupRequest> = {}): Promise<RepoVerification> {
+    return verifyBackups(
+      { instance: TINY_INSTANCE, backup: null, sample: null, ...request },
+      { store: this.store, keys: this.keys, signal: NEVER, onProgress: () => undefined },
+    );
+  }
+
+  /** Its instance log, read to the end. */
+  async instanceLog(): Promise<InstanceLog> {
+    const logKey = await this.keys.logKey(TINY_INSTANCE);
+    const ports = { clock: systemClock, random: seededRandom(`log ${this.store.calls.length}`) };
+    return openInstanceLog({ ...ports, store: this.store, iid: TINY_INSTANCE, logKey });
   }
 
   /** A catalog that is built from the store as it is now. The caller closes it. */
@@ -69,7 +98,7 @@ export class DamageBench {
   /** Brings a catalog up to the store as it is now. */
   async sync(catalog: Catalog): Promise<void> {
     const instances = await listInstanceIds(this.store, NEVER);
-    const logKey = (iid: string): ReturnType<KeyProvider['logKey']> => this.#keys.logKey(iid);
+    const logKey = (iid: string): ReturnType<KeyProvider['logKey']> => this.keys.logKey(iid);
     await catalog.sync({ store: this.store, instances, logKey, signal: NEVER });
   }
 
@@ -81,6 +110,12 @@ export class DamageBench {
     if (catalog !== undefined) return dryRun(this.#request(), this.#environment(catalog));
     using fresh = await this.freshCatalog();
     return await dryRun(this.#request(), this.#environment(fresh));
+  }
+
+  /** A dry run of a point with every byte verified, by a fresh catalog. */
+  async dryRunOf(point: WantedPoint): Promise<RestoreReport> {
+    using fresh = await this.freshCatalog();
+    return await dryRun({ ...this.#request(), point }, this.#environment(fresh));
   }
 
   #request(): Parameters<typeof dryRun>[0] {
@@ -101,11 +136,11 @@ export class DamageBench {
   #environment(catalog: Catalog): RestoreEnvironment {
     return {
       store: this.store,
-      keys: this.#keys,
+      keys: this.keys,
       catalog,
       clock: systemClock,
       random: seededRandom('restore'),
-      stateDir: this.#dir,
+      stateDir: this.dir,
       signal: NEVER,
       onProgress: () => undefined,
     };
