@@ -24,6 +24,7 @@ import { unwrapDataKey } from '../../services/restorer/src/fetch/plan-keys.ts';
 import { objectOfSegment } from '../../services/restorer/src/plan/read-marks.ts';
 import { manifestOf } from './aof-writer.ts';
 import { FaultyStore } from './faulty-store.ts';
+import { GuardedKms, refuseOpening, testKeys, type TestKeys } from './kms-server.ts';
 import { startRedis, type RedisServer, type StartRedisOptions } from './redis-server.ts';
 import { TempDir } from './temp-dir.ts';
 
@@ -69,25 +70,32 @@ export interface RunningArchiver {
 export class ArchiverBench implements AsyncDisposable {
   readonly server: RedisServer;
   readonly store: FaultyStore;
+  /** Keys of whoever restores. */
   readonly keys: KeyProviders;
+  /** The key service behind a proxy that refuses the archivers to open data keys; null with a ring. */
+  readonly kms: GuardedKms | null;
+  readonly #archiverKeys: KeyProviders;
   readonly #temp: TempDir;
   readonly #archivers: RunningArchiver[] = [];
 
-  private constructor(temp: TempDir, server: RedisServer, store: FaultyStore, keys: KeyProviders) {
+  private constructor(temp: TempDir, server: RedisServer, store: FaultyStore, keys: BenchKeys) {
     this.#temp = temp;
     this.server = server;
     this.store = store;
-    this.keys = keys;
+    this.keys = keys.all;
+    this.#archiverKeys = keys.archiver;
+    this.kms = keys.kms;
   }
 
-  static async open(options: StartRedisOptions = {}): Promise<ArchiverBench> {
+  /** @param options - `keys`: who wraps data keys; default as `TIDEMARK_TEST_KEYS` says, or a ring. */
+  static async open(
+    options: StartRedisOptions & { readonly keys?: TestKeys } = {},
+  ): Promise<ArchiverBench> {
     const temp = await TempDir.create();
     const config = { 'aof-timestamp-enabled': 'no', save: '', ...options.config };
     const server = await startRedis({ ...options, config });
-    const [clock, random] = [systemClock, systemRandom];
-    const ringDir = join(temp.path, 'ring');
-    (await createKeyRing({ dir: ringDir, random, clock })).close();
-    const keys = await openKeys({ provider: 'ring', ringDir }, { random, clock });
+    const random = systemRandom;
+    const keys = await openBenchKeys(join(temp.path, 'ring'), options.keys ?? testKeys());
     const files = await openFileStore({ root: join(temp.path, 'store'), random, durable: false });
     const bench = new ArchiverBench(temp, server, new FaultyStore(files), keys);
     await bench.register(INSTANCE);
@@ -126,7 +134,7 @@ export class ArchiverBench implements AsyncDisposable {
       instances: options.instances ?? [target],
       findInstance: (id) => Promise.resolve(id === INSTANCE ? target : null),
       store: this.store,
-      keys: this.keys,
+      keys: this.#archiverKeys,
       clock: options.clock ?? systemClock,
       random: systemRandom,
       logger,
@@ -226,8 +234,31 @@ export class ArchiverBench implements AsyncDisposable {
     this.store.down = false;
     await Promise.all(this.#archivers.map((archiver) => archiver.stop().catch(() => undefined)));
     await this.server[Symbol.asyncDispose]();
+    await this.kms?.[Symbol.asyncDispose]();
     await this.#temp[Symbol.asyncDispose]();
   }
+}
+
+interface BenchKeys {
+  readonly all: KeyProviders;
+  readonly archiver: KeyProviders;
+  readonly kms: GuardedKms | null;
+}
+
+async function openBenchKeys(ringDir: string, kind: TestKeys): Promise<BenchKeys> {
+  const ports = { random: systemRandom, clock: systemClock };
+  (await createKeyRing({ dir: ringDir, ...ports })).close();
+  if (kind === 'ring') {
+    const all = await openKeys({ provider: 'ring', ringDir }, ports);
+    return { all, archiver: all, kms: null };
+  }
+  const kms = await GuardedKms.start();
+  refuseOpening(kms.proxy);
+  return {
+    all: await openKeys(kms.server.settings(ringDir, kms.keyId), ports),
+    archiver: await openKeys(kms.server.settings(ringDir, kms.keyId, kms.proxy.url), ports),
+    kms,
+  };
 }
 
 /** Waits until something holds, ten seconds at most. */

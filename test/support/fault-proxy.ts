@@ -20,6 +20,8 @@ export interface RequestMatch {
   readonly path?: RegExp;
   /** Tested against `X-Amz-Target`, which names the operation of KMS. */
   readonly target?: RegExp;
+  /** Tested against the access key that signed the request. */
+  readonly identity?: RegExp;
   /** Only the nth request that matches otherwise, from 1. */
   readonly nth?: number;
 }
@@ -38,6 +40,8 @@ export interface SeenRequest {
   /** Path and query. */
   readonly path: string;
   readonly target: string | null;
+  /** Access key that signed it; null when it is not signed. */
+  readonly identity: string | null;
   /** The fault it ran into; null when it was passed on as it is. */
   readonly fault: Fault['kind'] | null;
 }
@@ -131,6 +135,7 @@ export class FaultProxy implements AsyncDisposable {
       method: inner.method ?? 'GET',
       path: inner.url ?? '/',
       target: typeof target === 'string' ? target : null,
+      identity: /Credential=([^/]+)/.exec(inner.headers.authorization ?? '')?.[1] ?? null,
     };
     const fault = this.#strike(asked);
     this.requests.push({ ...asked, fault: fault?.kind ?? null });
@@ -238,9 +243,10 @@ export class FaultProxy implements AsyncDisposable {
 }
 
 function matches(match: RequestMatch, asked: Omit<SeenRequest, 'fault'>): boolean {
-  const { method, path, target } = match;
+  const { method, path, target, identity } = match;
   if (method !== undefined && method !== asked.method) return false;
   if (path !== undefined && !path.test(asked.path)) return false;
+  if (identity !== undefined && !identity.test(asked.identity ?? '')) return false;
   return target === undefined || (asked.target !== null && target.test(asked.target));
 }
 

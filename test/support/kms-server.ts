@@ -1,26 +1,12 @@
-import { KeyDirectory, type KeySettings } from '@tidemark/crypto';
-import { systemClock, systemRandom } from '@tidemark/system';
-import { KeyProviders } from '../../libs/crypto/src/keys/key-providers.ts';
-import { openKeyRing } from '../../libs/crypto/src/keys/key-ring.ts';
-import { RingWrapper } from '../../libs/crypto/src/keys/ring-wrapper.ts';
-import type { KmsLimits } from '../../libs/crypto/src/kms/kms-service.ts';
-import { openKmsWrapper } from '../../libs/crypto/src/kms/kms-wrapper.ts';
+import type { KeySettings } from '@tidemark/crypto';
 import { kmsError } from './fault-proxy-faults.ts';
-import type { FaultProxy, FaultRule } from './fault-proxy.ts';
+import { FaultProxy, type FaultRule } from './fault-proxy.ts';
 import { describeWithS3, S3Server, S3_TEST_ENV } from './s3-servers.ts';
 
 const REGION = 'us-east-1';
 
 /** Settings of a key service. */
 export type KmsSettings = KeySettings & { readonly provider: 'aws-kms' };
-
-/** Bounds of calls in tests of failures: the same number of tries, without long waits. */
-export const QUICK_KMS: Partial<KmsLimits> = {
-  attempts: 4,
-  attemptMs: 3_000,
-  baseMs: 5,
-  capMs: 20,
-};
 
 /**
  * A group of tests on a real key service (moto). Where it cannot be had, one test stands for the
@@ -92,6 +78,52 @@ export class KmsServer implements AsyncDisposable {
   }
 }
 
+/** Who wraps data keys in a test of captures. */
+export type TestKeys = 'ring' | 'kms';
+
+/**
+ * `TIDEMARK_TEST_KEYS=kms` runs tests of captures on a key service that refuses the archiver to open
+ * data keys; otherwise they run on a ring.
+ */
+export function testKeys(): TestKeys {
+  return process.env.TIDEMARK_TEST_KEYS === 'kms' ? 'kms' : 'ring';
+}
+
+/** A key service, a proxy before it, and a key. Who may do what is up to the test. */
+export class GuardedKms implements AsyncDisposable {
+  readonly server: KmsServer;
+  readonly proxy: FaultProxy;
+  readonly keyId: string;
+
+  private constructor(server: KmsServer, proxy: FaultProxy, keyId: string) {
+    this.server = server;
+    this.proxy = proxy;
+    this.keyId = keyId;
+  }
+
+  static async start(): Promise<GuardedKms> {
+    const server = await KmsServer.start();
+    const proxy = await FaultProxy.start(server.endpoint);
+    return new GuardedKms(server, proxy, await server.createKey());
+  }
+
+  /** Flags of `tidemark init` for the key, asked for through the proxy. */
+  get initFlags(): readonly string[] {
+    const at = ['--kms-endpoint', this.proxy.url, '--kms-region', REGION];
+    return ['--keys', 'aws-kms', '--kms-key', this.keyId, ...at];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.proxy[Symbol.asyncDispose]();
+    await this.server[Symbol.asyncDispose]();
+  }
+}
+
+/** The identity of archiver processes: the proxy knows it by its access key. */
+export const ARCHIVER_IDENTITY: Readonly<Record<string, string>> = {
+  AWS_ACCESS_KEY_ID: 'TIDEMARKARCHIVER0000',
+};
+
 /** Refuses operations to whoever comes through the proxy, as a policy would; the rule that does it. */
 export function refuse(proxy: FaultProxy, ...actions: readonly string[]): FaultRule {
   const rule: FaultRule = {
@@ -103,33 +135,13 @@ export function refuse(proxy: FaultProxy, ...actions: readonly string[]): FaultR
   return rule;
 }
 
-/** The right of an archiver is to make data keys; it opens none. */
-export function refuseOpening(proxy: FaultProxy): FaultRule {
-  return refuse(proxy, 'Decrypt', 'ReEncrypt');
-}
-
-/** Providers as `openKeys` puts them together, with bounds of calls fit for tests of failures. */
-export async function openTestKeys(
-  settings: KmsSettings,
-  o: { readonly directory?: KeyDirectory; readonly limits?: Partial<KmsLimits> } = {},
-): Promise<KeyProviders> {
-  const { ringDir, region, endpoint, kmsKeyId } = settings;
-  const ports = { clock: systemClock, random: systemRandom };
-  const ring = await openKeyRing({ dir: ringDir, ...ports });
-  const wrapper = new RingWrapper(ring);
-  const kms = openKmsWrapper({
-    connection: { region, endpoint },
-    kmsKeyId,
-    limits: o.limits ?? QUICK_KMS,
-    ...ports,
-  });
-  return new KeyProviders({
-    settingsProvider: 'aws-kms',
-    wrappers: new Map([
-      ['ring', () => Promise.resolve(wrapper)],
-      ['aws-kms', () => Promise.resolve(kms)],
-    ]),
-    directory: o.directory ?? new KeyDirectory(),
-    logKey: (instance) => ring.logKey(instance),
-  });
+/**
+ * The right of an archiver is to make data keys; it opens none.
+ * @param identity - Access keys it holds for; default all.
+ */
+export function refuseOpening(proxy: FaultProxy, identity = /^/): FaultRule {
+  const rule = refuse(proxy, 'Decrypt', 'ReEncrypt', 'Encrypt');
+  const narrow: FaultRule = { ...rule, match: { ...rule.match, identity } };
+  proxy.rules.splice(proxy.rules.indexOf(rule), 1, narrow);
+  return narrow;
 }

@@ -5,11 +5,19 @@ import { appendFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import {
+  ARCHIVER_IDENTITY,
+  GuardedKms,
+  refuseOpening,
+  testKeys,
+  type TestKeys,
+} from './kms-server.ts';
 import type { RedisServer } from './redis-server.ts';
 import { TempDir } from './temp-dir.ts';
 
 const PROGRAM = fileURLToPath(new URL('../../services/cli/bin/tidemark.js', import.meta.url));
 const LOG_LINES_KEPT = 2_000;
+const ARCHIVER = new RegExp(`^${ARCHIVER_IDENTITY['AWS_ACCESS_KEY_ID']}$`);
 const PROVEN_TIMEOUT_MS = 15_000;
 
 /** How a command of the command line ended. */
@@ -83,8 +91,11 @@ export class ArchiverProcess {
   #lines: string[] = [];
   #waiting: { readonly event: string; readonly found: () => void }[] = [];
 
-  constructor(args: readonly string[]) {
-    this.child = spawn(process.execPath, [PROGRAM, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+  constructor(args: readonly string[], env: Readonly<Record<string, string>> = {}) {
+    this.child = spawn(process.execPath, [PROGRAM, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...env },
+    });
     this.exited = once(this.child, 'close').then(([code]) => code as number | null);
     this.child.stdout?.resume();
     let rest = '';
@@ -147,21 +158,32 @@ export class Tidemark implements AsyncDisposable {
   readonly #temp: TempDir;
   readonly #archivers: ArchiverProcess[] = [];
   readonly config: string;
+  /** The key service, which refuses the archivers to open data keys; null with a ring. */
+  readonly kms: GuardedKms | null;
 
-  private constructor(temp: TempDir, config: string) {
+  private constructor(temp: TempDir, config: string, kms: GuardedKms | null) {
     this.#temp = temp;
     this.config = config;
+    this.kms = kms;
   }
 
   /**
    * Runs `tidemark init`.
    * @param flags - Further arguments of it.
    * @param settings - Lines that are added to the configuration file.
+   * @param keys - Who wraps data keys; default as `TIDEMARK_TEST_KEYS` says, or a ring.
    */
-  static async init(flags: readonly string[] = [], settings = ''): Promise<Tidemark> {
+  static async init(
+    flags: readonly string[] = [],
+    settings = '',
+    keys: TestKeys = testKeys(),
+  ): Promise<Tidemark> {
     const temp = await TempDir.create('tidemark-e2e-');
-    const tidemark = new Tidemark(temp, join(temp.path, 'tidemark.toml'));
-    await tidemark.#expect(['init', '--dir', temp.path, ...flags], 0);
+    const kms = keys === 'ring' ? null : await GuardedKms.start();
+    const tidemark = new Tidemark(temp, join(temp.path, 'tidemark.toml'), kms);
+    if (kms !== null) refuseOpening(kms.proxy, ARCHIVER);
+    const keyFlags = kms === null ? [] : kms.initFlags;
+    await tidemark.#expect(['init', '--dir', temp.path, ...keyFlags, ...flags], 0);
     await appendFile(tidemark.config, settings);
     return tidemark;
   }
@@ -215,7 +237,8 @@ export class Tidemark implements AsyncDisposable {
 
   /** Starts `serve archiver`; does not wait for anything. */
   spawnArchiver(...flags: readonly string[]): ArchiverProcess {
-    const archiver = new ArchiverProcess(['-c', this.config, 'serve', 'archiver', ...flags]);
+    const args = ['-c', this.config, 'serve', 'archiver', ...flags];
+    const archiver = new ArchiverProcess(args, this.kms === null ? {} : ARCHIVER_IDENTITY);
     this.#archivers.push(archiver);
     return archiver;
   }
@@ -269,6 +292,7 @@ export class Tidemark implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#archivers.map((archiver) => archiver.kill()));
+    await this.kms?.[Symbol.asyncDispose]();
     await this.#temp[Symbol.asyncDispose]();
   }
 }

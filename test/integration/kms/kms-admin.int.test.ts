@@ -4,7 +4,8 @@ import type { KeyAdmin } from '@tidemark/crypto';
 import { openKmsWrapper } from '../../../libs/crypto/src/kms/kms-wrapper.ts';
 import { editJson, kmsError } from '../../support/fault-proxy-faults.ts';
 import { FaultProxy } from '../../support/fault-proxy.ts';
-import { describeWithKms, KmsServer, QUICK_KMS, refuse } from '../../support/kms-server.ts';
+import { QUICK_KMS } from '../../support/kms-keys.ts';
+import { describeWithKms, KmsServer, refuse } from '../../support/kms-server.ts';
 
 const YES = { state: 1, failed: [] };
 

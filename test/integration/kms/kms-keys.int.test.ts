@@ -6,13 +6,8 @@ import { systemClock, systemRandom } from '@tidemark/system';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { editJson, kmsError, type Fault } from '../../support/fault-proxy-faults.ts';
 import { FaultProxy } from '../../support/fault-proxy.ts';
-import {
-  describeWithKms,
-  KmsServer,
-  openTestKeys,
-  refuse,
-  refuseOpening,
-} from '../../support/kms-server.ts';
+import { openTestKeys } from '../../support/kms-keys.ts';
+import { describeWithKms, KmsServer, refuse, refuseOpening } from '../../support/kms-server.ts';
 import { TempDir } from '../../support/temp-dir.ts';
 
 const ORDERS = { instance: 'orders', purpose: 'segments' } as const;
