@@ -9,11 +9,12 @@ import {
   type WriterLog,
 } from '@tidemark/catalog';
 import { makeId, TidemarkError, type Clock, type Random } from '@tidemark/core';
-import type { LogKey } from '@tidemark/crypto';
+import { openSpoolKey, type LogKey } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { CaptureLimits } from './capture/capture-options.ts';
 import { NodeCapture } from './capture/node-capture.ts';
 import { TimelineNoteFile } from './capture/timeline-note.ts';
+import { CopyFolder } from './levels/copy-folder.ts';
 import type { Logger } from './logger.ts';
 import { DataKeys } from './ship/data-keys.ts';
 import { Spool } from './ship/spool.ts';
@@ -74,6 +75,7 @@ export async function openCapture(
   const latch = { store, logKey, stateDir, clock, random };
   const tde = new TdeDesk({ instance, log: instanceLog, ports: latch, keys, dataKeys, logger });
   await tde.renew();
+  const spoolDir = join(stateDir, 'spool', target.id);
   const capture = new NodeCapture({
     ...ports,
     instance,
@@ -83,8 +85,13 @@ export async function openCapture(
     address: target.address,
     aofDir: target.aofDir,
     hold: target.hold ?? false,
-    spool: await Spool.open(join(stateDir, 'spool', target.id), spoolBytesMax),
-    note: new TimelineNoteFile(join(stateDir, 'spool', `${target.id}.timeline`)),
+    spool: await Spool.open(spoolDir, spoolBytesMax),
+    copies: await CopyFolder.open({
+      dir: `${spoolDir}.copies`,
+      key: await openSpoolKey({ path: join(stateDir, 'spool', 'spool.key'), random }),
+      ...{ instance, writer, random },
+    }),
+    note: new TimelineNoteFile(`${spoolDir}.timeline`),
     log,
     logger,
     limits,

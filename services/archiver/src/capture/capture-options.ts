@@ -5,6 +5,7 @@ import type { KeyProvider } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { Logger } from '../logger.ts';
 import type { DataKeys } from '../ship/data-keys.ts';
+import type { CopyFolder } from '../levels/copy-folder.ts';
 import type { Spool } from '../ship/spool.ts';
 import type { TimelineNoteFile } from './timeline-note.ts';
 
@@ -32,6 +33,8 @@ export interface CaptureOptions {
   /** Hands out data keys; whoever looks after the keys of the instance can begin a new epoch. */
   readonly dataKeys: DataKeys;
   readonly spool: Spool;
+  /** Sealed copies of segments that may be merged. */
+  readonly copies: CopyFolder;
   readonly note: TimelineNoteFile;
   readonly log: WriterLog;
   readonly clock: Clock;

@@ -10,7 +10,6 @@ import type { HoleReason } from '@tidemark/archive';
 import type { SnapshotStored } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
 import type { ProvenHole } from '../control/protocol.ts';
-import { FactsWatch } from '../facts/facts-watch.ts';
 import type { DataKeys } from '../ship/data-keys.ts';
 import { SegmentShipper, type ShipperOptions } from '../ship/segment-shipper.ts';
 import { neededRewrite, type RewriteNeed } from '../ship/snapshot-policy.ts';
@@ -28,6 +27,7 @@ import { requestBase, requestRewrite } from './request-rewrite.ts';
 import { RewriteAsker } from './rewrite-asker.ts';
 import { SampleDesk } from './sample-desk.ts';
 import { faultOfBase, shipBase } from './ship-base.ts';
+import { SideWork } from './side-work.ts';
 import { TimelineLife } from './timeline-life.ts';
 
 /** Rolled segments that may wait to be shipped before the tail pauses: they are in memory. */
@@ -55,7 +55,7 @@ export class NodeCapture {
   readonly #samples: SampleDesk;
   readonly #rewrites: RewriteAsker;
   readonly #history: HistoryDesk;
-  readonly #facts: FactsWatch;
+  readonly #side: SideWork;
   #tail: AofTail | null = null;
   #layout: AofLayout = 'multi-part';
   #failure: Error | null = null;
@@ -79,7 +79,7 @@ export class NodeCapture {
       append: (event, body) => this.#events.append(event, body),
     };
     this.#shipper = new SegmentShipper(this.#shipping);
-    this.#facts = new FactsWatch({ ...this.#shipping, capture: options });
+    this.#side = new SideWork({ ...this.#shipping, capture: options });
     this.#life = new TimelineLife({
       capture: options,
       events: this.#events,
@@ -151,7 +151,7 @@ export class NodeCapture {
       const background = [
         this.#samples.run(this.#tail, reading).catch((cause: unknown) => this.#fail(cause)),
         this.#tick(reading),
-        this.#facts.run(reading).catch((cause: unknown) => this.#fail(cause)),
+        this.#side.run(reading).catch((cause: unknown) => this.#fail(cause)),
       ];
       try {
         for (;;) await this.#take(await this.#tail.next());

@@ -16,6 +16,7 @@ import {
 } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { RolledSegment } from '../capture/timeline-writer.ts';
+import type { CopyFolder } from '../levels/copy-folder.ts';
 import type { DataKeys } from './data-keys.ts';
 import { retrying, type RetryOptions } from './retry.ts';
 import type { Spool } from './spool.ts';
@@ -37,6 +38,8 @@ export interface ShipperOptions extends RetryOptions {
   readonly store: ObjectStore;
   readonly spool: Spool;
   readonly dataKeys: DataKeys;
+  /** Takes a copy of each segment, to merge it later; absent = none is kept. */
+  readonly copies?: Pick<CopyFolder, 'keep'>;
   readonly append: AppendEvent;
   readonly random: Random;
 }
@@ -57,6 +60,7 @@ export class SegmentShipper {
   async ship(segment: RolledSegment, provenTo: number | null): Promise<SegmentStored> {
     const { spool, clock, random, dataKeys } = this.#options;
     const plainBytes = segment.payload.reduce((sum, part) => sum + part.length, 0);
+    await this.#options.copies?.keep(segment.header, segment.payload);
     const dataKey = await retrying(this.#options, () => dataKeys.forSegment(plainBytes));
     const key = plainBytes + 1024 <= INLINE_BYTES_MAX ? null : this.#keyOf(segment);
     const name = `${segment.header.start.toString().padStart(20, '0')}-${makeId(clock.nowMs(), random).slice(-8)}`;
