@@ -1,7 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { NodeError, TidemarkError } from '@tidemark/core';
+import { TidemarkError } from '@tidemark/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { buildAof } from '../aof-run.ts';
 import { startRedis } from '../redis-server.ts';
@@ -20,39 +20,12 @@ import {
 } from './matrix-server.ts';
 import { MatrixSource, type MatrixTarget } from './matrix-source.ts';
 
-/** How often a source is recorded anew. */
-const ANEW_MAX = 2;
-/** What a restore ends with when the target's process is gone. */
-const GONE: readonly string[] = ['TM_TARGET_LOST', 'TM_NODE_UNREACHABLE'];
-const LOG_SHOWN = 4_000;
 /** Rows of the table, one file for each source; scripts/matrix-table.mjs prints them. */
 const ROWS = fileURLToPath(new URL('../../../build/matrix', import.meta.url));
 const DATABASES_MIN = 16;
 const TYPES = 6;
 /** Differences of a second that are shown. */
 const SHOWN_MAX = 6;
-
-/**
- * Redis 8.6.3 was seen, with and without load, to leave one pipeline of the workload without an
- * answer for good. Such a source is recorded anew, at most twice, and it is said; any other fault counts.
- */
-async function recordAnswered(
-  binary: ServerBinary,
-  dataset: Dataset,
-  seed: number,
-): Promise<MatrixSource> {
-  for (let turn = 0; ; turn += 1) {
-    try {
-      return await MatrixSource.record(binary, dataset, seed + turn);
-    } catch (cause) {
-      const silent = cause instanceof NodeError && cause.code === 'TM_NODE_UNREACHABLE';
-      if (!silent || turn === ANEW_MAX) throw cause;
-      console.warn(
-        `${binary.product} ${binary.version} left the workload without an answer: again`,
-      );
-    }
-  }
-}
 
 /** What became of the recorded seconds of a source in a target. */
 interface Cell {
@@ -84,7 +57,7 @@ export function describeSource(source: MatrixServer): void {
       await Promise.all(
         DATASETS.map(async (dataset) => {
           const seed = chooseSeed(`${source} ${dataset}`);
-          captured.set(dataset, await recordAnswered(binary, dataset, seed));
+          captured.set(dataset, await MatrixSource.record(binary, dataset, seed));
         }),
       );
     });
@@ -120,7 +93,7 @@ export function describeSource(source: MatrixServer): void {
         async (dataset) => {
           const from = captured.get(dataset);
           if (from === undefined) throw new Error('it was not captured');
-          const { outcomes, refusals } = await restoreAnswered(from, into);
+          const { outcomes, refusals } = await restoreAll(from, into);
           const equalSeconds = outcomes.filter((outcome) => outcome === EQUAL).length;
           cells.push({ target, dataset, version: into.version, equalSeconds, refusals });
           const wanted = expectedOutcome(source, target, dataset);
@@ -131,18 +104,9 @@ export function describeSource(source: MatrixServer): void {
   });
 }
 
-/** A target that ended itself is started anew once; its last words are shown. */
-async function restoreAnswered(from: MatrixSource, into: ServerBinary): Promise<Restored> {
-  const first = await restoreAll(from, into);
-  if (!first.outcomes.some((outcome) => GONE.includes(outcome))) return first;
-  console.warn(`${into.product} ${into.version} was gone as target: again\n${first.lastWords}`);
-  return restoreAll(from, into);
-}
-
 interface Restored {
   readonly outcomes: string[];
   readonly refusals: string[];
-  readonly lastWords: string;
 }
 
 async function restoreAll(from: MatrixSource, into: ServerBinary): Promise<Restored> {
@@ -156,8 +120,7 @@ async function restoreAll(from: MatrixSource, into: ServerBinary): Promise<Resto
     outcomes.push(outcome);
     if (refusal !== null) refusals.add(refusal);
   }
-  const lastWords = (await server.log()).slice(-LOG_SHOWN);
-  return { outcomes, refusals: [...refusals], lastWords };
+  return { outcomes, refusals: [...refusals] };
 }
 
 async function restoreOne(
