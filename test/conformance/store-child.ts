@@ -1,11 +1,8 @@
-import { openFileStore } from '@tidemark/store';
-import { systemRandom } from '@tidemark/system';
+import { openStore, type StoreSettings } from '@tidemark/store';
+import { systemClock, systemRandom } from '@tidemark/system';
 
 /** How a process of its own opens the store under test. */
-export interface StoreChildSpec {
-  readonly kind: 'file';
-  readonly root: string;
-}
+export type StoreChildSpec = StoreSettings;
 
 const CHUNK = Buffer.alloc(256 * 1024, 0xab);
 
@@ -20,5 +17,5 @@ async function* endless(): AsyncGenerator<Uint8Array> {
 
 const [specJson = '', key = ''] = process.argv.slice(2);
 const spec = JSON.parse(specJson) as StoreChildSpec;
-const store = await openFileStore({ root: spec.root, random: systemRandom, durable: false });
+const store = await openStore(spec, { random: systemRandom, clock: systemClock });
 await store.putIfAbsent(key, endless());

@@ -1,8 +1,9 @@
 import { spawn, type ChildProcess } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { createServer, type AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
@@ -20,6 +21,8 @@ export type S3Kind = (typeof S3_KINDS)[number];
 const CACHE = fileURLToPath(new URL('../../.cache/s3', import.meta.url));
 const START_SECONDS_MAX = 60;
 const PORT_ATTEMPTS_MAX = 5;
+/** For a machine that does much else: a server in Python answers slowly then. */
+const TEST_MS_MAX = 180_000;
 
 /** The identity of all test servers; never one of a real account. */
 const SIGNER = {
@@ -59,7 +62,7 @@ export function describeWithS3(
   for (const kind of kinds) {
     const reason = whyNoS3(kind);
     if (reason === null) {
-      describe(`${name} (${kind})`, () => {
+      describe(`${name} (${kind})`, { timeout: TEST_MS_MAX }, () => {
         tests(kind);
       });
     } else {
@@ -250,10 +253,17 @@ async function answers(endpoint: string): Promise<boolean> {
   }
 }
 
+/** Outside of what the system gives out by itself, where somebody would take it before the server. */
 async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve) => probe.listen(0, '127.0.0.1', resolve));
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
+  for (;;) {
+    const port = 12_000 + randomInt(18_000);
+    const probe = createServer();
+    const free = await new Promise<boolean>((resolve) => {
+      probe.once('error', () => resolve(false));
+      probe.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!free) continue;
+    await new Promise((resolve) => probe.close(resolve));
+    return port;
+  }
 }

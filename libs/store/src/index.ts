@@ -6,12 +6,14 @@ export type {
   ObjectStore,
   PutOptions,
   PutOutcome,
+  StoreCapabilities,
 } from './object-store.ts';
 export { openFileStore, type FileStoreOptions } from './file/file-store.ts';
 export {
   openStore,
   type FileStoreSettings,
   type S3StoreSettings,
+  type StorePorts,
   type StoreSettings,
 } from './open-store.ts';
 export {
@@ -22,3 +24,5 @@ export {
   type VersionLock,
 } from './object-versions.ts';
 export { presignGet, type PresignGet } from './presign.ts';
+export { collectStray } from './collect-stray.ts';
+export { probeStore } from './probe-store.ts';

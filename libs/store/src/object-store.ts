@@ -32,6 +32,25 @@ export interface ListOptions {
   readonly signal?: AbortSignal;
 }
 
+/** What a store was found to do, by trying it. `null`: it could not be asked. */
+export interface StoreCapabilities {
+  /** Of any number of puts to one key exactly one wins. Without it two archivers could both. */
+  readonly conditionalCreate: boolean;
+  /**
+   * The same for objects in parts: `holds`; `sequential`, but of several at once more than one was
+   * told that it won; `none`; `unused` where the store makes no parts.
+   */
+  readonly multipartConditional: 'holds' | 'sequential' | 'none' | 'unused';
+  readonly ranges: boolean;
+  /** Keys are listed in byte order, from any key on. */
+  readonly listingOrdered: boolean;
+  /** Objects can be locked against deletion. */
+  readonly objectLock: boolean | null;
+  readonly versioning: boolean | null;
+  /** Settings of the store that would lose or hide data, a sentence each. */
+  readonly warnings: readonly string[];
+}
+
 /**
  * A place for immutable objects. Every adapter holds to these laws, and
  * `test/conformance/object-store-suite.ts` checks them:

@@ -1,6 +1,7 @@
-import { StoreError, type Random } from '@tidemark/core';
+import type { Clock, Random } from '@tidemark/core';
 import { openFileStore } from './file/file-store.ts';
 import type { ObjectStore } from './object-store.ts';
+import type { S3Limits } from './s3/limits.ts';
 
 /** A store in a folder of a local file system. */
 export interface FileStoreSettings {
@@ -35,16 +36,24 @@ export interface S3StoreSettings {
 /** Where a store is and how it is used: plain data without secrets, as the configuration says it. */
 export type StoreSettings = FileStoreSettings | S3StoreSettings;
 
+/** What stores need of the world. */
+export interface StorePorts {
+  readonly random: Random;
+  readonly clock: Clock;
+  /** How long a store in S3 waits, where that is not as usual. */
+  readonly s3Limits?: Partial<S3Limits>;
+}
+
 /**
  * Opens the store that the settings name. For the main of a service: all else is given a store.
+ *
+ * The AWS SDK is loaded for a store in S3 only. Nothing is asked of a server here.
  * @throws StoreError as the adapter's own opening.
  */
-export async function openStore(
-  settings: StoreSettings,
-  ports: { readonly random: Random },
-): Promise<ObjectStore> {
+export async function openStore(settings: StoreSettings, ports: StorePorts): Promise<ObjectStore> {
   if (settings.kind === 'file') {
     return openFileStore({ root: settings.root, random: ports.random });
   }
-  throw new StoreError('TM_STORE_URL', 'stores in S3 are not read by this version');
+  const { openS3Store } = await import('./s3/s3-store.ts');
+  return openS3Store(settings, ports);
 }

@@ -27,7 +27,7 @@ export async function serveArchiver(options: ServeOptions, signal: AbortSignal):
   const [clock, random] = [systemClock, systemRandom];
   const archiver = new Archiver({
     ...rest,
-    store: await openStore(store, { random }),
+    store: await openStore(store, { random, clock }),
     keys: await openKeys(keys, { random, clock }),
     clock,
     random,

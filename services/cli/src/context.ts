@@ -42,7 +42,7 @@ export class Workspace implements Disposable {
     const config = await loadConfig(invocation.configPath);
     const [clock, random] = [systemClock, systemRandom];
     const keys = await openKeys(config.keys, { random, clock });
-    const store = await openStore(config.store, { random });
+    const store = await openStore(config.store, { random, clock });
     // All of it may be lost: what is in the store is enough.
     await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
     const catalog = openCatalog({ path: join(config.stateDir, 'catalog.db') });

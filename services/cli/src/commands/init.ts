@@ -76,7 +76,7 @@ async function openAll(
   if (adopted !== undefined && store.kind === 'file' && !existsSync(store.root)) {
     throw new UsageError('TM_STORE_URL', `there is no store at ${adopted}`);
   }
-  await openStore(store, { random: systemRandom });
+  await openStore(store, { random: systemRandom, clock: systemClock });
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   if (sharesDevice(keys.ringDir, store)) {
     invocation.printer.warn(

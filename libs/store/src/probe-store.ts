@@ -1,0 +1,48 @@
+import { bytesOf, collectBytes, type Random } from '@tidemark/core';
+import type { ObjectStore, StoreCapabilities } from './object-store.ts';
+
+/** Tries what a store does, past what the adapter makes of it. */
+export type ProbeOwn = (signal?: AbortSignal) => Promise<StoreCapabilities>;
+
+const BODY = Buffer.from('tidemark probe\n');
+
+/**
+ * Tries what a store does, with small objects that it takes away again. An adapter that knows better
+ * how offers it as its property `probe`.
+ * @throws StoreError for what keeps the store from working at all.
+ */
+export async function probeStore(
+  store: ObjectStore & { readonly probe?: ProbeOwn },
+  ports: { readonly random: Random; readonly signal?: AbortSignal },
+): Promise<StoreCapabilities> {
+  const own = await store.probe?.(ports.signal);
+  if (own !== undefined) return own;
+  const folder = `probe/${ports.random.bytes(8).toString('hex')}`;
+  const keys = [`${folder}/a`, `${folder}/a-1/x`, `${folder}/a/b`, `${folder}/a0`];
+  try {
+    const outcomes: string[] = [];
+    for (const key of [...keys].reverse())
+      outcomes.push(await store.putIfAbsent(key, bytesOf(BODY)));
+    const again = await store.putIfAbsent(keys[0] ?? '', bytesOf(BODY));
+    const range = await collectBytes(
+      store.get(keys[0] ?? '', { start: 3, end: 6 }),
+      BODY.length,
+      () => new Error('a range is longer than was asked for'),
+    );
+    const listed: string[] = [];
+    for await (const batch of store.list(`${folder}/`, { after: keys[0] ?? '' })) {
+      listed.push(...batch.map(({ key }) => key));
+    }
+    return {
+      conditionalCreate: outcomes.every((each) => each === 'created') && again === 'exists',
+      multipartConditional: 'unused',
+      ranges: range.equals(BODY.subarray(3, 6)),
+      listingOrdered: JSON.stringify(listed) === JSON.stringify(keys.slice(1)),
+      objectLock: false,
+      versioning: false,
+      warnings: [],
+    };
+  } finally {
+    for (const key of keys) await store.delete(key);
+  }
+}
