@@ -1,10 +1,9 @@
 import { computeWindows, planReads, stretchesOf } from '@tidemark/archive';
 import { describe, expect, it } from 'vitest';
-import type { RetentionFloor } from '../../libs/catalog/src/retention/history.ts';
+import { withFloors, type RetentionFloor } from '../../libs/catalog/src/retention/history.ts';
 import { inOrder } from '../../libs/catalog/src/retention/needed-from.ts';
 import {
   planRetention,
-  withFloors,
   type RetentionPlan,
 } from '../../libs/catalog/src/retention/plan-retention.ts';
 import {
@@ -87,6 +86,7 @@ function plan(
     leases: fromSecond === undefined ? [] : [{ ...lease, fromSecond }],
     nowMs: 0,
     shareMax,
+    writersMax: 8,
     sizes: {
       total,
       below: (floor) => {
@@ -123,7 +123,7 @@ describe('retention of random histories', () => {
       const floors = floorsOf(result);
       const left = new Left(history, floors);
       const before = computeWindows(inOrder(history.shard));
-      const after = computeWindows(inOrder(withFloors(history.shard, result.steps)));
+      const after = computeWindows(inOrder(withFloors(history.shard, floors)));
       const newest = inOrder(history.shard).findLast((span) =>
         stretchesOf(span).some((stretch) => stretch.restorable !== null),
       );

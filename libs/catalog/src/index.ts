@@ -27,6 +27,7 @@ export type {
   KeyAdopted,
   KeyShredded,
   LeaseReleased,
+  LeaseRenewed,
   LeaseTaken,
   OriginalRestoreSet,
   PolicySet,
@@ -139,3 +140,22 @@ export type {
   StoredObject,
 } from './projection/rows.ts';
 export type { SyncOptions } from './projection/sync.ts';
+export {
+  TOMBSTONE_WRITERS_MAX,
+  type LogCut,
+  type Tombstone,
+  type UnnamedObjects,
+} from './model/instance-expiry.ts';
+export { findLogCut, type FoundLogCut } from './log/find-log-cut.ts';
+export type { MarkedObject, RetentionQueries } from './projection/retention-queries.ts';
+export { withFloors, type RetentionFloor, type RetentionShard } from './retention/history.ts';
+export { neededFacts } from './retention/log-cut.ts';
+export {
+  isLive,
+  planRetention,
+  SHARE_MAX,
+  type Amount,
+  type RetentionPlan,
+  type RetentionStep,
+} from './retention/plan-retention.ts';
+export { isFree } from './retention/recheck.ts';

@@ -10,8 +10,10 @@ import {
   replaceDatabase,
   type Connection,
 } from './database.ts';
+import { HiddenTable } from './hidden-table.ts';
 import { InstanceTable } from './instance-table.ts';
 import { Queries } from './queries.ts';
+import { RetentionQueries } from './retention-queries.ts';
 import type { CatalogFacts, CatalogSegment, CatalogSnapshot, CatalogTimeline } from './rows.ts';
 import { TABLES } from './schema.ts';
 import { Statements } from './statements.ts';
@@ -43,7 +45,9 @@ interface Parts {
   readonly statements: Statements;
   readonly instances: InstanceTable;
   readonly writers: WriterTable;
+  readonly hidden: HiddenTable;
   readonly queries: Queries;
+  readonly retention: RetentionQueries;
 }
 
 /** The projection: what the logs say, ready to be asked. */
@@ -196,6 +200,11 @@ export class Catalog implements Disposable {
     return joinSpans(spans);
   }
 
+  /** What retention asks of the tables, what it has marked included. */
+  retention<T>(ask: (queries: RetentionQueries) => T): T {
+    return this.#guarded(({ retention }) => ask(retention));
+  }
+
   /** Closes the file. */
   close(): void {
     this.#db.close();
@@ -224,7 +233,9 @@ function partsOf(db: Connection): Parts {
     statements,
     instances: new InstanceTable(statements),
     writers: new WriterTable(statements),
+    hidden: new HiddenTable(statements),
     queries: new Queries(statements),
+    retention: new RetentionQueries(statements),
   };
 }
 

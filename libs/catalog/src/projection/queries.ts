@@ -20,11 +20,13 @@ import type { Statements } from './statements.ts';
  */
 const OPENED = 'max(t.opened_ms) OVER (PARTITION BY t.writer_id ORDER BY t.id)';
 
+/** What retention has marked is not shown. */
 const FROM_SEGMENTS = `
 SELECT s.*, t.timeline, w.iid, w.shard, w.writer
 FROM segments s
 JOIN timelines t ON t.id = s.timeline_id
-JOIN writers w ON w.id = t.writer_id`;
+JOIN writers w ON w.id = t.writer_id
+LEFT JOIN hidden h ON h.timeline_id = t.id`;
 
 /** Questions to the projection. */
 export class Queries {
@@ -34,34 +36,44 @@ export class Queries {
     this.#db = db;
   }
 
-  /** Timelines of an instance in the order of their opening. */
-  timelines(iid: string): readonly CatalogTimeline[] {
+  /**
+   * Timelines of an instance in the order of their opening.
+   * @param marked - Also what retention has marked.
+   */
+  timelines(iid: string, marked = false): readonly CatalogTimeline[] {
     const steps = this.#steps(iid);
     return this.#db
       .rows(
         `SELECT t.*, w.iid, w.shard, w.writer, ${OPENED} AS opened,
            f.from_second, f.stream_offset AS from_offset
          FROM timelines t JOIN writers w ON w.id = t.writer_id
+         LEFT JOIN hidden h ON h.timeline_id = t.id AND ? = 0
          LEFT JOIN snapshots f ON f.id = (
            SELECT id FROM snapshots WHERE timeline_id = t.id
+             AND stream_offset >= coalesce(h.below, 0)
            ORDER BY stream_offset, from_second LIMIT 1)
-         WHERE w.iid = ? ORDER BY opened, w.shard, w.writer, t.id`,
+         WHERE w.iid = ? AND coalesce(h.below, 0) < ? ORDER BY opened, w.shard, w.writer, t.id`,
       )
-      .all(iid)
+      .all(marked ? 1 : 0, iid, OFFSET_MAX)
       .map((row) => timelineOf(row, steps.get(row['id'] as bigint) ?? []));
   }
 
-  /** Snapshots of an instance, by timeline and offset. */
-  snapshots(iid: string): readonly CatalogSnapshot[] {
+  /**
+   * Snapshots of an instance, by timeline and offset.
+   * @param marked - Also what retention has marked.
+   */
+  snapshots(iid: string, marked = false): readonly CatalogSnapshot[] {
     return this.#db
       .rows(
         `SELECT p.*, t.timeline, w.iid, w.shard, w.writer
          FROM snapshots p
          JOIN timelines t ON t.id = p.timeline_id
          JOIN writers w ON w.id = t.writer_id
-         WHERE w.iid = ? ORDER BY w.shard, w.writer, t.id, p.stream_offset, p.seq`,
+         LEFT JOIN hidden h ON h.timeline_id = t.id AND ? = 0
+         WHERE w.iid = ? AND p.stream_offset >= coalesce(h.below, 0)
+         ORDER BY w.shard, w.writer, t.id, p.stream_offset, p.seq`,
       )
-      .all(iid)
+      .all(marked ? 1 : 0, iid)
       .map(snapshotOf);
   }
 
@@ -75,6 +87,7 @@ export class Queries {
       .rows(
         `${FROM_SEGMENTS}
          WHERE t.timeline = ? AND s.end_offset > ? AND s.start_offset < ?
+           AND s.end_offset > coalesce(h.below, 0)
            AND s.start_offset >= coalesce((
              SELECT max(f.start_offset) FROM segments f
              WHERE f.timeline_id = t.id AND f.start_offset <= ?), 0)
@@ -90,6 +103,7 @@ export class Queries {
       .rows(
         `${FROM_SEGMENTS}
          WHERE t.timeline = ? AND s.stretch = ? AND s.max_second > ?
+           AND s.end_offset > coalesce(h.below, 0)
          ORDER BY s.max_second, s.start_offset LIMIT 1`,
       )
       .get(timeline, stretch, second);

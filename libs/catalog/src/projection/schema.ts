@@ -1,5 +1,5 @@
 /** Version of the tables below; another version is dropped and rebuilt from the store. */
-export const SCHEMA_VERSION = 4;
+export const SCHEMA_VERSION = 5;
 
 /** Marks a file as a catalog of ours ("TDMC"), so that nobody else's database is ever emptied. */
 export const APPLICATION_ID = 0x54444d43;
@@ -12,6 +12,9 @@ export const APPLICATION_ID = 0x54444d43;
  * they hold. `segments.stretch` counts the steps back of the clock before it, and `segments.max_second` is the
  * highest `last_second` of its stretch up to that segment: it rises with `start_offset`, so that a
  * cut is found by index.
+ *
+ * `hidden` says what retention has marked of a timeline: snapshots before an offset and segments that
+ * end at or before it; all of it where that is `OFFSET_MAX`.
  */
 export const SCHEMA = `
 CREATE TABLE instances (
@@ -55,6 +58,11 @@ CREATE TABLE timelines (
 ) STRICT;
 
 CREATE INDEX timelines_by_writer ON timelines (writer_id);
+
+CREATE TABLE hidden (
+  timeline_id INTEGER PRIMARY KEY REFERENCES timelines (id) ON DELETE CASCADE,
+  below INTEGER NOT NULL
+) STRICT;
 
 CREATE TABLE clock_steps (
   timeline_id INTEGER NOT NULL REFERENCES timelines (id) ON DELETE CASCADE,
@@ -142,6 +150,7 @@ export const TABLES: readonly string[] = [
   'snapshots',
   'segments',
   'clock_steps',
+  'hidden',
   'timelines',
   'writers',
   'instances',

@@ -21,6 +21,7 @@ import {
 import { writerCheckpointKey } from '@tidemark/archive';
 import { CHECKPOINT_EVERY } from '../model/kept-rows.ts';
 import type { WriterState } from '../model/writer-state.ts';
+import type { HiddenTable } from './hidden-table.ts';
 import { replacedInstance, type InstanceTable } from './instance-table.ts';
 import type { Statements } from './statements.ts';
 import { replacedWriter, type WriterTable } from './writer-table.ts';
@@ -42,6 +43,7 @@ export interface SyncTables {
   readonly statements: Statements;
   readonly instances: InstanceTable;
   readonly writers: WriterTable;
+  readonly hidden: HiddenTable;
 }
 
 /** Entries that go into one transaction. */
@@ -91,6 +93,7 @@ async function syncOnce(
     const log: WriterLogSource = { ...source, keyProven: true, shard, writer };
     if (!(await syncWriterLog(tables, log, progress))) return false;
   }
+  tables.hidden.apply(source.iid, tables.instances.state(source.iid));
   return true;
 }
 

@@ -65,3 +65,28 @@ export function positionOf(writer: RetentionWriter, floor: RetentionFloor): Posi
   const index = writer.timelines.findIndex(({ timeline }) => timeline === floor.timeline);
   return index < 0 ? null : { index, offset: floor.offset };
 }
+
+/** A shard without what lies below floors: what stays visible of it. */
+export function withFloors(
+  shard: RetentionShard,
+  floors: readonly RetentionFloor[],
+): RetentionShard {
+  const writers = shard.writers.map((writer) => {
+    const floor = floors.find((each) => each.writer === writer.writer);
+    const at = floor === undefined ? null : positionOf(writer, floor);
+    return at === null ? writer : { ...writer, timelines: above(writer.timelines, at) };
+  });
+  return { ...shard, writers };
+}
+
+function above(
+  timelines: readonly RetentionTimeline[],
+  { index, offset }: Position,
+): RetentionTimeline[] {
+  const [first, ...later] = timelines.slice(index);
+  if (first === undefined) return [];
+  const snapshots = first.snapshots.filter((one) => one.offset >= offset);
+  const [oldest] = snapshots;
+  const from = oldest?.from ?? null;
+  return [{ ...first, snapshots, from, fromOffset: oldest?.offset ?? null }, ...later];
+}

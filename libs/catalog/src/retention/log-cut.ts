@@ -27,6 +27,8 @@ export function chooseLogCut({ checkpoints, neededSeq, lastSeq }: LogUse): numbe
 export interface LoggedFacts {
   readonly seq: number;
   readonly atMs: number;
+  /** Data key, 32 hex digits. */
+  readonly dekId: string;
 }
 
 /**

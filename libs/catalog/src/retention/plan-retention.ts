@@ -2,7 +2,7 @@ import { computeWindows } from '@tidemark/archive';
 import type { Lease } from '../model/instance-state.ts';
 import {
   isBefore,
-  positionOf,
+  withFloors,
   type Position,
   type RetentionFloor,
   type RetentionShard,
@@ -37,6 +37,8 @@ export interface RetentionInput {
   readonly sizes: RetentionSizes;
   /** Most of the stored bytes that one run may let go, 0 to 1. */
   readonly shareMax: number;
+  /** Writers that one run may let go of something. */
+  readonly writersMax: number;
 }
 
 /** What goes of one writer, and why the rest stays. */
@@ -82,11 +84,20 @@ export function planRetention(input: RetentionInput): RetentionPlan {
       const wanted = needed.get(writer.writer) ?? endOf(writer);
       if (wanted === null) continue;
       const step = stepTo(wanted, { shard: shard.shard, writer }, input.sizes, budget);
-      if (step !== null) steps.push(step);
+      if (step !== null && steps.length < input.writersMax) steps.push(step);
     }
   }
   const before = input.shards.map((shard) => earliestOf(inOrder(shard)));
-  const after = input.shards.map((shard) => earliestOf(inOrder(withFloors(shard, steps))));
+  const after = input.shards.map((shard) =>
+    earliestOf(
+      inOrder(
+        withFloors(
+          shard,
+          steps.map(({ floor }) => floor),
+        ),
+      ),
+    ),
+  );
   return {
     steps,
     amount: sum(steps.map(({ amount }) => amount)),
@@ -94,31 +105,6 @@ export function planRetention(input: RetentionInput): RetentionPlan {
     earliestBefore: lowest(before),
     earliestAfter: lowest(after),
   };
-}
-
-/** A shard without what lies below floors: what stays visible of it. */
-export function withFloors(
-  shard: RetentionShard,
-  steps: readonly { readonly floor: RetentionFloor }[],
-): RetentionShard {
-  const writers = shard.writers.map((writer) => {
-    const floor = steps.find((step) => step.floor.writer === writer.writer)?.floor;
-    const at = floor === undefined ? null : positionOf(writer, floor);
-    return at === null ? writer : { ...writer, timelines: above(writer.timelines, at) };
-  });
-  return { ...shard, writers };
-}
-
-function above(
-  timelines: readonly RetentionTimeline[],
-  { index, offset }: Position,
-): RetentionTimeline[] {
-  const [first, ...later] = timelines.slice(index);
-  if (first === undefined) return [];
-  const snapshots = first.snapshots.filter((one) => one.offset >= offset);
-  const [oldest] = snapshots;
-  const from = oldest?.from ?? null;
-  return [{ ...first, snapshots, from, fromOffset: oldest?.offset ?? null }, ...later];
 }
 
 /** Oldest first, so that a limited share is spent on the oldest history. */

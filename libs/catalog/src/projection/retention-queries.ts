@@ -1,0 +1,231 @@
+import type { RetentionFloor, RetentionShard, RetentionTimeline } from '../retention/history.ts';
+import type { LoggedFacts } from '../retention/log-cut.ts';
+import type { Amount } from '../retention/plan-retention.ts';
+import { OFFSET_MAX } from '../model/wire/shape.ts';
+import { Queries } from './queries.ts';
+import type { CatalogSnapshot, CatalogTimeline, Row } from './rows.ts';
+import type { Statements } from './statements.ts';
+
+/** An object of its own that retention has marked. */
+export interface MarkedObject {
+  readonly key: string;
+  readonly bytes: number;
+}
+
+/** First entries of a writer log that are needed. */
+export interface NeededEntries {
+  /** Of those whose body is something that is shown; null = of none. */
+  readonly bodies: number | null;
+  /** Of all that name something that is shown, or open a timeline that is; null = none does. */
+  readonly any: number | null;
+}
+
+const VISIBLE_SEGMENT = 's.end_offset > coalesce(h.below, 0)';
+const VISIBLE_SNAPSHOT = 'p.stream_offset >= coalesce(h.below, 0)';
+const OBJECTS = (where: { readonly segment: string; readonly snapshot: string }): string => `
+SELECT s.timeline_id, s.end_offset AS at, s.seq, s.object_key, s.object_size, s.object_dek
+FROM segments s LEFT JOIN hidden h ON h.timeline_id = s.timeline_id WHERE ${where.segment}
+UNION ALL
+SELECT p.timeline_id, p.stream_offset AS at, p.seq, p.object_key, p.object_size, p.object_dek
+FROM snapshots p LEFT JOIN hidden h ON h.timeline_id = p.timeline_id WHERE ${where.snapshot}`;
+const SHOWN = OBJECTS({ segment: VISIBLE_SEGMENT, snapshot: VISIBLE_SNAPSHOT });
+const MARKED = OBJECTS({
+  segment: `NOT ${VISIBLE_SEGMENT}`,
+  snapshot: `NOT ${VISIBLE_SNAPSHOT}`,
+});
+
+/** Questions of retention to the projection. */
+export class RetentionQueries {
+  readonly #db: Statements;
+  readonly #queries: Queries;
+
+  constructor(db: Statements) {
+    this.#db = db;
+    this.#queries = new Queries(db);
+  }
+
+  /**
+   * The history of an instance by shards.
+   * @param marked - Also what retention has marked.
+   */
+  shards(iid: string, marked: boolean): readonly RetentionShard[] {
+    const timelines = this.#queries.timelines(iid, marked);
+    const snapshots = this.#queries.snapshots(iid, marked);
+    return [...new Set(timelines.map(({ shard }) => shard))].sort().map((shard) => {
+      const own = timelines.filter((each) => each.shard === shard);
+      const writers = [...new Set(own.map(({ writer }) => writer))].map((writer) => ({
+        writer,
+        timelines: this.#inLogOrder(own.filter((each) => each.writer === writer)).map((each) =>
+          historyOf(each, snapshots),
+        ),
+      }));
+      return { shard, writers, order: own.map(({ timeline }) => timeline) };
+    });
+  }
+
+  /** Everything that is shown of an instance. */
+  total(iid: string): Amount {
+    const row = this.#db
+      .rows(
+        `SELECT count(*) AS objects, total(o.object_size) AS bytes FROM (${SHOWN}) o
+         JOIN timelines t ON t.id = o.timeline_id JOIN writers w ON w.id = t.writer_id
+         WHERE w.iid = ?`,
+      )
+      .get(iid);
+    return amountOf(row);
+  }
+
+  /** What is shown of an instance and would go with a floor. */
+  below(iid: string, { writer, timeline, offset }: RetentionFloor): Amount {
+    const row = this.#db
+      .rows(
+        `WITH floor AS (
+           SELECT t.id FROM timelines t JOIN writers w ON w.id = t.writer_id
+           WHERE w.iid = ? AND w.writer = ? AND t.timeline = ?),
+         gone AS (
+           SELECT t.id, iif(t.id = floor.id, ?, ?) AS below FROM floor
+           JOIN timelines f ON f.id = floor.id
+           JOIN timelines t ON t.writer_id = f.writer_id AND t.id <= floor.id)
+         SELECT count(*) AS objects, total(object_size) AS bytes FROM (
+           SELECT s.object_size FROM segments s JOIN gone g ON g.id = s.timeline_id
+           LEFT JOIN hidden h ON h.timeline_id = s.timeline_id
+           WHERE s.end_offset <= g.below AND ${VISIBLE_SEGMENT}
+           UNION ALL
+           SELECT p.object_size FROM snapshots p JOIN gone g ON g.id = p.timeline_id
+           LEFT JOIN hidden h ON h.timeline_id = p.timeline_id
+           WHERE p.stream_offset < g.below AND ${VISIBLE_SNAPSHOT})`,
+      )
+      .get(iid, writer, timeline, offset, OFFSET_MAX);
+    return amountOf(row);
+  }
+
+  /** Objects of their own that retention has marked, by key; a page after `after`. */
+  marked(iid: string, after: string, limit: number): readonly MarkedObject[] {
+    return this.#db
+      .prepare<MarkedObject>(
+        `SELECT o.object_key AS key, o.object_size AS bytes FROM (${MARKED}) o
+         JOIN timelines t ON t.id = o.timeline_id JOIN writers w ON w.id = t.writer_id
+         WHERE w.iid = ? AND o.object_key > ? ORDER BY o.object_key LIMIT ?`,
+      )
+      .all(iid, after, limit);
+  }
+
+  /**
+   * Data keys that only marked objects were sealed with, 32 hex digits each. The newest of each writer
+   * may seal more and is left out.
+   */
+  deadKeys(iid: string): readonly string[] {
+    const rows = this.#db
+      .rows(
+        `WITH own AS (SELECT t.id, t.writer_id FROM timelines t
+           JOIN writers w ON w.id = t.writer_id WHERE w.iid = ?),
+         shown AS (SELECT o.object_dek FROM (${SHOWN}) o JOIN own ON own.id = o.timeline_id
+           UNION SELECT f.object_dek FROM node_facts f JOIN writers w ON w.id = f.writer_id
+             WHERE w.iid = ?),
+         newest AS (SELECT s.object_dek, max(s.seq) FROM segments s
+           JOIN own ON own.id = s.timeline_id GROUP BY own.writer_id)
+         SELECT DISTINCT o.object_dek AS dek FROM (${MARKED}) o JOIN own ON own.id = o.timeline_id
+         WHERE o.object_dek NOT IN (SELECT object_dek FROM shown)
+           AND o.object_dek NOT IN (SELECT object_dek FROM newest) ORDER BY dek`,
+      )
+      .all(iid, iid);
+    return rows.map((row) => (row['dek'] as Buffer).toString('hex'));
+  }
+
+  /** Which entries of a writer's log are needed for what is shown, and not below a floor. */
+  neededEntries(iid: string, writer: string, floor: RetentionFloor | null): NeededEntries {
+    const row = this.#db
+      .rows(
+        `WITH own AS (SELECT t.id, t.opened_seq, coalesce(h.below, 0) AS hidden, t.timeline
+           FROM timelines t JOIN writers w ON w.id = t.writer_id
+           LEFT JOIN hidden h ON h.timeline_id = t.id WHERE w.iid = ? AND w.writer = ?),
+         at AS (SELECT coalesce((SELECT id FROM own WHERE timeline = ?), -1) AS id),
+         kept AS (SELECT own.id, own.opened_seq, max(own.hidden,
+           iif(own.id < at.id, ?, iif(own.id = at.id, ?, 0))) AS below FROM own JOIN at),
+         named AS (
+           SELECT s.seq, s.object_key FROM segments s JOIN kept k ON k.id = s.timeline_id
+           WHERE s.end_offset > k.below
+           UNION ALL
+           SELECT p.seq, p.object_key FROM snapshots p JOIN kept k ON k.id = p.timeline_id
+           WHERE p.stream_offset >= k.below)
+         SELECT (SELECT min(seq) FROM named WHERE object_key IS NULL) AS bodies,
+           (SELECT min(seq) FROM named) AS named,
+           (SELECT min(opened_seq) FROM kept WHERE below < ?
+             AND id > (SELECT min(id) FROM kept WHERE below < ?)) AS opened`,
+      )
+      .get(
+        ...[iid, writer, floor?.timeline ?? ''],
+        ...[OFFSET_MAX, floor?.offset ?? 0n, OFFSET_MAX, OFFSET_MAX],
+      );
+    const [named, opened] = [numOrNull(row, 'named'), numOrNull(row, 'opened')];
+    const any = named === null || opened === null ? (named ?? opened) : Math.min(named, opened);
+    return { bodies: numOrNull(row, 'bodies'), any };
+  }
+
+  /** Node facts of a writer in log order. */
+  facts(iid: string, writer: string): readonly LoggedFacts[] {
+    return this.#db
+      .prepare<LoggedFacts>(
+        `SELECT f.seq, f.at_ms AS atMs, lower(hex(f.object_dek)) AS dekId FROM node_facts f JOIN writers w ON w.id = f.writer_id
+         WHERE w.iid = ? AND w.writer = ? ORDER BY f.seq`,
+      )
+      .all(iid, writer);
+  }
+
+  /** Whether the log of a writer names a segment object, marked or not. */
+  namesSegment(timeline: string, start: bigint, key: string): boolean {
+    const row = this.#db
+      .prepare(
+        `SELECT 1 FROM segments s JOIN timelines t ON t.id = s.timeline_id
+         WHERE t.timeline = ? AND s.start_offset = ? AND s.object_key = ?`,
+      )
+      .get(timeline, start, key);
+    return row !== undefined;
+  }
+
+  /** Keys of the snapshots of an instance, marked or not. */
+  snapshotKeys(iid: string): ReadonlySet<string> {
+    const all = this.#queries.snapshots(iid, true);
+    return new Set(all.flatMap(({ object }) => object.key ?? []));
+  }
+
+  /** The order of the log: by time two timelines of one writer could stand the other way round. */
+  #inLogOrder(timelines: readonly CatalogTimeline[]): readonly CatalogTimeline[] {
+    const rowOf = (timeline: string): number =>
+      this.#db.prepare<{ id: number }>('SELECT id FROM timelines WHERE timeline = ?').get(timeline)
+        ?.id ?? 0;
+    const ids = new Map(timelines.map(({ timeline }) => [timeline, rowOf(timeline)]));
+    const idOf = ({ timeline }: CatalogTimeline): number => ids.get(timeline) ?? 0;
+    return [...timelines].sort((a, b) => idOf(a) - idOf(b));
+  }
+}
+
+function historyOf(
+  timeline: CatalogTimeline,
+  snapshots: readonly CatalogSnapshot[],
+): RetentionTimeline {
+  return {
+    timeline: timeline.timeline,
+    from: timeline.from,
+    fromOffset: timeline.fromOffset,
+    to: timeline.provenTo,
+    steps: timeline.steps,
+    forgottenStepsBack: timeline.forgottenStepsBack,
+    closedBecause: timeline.closed?.reason ?? null,
+    openedBecause: timeline.openedBecause,
+    end: timeline.end,
+    open: timeline.closed === null,
+    snapshots: snapshots
+      .filter((one) => one.timeline === timeline.timeline)
+      .map(({ backup, offset, from }) => ({ backup, offset, from })),
+  };
+}
+
+function amountOf(row: Row | undefined): Amount {
+  return { objects: Number(row?.['objects'] ?? 0), bytes: Number(row?.['bytes'] ?? 0) };
+}
+
+function numOrNull(row: Row | undefined, name: string): number | null {
+  const value = row?.[name];
+  return value === null || value === undefined ? null : Number(value);
+}

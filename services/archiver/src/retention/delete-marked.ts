@@ -1,0 +1,197 @@
+import { parseObjectKey, writerCheckpointKey, wrappedKeyPrefix } from '@tidemark/archive';
+import { listCheckpoints, type CatalogWriter, type Tombstone } from '@tidemark/catalog';
+import { nameObject, TidemarkError } from '@tidemark/core';
+import { eraseObject, versionsOf, type ObjectStore } from '@tidemark/store';
+import { entriesUpTo, findCuts, firstFacts, type WriterCut } from './find-cuts.ts';
+import { syncInstance, type RetentionPorts } from './retention-ports.ts';
+import { namesOf, type UnnamedFile } from './unnamed-objects.ts';
+
+/** Objects that are deleted at one time. */
+const AT_ONCE = 8;
+const PAGE = 512;
+
+/** What a deletion removed. */
+export interface Deleted {
+  /** Segments, snapshots and objects that no log named, and their sealed bytes. */
+  objects: number;
+  bytes: number;
+  logEntries: number;
+  checkpoints: number;
+  dataKeys: number;
+  /** Objects that the store holds (Object Lock): they are deleted as ones that no log names, later. */
+  locked: number;
+}
+
+/**
+ * Deletes what a tombstone marked: data first, then keys that open nothing any more, then log entries
+ * oldest first. May be killed at any instant and begun anew: what is gone already is no fault.
+ *
+ * @throws The store's error where it refuses, with what was done so far: all the rest stays marked.
+ */
+export async function deleteMarked(
+  instance: string,
+  tombstone: Tombstone,
+  file: UnnamedFile,
+  ports: RetentionPorts,
+): Promise<Deleted> {
+  const run = new Deletion(instance, ports);
+  try {
+    await run.marked();
+    await run.unnamed(tombstone, await file.read(tombstone));
+    await run.deadKeys();
+    await run.logs(tombstone);
+    return run.deleted;
+  } catch (cause) {
+    if (!(cause instanceof TidemarkError) || ports.signal.aborted) throw cause;
+    const { objects, bytes, logEntries } = run.deleted;
+    throw new TidemarkError(cause.code, `not everything could be deleted: ${cause.message}`, {
+      cause,
+      context: { ...cause.context, objects, bytes, logEntries },
+      hint: 'what is marked stays hidden, and the next run goes on; deleting needs the right to (s3:DeleteObject)',
+    });
+  }
+}
+
+class Deletion {
+  readonly deleted: Deleted = {
+    ...{ objects: 0, bytes: 0, logEntries: 0, checkpoints: 0, dataKeys: 0, locked: 0 },
+  };
+  readonly #instance: string;
+  readonly #ports: RetentionPorts;
+
+  constructor(instance: string, ports: RetentionPorts) {
+    this.#instance = instance;
+    this.#ports = ports;
+  }
+
+  /** Segments and snapshots below the floors. */
+  async marked(): Promise<void> {
+    const { catalog } = this.#ports;
+    for (let after = ''; ;) {
+      const page = catalog.retention((ask) => ask.marked(this.#instance, after, PAGE));
+      const last = page.at(-1);
+      if (last === undefined) return;
+      await this.#each(page, async ({ key, bytes }) => {
+        if (!(await this.#remove(key))) return;
+        this.deleted.objects += 1;
+        this.deleted.bytes += bytes;
+      });
+      after = last.key;
+    }
+  }
+
+  /**
+   * Objects that no log named when they were marked, and none names now. Those of a writer that has
+   * shown no life since might be on their way into its log: a frozen process goes on where it stopped.
+   */
+  async unnamed({ dueMs }: Tombstone, keys: readonly string[]): Promise<void> {
+    if (keys.length === 0) return;
+    const { catalog, store } = this.#ports;
+    await syncInstance(this.#instance, this.#ports);
+    const isNamed = namesOf(this.#instance, catalog);
+    const writers = new Map(catalog.writers(this.#instance).map((each) => [each.writer, each]));
+    const free = keys.filter((key) => {
+      const parts = parseObjectKey(key);
+      const writer = parts !== null && 'writer' in parts ? writers.get(parts.writer) : undefined;
+      return writer !== undefined && hasGoneOn(writer, dueMs) && !isNamed(key);
+    });
+    await this.#each(free, async (key) => {
+      const size = (await store.head(key))?.size;
+      if (size === undefined || !(await this.#remove(key))) return;
+      this.deleted.objects += 1;
+      this.deleted.bytes += size;
+    });
+  }
+
+  /** Wrapped data keys that sealed only what is gone. */
+  async deadKeys(): Promise<void> {
+    const dead = this.#ports.catalog.retention((ask) => ask.deadKeys(this.#instance));
+    for (const dekId of dead) await this.#removeKey(dekId);
+  }
+
+  /** Entries that checkpoints stand for: those that were marked, as far as they are still free. */
+  async logs({ cuts }: Tombstone): Promise<void> {
+    if (cuts.length === 0) return;
+    for (const free of await findCuts(this.#instance, [], this.#ports)) {
+      const marked = cuts.find(({ writer }) => writer === free.writer);
+      // A later checkpoint than the marked one may stand for more by now: that waits for its turn.
+      if (marked !== undefined) await this.#cut({ ...free, seq: Math.min(marked.seq, free.seq) });
+    }
+  }
+
+  async #cut({ shard, writer, seq, checkpoints }: WriterCut): Promise<void> {
+    const { catalog, store, signal, keys } = this.#ports;
+    const place = { iid: this.#instance, shard, writer };
+    const kept = firstFacts(this.#instance, writer, { catalog, floors: [] }) ?? Infinity;
+    for (const facts of catalog.retention((ask) => ask.facts(this.#instance, writer))) {
+      if (facts.seq <= seq && facts.seq < kept) await this.#removeKey(facts.dekId);
+    }
+    // One after the other: what is left of a log at any instant begins at one place.
+    for await (const { key } of entriesUpTo(seq, place, this.#ports)) {
+      if (await this.#remove(key)) this.deleted.logEntries += 1;
+    }
+    const source = { ...place, store, signal, logKey: await keys.logKey(this.#instance) };
+    for (const checkpoint of await listCheckpoints(source)) {
+      if (checkpoint >= seq || checkpoints.includes(checkpoint)) continue;
+      const key = writerCheckpointKey(this.#instance, shard, writer, checkpoint);
+      if (await this.#remove(key)) this.deleted.checkpoints += 1;
+    }
+  }
+
+  async #removeKey(dekId: string): Promise<void> {
+    const { store, signal } = this.#ports;
+    const prefix = `${wrappedKeyPrefix(this.#instance)}${dekId}/`;
+    let removed = false;
+    for await (const batch of store.list(prefix, { signal })) {
+      for (const { key } of batch) removed = (await this.#remove(key)) || removed;
+    }
+    if (removed) this.deleted.dataKeys += 1;
+  }
+
+  async #each<T>(all: readonly T[], work: (one: T) => Promise<void>): Promise<void> {
+    for (let at = 0; at < all.length; at += AT_ONCE) {
+      this.#ports.signal.throwIfAborted();
+      await Promise.all(all.slice(at, at + AT_ONCE).map(work));
+    }
+  }
+
+  /** @returns False when the store holds the object. */
+  async #remove(key: string): Promise<boolean> {
+    const { store, clock } = this.#ports;
+    try {
+      if (await isLocked(store, key, clock.nowMs())) {
+        this.deleted.locked += 1;
+        return false;
+      }
+      if (versionsOf(store) === null) await store.delete(key);
+      else await eraseObject(store, key);
+      return true;
+    } catch (cause) {
+      if (!(cause instanceof TidemarkError) || cause.code !== 'TM_STORE_LOCKED') {
+        throw nameObject(cause, key);
+      }
+      this.deleted.locked += 1;
+      return false;
+    }
+  }
+}
+
+/** Whether a writer wrote to its log after an instant, or has given it up. */
+function hasGoneOn({ state }: CatalogWriter, ms: number): boolean {
+  const { owner, lastEntryMs } = state;
+  return owner === null || owner.released || (lastEntryMs ?? -Infinity) >= ms;
+}
+
+/** Whether a version of an object is held; what cannot be told counts as free, the store decides. */
+async function isLocked(store: ObjectStore, key: string, nowMs: number): Promise<boolean> {
+  const versions = versionsOf(store);
+  if (versions === null) return false;
+  for await (const batch of versions.list(key)) {
+    for (const version of batch) {
+      if (version.key !== key || version.isMarker) continue;
+      const lock = await versions.lockOf(version);
+      if (lock !== null && (lock.legalHold || (lock.untilMs ?? Infinity) > nowMs)) return true;
+    }
+  }
+  return false;
+}

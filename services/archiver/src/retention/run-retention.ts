@@ -1,0 +1,229 @@
+import {
+  isFree,
+  isLive,
+  openInstanceLog,
+  planRetention,
+  TOMBSTONE_WRITERS_MAX,
+  withFloors,
+  type Amount,
+  type InstanceLog,
+  type InstanceState,
+  type RetentionPlan,
+  type Tombstone,
+} from '@tidemark/catalog';
+import { makeId } from '@tidemark/core';
+import { deleteMarked, type Deleted } from './delete-marked.ts';
+import { findCuts, type WriterCut } from './find-cuts.ts';
+import { syncInstance, type RetentionPorts, type RetentionRequest } from './retention-ports.ts';
+import { findUnnamed, UnnamedFile, type FoundUnnamed } from './unnamed-objects.ts';
+
+/** What a run marked, or would. */
+export interface Marked extends RetentionPlan {
+  /** Null when nothing was written. */
+  readonly tombstone: string | null;
+  readonly dueMs: number;
+  readonly cuts: readonly WriterCut[];
+  readonly unnamed: Amount | null;
+}
+
+/** What a retention run did, or would do. Times are Unix milliseconds. */
+export interface RetentionReport {
+  readonly instance: string;
+  readonly dryRun: boolean;
+  readonly retainSeconds: number;
+  /** A tombstone that stands after the run, or whose time has come in a dry run. */
+  readonly standing: Tombstone | null;
+  /** A tombstone that was taken back: what it hid is needed after all. */
+  readonly revoked: string | null;
+  readonly deleted: Deleted | null;
+  readonly marked: Marked | null;
+}
+
+/**
+ * Lets go of what the policy of an instance keeps no longer, in two phases: what was marked by an
+ * earlier run and is over its grace is looked at again and deleted; what is needed no more is marked.
+ *
+ * Safe to kill at any instant and to run twice at one time.
+ * @throws CatalogError `TM_NOT_FOUND`; StoreError where the store refuses; as `Catalog.sync`.
+ */
+export async function runRetention(
+  request: RetentionRequest,
+  ports: RetentionPorts,
+): Promise<RetentionReport> {
+  const { instance, dryRun } = request;
+  await syncInstance(instance, ports);
+  const run = new RetentionRun(request, ports);
+  const settled = dryRun ? NOTHING_SETTLED : await run.settle();
+  if (settled.deleted !== null || settled.revoked !== null) await syncInstance(instance, ports);
+  const isFreeToMark = ports.catalog.instance(instance).expiry.tombstone === null;
+  const marked = isFreeToMark || (dryRun && run.isDue) ? await run.mark() : null;
+  if (marked?.tombstone != null) await syncInstance(instance, ports);
+  return {
+    ...{ instance, dryRun, retainSeconds: run.retainSeconds },
+    standing: ports.catalog.instance(instance).expiry.tombstone,
+    ...settled,
+    marked,
+  };
+}
+
+/**
+ * Takes back what is marked and not yet being deleted.
+ * @returns The tombstone; null when none could be taken back.
+ */
+export async function revokeTombstone(
+  instance: string,
+  ports: RetentionPorts,
+): Promise<string | null> {
+  await syncInstance(instance, ports);
+  const { tombstone } = ports.catalog.instance(instance).expiry;
+  if (tombstone === null || tombstone.begun) return null;
+  const log = await openLog(instance, ports);
+  const seq = await log.append((state) =>
+    isPending(state, tombstone)
+      ? { type: 'ExpiryRevoked', tombstone: tombstone.tombstone, atMs: ports.clock.nowMs() }
+      : null,
+  );
+  await syncInstance(instance, ports);
+  return seq === null ? null : tombstone.tombstone;
+}
+
+type Settled = Pick<RetentionReport, 'revoked' | 'deleted'>;
+const NOTHING_SETTLED: Settled = { revoked: null, deleted: null };
+
+class RetentionRun {
+  readonly #request: RetentionRequest;
+  readonly #ports: RetentionPorts;
+  readonly #file: UnnamedFile;
+
+  constructor(request: RetentionRequest, ports: RetentionPorts) {
+    this.#request = request;
+    this.#ports = ports;
+    this.#file = new UnnamedFile(request.stateDir, request.instance);
+  }
+
+  get retainSeconds(): number {
+    return this.#state.policy?.retainSeconds ?? this.#request.retainSeconds;
+  }
+
+  /** Whether a tombstone stands whose grace is over. */
+  get isDue(): boolean {
+    const { tombstone } = this.#state.expiry;
+    return tombstone !== null && (tombstone.begun || this.#nowMs >= tombstone.dueMs);
+  }
+
+  /** Deletes what an earlier run marked, if it is time and it is still not needed. */
+  async settle(): Promise<Settled> {
+    const { tombstone } = this.#state.expiry;
+    if (tombstone === null || !this.isDue) return NOTHING_SETTLED;
+    const { instance } = this.#request;
+    const log = await openLog(instance, this.#ports);
+    if (!tombstone.begun && !(await this.#begin(tombstone, log))) {
+      return { ...NOTHING_SETTLED, revoked: tombstone.tombstone };
+    }
+    await syncInstance(instance, this.#ports);
+    const deleted = await deleteMarked(instance, tombstone, this.#file, this.#ports);
+    await log.append((state) =>
+      state.expiry.tombstone?.tombstone === tombstone.tombstone
+        ? { type: 'ExpiryDone', tombstone: tombstone.tombstone, atMs: this.#nowMs }
+        : null,
+    );
+    await this.#file.remove();
+    return { ...NOTHING_SETTLED, deleted };
+  }
+
+  /** Marks what is needed no more; only says so in a dry run. */
+  async mark(): Promise<Marked | null> {
+    const { instance, dryRun, graceMs } = this.#request;
+    const { expiry } = this.#state;
+    const plan = this.#plan(this.#state);
+    const floors = plan.steps.map(({ floor }) => floor);
+    const cuts = (await findCuts(instance, floors, this.#ports)).slice(0, TOMBSTONE_WRITERS_MAX);
+    const unnamed = await findUnnamed(instance, this.#ports);
+    const dueMs = this.#nowMs + graceMs;
+    const marked = { ...plan, dueMs, cuts, unnamed: amountOf(unnamed), tombstone: null };
+    if (plan.steps.length + cuts.length === 0 && unnamed === null) {
+      return plan.limited ? marked : null;
+    }
+    if (dryRun) return marked;
+    const tombstone = `ts-${makeId(this.#nowMs, this.#ports.random)}`;
+    if (unnamed !== null) await this.#file.write(unnamed);
+    const log = await openLog(instance, this.#ports);
+    const seq = await log.append((state) => {
+      const now = this.#plan(state);
+      const same = JSON.stringify(comparable(now)) === JSON.stringify(comparable(plan));
+      // A reader came meanwhile, or somebody else marked something: another run will do it.
+      if (!same || state.expiry.tombstone !== null || expiry.tombstone !== null) return null;
+      return {
+        ...{ type: 'ExpiryTombstoned', tombstone, floors, dueMs, atMs: this.#nowMs },
+        cuts: cuts.map(({ writer, seq: at }) => ({ writer, seq: at })),
+        unnamed: unnamed && {
+          objects: unnamed.objects,
+          bytes: unnamed.bytes,
+          digest: unnamed.digest,
+        },
+        ...{ retainSeconds: this.retainSeconds, forced: this.#request.shareMax >= 1 },
+        ...plan.amount,
+      };
+    });
+    return seq === null ? null : { ...marked, tombstone };
+  }
+
+  /** The last look: what was marked may be needed by now. @returns False: it was taken back. */
+  async #begin(tombstone: Tombstone, log: InstanceLog): Promise<boolean> {
+    const { instance } = this.#request;
+    const shards = this.#ports.catalog
+      .retention((ask) => ask.shards(instance, true))
+      .map((shard) => withFloors(shard, tombstone.before));
+    const name = tombstone.tombstone;
+    await log.append((state) => {
+      if (!isPending(state, tombstone)) return null;
+      const leases = state.leases.filter((lease) => isLive(lease, this.#nowMs));
+      const rules = { retainSeconds: this.retainSeconds, leases };
+      const free = isFree(shards, state.expiry.floors, rules);
+      const type = free ? 'ExpiryBegun' : 'ExpiryRevoked';
+      return { type, tombstone: name, atMs: this.#nowMs };
+    });
+    return log.state.expiry.tombstone?.tombstone === name;
+  }
+
+  #plan({ leases, policy }: InstanceState): RetentionPlan {
+    const { instance, shareMax, retainSeconds } = this.#request;
+    return this.#ports.catalog.retention((ask) =>
+      planRetention({
+        shards: ask.shards(instance, false),
+        retainSeconds: policy?.retainSeconds ?? retainSeconds,
+        leases,
+        nowMs: this.#nowMs,
+        shareMax,
+        writersMax: TOMBSTONE_WRITERS_MAX,
+        sizes: { total: ask.total(instance), below: (floor) => ask.below(instance, floor) },
+      }),
+    );
+  }
+
+  get #state(): InstanceState {
+    return this.#ports.catalog.instance(this.#request.instance);
+  }
+
+  get #nowMs(): number {
+    return this.#ports.clock.nowMs();
+  }
+}
+
+function comparable({ steps }: RetentionPlan): unknown {
+  return steps.map(({ floor: { writer, timeline, offset } }) => [writer, timeline, `${offset}`]);
+}
+
+function amountOf(found: FoundUnnamed | null): Amount | null {
+  return found && { objects: found.objects, bytes: found.bytes };
+}
+
+function isPending({ expiry }: InstanceState, { tombstone }: Tombstone): boolean {
+  return expiry.tombstone?.tombstone === tombstone && !expiry.tombstone.begun;
+}
+
+async function openLog(iid: string, ports: RetentionPorts): Promise<InstanceLog> {
+  const { store, keys, clock, random, signal } = ports;
+  const logKey = await keys.logKey(iid);
+  return openInstanceLog({ store, iid, logKey, clock, random, signal });
+}
