@@ -58,6 +58,8 @@ async function undo(
     });
   }
   const live = await sparedOriginal(instance, flags, config);
+  // Whether the instance allows it, and which keys open the pack, stands in its log.
+  await workspace.sync(signal, instance);
   const dryRun = flags.dryRun === true;
   const yes = dryRun || flags.yes === true;
   const what = `keys of the running instance ${instance} will be put back`;

@@ -1,9 +1,11 @@
+import { refuseForTde } from '@tidemark/catalog';
 import type { NodeClient } from '@tidemark/client';
 import { compileSelector, type Selector, type SelectorSpec } from '@tidemark/selector';
 import type { WantedPoint } from '../plan/make-plan.ts';
 import type { RestoreEnvironment } from '../run/environment.ts';
 import type { RestoreReport } from '../run/restore-report.ts';
 import { restoreIntoScratch, type ScratchServer } from '../scratch/scratch-server.ts';
+import { tdeOf } from '../tde/instance-tde.ts';
 import {
   compareSelected,
   type CompareSelectedOptions,
@@ -75,8 +77,8 @@ interface Ends {
 
 /**
  * Tells what became of selected keys between two points, or between one and now. Both are restored
- * into scratch servers; nothing else is written.
- * @throws TidemarkError as `restore`; NodeError as `preview` when the second one is `live`.
+ * into scratch servers; nothing else is written. Values of an instance with TDE are never shown.
+ * @throws TidemarkError as `restore`, `TM_TDE_DENIED`; NodeError as `preview` when the second one is `live`.
  */
 export async function diffPoints(
   request: DiffRequest,
@@ -84,6 +86,7 @@ export async function diffPoints(
 ): Promise<DiffReport> {
   const { instance, from, to } = request;
   const { clock, signal } = environment;
+  if (request.values) refuseForTde(await tdeOf(instance, environment), 'values');
   const fromMs = clock.monotonicMs();
   const selector = compileSelector(request.selector);
   const report = (

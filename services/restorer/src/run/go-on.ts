@@ -64,7 +64,7 @@ async function replayOn(
   await prepared.feeder.verify('stream');
   timer.end('verify');
   const resume = role.replicationId === record.feed.replicationId;
-  await using feed = await openFeedOf(record, prepared, target, resume);
+  await using feed = await openFeedOf(record, prepared, target, { ...environment, resume });
   if (role.role === 'master') {
     // The earlier process ended between the writing of the record and REPLICAOF.
     await applySettings(target.client, settings);

@@ -8,6 +8,7 @@ import { readerOf } from '../feeder/opened-order.ts';
 import { unwrapDataKey } from '../fetch/plan-keys.ts';
 import { makePlan, type PlanRequest } from '../plan/make-plan.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
+import { tdeOf } from '../tde/instance-tde.ts';
 import { refuseLostBeginning } from '../verify/lost-beginning.ts';
 import type { RestoreEnvironment } from './environment.ts';
 
@@ -68,13 +69,12 @@ export async function preparePlan(
  * @throws PlanError `TM_TDE_DENIED` when one with TDE would be fed by this process.
  */
 async function openFeederFor(instance: string, environment: RestoreEnvironment): Promise<Feeder> {
-  const { catalog, signal, onProgress, openFeeder } = environment;
+  const { signal, onProgress, openFeeder } = environment;
   const feeder =
     openFeeder === undefined
       ? new LocalFeeder(environment, { signal, onProgress })
       : openFeeder(instance, { signal, onProgress });
-  const known = catalog.instances().find(({ iid }) => iid === instance);
-  if (feeder.isolated || (known?.tde ?? null) === null) return feeder;
+  if (feeder.isolated || !(await hasTde(instance, environment))) return feeder;
   await feeder[Symbol.asyncDispose]();
   throw new PlanError(
     'TM_TDE_DENIED',
@@ -83,6 +83,12 @@ async function openFeederFor(instance: string, environment: RestoreEnvironment):
       hint: 'restore with the tidemark command',
     },
   );
+}
+
+/** One that nobody knows is refused later, as what it is. */
+async function hasTde(instance: string, environment: RestoreEnvironment): Promise<boolean> {
+  const isKnown = environment.catalog.instances().some(({ iid }) => iid === instance);
+  return isKnown && (await tdeOf(instance, environment)).state !== 'disabled';
 }
 
 /** The plan of everything. What it reads of footers is opened here, and its keys are zero-filled. */

@@ -25,6 +25,7 @@ import type { RestoreEnvironment, RestoreRequest } from './environment.ts';
 import { discardServer, openTarget, type OpenTarget } from './open-target.ts';
 import { PhaseTimer } from './phase-timer.ts';
 import { preparePlan, type PreparedPlan } from './prepared-plan.ts';
+import { refuseOriginalAsTarget } from '../tde/instance-tde.ts';
 import { openFeedOf } from './open-feed.ts';
 import { commandForm, pathOf, type RestorePath } from './restore-path.ts';
 import { RestoreRecords, type RestoreRecord } from './restore-record.ts';
@@ -57,6 +58,7 @@ export async function restore(
   let emptied: readonly string[] = [];
   try {
     const found = await lookAt(target, prepared, request);
+    await refuseOriginalAsTarget(request.instance, found.facts.runId, environment);
     if (request.facts !== null) await preflightFacts(target.client, request.facts);
     const holds = holdsData(found.facts);
     if (holds) emptied = ['what the target held was removed, as --yes allows'];
@@ -205,11 +207,13 @@ async function replayInto(
 ): Promise<RestoreReport> {
   const { target, timer } = place;
   const records = new RestoreRecords(environment.stateDir);
-  const feed = await openFeedOf(record, prepared, target, false).catch(async (cause: unknown) => {
-    // Nothing was sent or recorded yet: only a server that was started for this must not stay.
-    await discardServer(target, environment);
-    throw cause;
-  });
+  const feed = await openFeedOf(record, prepared, target, environment).catch(
+    async (cause: unknown) => {
+      // Nothing was sent or recorded yet: only a server that was started for this must not stay.
+      await discardServer(target, environment);
+      throw cause;
+    },
+  );
   const known = { ...record, feed: { ...record.feed, port: feed.port } };
   try {
     await records.write(known);

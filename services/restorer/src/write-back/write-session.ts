@@ -1,5 +1,6 @@
 import type { NodeClient, NodeFacts } from '@tidemark/client';
 import type { RestoreEnvironment } from '../run/environment.ts';
+import { refuseClearTransport, refuseOriginal } from '../tde/instance-tde.ts';
 import type { SparedServer } from '../preview/preview.ts';
 import { Side } from './compare/side.ts';
 import { openThrottle, type OpenThrottle } from './throttle/open-throttle.ts';
@@ -36,7 +37,8 @@ export interface WriteSessionWish {
 
 /**
  * Opens the original for writing, after all checks. Undo packs that are over their time are removed.
- * @throws TidemarkError as `openOriginal`, `listUndoParts`.
+ * @throws TidemarkError as `openOriginal`, `listUndoParts`; `TM_TDE_DENIED` for an instance with TDE
+ *   that does not allow it, or over a network without TLS.
  */
 export async function openWriteSession(
   wish: WriteSessionWish,
@@ -44,9 +46,11 @@ export async function openWriteSession(
 ): Promise<WriteSession> {
   const { store, keys, clock, random, signal } = environment;
   const { instance, id, live, policy } = wish;
+  const tde = await refuseOriginal(instance, environment);
   const { client, facts } = await openOriginal(live.address, { signal, random });
   const opened: AsyncDisposable[] = [client];
   try {
+    refuseClearTransport(tde, [client.remoteAddress]);
     await removeExpiredPacks(instance, clock.nowMs(), { store, keys, signal });
     const partsBefore = (await listUndoParts(instance, id, { store, signal })).length;
     const { latencyMaxMs, rate } = live;
