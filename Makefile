@@ -13,7 +13,7 @@ BIN := node_modules/.bin
 STAMP := node_modules/.tidemark-installed
 PART := scripts/part.sh
 
-.PHONY: build runnable test test-matrix check bench soak demo clean install redis servers s3
+.PHONY: build runnable test test-matrix check bench soak demo clean install redis servers s3 strace
 
 install: $(STAMP)
 $(STAMP): package-lock.json package.json
@@ -32,6 +32,10 @@ servers: redis
 s3:
 	@scripts/install-s3.sh
 
+# Shows which files a restore writes; where it cannot be had, those tests are skipped.
+strace:
+	@scripts/install-strace.sh
+
 # The product alone; tests, demo and bench are compiled by the targets that need them.
 build: install
 	@$(BIN)/tsc -b services/cli
@@ -48,7 +52,7 @@ check: install
 	@$(PART) dead-code $(BIN)/knip
 	@$(PART) tidy node scripts/tidy.mjs
 
-test: install redis servers s3
+test: install redis servers s3 strace
 	@rm -f build/parts.txt
 	@$(MAKE) --no-print-directory check
 	@$(PART) unit $(BIN)/vitest run --project unit
