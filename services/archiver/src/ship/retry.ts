@@ -15,8 +15,8 @@ export interface RetryOptions {
 }
 
 /**
- * Repeats work until it succeeds, with growing pauses: a store that is away comes back, and so does
- * room in the spool. Meanwhile the pins keep what the server writes.
+ * Repeats work until it succeeds, with growing pauses: a store or key service that is away comes
+ * back, and so does room in the spool. Meanwhile the pins keep what the server writes.
  * @throws Any error that time does not mend, at once; the signal's reason.
  */
 export async function retrying<T>(options: RetryOptions, work: () => Promise<T>): Promise<T> {
@@ -34,9 +34,12 @@ export async function retrying<T>(options: RetryOptions, work: () => Promise<T>)
   }
 }
 
-/** Room comes back too, on the disk of the spool and in the store. */
-const ROOM: readonly string[] = ['TM_SPOOL', 'TM_STORE_FULL'];
+/**
+ * What its owner mends while we wait: room on the disk of the spool and in the store; a key that was
+ * disabled, or its policy changed. Nothing is stored without the key, and nothing is let go.
+ */
+const MENDED: readonly string[] = ['TM_SPOOL', 'TM_STORE_FULL', 'TM_KEY_DENIED', 'TM_KEY_DISABLED'];
 
 function mayPass(error: unknown): error is TidemarkError {
-  return error instanceof TidemarkError && (error.retryable || ROOM.includes(error.code));
+  return error instanceof TidemarkError && (error.retryable || MENDED.includes(error.code));
 }
