@@ -5,8 +5,9 @@ import { benchRdbCheck, RDB_CHECK_NAMES } from './rdb-check.ts';
 import { benchRdbScan } from './rdb-scan.ts';
 import { benchRestore, RESTORE_NAMES } from './restore-full.ts';
 import { benchRestoreKeys, KEYS_NAMES } from './restore-keys.ts';
-import { benchSeal } from './seal.ts';
+import { benchSeal, SEAL_NAMES } from './seal.ts';
 import { benchSegment } from './segment.ts';
+import { benchSnapshotShip, SNAPSHOT_NAMES } from './snapshot-ship.ts';
 import { benchSourceCost } from './source-cost.ts';
 import { benchSourceLatency, LATENCY_NAMES } from './source-latency.ts';
 import { benchWriteBack, WRITE_BACK_NAMES } from './write-back.ts';
@@ -38,7 +39,8 @@ const BENCHES: readonly Bench[] = [
   simple('aof-decode', { atLeast: 0.6 }, benchAofDecode),
   simple('rdb-scan', { atLeast: 0.5 }, benchRdbScan),
   { names: RDB_CHECK_NAMES, run: benchRdbCheck },
-  simple('seal', null, benchSeal),
+  { names: SNAPSHOT_NAMES, run: benchSnapshotShip },
+  { names: SEAL_NAMES, run: benchSeal },
   simple('segment', null, benchSegment),
 ];
 

@@ -1,12 +1,18 @@
+import { execFile } from 'node:child_process';
 import { createCipheriv, createDecipheriv } from 'node:crypto';
+import { promisify } from 'node:util';
 import { Opener, Sealer, sealStream, type DataKey } from '@tidemark/crypto';
 import { systemRandom } from '@tidemark/system';
+import type { Outcome } from './outcome.ts';
 
+const run = promisify(execFile);
 const TOTAL_BYTES = 64 * 2 ** 20;
 const PUSH_BYTES = 2 ** 20;
 const ROUNDS = 15;
 const NONCE = Buffer.alloc(12, 1);
 const TAG = { authTagLength: 16 };
+
+export const SEAL_NAMES = ['seal', 'open', 'seal-raw'];
 
 const dataKey: DataKey = { id: '0f'.repeat(16), key: systemRandom.bytes(32) };
 const identity = { iid: 'orders', timeline: 't1', start: '0' };
@@ -77,10 +83,10 @@ function sealedPushes(pushes: readonly Buffer[]): Buffer[] {
 }
 
 /**
- * Throughput of `Sealer` over that of one AES-256-GCM cipher of node:crypto on the same bytes:
- * median of the rounds, each of which runs both. Opening and the stream form stand in the detail.
+ * Throughput of `Sealer` and `Opener` beside `openssl speed`, and of `Sealer` beside one cipher of
+ * node:crypto on the same bytes: medians of the rounds, each of which runs all.
  */
-export async function benchSeal(): Promise<{ ratio: number; of: string; detail: string }> {
+export async function benchSeal(): Promise<readonly Outcome[]> {
   const pushes = Array.from({ length: TOTAL_BYTES / PUSH_BYTES }, () =>
     systemRandom.bytes(PUSH_BYTES),
   );
@@ -104,14 +110,41 @@ export async function benchSeal(): Promise<{ ratio: number; of: string; detail: 
       if (round > 0) times[name].push(performance.now() - start); // the first one warms up
     }
   }
-  const rate = (name: keyof typeof runs): string =>
-    (TOTAL_BYTES / 2 ** 20 / (median(times[name]) / 1000)).toFixed(0);
-  return {
-    ratio: median(times.raw.map((ms, round) => ms / (times.seal[round] ?? NaN))),
-    of: 'raw AES-256-GCM of node:crypto over the same bytes',
+  const peer = { seal: await opensslBytes(), open: await opensslBytes('-decrypt') };
+  const bytes = (name: keyof typeof runs): number => TOTAL_BYTES / (median(times[name]) / 1000);
+  const rate = (perSecond: number): string => `${(perSecond / 2 ** 20).toFixed(0)} MiB/s`;
+  const figure = (name: 'seal' | 'open', raw: 'raw' | 'rawOpen'): Outcome => ({
+    ...{ name, value: bytes(name) / peer[name], unit: 'ratio', bar: null },
+    of: 'openssl speed -evp aes-256-gcm, blocks of 256 KiB: a cipher over one buffer in the cache',
     detail:
-      `64 MiB in pushes of 1 MiB, chunks of 256 KiB: seal ${rate('seal')} MiB/s, raw ` +
-      `${rate('raw')}; as a stream ${rate('stream')}; open ${rate('open')}, raw ` +
-      `${rate('rawOpen')} MiB/s`,
-  };
+      `64 MiB in pushes of 1 MiB, chunks of 256 KiB: ${rate(bytes(name))}, openssl ` +
+      `${rate(peer[name])}, node:crypto ${rate(bytes(raw))}`,
+  });
+  return [
+    figure('seal', 'raw'),
+    figure('open', 'rawOpen'),
+    {
+      ...{
+        name: 'seal-raw',
+        value: median(ratios(times.raw, times.seal)),
+        unit: 'ratio',
+        bar: null,
+      },
+      of: 'raw AES-256-GCM of node:crypto over the same bytes',
+      detail: `as a stream ${rate(bytes('stream'))}`,
+    },
+  ];
+}
+
+function ratios(ours: readonly number[], peers: readonly number[]): number[] {
+  return ours.map((ms, round) => ms / (peers[round] ?? NaN));
+}
+
+/** Bytes a second of `openssl speed`. */
+async function opensslBytes(...flags: readonly string[]): Promise<number> {
+  const fixed = ['speed', '-elapsed', '-seconds', '2', '-bytes', '262144', '-mr'];
+  const { stdout } = await run('openssl', [...fixed, ...flags, '-evp', 'aes-256-gcm']);
+  const perSecond = Number(/^\+F:\d+:[^:]+:([0-9.]+)$/m.exec(stdout)?.[1]);
+  if (perSecond > 0) return perSecond;
+  throw new Error(`openssl speed said ${stdout}`);
 }
