@@ -60,15 +60,16 @@ async function resolveName(
   signal: AbortSignal,
 ): Promise<{ readonly instance: string; readonly backup: string | null }> {
   const { catalog, store } = workspace;
-  // An instance is looked for in the store alone: the catalog is no witness.
-  if (isSafeName(name) && (await isInStore(name, store, signal))) {
-    return { instance: name, backup: null };
-  }
+  // Which keys are allowed comes with it. That a log is damaged is what the verification tells.
   const fault = await workspace.sync(signal).then(
     () => null,
     (cause: unknown) => cause,
   );
   signal.throwIfAborted();
+  // An instance is looked for in the store alone: the catalog is no witness.
+  if (isSafeName(name) && (await isInStore(name, store, signal))) {
+    return { instance: name, backup: null };
+  }
   for (const { iid } of catalog.instances()) {
     if (iid === null || !catalog.snapshots(iid).some(({ backup }) => backup === name)) continue;
     return { instance: iid, backup: name };

@@ -23,6 +23,8 @@ export async function rebuildCatalog(invocation: Invocation): Promise<void> {
 export async function verifyRepo(invocation: Invocation): Promise<void> {
   using workspace = await Workspace.open(invocation);
   const { printer, signal } = invocation;
+  // Which keys are allowed comes with it. That a log is damaged is what the verification tells.
+  await workspace.sync(signal).catch(() => signal.throwIfAborted());
   const found = await verifyWholeRepo({
     store: workspace.store,
     keys: workspace.keys,
@@ -33,6 +35,9 @@ export async function verifyRepo(invocation: Invocation): Promise<void> {
   printer.result(found, () => [
     `${found.instances.toString()} instances, ${found.entries.toString()} log entries, ` +
       `${found.objects.toString()} objects, ${formatBytes(found.bytes)} read`,
+    ...(found.shredded === 0
+      ? []
+      : [`${found.shredded.toString()} data keys were destroyed on purpose`]),
     ...found.faults.map(
       ({ instance, code, message }) => `DAMAGE ${instance}: ${message} (${code})`,
     ),

@@ -1,11 +1,14 @@
-import { openInstanceLog, readTde, type InstanceLog, type Tde } from '@tidemark/catalog';
+import type { InstanceLog, Tde } from '@tidemark/catalog';
 import { IntegrityError, KeyError, TidemarkError, UsageError } from '@tidemark/core';
 import { isSameKey, type KeyProviders, type WrappingKey } from '@tidemark/crypto';
 import { rewrapKeys, type RewrapReport } from '@tidemark/restorer';
-import { systemClock, systemRandom } from '@tidemark/system';
+import { systemClock } from '@tidemark/system';
 import { Workspace, type Invocation } from '../context.ts';
+import { adminOfKey } from './tde/choose-key.ts';
+import { openTdeInstance } from './tde/open-instance.ts';
 
 const DAMAGE = 14;
+const REKEY_TIMEOUT_MS = 60_000;
 
 /** Flags of `tde rewrap`. */
 export interface RewrapFlags {
@@ -20,21 +23,10 @@ export async function rewrapCommand(
 ): Promise<void> {
   using workspace = await Workspace.open(invocation);
   const { signal, printer } = invocation;
-  const { store, keys, catalog, config } = workspace;
-  await workspace.sync(signal, id);
-  if (!catalog.instances().some(({ iid }) => iid === id)) {
-    throw new UsageError('TM_NOT_FOUND', `no instance ${id} is in the store`, {
-      hint: 'tidemark instance list',
-    });
-  }
-  const logKey = await keys.logKey(id);
-  const ports = { store, clock: systemClock, random: systemRandom, signal };
-  const log = await openInstanceLog({ ...ports, iid: id, logKey, keyProven: true });
-  const source = { store, logKey, stateDir: config.stateDir, signal };
-  const tde = await readTde(id, { ...source, state: log.state });
+  const { store, keys } = workspace;
+  const { log, tde } = await openTdeInstance(id, workspace, invocation);
   const target = await targetOf(id, flags.kmsKey, { keys, tde });
-  await adopt(target, { id, log, tde, keys });
-  await tellArchiver(id, workspace, invocation);
+  if (await adopt(target, { id, log, tde, keys })) await tellArchiver(id, workspace, invocation);
   const report = await rewrapKeys({
     ...{ instance: id, target, store, keys, log, signal },
     onProgress: (done) => printer.progress(`${done.toString()} data keys`),
@@ -49,7 +41,7 @@ async function targetOf(
   { keys, tde }: { readonly keys: KeyProviders; readonly tde: Tde },
 ): Promise<WrappingKey> {
   if (kmsKey === undefined) return keys.wrappingKeyOf(id);
-  const admin = await keys.adminOf('aws-kms');
+  const admin = await adminOfKey(kmsKey, keys);
   const { provider, keyId, state, usage, spec } = await admin.describe(kmsKey);
   const context = { instance: id, keyId, state, usage, spec };
   if (state !== 'enabled' || usage !== 'ENCRYPT_DECRYPT' || spec !== 'SYMMETRIC_DEFAULT') {
@@ -57,6 +49,16 @@ async function targetOf(
       context,
       hint: 'nothing was changed; tidemark tde keys list shows the keys that can',
     });
+  }
+  if (provider === 'ring' && tde.key !== null && tde.key.provider !== 'ring') {
+    throw new UsageError(
+      'TM_USAGE',
+      `TDE of ${id} has its key in a key service, and it stays there`,
+      {
+        context: { instance: id, provider: tde.key.provider },
+        hint: 'choose another key of the key service: tidemark tde keys list',
+      },
+    );
   }
   if (tde.state !== 'disabled' && !tde.latched) {
     throw new UsageError('TM_USAGE', `TDE of ${id} is not on yet`, {
@@ -69,6 +71,7 @@ async function targetOf(
 /**
  * Says in the log that data keys of the instance may be wrapped by the key, before the first one is;
  * new data keys of a TDE instance are wrapped with it from here on.
+ * @returns Whether that was news.
  */
 async function adopt(
   key: WrappingKey,
@@ -78,11 +81,11 @@ async function adopt(
     readonly tde: Tde;
     readonly keys: KeyProviders;
   },
-): Promise<void> {
+): Promise<boolean> {
   const { id, log, tde, keys } = o;
   const { provider, keyId } = key;
   const atMs = systemClock.nowMs();
-  await log.append((state) => {
+  const seq = await log.append((state) => {
     const changes = tde.latched && state.tde !== null && !isSameKey(state.tde, key);
     if (changes) return { type: 'TdeKeyChanged', provider, keyId, auto: false, atMs };
     const known = state.keys.some((one) => isSameKey(one, key));
@@ -93,6 +96,7 @@ async function adopt(
     wrapWith: tde.latched ? key : wrapWith,
     allowed: [...allowed, ...log.state.keys],
   });
+  return seq !== null;
 }
 
 /** A running archiver wraps new data keys with the key from here on. */
@@ -102,7 +106,7 @@ async function tellArchiver(
   { signal, printer }: Invocation,
 ): Promise<void> {
   try {
-    await workspace.askArchiver('rekey', id, { timeoutMs: 30_000, signal });
+    await workspace.askArchiver('rekey', id, { timeoutMs: REKEY_TIMEOUT_MS, signal });
   } catch (cause) {
     if (!(cause instanceof TidemarkError) || signal.aborted) throw cause;
     printer.warn(`the archiver does not use the key yet (${cause.message}): run this again later`);

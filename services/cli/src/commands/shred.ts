@@ -1,9 +1,9 @@
-import { createInterface } from 'node:readline/promises';
 import { openInstanceLog } from '@tidemark/catalog';
 import { UsageError } from '@tidemark/core';
 import { refuseCaptured, shredKeys } from '@tidemark/restorer';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { Workspace, type Invocation } from '../context.ts';
+import { typedConfirmation } from './typed-confirmation.ts';
 
 /** Flags of `repo shred`. */
 export interface ShredFlags {
@@ -23,7 +23,9 @@ export async function shredCommand(
   await workspace.sync(signal, id);
   const dekIds = keysToShred(id, flags.backup, workspace);
   if (dekIds === null) refuseCaptured(id, catalog.writers(id), systemClock.nowMs());
-  await confirm(id, flags, signal);
+  const all = flags.backup === undefined;
+  const doom = `${all ? `everything of ${id}` : `backup ${flags.backup}`} will be unreadable for ever`;
+  await typedConfirmation(id, doom, flags.confirm, { signal, undone: 'nothing was destroyed' });
   const logKey = await keys.logKey(id);
   const ports = { store, clock: systemClock, random: systemRandom, signal };
   const log = await openInstanceLog({ ...ports, iid: id, logKey, keyProven: true });
@@ -40,9 +42,7 @@ export async function shredCommand(
     ...(report.again ? ['the log said so before'] : []),
     'Not reached from here: copies of the store (repo copy, backups of its disk), and a key ring or',
     'KMS key is no part of it. What was restored or downloaded as a plain RDB stays what it is.',
-    ...(flags.backup === undefined
-      ? []
-      : ['What the log and other backups hold of the same time stays restorable.']),
+    ...(all ? [] : ['What the log and other backups hold of the same time stays restorable.']),
   ]);
 }
 
@@ -63,27 +63,4 @@ function keysToShred(
   throw new UsageError('TM_NOT_FOUND', `there is no backup ${backup}`, {
     hint: `tidemark backup list ${id}`,
   });
-}
-
-/** The id must be typed: on the command line, or when it is asked for. A `--yes` is not enough. */
-async function confirm(id: string, flags: ShredFlags, signal: AbortSignal): Promise<void> {
-  const what = flags.backup === undefined ? `everything of ${id}` : `backup ${flags.backup}`;
-  const answer = flags.confirm ?? (await ask(`${what} will be unreadable for ever`, signal));
-  if (answer.trim() === id) return;
-  throw new UsageError('TM_WRITE_CONSENT', `${what}: this was not confirmed`, {
-    hint: `nothing was destroyed; add --confirm ${id}`,
-  });
-}
-
-async function ask(what: string, signal: AbortSignal): Promise<string> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) return '';
-  const lines = createInterface({ input: process.stdin, output: process.stderr });
-  try {
-    return await lines.question(`${what}. Type the id of the instance to go on: `, { signal });
-  } catch (cause) {
-    signal.throwIfAborted();
-    throw cause;
-  } finally {
-    lines.close();
-  }
 }
