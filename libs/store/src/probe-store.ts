@@ -1,4 +1,4 @@
-import { bytesOf, collectBytes, type Random } from '@tidemark/core';
+import { bytesOf, collectBytes, StoreError, type Random } from '@tidemark/core';
 import type { ObjectStore, StoreCapabilities } from './object-store.ts';
 
 /** Tries what a store does, past what the adapter makes of it. */
@@ -45,4 +45,27 @@ export async function probeStore(
   } finally {
     for (const key of keys) await store.delete(key);
   }
+}
+
+/**
+ * Why a store cannot be used; null when it can.
+ *
+ * Two archivers that both win one entry of a log would write two histories: such a store is refused,
+ * never used in a lesser way.
+ */
+export function refusalOf(capabilities: StoreCapabilities): StoreError | null {
+  const { conditionalCreate, ranges, listingOrdered } = capabilities;
+  const context = { conditionalCreate, ranges, listingOrdered };
+  if (!conditionalCreate) {
+    return new StoreError('TM_STORE_FENCING', 'the store does not create conditionally', {
+      context,
+      hint: 'two archivers could both win: choose a store that knows If-None-Match (docs/s3.md)',
+    });
+  }
+  if (ranges && listingOrdered) return null;
+  const lack = ranges ? 'list in byte order' : 'read ranges';
+  return new StoreError('TM_STORE_REFUSED', `the store does not ${lack}`, {
+    context,
+    hint: 'see docs/s3.md for what a store must do',
+  });
 }

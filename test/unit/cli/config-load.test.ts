@@ -88,7 +88,10 @@ aof_dir = "/var/lib/redis/appendonlydir"
   });
 
   it('reads what `init` writes, whatever stands in the paths', async () => {
-    const names = { storeUrl: 'file:///a', stateDir: '/s "quoted" \\ path' };
+    const names = {
+      ...{ store: { url: 'file:///a' }, rollMaxAge: '1s' },
+      stateDir: '/s "quoted" \\ path',
+    };
     const ring = '/ring # x';
     const none = { kmsKeyId: null, region: null, endpoint: null };
     const text = newConfigText({ ...names, keys: { provider: 'ring', ring, ...none } });
@@ -135,7 +138,7 @@ aof_dir = "/var/lib/redis/appendonlydir"
   });
 
   it.each([
-    ['store.url', MINIMAL.replace('"store"', '"s3://bucket/prefix"'), 'TM_STORE_URL'],
+    ['store.url', MINIMAL.replace('"store"', '"ftp://host/prefix"'), 'TM_STORE_URL'],
     ['state.spool_max', `${MINIMAL}state.spool_max = "20GB"\n`, 'TM_CONFIG'],
     ['archiver.heartbeat', `${MINIMAL}archiver.heartbeat = "fast"\n`, 'TM_CONFIG'],
   ])('names the setting whose value cannot be used: %s', async (name, text, code) => {

@@ -1,7 +1,8 @@
 import { probeAofDir } from '@tidemark/aof';
 import { connectNode, readNodeFacts, takeSample } from '@tidemark/client';
-import { bytesOf, KeyError, makeId, TidemarkError } from '@tidemark/core';
+import { KeyError, TidemarkError } from '@tidemark/core';
 import { describeUsable } from '@tidemark/crypto';
+import { probeStore, refusalOf, type StoreCapabilities } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { instanceTarget } from '../config/load.ts';
 import type { InstanceEntry } from '../config/schema.ts';
@@ -14,6 +15,8 @@ const CLOCK_SKEW_MS_MAX = 1_000;
 interface Finding {
   readonly check: string;
   readonly ok: boolean;
+  /** Nothing is broken, but something is to be thought of. */
+  readonly warning?: boolean;
   readonly detail: string;
 }
 
@@ -26,7 +29,7 @@ export async function diagnose(invocation: Invocation): Promise<void> {
     { check: 'configuration', ok: true, detail: config.path },
     { check: 'key ring', ok: true, detail: config.keys.ringDir },
     ...(await keyFindings(workspace)),
-    await attempt('store', () => tryStore(workspace)),
+    ...(await storeFindings(workspace, signal)),
     await attempt('devices', () =>
       Promise.resolve(
         sharesDevice(config.keys.ringDir, config.store)
@@ -47,7 +50,10 @@ export async function diagnose(invocation: Invocation): Promise<void> {
   }
   const healthy = findings.every(({ ok }) => ok);
   invocation.printer.result({ healthy, findings }, () =>
-    findings.map(({ check, ok, detail }) => `${ok ? 'ok  ' : 'FAIL'}  ${check}: ${detail}`),
+    findings.map(
+      ({ check, ok, warning = false, detail }) =>
+        `${ok ? (warning ? 'warn' : 'ok  ') : 'FAIL'}  ${check}: ${detail}`,
+    ),
   );
   if (!healthy) process.exitCode = 1;
 }
@@ -88,18 +94,40 @@ async function keyFindings({ keys, config }: Workspace): Promise<readonly Findin
   ];
 }
 
-/** Puts a probe twice: the second time must be refused, or two archivers could both win. */
-async function tryStore(workspace: Workspace): Promise<string> {
-  const { store } = workspace;
-  const key = `v1/lease/doctor-${makeId(systemClock.nowMs(), systemRandom)}`;
-  const body = Buffer.from('probe');
-  const first = await store.putIfAbsent(key, bytesOf(body));
-  const second = await store.putIfAbsent(key, bytesOf(body));
-  await store.delete(key);
-  if (first !== 'created' || second !== 'exists') {
-    throw new TidemarkError('TM_STORE_IO', 'the store does not create conditionally');
-  }
-  return `${store.url}: conditional create holds`;
+/** What the store really does, by trying it, and settings of its own that would lose data. */
+async function storeFindings({ store }: Workspace, signal: AbortSignal): Promise<Finding[]> {
+  let warnings: readonly string[] = [];
+  const finding = await attempt('store', async () => {
+    const found = await probeStore(store, { random: systemRandom, signal });
+    warnings = found.warnings;
+    const refusal = refusalOf(found);
+    if (refusal !== null) throw refusal;
+    return `${store.url}: ${capabilityText(found)}`;
+  });
+  return [
+    finding,
+    ...warnings.map((detail) => ({ check: 'store settings', ok: true, warning: true, detail })),
+  ];
+}
+
+const PARTS_TEXT: Readonly<Record<StoreCapabilities['multipartConditional'], string | null>> = {
+  holds: 'in parts too',
+  sequential: 'in parts only one after another',
+  none: 'not in parts',
+  unused: null,
+};
+
+function capabilityText(found: StoreCapabilities): string {
+  const parts = PARTS_TEXT[found.multipartConditional];
+  const known = (name: string, has: boolean | null): string =>
+    `${name} ${has === null ? 'unknown' : has ? 'yes' : 'no'}`;
+  return [
+    `conditional create holds${parts === null ? '' : ` (${parts})`}`,
+    'ranges yes',
+    'listing in byte order',
+    known('object lock', found.objectLock),
+    known('versioning', found.versioning),
+  ].join(', ');
 }
 
 async function tryNode(

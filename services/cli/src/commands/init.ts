@@ -4,17 +4,20 @@ import { join, relative, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { TidemarkError, UsageError } from '@tidemark/core';
 import { createKeyRing, openKeyRing } from '@tidemark/crypto';
-import { openStore } from '@tidemark/store';
+import { openStore, probeStore, refusalOf, type ObjectStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { newConfigText } from '../config/edit.ts';
-import { loadConfig } from '../config/load.ts';
+import { loadConfig, rollAge } from '../config/load.ts';
+import { storeSettings, storeTable, type StoreFlags } from '../config/store.ts';
 import { Workspace, type Invocation } from '../context.ts';
 import { sharesDevice } from '../files/shares-device.ts';
 import { newKeys, type KeyFlags } from './init-keys.ts';
 
 /** Options of `tidemark init`. */
-export interface InitOptions extends KeyFlags {
+export interface InitOptions extends KeyFlags, StoreFlags {
   readonly dir: string;
+  /** `s3://…` or `file:///…` of a new store. */
+  readonly store?: string;
   readonly adopt?: string;
   readonly keyring?: string;
 }
@@ -33,14 +36,19 @@ export async function init(options: InitOptions, invocation: Invocation): Promis
       hint: 'tidemark init --dir DIR --adopt file:///path/to/store --keyring /path/to/ring',
     });
   }
+  if (options.adopt !== undefined && options.store !== undefined) {
+    throw new UsageError('TM_USAGE', '--adopt takes an existing store, --store begins a new one');
+  }
   const ring = options.keyring === undefined ? join(dir, 'ring') : resolve(options.keyring);
   const keys = await newKeys(options, ring, invocation.printer);
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const [clock, random] = [systemClock, systemRandom];
   if (options.keyring === undefined) await createKeyRing({ dir: ring, random, clock });
   else await openKeyRing({ dir: ring, random, clock });
-  const storeUrl = options.adopt ?? pathToFileURL(join(dir, 'store')).href;
-  const text = newConfigText({ storeUrl, stateDir: join(dir, 'state'), keys });
+  const storeUrl = options.adopt ?? options.store ?? pathToFileURL(join(dir, 'store')).href;
+  const store = storeTable(storeUrl, options);
+  const rollMaxAge = rollAge(storeSettings(store, dir));
+  const text = newConfigText({ store, rollMaxAge, stateDir: join(dir, 'state'), keys });
   await writeFile(configPath, text, { mode: 0o600, flag: 'wx' });
   let instances: readonly string[];
   try {
@@ -76,7 +84,8 @@ async function openAll(
   if (adopted !== undefined && store.kind === 'file' && !existsSync(store.root)) {
     throw new UsageError('TM_STORE_URL', `there is no store at ${adopted}`);
   }
-  await openStore(store, { random: systemRandom, clock: systemClock });
+  const opened = await openStore(store, { random: systemRandom, clock: systemClock });
+  if (adopted === undefined) await assertUsable(opened, invocation);
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   if (sharesDevice(keys.ringDir, store)) {
     invocation.printer.warn(
@@ -84,6 +93,14 @@ async function openAll(
     );
   }
   return adopted === undefined ? [] : adopt(configPath, invocation);
+}
+
+/** A store that is asked nothing would be found wanting by the archiver, hours later. */
+async function assertUsable(store: ObjectStore, { printer, signal }: Invocation): Promise<void> {
+  const capabilities = await probeStore(store, { random: systemRandom, signal });
+  const refusal = refusalOf(capabilities);
+  if (refusal !== null) throw refusal;
+  for (const warning of capabilities.warnings) printer.warn(warning);
 }
 
 async function adopt(configPath: string, invocation: Invocation): Promise<readonly string[]> {

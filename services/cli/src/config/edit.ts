@@ -2,6 +2,7 @@ import { readFile, rename, writeFile } from 'node:fs/promises';
 import { UsageError } from '@tidemark/core';
 import { parseConfig } from './load.ts';
 import type { InstanceEntry } from './schema.ts';
+import type { StoreTable } from './store.ts';
 
 /** What `[keys]` of a new configuration says. */
 export interface NewKeys {
@@ -16,14 +17,16 @@ export interface NewKeys {
 
 /** The text of a new tidemark.toml. Paths may be relative to its folder. */
 export function newConfigText(options: {
-  readonly storeUrl: string;
+  readonly store: StoreTable;
+  /** E.g. `1s`. */
+  readonly rollMaxAge: string;
   readonly stateDir: string;
   readonly keys: NewKeys;
 }): string {
   return `version = 1
 
 [store]                    # where sealed objects go
-url = ${quote(options.storeUrl)}
+${linesOf(options.store)}
 
 [state]                    # catalog, spool, control socket: may be lost
 dir = ${quote(options.stateDir)}
@@ -32,7 +35,7 @@ spool_max = "20GiB"
 ${keysText(options.keys)}
 
 [archiver]
-roll_max_age = "1s"        # how much may be lost with the host
+roll_max_age = ${quote(options.rollMaxAge)}        # how much may be lost with the host
 roll_max_bytes = "8MiB"
 `;
 }
@@ -55,8 +58,13 @@ function keysText({ provider, ring, kmsKeyId, region, endpoint }: NewKeys): stri
 /** Adds an instance at the end of the file; the rest of the text stays as it is. */
 export async function addInstance(path: string, entry: InstanceEntry): Promise<void> {
   const text = await readFile(path, 'utf8');
-  const lines = Object.entries(entry).map(([name, value]) => `${name} = ${quote(value)}`);
-  await replace(path, `${text.trimEnd()}\n\n[[instance]]\n${lines.join('\n')}\n`);
+  await replace(path, `${text.trimEnd()}\n\n[[instance]]\n${linesOf(entry)}\n`);
+}
+
+function linesOf(table: object): string {
+  return Object.entries(table)
+    .map(([name, value]) => `${name} = ${quote(value as string | boolean | number)}`)
+    .join('\n');
 }
 
 /**
@@ -95,6 +103,6 @@ async function replace(path: string, text: string): Promise<void> {
   await rename(`${path}.tmp`, path);
 }
 
-function quote(value: string | boolean): string {
+function quote(value: string | boolean | number): string {
   return JSON.stringify(value);
 }

@@ -1,6 +1,5 @@
 import { readFile } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parse } from 'smol-toml';
 import { Compile } from 'typebox/schema';
 import type { CaptureLimits, InstanceTarget } from '@tidemark/archiver';
@@ -10,6 +9,7 @@ import type { KeySettings } from '@tidemark/crypto';
 import type { StoreSettings } from '@tidemark/store';
 import { keySettings } from './keys.ts';
 import { ConfigSchema, type ConfigFile, type InstanceEntry } from './schema.ts';
+import { storeSettings } from './store.ts';
 import { parseDuration, parseSize } from './units.ts';
 
 const validator = Compile(ConfigSchema);
@@ -35,15 +35,16 @@ export async function loadConfig(path: string): Promise<Config> {
   const file = parseConfig(await readText(path), path);
   const base = dirname(resolve(path));
   const archiver = file.archiver ?? {};
+  const store = storeSettings(file.store, base);
   return {
     path: resolve(path),
-    store: { kind: 'file', root: storeRoot(file.store.url, base) },
+    store,
     stateDir: resolve(base, file.state.dir),
     // 20 GiB: a day of 250 KiB/s while the store is down.
     spoolBytesMax: parseSize(file.state.spool_max ?? '20GiB', 'state.spool_max'),
     keys: keySettings(file.keys, base),
     limits: {
-      rollMaxAgeMs: parseDuration(archiver.roll_max_age ?? '1s', 'archiver.roll_max_age'),
+      rollMaxAgeMs: parseDuration(archiver.roll_max_age ?? rollAge(store), 'archiver.roll_max_age'),
       rollMaxBytes: parseSize(archiver.roll_max_bytes ?? '8MiB', 'archiver.roll_max_bytes'),
       heartbeatMs: parseDuration(archiver.heartbeat ?? '20s', 'archiver.heartbeat'),
       pinBytesMax: parseSize(archiver.pin_max ?? '20GiB', 'archiver.pin_max'),
@@ -53,6 +54,11 @@ export async function loadConfig(path: string): Promise<Config> {
     retainMs: parseDuration(file.policy?.retain ?? '7d', 'policy.retain'),
     instances: file.instance ?? [],
   };
+}
+
+/** Every object costs a request: those of S3 are counted and paid for. */
+export function rollAge(store: StoreSettings): string {
+  return store.kind === 's3' ? '5s' : '1s';
 }
 
 /** Checks the text of a configuration file. */
@@ -123,18 +129,6 @@ export async function readPassword(path: string): Promise<string> {
       hint: 'its first line is the password; only the user that runs tidemark need read it (0600)',
     });
   }
-}
-
-function storeRoot(url: string, base: string): string {
-  if (url.startsWith('file://')) return fileURLToPath(url);
-  if (!url.includes('://')) return resolve(base, url);
-  throw new UsageError(
-    'TM_STORE_URL',
-    `store.url ${JSON.stringify(url)} is not a file:// address`,
-    {
-      hint: 'this version stores on a file system: file:///var/lib/tidemark/store',
-    },
-  );
 }
 
 function checkUnique(config: ConfigFile, path: string): ConfigFile {

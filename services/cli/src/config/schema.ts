@@ -30,7 +30,17 @@ export const ConfigSchema = {
       type: 'object',
       additionalProperties: false,
       required: ['url'],
-      properties: { url: text },
+      properties: {
+        url: text,
+        region: text,
+        endpoint: text,
+        force_path_style: { type: 'boolean' },
+        storage_class: text,
+        object_lock_days: { type: 'integer' },
+        part_size: text,
+        concurrency: { type: 'integer' },
+        checksum: { enum: ['when_required', 'when_supported'] },
+      },
     },
     state: {
       type: 'object',
