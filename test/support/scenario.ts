@@ -1,6 +1,7 @@
 import { connectNode, type NodeClient } from '@tidemark/client';
 import type { Redis } from 'ioredis';
 import { expect } from 'vitest';
+import type { TestKeys } from './kms-server.ts';
 import { diffRestored, SecondRecorder, type RecordedSecond } from './recorded-seconds.ts';
 import { startRedis, type RedisServer, type StartRedisOptions } from './redis-server.ts';
 import { iso, Tidemark, type RestoreDocument } from './tidemark-cli.ts';
@@ -17,6 +18,8 @@ export interface ScenarioOptions {
   readonly workload: WorkloadOptions;
   /** Settings of the source. */
   readonly config?: StartRedisOptions['config'];
+  /** Who wraps data keys; default as `TIDEMARK_TEST_KEYS` says, or a ring. */
+  readonly keys?: TestKeys;
 }
 
 /**
@@ -57,7 +60,7 @@ export class Scenario implements AsyncDisposable {
     };
     try {
       const databases = DATABASES.toString();
-      const tidemark = own(await Tidemark.init());
+      const tidemark = own(await Tidemark.init([], '', options.keys));
       const source = own(await startRedis({ config: { databases, ...options.config } }));
       const target = own(await startRedis({ aof: false, config: { databases } }));
       const [writing, blocking] = [own(await nodeOf(source)), own(await nodeOf(source))];
