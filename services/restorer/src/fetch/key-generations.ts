@@ -27,6 +27,23 @@ export async function generationsOf(
   return found.reverse();
 }
 
+/** The generations of each data key of an instance, newest first, by the id of the key. */
+export type KnownGenerations = ReadonlyMap<string, readonly KeyGeneration[]>;
+
+/** Those of every key: one LIST per 1,000 keys, where `generationsOf` takes one for each key. */
+export async function allGenerations(
+  instance: string,
+  store: ObjectStore,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<KnownGenerations> {
+  const known = new Map<string, readonly KeyGeneration[]>();
+  for await (const generations of dataKeysOf(instance, store, signal)) {
+    const [first] = generations;
+    if (first !== undefined) known.set(first.dekId, generations);
+  }
+  return known;
+}
+
 /**
  * Every wrapped data key of an instance, each with its generations, newest first. One LIST per
  * 1,000 of them; memory grows with the number of data keys of one listing at a time.

@@ -16,6 +16,12 @@ import type { PlannedObject } from '../plan/restore-plan.ts';
 /** A log entry with an inline body stays below this. */
 const ENTRY_BYTES_MAX = 2 * 1024 * 1024;
 
+/** Up to this sealed size an object is read whole, once, and kept for those who ask again. */
+const KEPT_OBJECT_MAX = 256 * 1024;
+
+/** Sealed bytes of all objects that are kept: verified first, then replayed. */
+const KEPT_BYTES_MAX = 24 * 1024 * 1024;
+
 /** Where objects are read from, and for whom. */
 export interface ObjectReaderOptions {
   readonly instance: string;
@@ -27,9 +33,17 @@ export interface ObjectReaderOptions {
   readonly signal: AbortSignal;
 }
 
-/** Reads the objects of one writer: sealed as they lie there, or opened and checked. */
+/**
+ * Reads the objects of one writer: sealed as they lie there, or opened and checked.
+ *
+ * Small ones are fetched once: a log of one segment a second has tens of them behind its merged
+ * ones, and each read of the store costs as much as one of a large object. They are kept sealed.
+ */
 export class ObjectReader {
   readonly #options: ObjectReaderOptions;
+  /** Sealed bytes by the key that they were read under. */
+  readonly #kept = new Map<string, Buffer>();
+  #keptBytes = 0;
 
   constructor(options: ObjectReaderOptions) {
     this.#options = options;
@@ -71,12 +85,12 @@ export class ObjectReader {
   async *sealed(object: PlannedObject, end?: number): ByteSource {
     const { store, signal } = this.#options;
     const { key, size, readKey } = object.ref;
-    if (key !== null) {
+    if (key !== null && size > KEPT_OBJECT_MAX) {
       yield* store.get(readKey, { start: 0, end: end ?? size, signal });
       return;
     }
-    const body = await this.#inlineBody(object);
-    yield* bytesOf(end === undefined ? body : body.subarray(0, end));
+    const whole = this.#kept.get(readKey) ?? this.#keep(readKey, await this.#whole(object));
+    yield* bytesOf(end === undefined ? whole : whole.subarray(0, end));
   }
 
   /** Bytes `[start, end)` of the sealed container. */
@@ -143,6 +157,21 @@ export class ObjectReader {
     throw new IntegrityError('TM_SEAL_DIGEST', 'an object is not the one the log names', {
       context: { object: this.nameOf(object) },
     });
+  }
+
+  #whole(object: PlannedObject): Promise<Buffer> {
+    const { key, size, readKey } = object.ref;
+    if (key === null) return this.#inlineBody(object);
+    const { store, signal } = this.#options;
+    const tooLong = (): Error => new IntegrityError('TM_SEAL_TRUNCATED', 'a store gave too much');
+    return collectBytes(store.get(readKey, { start: 0, end: size, signal }), size, tooLong);
+  }
+
+  #keep(readKey: string, sealed: Buffer): Buffer {
+    if (this.#keptBytes + sealed.length > KEPT_BYTES_MAX) return sealed;
+    this.#keptBytes += sealed.length;
+    this.#kept.set(readKey, sealed);
+    return sealed;
   }
 
   /** Reads the whole log entry, so that what surrounds the object is authenticated too. */

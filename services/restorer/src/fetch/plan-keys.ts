@@ -10,11 +10,19 @@ import {
 } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { PlannedObject, RestorePlan } from '../plan/restore-plan.ts';
-import { generationsOf, isShredded } from './key-generations.ts';
+import {
+  allGenerations,
+  generationsOf,
+  isShredded,
+  type KeyGeneration,
+} from './key-generations.ts';
 import { readWrapped } from './read-wrapped.ts';
 
 /** Times that the generations of a key are listed: a rewrapping may delete the one just seen. */
 const LISTINGS_MAX = 5;
+
+/** Up to so many keys each one's generations are listed for themselves. */
+export const LISTED_ONE_BY_ONE = 4;
 
 /** The data keys of a plan, unwrapped; wiped when disposed. */
 export class PlanKeys implements Disposable {
@@ -54,10 +62,12 @@ export async function unwrapPlanKeys(
   wanted.set(plan.snapshotObject.ref.dekId, 'snapshot');
   for (const { object } of plan.reads) wanted.set(object.ref.dekId, 'segments');
   const unwrapped = new Map<string, DataKey>();
+  // A key an hour: of a day or more, one listing of all of them is less than one of each.
+  const known = wanted.size > LISTED_ONE_BY_ONE ? await allGenerations(plan.instance, store) : null;
   try {
     for (const [dekId, purpose] of wanted) {
       const context = { instance: plan.instance, dekId, purpose };
-      unwrapped.set(dekId, await unwrapDataKey(context, store, keys));
+      unwrapped.set(dekId, await unwrapDataKey(context, store, keys, known?.get(dekId)));
     }
   } catch (cause) {
     for (const key of unwrapped.values()) wipeDataKey(key);
@@ -69,6 +79,7 @@ export async function unwrapPlanKeys(
 /**
  * Fetches and unwraps one data key: the newest generation that opens. While a key is wrapped anew
  * the older one stays until the newer was seen to open, so at every instant one of them does.
+ * @param known - Its generations as they were listed before; listed again when one of them is gone.
  * @throws KeyError `TM_KEY_SHREDDED` when it was destroyed on purpose; StoreError `TM_STORE_MISSING`;
  *   else what is wrong with the newest generation.
  */
@@ -76,11 +87,13 @@ export async function unwrapDataKey(
   context: KeyContext,
   store: ObjectStore,
   keys: KeyProvider,
+  known: readonly KeyGeneration[] | null = null,
 ): Promise<DataKey> {
   const { instance, dekId } = context;
   let fault: TidemarkError | null = null;
   for (let listing = 1; listing <= LISTINGS_MAX; listing++) {
-    const generations = await generationsOf(instance, dekId, store);
+    const listed = listing === 1 ? known : null;
+    const generations = listed ?? (await generationsOf(instance, dekId, store));
     if (generations.length === 0) break;
     let gone = false;
     let newest: TidemarkError | null = null;

@@ -10,7 +10,8 @@ import {
   type ReadCounter,
 } from '../fetch/footer-reader.ts';
 import { ObjectReader } from '../fetch/object-reader.ts';
-import { unwrapDataKey } from '../fetch/plan-keys.ts';
+import { allGenerations, type KnownGenerations } from '../fetch/key-generations.ts';
+import { LISTED_ONE_BY_ONE, unwrapDataKey } from '../fetch/plan-keys.ts';
 import { objectOfSegment } from '../plan/read-marks.ts';
 import type { RestoreEnvironment } from '../run/environment.ts';
 
@@ -30,6 +31,8 @@ export class SegmentAccess implements Disposable {
   readonly #footers = new Map<string, Promise<OpenedSegment>>();
   readonly #keys = new Map<string, Promise<DataKey>>();
   readonly #opened = new Map<string, DataKey>();
+  /** Of every data key, once some of them were listed one by one. */
+  #generations: Promise<KnownGenerations> | null = null;
 
   private constructor(instance: string, environment: SearchEnvironment, logKey: LogKey) {
     this.#instance = instance;
@@ -132,14 +135,21 @@ export class SegmentAccess implements Disposable {
   #keyOf(dekId: string, purpose: KeyPurpose): Promise<DataKey> {
     const known = this.#keys.get(dekId);
     if (known !== undefined) return known;
-    const { store, keys } = this.#environment;
-    const context = { instance: this.#instance, dekId, purpose };
-    const key = unwrapDataKey(context, store, keys).then((opened) => {
-      this.#opened.set(dekId, opened);
-      return opened;
-    });
+    const key = this.#unwrap(dekId, purpose);
     this.#keys.set(dekId, key);
     return key;
+  }
+
+  async #unwrap(dekId: string, purpose: KeyPurpose): Promise<DataKey> {
+    const { store, keys, signal } = this.#environment;
+    const instance = this.#instance;
+    if (this.#keys.size >= LISTED_ONE_BY_ONE) {
+      this.#generations ??= allGenerations(instance, store, signal);
+    }
+    const known = (await this.#generations)?.get(dekId);
+    const opened = await unwrapDataKey({ instance, dekId, purpose }, store, keys, known);
+    this.#opened.set(dekId, opened);
+    return opened;
   }
 
   async #named<T>(segment: CatalogSegment, work: () => Promise<T>): Promise<T> {

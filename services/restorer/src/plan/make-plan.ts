@@ -3,7 +3,7 @@ import type { Catalog, CatalogSegment, CatalogSnapshot } from '@tidemark/catalog
 import { PlanError, UsageError, type Clock } from '@tidemark/core';
 import { expectCommandStart } from './command-start.ts';
 import { durableEnd } from './cut-within.ts';
-import { objectOfSegment, type FooterReaderOptions } from './read-marks.ts';
+import { objectOfSegment, readMarks, type FooterReaderOptions } from './read-marks.ts';
 import { noTimeline, notRestorable } from './refuse-second.ts';
 import { resolveCut, resolveLatest } from './resolve-cut.ts';
 import { refuseShredded, withoutShredded } from './shredded.ts';
@@ -79,6 +79,7 @@ export async function makePlan(
   }
   const cut = await onBoundary(wanted.cut, first, footers);
   const { snapshot, reads } = planReads({ snapshots, segments, timeline, cutOffset: cut.offset });
+  const atMs = at === null ? await lastKnownMs(snapshot, reads, footers) : at * 1000 + 999;
   const plannedReads = reads.map(({ segment, from, to }) => ({
     object: objectOfSegment(segment),
     header: segment.header,
@@ -97,7 +98,7 @@ export async function makePlan(
     source: sourceOf(catalog, instance, snapshot),
     at,
     cut,
-    ttl: { ...request.ttl, atMs: instantOf(at, snapshot, reads), nowMs: clock.nowMs() },
+    ttl: { ...request.ttl, atMs, nowMs: clock.nowMs() },
     snapshot,
     snapshotObject: { ref: snapshot.object, timeline, start: snapshot.offset },
     reads: plannedReads,
@@ -200,27 +201,47 @@ async function resolvePoint(
 }
 
 /**
- * The instant that TTL rules count from, Unix milliseconds: the end of the wanted second, for all
- * that ran in it is in. For an offset or a backup, the latest time that is known to be at or before
- * the cut.
+ * The latest time that is known to be at or before the cut of an offset or a backup, Unix
+ * milliseconds: there TTL rules count from it. (Of a second they count from its end, for all that ran
+ * in it is in.) The marks of a segment that is read in part may lie beyond the cut: of the last one,
+ * which may hold an hour, they are looked at.
  */
-function instantOf(
-  at: number | null,
+async function lastKnownMs(
   snapshot: CatalogSnapshot,
   reads: readonly { readonly segment: CatalogSegment; readonly to: bigint }[],
-): number {
-  if (at !== null) return at * 1000 + 999;
+  footers: FooterReaderOptions,
+): Promise<number> {
   let latest = snapshot.from;
   let stretch = reads[0]?.segment.stretch;
   for (const { segment, to } of reads) {
-    // The marks of a segment that is read in part may lie beyond the cut.
-    const last = to === segment.end ? segment.header.lastSecond : null;
+    const last =
+      to === segment.end ? segment.header.lastSecond : await secondBefore(segment, to, footers);
     if (last === null) continue;
     // After a step back of the clock an earlier second is the later one.
     latest = segment.stretch === stretch ? Math.max(latest, last) : last;
     stretch = segment.stretch;
   }
   return latest * 1000;
+}
+
+/**
+ * The latest second that marks of a merged segment name up to an offset. An annotation right at it
+ * stands in front of what comes after.
+ */
+async function secondBefore(
+  segment: CatalogSegment,
+  offset: bigint,
+  footers: FooterReaderOptions,
+): Promise<number | null> {
+  if ((segment.level ?? 0) === 0) return null;
+  let latest: number | null = null;
+  for (const mark of await readMarks(segment, footers)) {
+    if (mark.offset > offset) break;
+    if (mark.offset === offset && mark.source === 'annotation') continue;
+    const second = Math.floor(mark.notBeforeMs / 1000);
+    latest = Math.max(latest ?? second, second);
+  }
+  return latest;
 }
 
 function sum(values: readonly number[]): number {
