@@ -1,4 +1,5 @@
 export type {
+  CapturedEntries,
   ClockStepped,
   Heartbeat,
   HoleProven,
@@ -158,4 +159,5 @@ export {
   type RetentionPlan,
   type RetentionStep,
 } from './retention/plan-retention.ts';
+export { isHeldBy } from './model/kept-rows.ts';
 export { isFree } from './retention/recheck.ts';

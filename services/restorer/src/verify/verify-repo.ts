@@ -6,7 +6,6 @@ import {
   readTdeMarker,
   readWriterLog,
   wholeFoldAt,
-  type InstanceEvent,
   type WriterLogId,
 } from '@tidemark/catalog';
 import { KeyError, nameObject, TidemarkError, UsageError, type ByteSource } from '@tidemark/core';
@@ -25,11 +24,13 @@ import { ObjectReader } from '../fetch/object-reader.ts';
 import { unwrapDataKey, unwrapStored } from '../fetch/plan-keys.ts';
 import type { PlannedObject } from '../plan/restore-plan.ts';
 import { verifyUndoPack } from '../write-back/undo/verify-undo-pack.ts';
+import { LetGo, type WriterLetGo } from './let-go.ts';
 import { lostRecord, lostWriters } from './lost-beginning.ts';
 import { takeInventory, type InstanceInventory } from './repo-inventory.ts';
 import { isInSample, type Sample } from './sample.ts';
 import { objectOfEntry, objectsOfRows, type LoggedObject } from './stored-objects.ts';
 import { StreamCheck, verifySnapshotContent } from './verify-content.ts';
+import { isMissing, leftOver, noteEvent } from './verify-faults.ts';
 import { checkStoredSize, verifyObjects } from './verify-objects.ts';
 
 /** Faults that are listed; more are only counted. */
@@ -119,6 +120,7 @@ interface MetKeys {
   readonly refused: Set<string>;
   /** Keys that the log says were destroyed one by one. */
   readonly shredded: Set<string>;
+  readonly letGo: LetGo;
 }
 
 /** What is looked at, and how deep. */
@@ -133,6 +135,7 @@ interface WriterWalk {
   readonly logKey: LogKey;
   readonly met: MetKeys;
   readonly stream: StreamCheck;
+  readonly letGo: WriterLetGo;
 }
 
 class VerifyRun {
@@ -175,15 +178,17 @@ class VerifyRun {
     if (lost !== null) this.#report(iid, lost);
     const keyProven = lost === null && (await this.#guard(iid, () => readInstanceRecord(source)));
     const writers: WriterLogId[] = [];
-    const met: MetKeys = { opened: new Map(), refused: new Set(), shredded: new Set() };
+    const letGo = new LetGo();
+    const met: MetKeys = { opened: new Map(), refused: new Set(), shredded: new Set(), letGo };
     let nextSeq = 0;
     const whole = await this.#guard(iid, async () => {
       const log = readInstanceLog({ ...source, keyProven }, { endCheck: 'list' });
       for await (const batch of log) {
-        for (const { event, seq } of batch) {
+        for (const entry of batch) {
           this.#entries += 1;
-          nextSeq = seq + 1;
-          noteEvent(event, iid, { writers, met });
+          nextSeq = entry.seq + 1;
+          letGo.note(entry);
+          noteEvent(entry.event, iid, { writers, met });
         }
       }
     });
@@ -213,18 +218,24 @@ class VerifyRun {
     const { store, signal } = this.#options;
     const source = { ...log, store, logKey, signal, keyProven: true };
     const open = (object: PlannedObject): Promise<ByteSource> => this.#open(object, walk);
-    const walk: WriterWalk = { log, logKey, met, stream: new StreamCheck(open) };
     // Where retention took the beginning, a checkpoint says what is left of it.
     const start = await findLogStart(source);
     const fold = start.state.seq < 0 ? null : await wholeFoldAt(source, start.state.seq);
-    for (const logged of objectsOfRows(fold?.rows ?? [], log)) await this.#logged(logged, walk);
+    const letGo = met.letGo.ofWriter(log.writer, start.state.seq, fold);
+    const walk: WriterWalk = { log, logKey, met, stream: new StreamCheck(open), letGo };
+    for (const logged of objectsOfRows(fold?.rows ?? [], log)) {
+      if (!letGo.isGone(logged, true)) await this.#logged(logged, walk);
+    }
+    letGo.beginEntries();
     for await (const batch of readWriterLog(source, { after: start.state, endCheck: 'list' })) {
       for (const entry of batch) {
         this.#entries += 1;
+        letGo.note(entry);
         const logged = objectOfEntry(entry, log);
-        if (logged !== null) await this.#logged(logged, walk);
+        if (logged !== null && !letGo.isGone(logged, false)) await this.#logged(logged, walk);
       }
     }
+    for (const fault of letGo.missing) this.#report(log.iid, fault);
   }
 
   async #logged(logged: LoggedObject, walk: WriterWalk): Promise<void> {
@@ -237,7 +248,17 @@ class VerifyRun {
       if (logged.kind === 'segment') walk.stream.pass(logged);
       return;
     }
-    await this.#guard(walk.log.iid, () => this.#object(logged, walk));
+    await this.#guard(walk.log.iid, async () => {
+      try {
+        await this.#object(logged, walk);
+      } catch (cause) {
+        // A merged segment that comes later in the log may have taken its place.
+        if (logged.kind !== 'segment' || !isMissing(cause)) throw cause;
+        walk.letGo.miss(logged, cause);
+        walk.stream.pass(logged);
+      }
+      if (logged.kind === 'segment') walk.letGo.holds(logged.header);
+    });
   }
 
   async #object(logged: LoggedObject, walk: WriterWalk): Promise<void> {
@@ -322,7 +343,7 @@ class VerifyRun {
           wipeDataKey(await unwrapStored(path, asSaid, store, keys));
         } catch (cause) {
           // A rewrapping may have put another generation in its place since it was listed.
-          const isGone = cause instanceof TidemarkError && cause.code === 'TM_STORE_MISSING';
+          const isGone = isMissing(cause);
           if (!isGone || (await generationsOf(iid, dekId, store)).length === 0) throw cause;
         }
       });
@@ -363,23 +384,4 @@ class VerifyRun {
     if (this.#faults.length >= FAULTS_LISTED_MAX) return;
     this.#faults.push({ instance, code, exitCode, message });
   }
-}
-
-function noteEvent(
-  event: InstanceEvent,
-  iid: string,
-  { writers, met }: { readonly writers: WriterLogId[]; readonly met: MetKeys },
-): void {
-  if (event.type === 'WriterRegistered') {
-    writers.push({ iid, shard: event.shard, writer: event.writer });
-  }
-  if (event.type !== 'KeyShredded' || event.dekIds === null) return;
-  for (const dekId of event.dekIds) met.shredded.add(dekId);
-}
-
-function leftOver(path: string): KeyError {
-  return new KeyError('TM_KEY_SHREDDED', `${path} is there, though the log says it was destroyed`, {
-    context: { object: path },
-    hint: 'destroy it again: tidemark repo shred',
-  });
 }
