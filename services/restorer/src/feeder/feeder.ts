@@ -5,6 +5,7 @@ import type { CommandForm } from '../feed/command-source.ts';
 import type { DyingKeys } from '../feed/dying-keys.ts';
 import type { ExpectedFunctions } from '../feed/function-tally.ts';
 import type { Vanishing } from '../feed/vanish-forecast.ts';
+import type { LookInside, WriterPlace } from '../plan/look-inside.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import type { SelectionReport } from '../run/selection-report.ts';
 import type { TaintReport } from '../skip/tainted-keys.ts';
@@ -93,11 +94,13 @@ export interface RunningFeed extends AsyncDisposable {
  * Opens what is sealed: the only one in a restore that holds data keys, and the only one that
  * bytes of the dataset pass through on their way into the target.
  *
- * `order` comes first and once. Disposing zero-fills every key; it never fails.
+ * `order` comes once, before all but `look`. Disposing zero-fills every key; it never fails.
  */
 export interface Feeder extends AsyncDisposable {
   /** True: a process of its own, that opens no database and writes no file. */
   readonly isolated: boolean;
+  /** Looks at commands of a log while the plan is made. */
+  look(place: WriterPlace): LookInside;
   /**
    * Opens the data keys of a plan and finds out what of it is needed.
    * @throws KeyError; PlanError `TM_OFFSET_NO_COMMAND`; IntegrityError, FormatError or StoreError for

@@ -8,6 +8,7 @@ import { mayGiveKeys } from '../feed/may-give-keys.ts';
 import { snapshotSource } from '../feed/snapshot-source.ts';
 import { forecastVanishing, type Vanishing } from '../feed/vanish-forecast.ts';
 import { objectsOf } from '../fetch/plan-keys.ts';
+import type { LookInside, WriterPlace } from '../plan/look-inside.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { TaintedKeys } from '../skip/tainted-keys.ts';
 import { verifyObjects } from '../verify/verify-objects.ts';
@@ -20,6 +21,7 @@ import type {
   KnowsCommand,
   RunningFeed,
 } from './feeder.ts';
+import { lookHere } from './opened-log.ts';
 import { openOrder, outlineOf, type FeederSources, type OpenedOrder } from './opened-order.ts';
 
 /** The replay takes time: what expires meanwhile vanishes too. */
@@ -37,6 +39,10 @@ export class LocalFeeder implements Feeder {
   constructor(sources: FeederSources, ports: FeederPorts) {
     this.#sources = sources;
     this.#ports = ports;
+  }
+
+  look(place: WriterPlace): LookInside {
+    return lookHere(place, this.#sources, this.#ports.signal);
   }
 
   async order(order: FeederOrder): Promise<FeedOutline> {

@@ -2,13 +2,8 @@ import { COMMANDS, CommandDecoder, type CommandBatch } from '@tidemark/aof';
 import { segmentCommands } from '@tidemark/archive';
 import type { CatalogSegment } from '@tidemark/catalog';
 import { nameObject, PlanError } from '@tidemark/core';
+import type { Stretch } from './look-inside.ts';
 import { objectOfSegment, type FooterReaderOptions } from './read-marks.ts';
-
-/** Where a timeline may be looked at: from a snapshot, where something starts, to its end. */
-interface Stretch {
-  readonly floor: bigint;
-  readonly end: bigint;
-}
 
 /** The nearest places around an offset where a command or a transaction starts; null = none. */
 interface Starts {

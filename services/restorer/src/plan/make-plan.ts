@@ -1,13 +1,12 @@
 import { planReads } from '@tidemark/archive';
 import type { Catalog, CatalogSegment, CatalogSnapshot } from '@tidemark/catalog';
 import { PlanError, UsageError, type Clock } from '@tidemark/core';
-import { expectCommandStart } from './command-start.ts';
 import { durableEnd } from './cut-within.ts';
+import type { LookInside } from './look-inside.ts';
 import { objectOfSegment, readMarks, type FooterReaderOptions } from './read-marks.ts';
 import { noTimeline, notRestorable } from './refuse-second.ts';
 import { resolveCut, resolveLatest } from './resolve-cut.ts';
 import { refuseShredded, withoutShredded } from './shredded.ts';
-import { snapToBoundary } from './snap-to-boundary.ts';
 import type { PlannedCut, RestorePlan } from './restore-plan.ts';
 import { checkTtlChoice, type TtlChoice } from './ttl-rule.ts';
 
@@ -53,6 +52,7 @@ export async function makePlan(
   request: PlanRequest,
   catalog: Catalog,
   footers: FooterReaderOptions,
+  look: LookInside,
   clock: Clock,
 ): Promise<RestorePlan> {
   const { instance } = request;
@@ -75,9 +75,9 @@ export async function makePlan(
     const end = durableEnd(catalog, instance, timeline);
     const toOffset = wanted.cut.offset + LOOK_AHEAD_BYTES;
     const onwards = catalog.segments(timeline, { fromOffset, toOffset });
-    await expectCommandStart(wanted.cut.offset, onwards, { floor: fromOffset, end }, footers);
+    await look.commandStart(wanted.cut.offset, onwards, { floor: fromOffset, end });
   }
-  const cut = await onBoundary(wanted.cut, first, footers);
+  const cut = await onBoundary(wanted.cut, first, look);
   const { snapshot, reads } = planReads({ snapshots, segments, timeline, cutOffset: cut.offset });
   const atMs = at === null ? await lastKnownMs(snapshot, reads, footers) : at * 1000 + 999;
   const plannedReads = reads.map(({ segment, from, to }) => ({
@@ -137,11 +137,11 @@ function newestOffset(
 async function onBoundary(
   cut: PlannedCut,
   plan: { readonly snapshot: CatalogSnapshot; readonly segments: readonly CatalogSegment[] },
-  footers: FooterReaderOptions,
+  look: LookInside,
 ): Promise<PlannedCut> {
   if (cut.notBeforeMs !== null || cut.offset === plan.snapshot.offset) return cut;
   const { segments, snapshot } = plan;
-  const offset = await snapToBoundary(cut.offset, snapshot.offset, segments, footers);
+  const offset = await look.boundary(cut.offset, snapshot.offset, segments);
   return { ...cut, offset };
 }
 

@@ -1,11 +1,9 @@
 import { PlanError, UsageError } from '@tidemark/core';
-import { wipeDataKey, type DataKey } from '@tidemark/crypto';
 import { compileSelector, type Selector, type SelectorSpec } from '@tidemark/selector';
 import type { SkipRange } from '../closure/skip-range.ts';
 import type { Feeder, FeedOutline } from '../feeder/feeder.ts';
 import { LocalFeeder } from '../feeder/local-feeder.ts';
-import { readerOf } from '../feeder/opened-order.ts';
-import { unwrapDataKey } from '../fetch/plan-keys.ts';
+import { openLog } from '../feeder/opened-log.ts';
 import { makePlan, type PlanRequest } from '../plan/make-plan.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { tdeOf } from '../tde/instance-tde.ts';
@@ -50,7 +48,7 @@ export async function preparePlan(
   const compiled = selector && compileSelector(selector);
   const feeder = await openFeederFor(request.instance, environment);
   try {
-    const plan = adjust(await planOf(request, environment));
+    const plan = adjust(await planOf(request, feeder, environment));
     const outline = await feeder.order({ plan, selector, skip, withFunctions });
     const { sealedBytes, feedBytes } = outline;
     return {
@@ -91,9 +89,16 @@ async function hasTde(instance: string, environment: RestoreEnvironment): Promis
   return isKnown && (await tdeOf(instance, environment)).state !== 'disabled';
 }
 
-/** The plan of everything. What it reads of footers is opened here, and its keys are zero-filled. */
-async function planOf(request: PlanRequest, environment: RestoreEnvironment): Promise<RestorePlan> {
-  const { catalog, store, keys, clock, signal } = environment;
+/**
+ * The plan of everything. The marks that it reads in footers are opened here, and their keys are
+ * zero-filled; at commands the feeder looks.
+ */
+async function planOf(
+  request: PlanRequest,
+  feeder: Feeder,
+  environment: RestoreEnvironment,
+): Promise<RestorePlan> {
+  const { catalog, clock, signal } = environment;
   const { instance } = request;
   const known = catalog.instances().some(({ iid }) => iid === instance);
   if (!known) {
@@ -102,34 +107,15 @@ async function planOf(request: PlanRequest, environment: RestoreEnvironment): Pr
       hint: 'tidemark instance list',
     });
   }
-  const logKey = await keys.logKey(instance);
-  const footerKeys = new Map<string, DataKey>();
-  try {
-    const [first] = catalog.writers(instance);
-    if (first === undefined) {
-      const { seq } = catalog.instance(instance);
-      await refuseLostBeginning(instance, seq + 1, environment);
-      throw new PlanError('TM_TIME_NOT_RESTORABLE', 'nothing of this instance was captured yet', {
-        hint: 'start the archiver: tidemark serve archiver',
-      });
-    }
-    const place = { instance, shard: first.shard, writer: first.writer };
-    const keyOf = (dekId: string): DataKey => {
-      const key = footerKeys.get(dekId);
-      if (key === undefined) throw new UsageError('TM_USAGE', 'a data key was not fetched');
-      return key;
-    };
-    const footers = {
-      reader: readerOf(place, { logKey, store, signal, keyOf }),
-      keyOf: async (dekId: string): Promise<DataKey> => {
-        const context = { instance, dekId, purpose: 'segments' } as const;
-        const key = footerKeys.get(dekId) ?? (await unwrapDataKey(context, store, keys));
-        footerKeys.set(dekId, key);
-        return key;
-      },
-    };
-    return await makePlan(request, catalog, footers, clock);
-  } finally {
-    for (const key of footerKeys.values()) wipeDataKey(key);
+  const [first] = catalog.writers(instance);
+  if (first === undefined) {
+    const { seq } = catalog.instance(instance);
+    await refuseLostBeginning(instance, seq + 1, environment);
+    throw new PlanError('TM_TIME_NOT_RESTORABLE', 'nothing of this instance was captured yet', {
+      hint: 'start the archiver: tidemark serve archiver',
+    });
   }
+  const place = { instance, shard: first.shard, writer: first.writer };
+  using log = await openLog(place, environment, signal);
+  return await makePlan(request, catalog, log.footers, feeder.look(place), clock);
 }

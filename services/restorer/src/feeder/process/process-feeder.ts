@@ -1,8 +1,10 @@
+import { UsageError } from '@tidemark/core';
 import type { InstanceKeys, KeySettings } from '@tidemark/crypto';
 import type { StoreSettings } from '@tidemark/store';
 import type { CommandForm } from '../../feed/command-source.ts';
 import { DyingKeys, type DyingKeysState } from '../../feed/dying-keys.ts';
 import type { Vanishing } from '../../feed/vanish-forecast.ts';
+import type { LookInside, WriterPlace } from '../../plan/look-inside.ts';
 import type {
   FeedCall,
   Feeder,
@@ -13,7 +15,7 @@ import type {
   RunningFeed,
 } from '../feeder.ts';
 import { FeederLink } from './feeder-link.ts';
-import type { ToldOutcome } from './protocol.ts';
+import type { FeederSettings, ToldOutcome } from './protocol.ts';
 import { spawnFeeder } from './spawn-feeder.ts';
 
 /** What a feeding process is told of the outside: plain data without secrets. */
@@ -30,30 +32,40 @@ export interface ProcessFeederOptions {
  */
 export function processFeeder({ store, keys, keysOf }: ProcessFeederOptions): OpenFeeder {
   return (instance, ports) => {
-    ports.signal.throwIfAborted();
     const mayRun = store.kind !== 'file' || keys.provider !== 'ring';
-    const link = new FeederLink(spawnFeeder({ mayRun }), ports);
     const settings = { store, keys, instance, instanceKeys: keysOf(instance) };
-    // It starts while the plan is made; what goes wrong is told at the order.
-    const opened = link.call<null>({ do: 'open', settings });
-    opened.catch(() => undefined);
-    return new ProcessFeeder(link, opened);
+    return new ProcessFeeder(() => new FeederLink(spawnFeeder({ mayRun }), ports), settings);
   };
 }
 
 class ProcessFeeder implements Feeder {
   readonly isolated = true;
-  readonly #link: FeederLink;
-  readonly #opened: Promise<null>;
+  readonly #start: () => FeederLink;
+  readonly #settings: FeederSettings;
+  #started: FeederLink | null = null;
+  #opened: Promise<null> | null = null;
 
-  constructor(link: FeederLink, opened: Promise<null>) {
-    this.#link = link;
-    this.#opened = opened;
+  constructor(start: () => FeederLink, settings: FeederSettings) {
+    this.#start = start;
+    this.#settings = settings;
+  }
+
+  look(place: WriterPlace): LookInside {
+    return {
+      boundary: async (offset, floor, segments) => {
+        const link = await this.#open();
+        return link.call<bigint>({ do: 'boundary', place, offset, floor, segments });
+      },
+      commandStart: async (offset, segments, within) => {
+        const link = await this.#open();
+        await link.call({ do: 'start', place, offset, segments, within });
+      },
+    };
   }
 
   async order(order: FeederOrder): Promise<FeedOutline> {
-    await this.#opened;
-    return this.#link.call<FeedOutline>({ do: 'order', order });
+    const link = await this.#open();
+    return link.call<FeedOutline>({ do: 'order', order });
   }
 
   async verify(depth: 'stream' | 'full'): Promise<void> {
@@ -97,6 +109,19 @@ class ProcessFeeder implements Feeder {
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#link.end();
+    await this.#started?.end();
+  }
+
+  /** Started when it is needed first: many a plan is refused before. */
+  async #open(): Promise<FeederLink> {
+    this.#started ??= this.#start();
+    this.#opened ??= this.#started.call<null>({ do: 'open', settings: this.#settings });
+    await this.#opened;
+    return this.#started;
+  }
+
+  get #link(): FeederLink {
+    if (this.#started !== null) return this.#started;
+    throw new UsageError('TM_USAGE', 'a feeder without an order');
   }
 }

@@ -1,9 +1,11 @@
+import type { CatalogSegment } from '@tidemark/catalog';
 import type { InstanceKeys, KeySettings } from '@tidemark/crypto';
 import type { FeedResult } from '@tidemark/replication';
 import type { StoreSettings } from '@tidemark/store';
 import type { CommandForm } from '../../feed/command-source.ts';
 import type { DyingKeysState } from '../../feed/dying-keys.ts';
 import type { FedOutcome, FeedCall, FeederOrder, FeederProgress } from '../feeder.ts';
+import type { Stretch, WriterPlace } from '../../plan/look-inside.ts';
 import type { ToldError } from './told-error.ts';
 
 /**
@@ -23,6 +25,20 @@ export interface FeederSettings {
 /** One thing that the feeding process is to do. */
 export type Task =
   | { readonly do: 'open'; readonly settings: FeederSettings }
+  | {
+      readonly do: 'boundary';
+      readonly place: WriterPlace;
+      readonly offset: bigint;
+      readonly floor: bigint;
+      readonly segments: readonly CatalogSegment[];
+    }
+  | {
+      readonly do: 'start';
+      readonly place: WriterPlace;
+      readonly offset: bigint;
+      readonly segments: readonly CatalogSegment[];
+      readonly within: Stretch;
+    }
   /** The plan, with what is selected of it: names of objects, offsets, rules; no data. */
   | { readonly do: 'order'; readonly order: FeederOrder }
   | { readonly do: 'verify'; readonly depth: 'stream' | 'full' }

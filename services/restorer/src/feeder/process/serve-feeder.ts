@@ -74,6 +74,14 @@ class FeederServer {
     switch (task.do) {
       case 'open':
         return this.#open(task.settings);
+      case 'boundary': {
+        const { place, offset, floor, segments } = task;
+        return this.#opened.look(place).boundary(offset, floor, segments);
+      }
+      case 'start': {
+        const { place, offset, segments, within } = task;
+        return this.#opened.look(place).commandStart(offset, segments, within);
+      }
       case 'order':
         return this.#opened.order(task.order);
       case 'verify':
