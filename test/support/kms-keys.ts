@@ -1,6 +1,6 @@
 import { KeyDirectory } from '@tidemark/crypto';
 import { systemClock, systemRandom } from '@tidemark/system';
-import { KeyProviders } from '../../libs/crypto/src/keys/key-providers.ts';
+import { KeyProviders, type AdoptKey } from '../../libs/crypto/src/keys/key-providers.ts';
 import { openKeyRing } from '../../libs/crypto/src/keys/key-ring.ts';
 import { RingWrapper } from '../../libs/crypto/src/keys/ring-wrapper.ts';
 import type { KmsLimits } from '../../libs/crypto/src/kms/kms-service.ts';
@@ -18,7 +18,11 @@ export const QUICK_KMS: Partial<KmsLimits> = {
 /** Providers as `openKeys` puts them together, with bounds of calls fit for tests of failures. */
 export async function openTestKeys(
   settings: KmsSettings,
-  o: { readonly directory?: KeyDirectory; readonly limits?: Partial<KmsLimits> } = {},
+  o: {
+    readonly directory?: KeyDirectory;
+    readonly limits?: Partial<KmsLimits>;
+    readonly adopt?: AdoptKey;
+  } = {},
 ): Promise<KeyProviders> {
   const { ringDir, region, endpoint, kmsKeyId } = settings;
   const ports = { clock: systemClock, random: systemRandom };
@@ -38,5 +42,6 @@ export async function openTestKeys(
     ]),
     directory: o.directory ?? new KeyDirectory(),
     logKey: (instance) => ring.logKey(instance),
+    ...(o.adopt === undefined ? {} : { adopt: o.adopt }),
   });
 }

@@ -4,11 +4,12 @@ import {
   instanceKeysOf,
   listInstanceIds,
   openCatalog,
+  openInstanceLog,
   readTde,
   type Catalog,
 } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
-import { openKeys, type KeyProviders } from '@tidemark/crypto';
+import { isSameKey, openKeys, type KeyProviders, type WrappingKey } from '@tidemark/crypto';
 import { openStore, type ObjectStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { callArchiver, controlSocketPath } from '@tidemark/archiver';
@@ -41,7 +42,18 @@ export class Workspace implements Disposable {
   static async open(invocation: Invocation): Promise<Workspace> {
     const config = await loadConfig(invocation.configPath);
     const [clock, random] = [systemClock, systemRandom];
-    const keys = await openKeys(config.keys, { random, clock });
+    const adopt = async (iid: string, key: WrappingKey): Promise<void> => {
+      const log = await openInstanceLog({
+        ...{ store, iid, clock, random },
+        logKey: await keys.logKey(iid),
+      });
+      await log.append(({ keys: known }) =>
+        known.some((each) => isSameKey(each, key))
+          ? null
+          : { type: 'KeyAdopted', ...key, atMs: clock.nowMs() },
+      );
+    };
+    const keys = await openKeys(config.keys, { random, clock, adopt });
     const store = await openStore(config.store, { random, clock });
     // All of it may be lost: what is in the store is enough.
     await mkdir(config.stateDir, { recursive: true, mode: 0o700 });

@@ -117,6 +117,27 @@ describeWithKms('data keys of a key service', () => {
     expect(await keyOf('ringed')).toMatch(/^[0-9a-f]{32}$/);
   });
 
+  it('are first wrapped by a key when the log names it, and not when that fails', async () => {
+    const said: string[] = [];
+    let fails = true;
+    const keys = await openTestKeys(server.settings(ringDir(), first, proxy.url), {
+      adopt: (instance, { provider, keyId }) => {
+        if (fails) return Promise.reject(new Error('the log is away'));
+        said.push(`${instance} ${provider} ${keyId} ${proxy.count()}`);
+        return Promise.resolve();
+      },
+    });
+    await expect(keys.generateDataKey(ORDERS)).rejects.toThrow('the log is away');
+    expect(proxy.count()).toBe(0);
+    fails = false;
+    await keys.generateDataKey(ORDERS);
+    await keys.generateDataKey(ORDERS);
+    expect(said).toEqual([`orders aws-kms ${first} 0`]);
+    keys.directory.set('known', { wrapWith: { provider: 'aws-kms', keyId: second }, allowed: [] });
+    await keys.generateDataKey({ ...ORDERS, instance: 'known' });
+    expect(said).toHaveLength(1);
+  });
+
   it('are wrapped anew without leaving the key service, and from the ring into it and back', async () => {
     const keys = await open();
     const { dataKey, wrapped } = await keys.generateDataKey(ORDERS);

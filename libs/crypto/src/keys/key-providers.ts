@@ -24,7 +24,15 @@ export interface KeyProvidersOptions {
   readonly wrappers: ReadonlyMap<string, OpenWrapper>;
   readonly directory: KeyDirectory;
   readonly logKey: (instance: string) => Promise<LogKey>;
+  /**
+   * Says in the log of an instance that its data keys may be wrapped by a key of a key service.
+   * Called before the first one is, where the directory does not tell that it was said.
+   */
+  readonly adopt?: AdoptKey;
 }
+
+/** Appends `KeyAdopted`, unless it stands in the log. */
+export type AdoptKey = (instance: string, key: WrappingKey) => Promise<void>;
 
 /**
  * All providers of an installation as one: each instance's data keys are wrapped by the key that its
@@ -37,12 +45,14 @@ export class KeyProviders implements KeyProvider {
   readonly #openers: ReadonlyMap<string, OpenWrapper>;
   readonly #opened = new Map<string, Promise<KeyWrapper>>();
   readonly #logKey: (instance: string) => Promise<LogKey>;
+  readonly #adopt: AdoptKey | null;
 
   constructor(options: KeyProvidersOptions) {
     this.name = options.settingsProvider;
     this.directory = options.directory;
     this.#openers = options.wrappers;
     this.#logKey = options.logKey;
+    this.#adopt = options.adopt ?? null;
   }
 
   /**
@@ -72,9 +82,10 @@ export class KeyProviders implements KeyProvider {
     readonly purpose: KeyPurpose;
   }): Promise<{ readonly dataKey: DataKey; readonly wrapped: WrappedDataKey }> {
     assertKeyContext(o);
-    const { provider, keyId } = await this.wrappingKeyOf(o.instance);
-    const wrapper = await this.#wrapperOf(provider);
-    return wrapper.generate(o, keyId);
+    const key = await this.wrappingKeyOf(o.instance);
+    const wrapper = await this.#wrapperOf(key.provider);
+    await this.#assertAdopted(o.instance, key);
+    return wrapper.generate(o, key.keyId);
   }
 
   async unwrapDataKey(wrapped: WrappedDataKey, context: KeyContext): Promise<DataKey> {
@@ -125,6 +136,16 @@ export class KeyProviders implements KeyProvider {
   async listKeys(): Promise<readonly KeyDescription[]> {
     const { keyId } = await this.defaultKey();
     return [await this.describeKey(keyId)];
+  }
+
+  /** What the log does not name would be refused once the settings name another key. */
+  async #assertAdopted(instance: string, key: WrappingKey): Promise<void> {
+    const { wrapWith, allowed } = this.directory.of(instance);
+    if (this.#adopt === null || key.provider === 'ring') return;
+    if ([...allowed, ...(wrapWith === null ? [] : [wrapWith])].some((each) => isSameKey(each, key)))
+      return;
+    await this.#adopt(instance, key);
+    this.directory.set(instance, { wrapWith, allowed: [...allowed, key] });
   }
 
   /** A stored object never chooses the key or the service that it is opened with. */

@@ -2,7 +2,7 @@ import type { Clock, Random } from '@tidemark/core';
 import { assertKmsConnection, type KmsConnection } from '../kms/kms-connection.ts';
 import type { KeyAdmin } from './key-admin.ts';
 import { KeyDirectory } from './key-directory.ts';
-import { KeyProviders, type OpenWrapper } from './key-providers.ts';
+import { KeyProviders, type AdoptKey, type OpenWrapper } from './key-providers.ts';
 import { openKeyRing } from './key-ring.ts';
 import { RingWrapper } from './ring-wrapper.ts';
 
@@ -34,13 +34,19 @@ export type KeySettings = RingSettings | KmsSettings;
 /**
  * Opens the providers that the settings name. For the main of a service: all else is given one.
  * A key service is first called, and its code loaded, when a data key is made or opened.
- * @param ports - `directory`: the keys of each instance; an empty one by default.
+ * @param ports - `directory`: the keys of each instance; an empty one by default. `adopt`: see
+ *   `KeyProvidersOptions`.
  * @throws KeyError as the ring's own opening; UsageError `TM_CONFIG` for an endpoint or region that
  *   cannot be used.
  */
 export async function openKeys(
   settings: KeySettings,
-  ports: { readonly random: Random; readonly clock: Clock; readonly directory?: KeyDirectory },
+  ports: {
+    readonly random: Random;
+    readonly clock: Clock;
+    readonly directory?: KeyDirectory;
+    readonly adopt?: AdoptKey;
+  },
 ): Promise<KeyProviders> {
   const { random, clock } = ports;
   const connection = kmsConnectionOf(settings);
@@ -60,6 +66,7 @@ export async function openKeys(
     wrappers,
     directory: ports.directory ?? new KeyDirectory(),
     logKey: (instance) => ring.logKey(instance),
+    ...(ports.adopt === undefined ? {} : { adopt: ports.adopt }),
   });
 }
 

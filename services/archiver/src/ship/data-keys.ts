@@ -90,7 +90,12 @@ export class DataKeys {
     const { instance, keys, store } = this.#options;
     const { dataKey, wrapped } = await keys.generateDataKey({ instance, purpose });
     const key = wrappedKeyKey(instance, dataKey.id, 1);
-    await store.putIfAbsent(key, bytesOf(encodeWrappedDataKey(wrapped)));
-    return dataKey;
+    try {
+      await store.putIfAbsent(key, bytesOf(encodeWrappedDataKey(wrapped)));
+      return dataKey;
+    } catch (cause) {
+      dataKey.key.fill(0);
+      throw cause;
+    }
   }
 }
