@@ -97,6 +97,7 @@ export const anyWriterEvent: fc.Arbitrary<WriterEvent> = fc.oneof(
     segment: fc.record({ ...header, level: fc.integer({ min: 1, max: 255 }) }),
     stretch: count,
     count: fc.integer({ min: 1 }),
+    captured: fc.record({ first: count, last: count }),
     object,
     provenTo: second,
     throughMs: ms,

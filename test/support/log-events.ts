@@ -121,6 +121,7 @@ export const merged = (
   type: 'SegmentsMerged',
   stretch: 0,
   count: 3,
+  captured: { first: 2, last: 4 },
   object: objectRef({ key: 'v1/instance/inst/s0/w1/seg/t1/merged', kind: 3 }),
   provenTo: null,
   throughMs: START_MS + 2,

@@ -99,6 +99,12 @@ export interface SegmentStored {
   readonly atMs: number;
 }
 
+/** Entries of captured segments: the first and the last of those that a merged one holds. */
+export interface CapturedEntries {
+  readonly first: number;
+  readonly last: number;
+}
+
 /** The header of a merged segment: it has a level. */
 export type MergedHeader = SegmentHeader & { readonly level: number };
 
@@ -113,6 +119,8 @@ export interface SegmentsMerged {
   readonly stretch: number;
   /** Segments that it holds, of whatever level. */
   readonly count: number;
+  /** They tell where in the files of the node it begins and ends. */
+  readonly captured: CapturedEntries;
   readonly object: ObjectRef;
   /** Latest second that the segments it holds prove, as they said. */
   readonly provenTo: number | null;

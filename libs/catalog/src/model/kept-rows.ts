@@ -1,6 +1,12 @@
 import type { SegmentHeader } from '@tidemark/archive';
 import type { LogEntry } from '../log/entry-codec.ts';
-import type { HoleProven, ObjectRef, SegmentsMerged, SnapshotStored } from './events.ts';
+import type {
+  CapturedEntries,
+  HoleProven,
+  ObjectRef,
+  SegmentsMerged,
+  SnapshotStored,
+} from './events.ts';
 import { stretchOf, type TimelineState, type WriterState } from './writer-state.ts';
 
 /** Entries between two checkpoints. */
@@ -24,6 +30,8 @@ interface NamedObject {
 /** A segment that a restore can use: captured, or merged, and held by no merged one. */
 export interface KeptSegment extends NamedObject {
   readonly header: SegmentHeader;
+  /** Of one that was captured, its own entry. */
+  readonly captured: CapturedEntries;
   /** Steps back of the clock before it in its timeline. */
   readonly stretch: number;
   readonly provenTo: number | null;
@@ -102,7 +110,8 @@ export function keepRows(
     case 'SegmentStored': {
       const { segment: header, provenTo, atMs } = event;
       const stretch = after.timeline === null ? 0 : stretchOf(after.timeline);
-      const row = { ...named(event.object), header, stretch, provenTo, atMs };
+      const captured = { first: seq, last: seq };
+      const row = { ...named(event.object), header, captured, stretch, provenTo, atMs };
       return { ...kept, segments: [...kept.segments, row] };
     }
     case 'SegmentsMerged':
@@ -148,12 +157,12 @@ function replaced(
   event: SegmentsMerged,
   named: NamedObject,
 ): readonly KeptSegment[] {
-  const { segment: header, stretch, provenTo, throughMs: atMs } = event;
+  const { segment: header, captured, stretch, provenTo, throughMs: atMs } = event;
   const rest = segments.filter((one) => !isHeldBy(one.header, header));
   const after = rest.findIndex(
     (one) => one.header.timeline === header.timeline && one.header.start >= header.end,
   );
   const at = after < 0 ? rest.length : after;
-  const row = { ...named, header, stretch, provenTo, atMs };
+  const row = { ...named, header, captured, stretch, provenTo, atMs };
   return [...rest.slice(0, at), row, ...rest.slice(at)];
 }

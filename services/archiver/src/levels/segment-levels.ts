@@ -214,13 +214,14 @@ function eventOf(
   object: SegmentsMerged['object'],
   atMs: number,
 ): SegmentsMerged {
-  const last = segments.at(-1);
+  const [first, last] = [segments[0], segments.at(-1)];
   const proven = segments.flatMap(({ provenTo }) => (provenTo === null ? [] : [provenTo]));
   return {
     type: 'SegmentsMerged',
     segment: header,
     stretch: last?.stretch ?? 0,
     count: segments.length,
+    captured: { first: first?.captured.first ?? 0, last: last?.captured.last ?? 0 },
     object,
     provenTo: proven.length === 0 ? null : Math.max(...proven),
     throughMs: last?.atMs ?? atMs,

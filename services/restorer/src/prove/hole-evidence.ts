@@ -4,14 +4,18 @@ import {
   decodeLogEntry,
   type CatalogTimeline,
   type SegmentStored,
+  type StoredObject,
   type TailCursorJson,
+  type WriterEvent,
 } from '@tidemark/catalog';
-import { collectBytes, IntegrityError } from '@tidemark/core';
+import { collectBytes, IntegrityError, StoreError } from '@tidemark/core';
 import type { CatalogSegment } from '@tidemark/catalog';
 import type { RestoreEnvironment } from '../run/environment.ts';
 
 /** A log entry with an inline body stays below this. */
 const ENTRY_BYTES_MAX = 2 * 1024 * 1024;
+
+const GONE = 'the entries that say where the logs begin and end are kept no more';
 
 /** Two timelines with a hole between them. */
 export interface HoleEnds {
@@ -39,13 +43,16 @@ export async function findObstacle(
     .segments(closed.timeline, { fromOffset: end > 0n ? end - 1n : 0n, toOffset: end })
     .at(-1);
   if (last === undefined) return 'nothing of the old log is stored';
-  const lastEvent = await readEvent(last, environment);
+  const lastEvent = await readEvent(last, 'last', environment);
+  if (lastEvent === null) return GONE;
   if (lastEvent.after.partialBytes > 0 || lastEvent.after.inMulti) {
     return 'the old log ends within a command or a transaction';
   }
   const [first] = catalog.segments(opened.timeline, { fromOffset: 0n, toOffset: 1n });
   if (first === undefined) return 'nothing was written since; try again after a write';
-  const [before, after] = [lastEvent.cursor, (await readEvent(first, environment)).cursor];
+  const firstEvent = await readEvent(first, 'first', environment);
+  if (firstEvent === null) return GONE;
+  const [before, after] = [lastEvent.cursor, firstEvent.cursor];
   if (before === null || after === null) return 'the files of the logs are not known';
   if (!isNumbered(before) || !isNumbered(after)) {
     return `${isNumbered(before) ? after.file : before.file} has no number of the server: another rewrite may lie between`;
@@ -62,12 +69,38 @@ function isNumbered({ file, seq }: TailCursorJson): boolean {
   return file.endsWith(`.${seq.toString()}.incr.aof`);
 }
 
-/** The log entry of a segment: it says in which file the segment ends. */
+/**
+ * The log entry of a captured segment: it says in which file the segment ends.
+ * @param which - Of a merged segment: the first or the last one that it holds.
+ * @returns Null when it was merged, and retention has deleted its own entry.
+ */
 async function readEvent(
   segment: CatalogSegment,
+  which: 'first' | 'last',
+  environment: RestoreEnvironment,
+): Promise<SegmentStored | null> {
+  const { object } = segment;
+  const event = await readEntry(object, object.seq, environment);
+  if (event.type === 'SegmentStored') return event;
+  if (event.type === 'SegmentsMerged') {
+    const captured = await readEntry(object, event.captured[which], environment).catch(isGone);
+    if (captured === null || captured.type === 'SegmentStored') return captured;
+  }
+  throw new IntegrityError('TM_LOG_CHAIN', 'a log entry is not the one the catalog knows', {
+    context: { object: object.readKey },
+  });
+}
+
+function isGone(cause: unknown): null {
+  if (cause instanceof StoreError && cause.code === 'TM_STORE_MISSING') return null;
+  throw cause;
+}
+
+async function readEntry(
+  { iid, shard, writer }: StoredObject,
+  seq: number,
   { store, keys, signal }: RestoreEnvironment,
-): Promise<SegmentStored> {
-  const { iid, shard, writer, seq } = segment.object;
+): Promise<WriterEvent> {
   const key = writerLogKey(iid, shard, writer, seq);
   const tooLong = (): Error =>
     new IntegrityError('TM_LOG_FORMAT', 'a log entry is too long', { context: { object: key } });
@@ -80,8 +113,5 @@ async function readEvent(
     keyProven: true,
     whole: true,
   });
-  if (event.type === 'SegmentStored') return event;
-  throw new IntegrityError('TM_LOG_CHAIN', 'a log entry is not the one the catalog knows', {
-    context: { object: key },
-  });
+  return event;
 }

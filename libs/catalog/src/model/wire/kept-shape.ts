@@ -4,7 +4,13 @@ import { isJsonObject } from './canonical-json.ts';
 import { id, ms, second } from './common.ts';
 import { fields, listOf, nullable, offset, oneOf, whole, type Shape } from './shape.ts';
 import { timelineState } from './state-shape.ts';
-import { mergedHeader, objectRef, rdbSummary, segmentHeader } from './writer-event-shape.ts';
+import {
+  capturedEntries,
+  mergedHeader,
+  objectRef,
+  rdbSummary,
+  segmentHeader,
+} from './writer-event-shape.ts';
 
 /** Rows that a checkpoint holds; its entries bound them to those of a few thousand entries. */
 const ROWS_READ_MAX = 65_536;
@@ -31,6 +37,7 @@ export const keptRowsShape: Shape<KeptRows> = fields<KeptRows>({
     fields<KeptSegment>({
       ...namedObject,
       header: anySegmentHeader,
+      captured: capturedEntries,
       stretch: whole(),
       provenTo: nullable(second),
       atMs: ms,

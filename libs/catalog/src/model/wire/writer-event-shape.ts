@@ -5,6 +5,7 @@ import {
   type SegmentHeader,
 } from '@tidemark/archive';
 import type {
+  CapturedEntries,
   MergedHeader,
   ObjectRef,
   RdbSummaryJson,
@@ -145,6 +146,12 @@ export const rdbSummary: Shape<RdbSummaryJson> = fields<RdbSummaryJson>({
   checksum: oneOf('verified', 'absent'),
 });
 
+/** Numbers of the entries of captured segments. */
+export const capturedEntries: Shape<CapturedEntries> = fields<CapturedEntries>({
+  first: whole(),
+  last: whole(),
+});
+
 /** Every event of a writer log as it stands in the header of its entry. */
 export const writerEventShape: Shape<WriterEvent> = unionOf<WriterEvent>({
   OwnerClaimed: { generation: whole(1), ownerId: id, atMs: ms, tookOver: flag },
@@ -168,6 +175,7 @@ export const writerEventShape: Shape<WriterEvent> = unionOf<WriterEvent>({
     segment: mergedHeader,
     stretch: whole(),
     count: whole(1),
+    captured: capturedEntries,
     object: objectRef,
     provenTo: nullable(second),
     throughMs: ms,
