@@ -61,12 +61,15 @@ export class TdeDesk {
 
   /**
    * Reads what the log and the other places say and goes by it from here on.
-   * @throws As `holdTdeLatch`; KeyError when the key of the settings must be asked for and is not there.
+   * @throws As `holdTdeLatch`; KeyError `TM_KEY_MISSING` when the provider of its key is not configured,
+   *   or when the key of the settings must be asked for and is not there.
    */
   async renew(): Promise<Tde> {
     const { instance, log, ports, keys, dataKeys } = this.#options;
     const tde = await holdTdeLatch(log, instance, ports);
     await this.#adopt(tde);
+    // A configuration without its key service is found before anything is captured.
+    if (tde.latched && tde.key !== null) await keys.adminOf?.(tde.key.provider);
     const wanted = instanceKeysOf(log.state, tde);
     keys.directory?.set(instance, wanted);
     const before = this.#tde;

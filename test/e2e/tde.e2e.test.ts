@@ -1,0 +1,176 @@
+import { readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describeWithKms } from '../support/kms-server.ts';
+import { startRedis, type RedisServer } from '../support/redis-server.ts';
+import { iso, Tidemark, type ArchiverProcess } from '../support/tidemark-cli.ts';
+
+const ID = 'vault';
+const EVERYWHERE = { log: 'on', marker: 'on', archiver: 'on' };
+/** First bytes of every sealed object. */
+const SEALED = '8b544445310d0a1a';
+
+interface Status {
+  readonly state: string;
+  readonly enabled: boolean;
+  readonly provider: string | null;
+  readonly keyId: string | null;
+  readonly mode: string | null;
+  readonly backup: string | null;
+  readonly backups: { readonly total: number; readonly sealedUnderTde: number };
+  readonly allowOriginalRestore: boolean;
+  readonly latch: Readonly<Record<string, string>>;
+}
+interface Key {
+  readonly keyId: string;
+  readonly encryptionKeyStatus: string;
+  readonly inUse: boolean;
+}
+
+const statusOf = (tidemark: Tidemark): Promise<Status> => tidemark.json('tde', 'status', ID);
+
+describe('TDE with a local ring', () => {
+  it('stays modifying until an archiver runs, and is on for good from the request on', async () => {
+    await using tidemark = await Tidemark.init([], '', 'ring');
+    await using source = await startRedis();
+    await tidemark.add(ID, source);
+    expect(await statusOf(tidemark)).toMatchObject({ state: 'disabled', keyId: null });
+    const unconfirmed = await tidemark.refused(2, 'tde', 'enable', ID);
+    expect(unconfirmed).toMatchObject({ code: 'TM_WRITE_CONSENT' });
+    const weak = ['--algorithm', 'AES-CTR-256', '--confirm', ID];
+    expect(await tidemark.refused(2, 'tde', 'enable', ID, ...weak)).toMatchObject({
+      code: 'TM_USAGE',
+    });
+    expect(await statusOf(tidemark)).toMatchObject({ state: 'disabled' });
+    const begun = await tidemark.json<Status>('tde', 'enable', ID, '--confirm', ID);
+    expect(begun).toMatchObject({ state: 'modifying', mode: 'auto', latch: EVERYWHERE });
+    const archiver = await tidemark.serve();
+    await archiver.until('tde-enabled');
+    // Asked again there is nothing to confirm and nothing to do.
+    const again = await tidemark.json<Status>('tde', 'enable', ID);
+    expect(again).toMatchObject({ state: 'enabled', provider: 'ring', keyId: begun.keyId });
+    expect(again.backups.sealedUnderTde).toBe(1);
+    expect(await tidemark.refused(1, 'tde', 'disable', ID)).toMatchObject({
+      code: 'TM_TDE_CANNOT_BE_DISABLED',
+    });
+    const check = await tidemark.json('tde', 'authorize-check', ID);
+    expect(check).toMatchObject({ authorizationState: 1, failed: [], by: 'canary' });
+  });
+});
+
+describeWithKms('TDE with a key service', () => {
+  let tidemark: Tidemark;
+  let source: RedisServer;
+  let target: RedisServer;
+  let redis: Redis;
+  let archiver: ArchiverProcess;
+  let customKey = '';
+  let backup = '';
+  /** A second at whose end the values are those of before. */
+  let good = 0;
+
+  const toOriginal = (...flags: string[]): string[] => [
+    ...['restore', ID, '--at', iso(good), '--to', 'original', '--glob', 'k:*', ...flags],
+  ];
+
+  beforeAll(async () => {
+    [tidemark, source, target] = await Promise.all([
+      Tidemark.init([], '', 'kms'),
+      startRedis(),
+      startRedis({ aof: false }),
+    ]);
+    redis = await source.connect();
+    await tidemark.add(ID, source);
+    archiver = await tidemark.serve();
+    customKey = (await tidemark.kms?.server.createKey('of the owner')) ?? '';
+  });
+  afterAll(async () => {
+    for (const part of [tidemark, source, target]) await part[Symbol.asyncDispose]();
+  });
+
+  it('is enabled with a key of the owner, which the running archiver uses at once', async () => {
+    const { keys } = await tidemark.json<{ keys: readonly Key[] }>('tde', 'keys', 'list', ID);
+    expect(keys.map(({ keyId }) => keyId)).toContain(customKey);
+    const wanted = ['--kms-key', customKey, '--confirm', ID];
+    const status = await tidemark.json<Status>('tde', 'enable', ID, ...wanted);
+    expect(status).toMatchObject({
+      ...{ state: 'enabled', provider: 'aws-kms', keyId: customKey, mode: 'custom' },
+      ...{ latch: EVERYWHERE, allowOriginalRestore: false },
+    });
+    backup = status.backup ?? '';
+    const shown = await tidemark.json<Key>('tde', 'keys', 'show', ID);
+    expect(shown).toMatchObject({ keyId: customKey, encryptionKeyStatus: 'enabled', inUse: true });
+    const other = (await tidemark.kms?.server.createKey()) ?? '';
+    const refused = await tidemark.refused(2, 'tde', 'enable', ID, '--kms-key', other);
+    expect(refused).toMatchObject({ code: 'TM_EXISTS', context: { keyId: customKey } });
+  });
+
+  it('downloads backups as ciphertext and shows no values', async () => {
+    await redis.mset({ 'k:1': 'before', 'k:2': 'before' });
+    good = Math.floor(Date.now() / 1000);
+    await delay(1_100);
+    await redis.mset({ 'k:1': 'after', 'k:2': 'after' });
+    await tidemark.untilProven(ID, good + 1);
+    const file = join(tidemark.dir, 'downloaded');
+    await tidemark.json('backup', 'download', ID, backup, '--out', file);
+    expect((await readFile(file)).subarray(0, 8).toString('hex')).toBe(SEALED);
+    const span = ['--from', iso(good), '--to', 'live', '--glob', 'k:*'];
+    const values = await tidemark.refused(1, 'diff', ID, ...span, '--values');
+    expect(values).toMatchObject({ code: 'TM_TDE_DENIED', context: { operation: 'values' } });
+    const { out } = await tidemark.run('diff', ID, ...span);
+    expect(out).toMatch(/2 changed/);
+    expect(out).not.toContain('before');
+  });
+
+  it('writes into the original only when that is allowed, and is fed over the loopback only', async () => {
+    const denied = await tidemark.refused(1, ...toOriginal('--yes'));
+    expect(denied).toMatchObject({
+      ...{ code: 'TM_TDE_DENIED', context: { operation: 'original-restore' } },
+      hint: expect.stringContaining(`tde allow-original-restore ${ID} on`) as unknown,
+    });
+    expect(await redis.get('k:1')).toBe('after');
+    const here = `redis://127.0.0.1:${source.port.toString()}`;
+    const byAddress = ['restore', ID, '--at', iso(good), '--to', here, '--yes'];
+    expect(await tidemark.refused(1, ...byAddress)).toMatchObject({ code: 'TM_TDE_DENIED' });
+    expect(await redis.get('k:1')).toBe('after');
+    await tidemark.json('tde', 'allow-original-restore', ID, 'on');
+    const written = await tidemark.json<{ id: string }>(...toOriginal('--yes'));
+    expect(await redis.get('k:1')).toBe('before');
+    await tidemark.json('undo', written.id, '--yes');
+    expect(await redis.get('k:1')).toBe('after');
+    await tidemark.json('tde', 'allow-original-restore', ID, 'off');
+    expect(await tidemark.refused(1, ...toOriginal('--yes'))).toMatchObject({
+      code: 'TM_TDE_DENIED',
+    });
+    const there = `redis://127.0.0.1:${target.port.toString()}`;
+    const wide = ['--to', there, '--feed-listen', '0.0.0.0'];
+    const refused = await tidemark.refused(1, 'restore', ID, '--at', iso(good), ...wide);
+    expect(refused).toMatchObject({ context: { operation: 'clear-transport' } });
+    await tidemark.restore(ID, good, target);
+    const restored = await target.connect();
+    expect(await restored.mget('k:1', 'k:2')).toEqual(['before', 'before']);
+  });
+
+  it('stays on without the catalog and with a configuration that names no key service', async () => {
+    await archiver.stop();
+    for (const name of ['catalog.db', 'catalog.db-wal', 'catalog.db-shm']) {
+      await rm(join(tidemark.dir, 'state', name), { force: true });
+    }
+    const text = await readFile(tidemark.config, 'utf8');
+    const ring = text.replace('"aws-kms"', '"ring"').replaceAll(/^kms_.*\n/gm, '');
+    await writeFile(tidemark.config, ring);
+    expect(await statusOf(tidemark)).toMatchObject({ state: 'enabled', keyId: customKey });
+    const file = join(tidemark.dir, 'again');
+    await tidemark.json('backup', 'download', ID, backup, '--out', file);
+    expect((await readFile(file)).subarray(0, 8).toString('hex')).toBe(SEALED);
+    // Nothing is sealed under another key instead: the capture does not go on.
+    const { total } = (await statusOf(tidemark)).backups;
+    await redis.set('k:3', 'more');
+    const degraded = tidemark.spawnArchiver();
+    expect(await degraded.exited).toBe(12);
+    expect(degraded.log).toContain('TM_KEY_MISSING');
+    expect((await statusOf(tidemark)).backups.total).toBe(total);
+  });
+});
