@@ -43,6 +43,11 @@ export class Archiver {
     this.#options = options;
   }
 
+  /** Ids of the instances that are captured, or will be tried again. */
+  get instances(): readonly string[] {
+    return [...this.#kept].filter(([, { over }]) => !over).map(([id]) => id);
+  }
+
   /**
    * Runs until the signal is aborted; then every capture ships what it has and releases its log.
    * @throws CatalogError `TM_LOG_OWNER` when another archiver owns the spool, or all the logs; what

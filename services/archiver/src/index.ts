@@ -7,3 +7,11 @@ export { serveArchiver, type ServeOptions } from './main.ts';
 export type { InstanceTarget } from './open-capture.ts';
 export type { ProvenHole } from './control/protocol.ts';
 export { recordProofs, type RecordProofOptions } from './control/record-proof.ts';
+export {
+  revokeTombstone,
+  runRetention,
+  type Marked,
+  type RetentionReport,
+} from './retention/run-retention.ts';
+export type { Deleted } from './retention/delete-marked.ts';
+export type { RetentionRules } from './retention/retention-ports.ts';

@@ -7,6 +7,8 @@ import { stepBack } from './background.ts';
 import type { CaptureLimits } from './capture/capture-options.ts';
 import type { Logger } from './logger.ts';
 import type { InstanceTarget } from './open-capture.ts';
+import { keepRetention } from './retention/daily-retention.ts';
+import type { RetentionRules } from './retention/retention-ports.ts';
 
 /** Plain settings of an archiver process; no adapter among them. */
 export interface ServeOptions {
@@ -18,22 +20,33 @@ export interface ServeOptions {
   readonly takeOver: boolean;
   readonly instances: readonly InstanceTarget[];
   readonly findInstance: (id: string) => Promise<InstanceTarget | null>;
+  /** Null: the archiver deletes nothing. */
+  readonly retention: RetentionRules | null;
 }
 
 /** Builds the adapters and runs an archiver in the foreground until the signal is aborted. */
 export async function serveArchiver(options: ServeOptions, signal: AbortSignal): Promise<void> {
   stepBack();
-  const { store, keys, ...rest } = options;
+  const { store: storeSettings, keys: keySettings, retention: rules, ...rest } = options;
   const [clock, random] = [systemClock, systemRandom];
-  const archiver = new Archiver({
-    ...rest,
-    store: await openStore(store, { random, clock }),
-    keys: await openKeys(keys, { random, clock }),
-    clock,
-    random,
-    logger: stderrLogger(),
-  });
-  await archiver.run(signal);
+  const store = await openStore(storeSettings, { random, clock });
+  const keys = await openKeys(keySettings, { random, clock });
+  const logger = stderrLogger();
+  const archiver = new Archiver({ ...rest, store, keys, clock, random, logger });
+  const over = new AbortController();
+  const { stateDir } = rest;
+  const ports = { stateDir, store, keys, clock, random, logger };
+  const instances = (): readonly string[] => archiver.instances;
+  const retention =
+    rules === null
+      ? Promise.resolve()
+      : keepRetention({ ...ports, rules, instances }, AbortSignal.any([signal, over.signal]));
+  try {
+    await archiver.run(signal);
+  } finally {
+    over.abort(new Error('the archiver has ended'));
+    await retention;
+  }
 }
 
 /** JSON lines on standard error: standard output stays free for results. */

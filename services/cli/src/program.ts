@@ -5,6 +5,7 @@ import type { InitOptions } from './commands/init.ts';
 import type { Leaf, Perform } from './program/command-tree.ts';
 import { watchStandardOutput } from './output/standard-output.ts';
 import { addBackupCommands, addShred } from './program/backup-commands.ts';
+import { addExpire } from './program/expire-commands.ts';
 import { addFileCommands } from './program/file-commands.ts';
 import { addFindCommands } from './program/find-commands.ts';
 import { addKeyCommands } from './program/key-commands.ts';
@@ -134,6 +135,7 @@ ${EXIT_CODES}`,
   addRestore(program, leaf, perform);
   addKeyCommands(program, leaf, perform);
   addTdeCommands(program, leaf, perform);
+  addExpire(program, leaf, perform);
   leaf(program, 'status', 'Show what is captured and how far behind it is.').action(
     async (_: unknown, command: Command) =>
       perform(command, async (invocation) =>

@@ -1,5 +1,6 @@
 import { serveArchiver } from '@tidemark/archiver';
 import { instanceTarget, loadConfig } from '../config/load.ts';
+import { retentionRules } from './expire-rules.ts';
 import type { Invocation } from '../context.ts';
 
 /** Runs the archiver in the foreground until SIGTERM or Ctrl-C. */
@@ -21,6 +22,7 @@ export async function serve(
       limits,
       instances,
       takeOver: options.takeOver,
+      retention: config.expires ? retentionRules(config) : null,
       findInstance: async (id) => {
         const now = await loadConfig(invocation.configPath);
         const entry = now.instances.find((known) => known.id === id);

@@ -24,6 +24,10 @@ export interface Config {
   readonly limits: CaptureLimits;
   /** How long history, and what an undo needs, is kept, in milliseconds. */
   readonly retainMs: number;
+  /** How long what retention has marked stays in the store, in milliseconds. */
+  readonly graceMs: number;
+  /** Whether the archiver deletes what the policy keeps no longer. */
+  readonly expires: boolean;
   readonly instances: readonly InstanceEntry[];
 }
 
@@ -52,6 +56,8 @@ export async function loadConfig(path: string): Promise<Config> {
       requestRewrites: archiver.request_rewrites ?? true,
     },
     retainMs: parseDuration(file.policy?.retain ?? '7d', 'policy.retain'),
+    graceMs: parseDuration(file.policy?.grace ?? '24h', 'policy.grace'),
+    expires: archiver.expire ?? true,
     instances: file.instance ?? [],
   };
 }
