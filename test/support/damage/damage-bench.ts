@@ -30,6 +30,8 @@ export class DamageBench {
   readonly store: MemoryStore;
   readonly archive: TinyArchive;
   readonly keys: KeyProvider & KeyRing;
+  /** Opens what is verified and restored; the ring unless a test takes another. */
+  provider: KeyProvider;
   readonly dir: string;
 
   private constructor(
@@ -41,6 +43,7 @@ export class DamageBench {
     this.store = store;
     this.archive = archive;
     this.keys = keys;
+    this.provider = keys;
     this.dir = dir;
   }
 
@@ -65,14 +68,14 @@ export class DamageBench {
   /** `repo verify` of the store as it is now. */
   repo(): Promise<RepoVerification> {
     const { store } = this;
-    return verifyRepo({ store, keys: this.keys, signal: NEVER, onProgress: () => undefined });
+    return verifyRepo({ store, keys: this.provider, signal: NEVER, onProgress: () => undefined });
   }
 
   /** `backup verify` of the store as it is now. */
   verify(request: Partial<VerifyBackupRequest> = {}): Promise<RepoVerification> {
     return verifyBackups(
       { instance: TINY_INSTANCE, backup: null, sample: null, ...request },
-      { store: this.store, keys: this.keys, signal: NEVER, onProgress: () => undefined },
+      { store: this.store, keys: this.provider, signal: NEVER, onProgress: () => undefined },
     );
   }
 
@@ -136,7 +139,7 @@ export class DamageBench {
   #environment(catalog: Catalog): RestoreEnvironment {
     return {
       store: this.store,
-      keys: this.keys,
+      keys: this.provider,
       catalog,
       clock: systemClock,
       random: seededRandom('restore'),

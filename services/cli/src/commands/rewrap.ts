@@ -26,7 +26,8 @@ export async function rewrapCommand(
   const { store, keys } = workspace;
   const { log, tde } = await openTdeInstance(id, workspace, invocation);
   const target = await targetOf(id, flags.kmsKey, { keys, tde });
-  if (await adopt(target, { id, log, tde, keys })) await tellArchiver(id, workspace, invocation);
+  await adopt(target, { id, log, tde, keys });
+  await tellArchiver(id, workspace, invocation);
   const report = await rewrapKeys({
     ...{ instance: id, target, store, keys, log, signal },
     onProgress: (done) => printer.progress(`${done.toString()} data keys`),
@@ -71,7 +72,6 @@ async function targetOf(
 /**
  * Says in the log that data keys of the instance may be wrapped by the key, before the first one is;
  * new data keys of a TDE instance are wrapped with it from here on.
- * @returns Whether that was news.
  */
 async function adopt(
   key: WrappingKey,
@@ -81,11 +81,11 @@ async function adopt(
     readonly tde: Tde;
     readonly keys: KeyProviders;
   },
-): Promise<boolean> {
+): Promise<void> {
   const { id, log, tde, keys } = o;
   const { provider, keyId } = key;
   const atMs = systemClock.nowMs();
-  const seq = await log.append((state) => {
+  await log.append((state) => {
     const changes = tde.latched && state.tde !== null && !isSameKey(state.tde, key);
     if (changes) return { type: 'TdeKeyChanged', provider, keyId, auto: false, atMs };
     const known = state.keys.some((one) => isSameKey(one, key));
@@ -96,7 +96,6 @@ async function adopt(
     wrapWith: tde.latched ? key : wrapWith,
     allowed: [...allowed, ...log.state.keys],
   });
-  return seq !== null;
 }
 
 /** A running archiver wraps new data keys with the key from here on. */
