@@ -1,6 +1,8 @@
+import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
 import { parseWrappedDataKey } from '@tidemark/crypto';
 import { bytesOf } from '@tidemark/core';
 import { openFileStore, type ObjectStore } from '@tidemark/store';
@@ -10,14 +12,14 @@ import { DamageBench } from '../../support/damage/damage-bench.ts';
 import { TINY_INSTANCE } from '../../support/damage/tiny-archive.ts';
 import { collect } from '../../support/segments.ts';
 import { TempDir } from '../../support/temp-dir.ts';
-import { spawnTypeScript } from '../../support/ts-child.ts';
 
+const CHILD = fileURLToPath(new URL('../../support/rewrap/rewrap-child.js', import.meta.url));
 const DATA_KEYS = 3;
 /**
  * Changes that each run makes before it is killed; others may be under way then. In all, three new
  * generations are written and three old ones removed. (Every single step is killed in the unit tests.)
  */
-const RUNS = [0, 1, 3];
+const RUNS = [0, 1, 1, 2];
 
 describe('a rewrapping in a process that is killed', () => {
   it('again and again after a few changes: all backups restore in between, and it comes to its end', async () => {
@@ -28,11 +30,14 @@ describe('a rewrapping in a process that is killed', () => {
     const store = await openFileStore({ root, random: systemRandom });
     for (const [key, bytes] of bench.store.objects) await store.putIfAbsent(key, bytesOf(bytes));
     const run = async (changes: number): Promise<{ signal: string | null; said: string }> => {
-      const script = new URL('../../support/rewrap/rewrap-child.ts', import.meta.url);
       const ring = join(dir.path, 'ring');
-      const child = spawnTypeScript(script, [TINY_INSTANCE, root, ring, changes.toString()]);
+      const child = spawn(
+        process.execPath,
+        [CHILD, TINY_INSTANCE, root, ring, changes.toString()],
+        { stdio: ['ignore', 'pipe', 'inherit'] },
+      );
       const ended = once(child, 'close') as Promise<[number | null, string | null]>;
-      const said = await text(child.stdout!);
+      const said = await text(child.stdout);
       const [, signal] = await ended;
       return { signal, said };
     };

@@ -1,13 +1,12 @@
-import type { ObjectStore } from '@tidemark/store';
+import { openInstanceLog } from '@tidemark/catalog';
+import { openKeyRing } from '@tidemark/crypto';
+import { rewrapKeys } from '@tidemark/restorer';
+import { openFileStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
-// Whole packages would take seconds to load, and this is started often.
-import { openInstanceLog } from '../../../libs/catalog/src/log/instance-log.ts';
-import { openKeyRing } from '../../../libs/crypto/src/keys/key-ring.ts';
-import { openFileStore } from '../../../libs/store/src/file/file-store.ts';
-import { rewrapKeys } from '../../../services/restorer/src/rewrap/rewrap-keys.ts';
 
-// rewrap-child.ts <instance> <store> <ring> <changes>: wraps every data key with the newest version of
+// rewrap-child.js <instance> <store> <ring> <changes>: wraps every data key with the newest version of
 // the ring, and kills itself right after so many changes of the store (0: right before the first).
+// It runs what was built: to read the sources of all packages would take seconds each time.
 const [instance = '', root = '', ringDir = '', changes = ''] = process.argv.slice(2);
 const ports = { clock: systemClock, random: systemRandom };
 const keys = await openKeyRing({ dir: ringDir, ...ports });
@@ -15,7 +14,7 @@ const inner = await openFileStore({ root, random: systemRandom });
 let left = Number(changes);
 
 /** One change is made; the process does not live to see it where it was the last one. */
-async function counted<T>(change: () => Promise<T>): Promise<T> {
+async function counted(change) {
   if (left === 0) process.kill(process.pid, 'SIGKILL');
   const done = await change();
   left -= 1;
@@ -23,7 +22,7 @@ async function counted<T>(change: () => Promise<T>): Promise<T> {
   return done;
 }
 
-const store: ObjectStore = {
+const store = {
   url: inner.url,
   get: (key, options) => inner.get(key, options),
   head: (key) => inner.head(key),
