@@ -79,12 +79,16 @@ async function verifyHead(object: PlannedObject, options: VerifyOptions): Promis
 async function verifyWhole(object: PlannedObject, options: VerifyOptions): Promise<number> {
   const opener = options.reader.openerFor(object);
   let bytes = 0;
-  for await (const part of options.reader.sealed(object)) {
-    opener.push(part);
-    bytes += part.length;
+  try {
+    for await (const part of options.reader.sealed(object)) {
+      opener.push(part);
+      bytes += part.length;
+    }
+    opener.end();
+    options.reader.checkDigest(object, opener.digest());
+  } finally {
+    opener.destroy();
   }
-  opener.end();
-  options.reader.checkDigest(object, opener.digest());
   await checkStoredSize(object, options.store);
   return bytes;
 }

@@ -1,7 +1,14 @@
 import { CommandDecoder } from '@tidemark/aof';
 import { bytesOf } from '@tidemark/core';
 import { describe, expect, it } from 'vitest';
-import { DyingKeys } from '../../../../services/restorer/src/feed/dying-keys.ts';
+import {
+  DyingKeys,
+  type DyingKeysState,
+} from '../../../../services/restorer/src/feed/dying-keys.ts';
+import {
+  decodeDocument,
+  encodeDocument,
+} from '../../../../services/restorer/src/feeder/process/document.ts';
 import type { TtlRule } from '../../../../services/restorer/src/plan/ttl-rule.ts';
 import { layOut, type Element } from '../../../support/aof-layout.ts';
 import { inChunks } from '../../../support/pattern.ts';
@@ -167,5 +174,36 @@ describe('DyingKeys', () => {
     expect(dying.candidates.get(0)).toEqual([name]);
     const long = await noted(EMPTY, expiring('x'.repeat(1_025), 5));
     expect([namesOf(long), long.all(UNTIL)]).toEqual([{}, null]);
+  });
+
+  it('says the same in another process', async () => {
+    const binary = Buffer.from([0xff, 0, 0x0a]).toString('latin1');
+    const rdb = new RdbBuilder({ version: 10 })
+      .selectDb(0)
+      .entry({ key: 'dead', expiryMs: 500 })
+      .entry({ key: 'since', expiryMs: 900 })
+      .selectDb(3)
+      .entry({ key: binary, expiryMs: 400 })
+      .build();
+    const ttl = { ...ABSOLUTE, atMs: 500 };
+    const here = await notedBy(ttl, rdb, ['RENAME', 'since', 'moved']);
+    const line = encodeDocument(here.state);
+    const there = DyingKeys.from(decodeDocument(line) as DyingKeysState);
+    expect(there.candidates).toEqual(here.candidates);
+    expect(there.all(UNTIL)).toEqual(here.all(UNTIL));
+    expect(there.all(UNTIL + 1)).toBeNull();
+    for (const [db, name] of [
+      [0, 'dead'],
+      [0, 'since'],
+      [0, 'moved'],
+      [3, binary],
+    ] as const) {
+      const key = Buffer.from(name, 'latin1');
+      expect([name, there.wasDead(db, key)]).toEqual([name, here.wasDead(db, key)]);
+    }
+    expect(there.wasDead(0, Buffer.from('dead'))).toBe(true);
+    const lost = await notedBy(ttl, EMPTY, ['EVAL', 'return 1', '0']);
+    expect(DyingKeys.from(lost.state).all(UNTIL)).toBe(lost.all(UNTIL));
+    expect(DyingKeys.from(new DyingKeys(UNTIL, ttl).state).all(UNTIL)).toBeNull();
   });
 });
