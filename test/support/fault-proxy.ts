@@ -55,6 +55,8 @@ export class FaultProxy implements AsyncDisposable {
   readonly rules: FaultRule[] = [];
   /** All requests so far, in order. */
   readonly requests: SeenRequest[] = [];
+  /** A header of requests that does not reach the server, as of one that does not know it. */
+  dropHeader: string | null = null;
   readonly #target: URL;
   /** No connection is used twice: one that the server closes meanwhile would be a fault of ours. */
   readonly #agent = new Agent({ keepAlive: false });
@@ -227,6 +229,12 @@ export class FaultProxy implements AsyncDisposable {
     });
   }
 
+  #passedOn(inner: IncomingMessage): Record<string, string> {
+    const headers = headersOf(inner, inner.headers['transfer-encoding'] === 'chunked');
+    const kept = Object.entries(headers).filter(([name]) => name !== this.dropHeader);
+    return Object.fromEntries(kept);
+  }
+
   #request(inner: IncomingMessage): ReturnType<typeof httpRequest> {
     const { hostname, port } = this.#target;
     return httpRequest({
@@ -236,7 +244,7 @@ export class FaultProxy implements AsyncDisposable {
       method: inner.method ?? 'GET',
       path: inner.url ?? '/',
       // A body of unknown length stays one.
-      headers: headersOf(inner, inner.headers['transfer-encoding'] === 'chunked'),
+      headers: this.#passedOn(inner),
       setHost: false,
     });
   }

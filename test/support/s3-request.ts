@@ -10,7 +10,7 @@ export interface S3Signer {
 /** A request to an S3 server as its protocol says it, without the SDK that the product uses. */
 export interface S3Request {
   readonly method: string;
-  /** Begins with a slash; components of `[a-z0-9._-]` only. */
+  /** Begins with a slash. */
   readonly path: string;
   readonly query?: Readonly<Record<string, string>>;
   readonly headers?: Readonly<Record<string, string>>;
@@ -28,6 +28,13 @@ const sha256 = (data: string | Buffer): string => createHash('sha256').update(da
 const hmac = (key: string | Buffer, data: string): Buffer =>
   createHmac('sha256', key).update(data).digest();
 
+/** As RFC 3986 has it: nothing but letters, digits and `-._~` stands for itself. */
+const encoded = (text: string): string =>
+  encodeURIComponent(text).replace(
+    /[!'()*]/g,
+    (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
+
 /**
  * Sends a request signed by AWS Signature Version 4, headers and body included.
  * @see docs.aws.amazon.com, "Create a signed AWS API request"
@@ -37,9 +44,10 @@ export async function sendS3(
   signer: S3Signer,
   request: S3Request,
 ): Promise<S3Answer> {
-  const url = new URL(request.path, endpoint);
+  const path = request.path.split('/').map(encoded).join('/');
+  const url = new URL(path, endpoint);
   const pairs = Object.entries(request.query ?? {}).map(
-    ([name, value]) => [encodeURIComponent(name), encodeURIComponent(value)] as const,
+    ([name, value]) => [encoded(name), encoded(value)] as const,
   );
   const query = pairs
     .sort(([a], [b]) => (a < b ? -1 : 1))
@@ -60,7 +68,7 @@ export async function sendS3(
   const names = [...headers.keys()].sort();
   const canonical = [
     request.method,
-    url.pathname,
+    path,
     query,
     ...names.map((name) => `${name}:${headers.get(name)?.trim() ?? ''}`),
     '',

@@ -30,7 +30,7 @@ export async function readBucketRules(
   ): Promise<T | 'none' | null> => {
     try {
       const call = { operation, action, key: null, signal, answers: UNKNOWN };
-      return (await requests.send(call, work)).value;
+      return await requests.send(call, work);
     } catch (cause) {
       if (!(cause instanceof S3Answer)) throw cause;
       if (cause.failure.code === 'NoSuchBucket') {

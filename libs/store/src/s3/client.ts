@@ -7,8 +7,8 @@ import type { S3StoreSettings } from '../open-store.ts';
 import { SOCKETS_MAX, type S3Limits } from './limits.ts';
 
 /**
- * A client of the SDK. It tries everything once: what may be repeated is decided by `Requests`,
- * which knows whether a try may have been carried out.
+ * A client of the SDK. It tries everything once: what is repeated, and how often, is said by
+ * `Requests`.
  */
 export function makeClient(settings: S3StoreSettings, limits: S3Limits): S3Client {
   // The SDK advises newer versions of Node on standard error, at every start.

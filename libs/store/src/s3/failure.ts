@@ -20,7 +20,14 @@ export class S3Failure extends Error {
     this.bucketRegion = facts.bucketRegion;
     this.passing = isPassing(facts);
   }
+
+  get meansNoObject(): boolean {
+    return this.status === 404 && NO_OBJECT.has(this.code);
+  }
 }
+
+/** What a 404 says when it is about the object, not about the bucket or the identity. */
+const NO_OBJECT = new Set(['NoSuchKey', 'NoSuchVersion', 'NotFound', 'Unknown', 'UnknownError']);
 
 interface FailureFacts {
   readonly status: number;

@@ -63,7 +63,7 @@ async function readPage(
   range: ListRange,
   token: string | undefined,
 ): Promise<Page> {
-  const { value } = await requests.send(
+  const value = await requests.send(
     { operation: 'ListObjectsV2', action: 's3:ListBucket', key: null, signal: range.signal },
     (client, http) =>
       client.send(

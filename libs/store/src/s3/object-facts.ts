@@ -1,5 +1,4 @@
-import { GetObjectCommand, HeadBucketCommand, HeadObjectCommand } from '@aws-sdk/client-s3';
-import { S3Failure } from './failure.ts';
+import { GetObjectCommand, HeadObjectCommand } from '@aws-sdk/client-s3';
 import { PUT_ID } from './put-options.ts';
 import { S3Answer, type Requests } from './requests.ts';
 
@@ -36,7 +35,7 @@ export async function readFacts(
   const target = { Bucket: place.bucket, Key: place.name };
   const call = { operation: 'HeadObject', action: 's3:GetObject', key: place.key, signal };
   try {
-    const { value } = await requests.send(
+    const value = await requests.send(
       { ...call, answers: [301, 400, 401, 403, 404] },
       (client, http) =>
         client.send(new HeadObjectCommand({ ...target, ChecksumMode: 'ENABLED' }), http),
@@ -51,31 +50,12 @@ export async function readFacts(
     };
   } catch (cause) {
     if (!(cause instanceof S3Answer)) throw cause;
-    // An answer to HEAD has no body, so it does not say why.
-    if (cause.failure.status === 404) await assertBucket(requests, place.bucket, signal);
-    else await askWhy(requests, place, signal);
-    if (cause.failure.status === 404) return null;
+    const { status } = cause.failure;
+    if (status === 404 && requests.served) return null;
+    // An answer to HEAD has no body: whether the object is missing or the bucket, it does not say.
+    await askWhy(requests, place, signal);
+    if (status === 404) return null;
     throw requests.errorOf(cause.failure, call);
-  }
-}
-
-/** A missing bucket has no objects either, but it is not the same. */
-async function assertBucket(
-  requests: Requests,
-  bucket: string,
-  signal: AbortSignal | undefined,
-): Promise<void> {
-  const call = { operation: 'HeadBucket', action: 's3:ListBucket', key: null, signal };
-  try {
-    // What cannot be asked is left alone: a right to list is not needed to read.
-    await requests.send({ ...call, answers: [301, 400, 401, 403, 404] }, (client, http) =>
-      client.send(new HeadBucketCommand({ Bucket: bucket }), http),
-    );
-  } catch (cause) {
-    if (!(cause instanceof S3Answer)) throw cause;
-    if (cause.failure.status !== 404) return;
-    const facts = { name: 'NoSuchBucket', $metadata: { httpStatusCode: 404 } };
-    throw requests.errorOf(new S3Failure(Object.assign(new Error('no bucket'), facts)), call);
   }
 }
 
@@ -96,5 +76,7 @@ async function askWhy(
     });
   } catch (cause) {
     if (!(cause instanceof S3Answer)) throw cause;
+    const { failure } = cause;
+    if (failure.status === 404 && !failure.meansNoObject) throw requests.errorOf(failure, call);
   }
 }

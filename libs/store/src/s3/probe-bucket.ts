@@ -81,7 +81,7 @@ class Probe {
 
   async ranges(): Promise<boolean> {
     await this.#put('range!', false);
-    const { value } = await this.#requests.send(
+    const value = await this.#requests.send(
       { operation: 'GetObject', action: 's3:GetObject', key: null, signal: this.#signal },
       async (client, http) => {
         const answer = await client.send(
@@ -97,7 +97,7 @@ class Probe {
   async listingOrdered(): Promise<boolean> {
     for (const name of [...ORDERED].reverse()) await this.#put(`order/${name}!`, false);
     const prefix = `${this.#folder}order/`;
-    const { value } = await this.#requests.send(
+    const value = await this.#requests.send(
       { operation: 'ListObjectsV2', action: 's3:ListBucket', key: null, signal: this.#signal },
       (client, http) =>
         client.send(
@@ -146,24 +146,22 @@ class Probe {
   async #beginParts(name: string): Promise<ProbeUpload> {
     this.#made.add(name);
     const call = { action: 's3:PutObject', key: null, signal: this.#signal };
-    const { value: begun } = await this.#requests.send(
+    const begun = await this.#requests.send(
       { ...call, operation: 'CreateMultipartUpload' },
       (client, http) => client.send(new CreateMultipartUploadCommand(this.#target(name)), http),
     );
     const id = begun.UploadId ?? '';
-    const { value: part } = await this.#requests.send(
-      { ...call, operation: 'UploadPart' },
-      (client, http) =>
-        client.send(
-          new UploadPartCommand({
-            ...this.#target(name),
-            UploadId: id,
-            PartNumber: 1,
-            Body: BODY,
-            ContentLength: BODY.length,
-          }),
-          http,
-        ),
+    const part = await this.#requests.send({ ...call, operation: 'UploadPart' }, (client, http) =>
+      client.send(
+        new UploadPartCommand({
+          ...this.#target(name),
+          UploadId: id,
+          PartNumber: 1,
+          Body: BODY,
+          ContentLength: BODY.length,
+        }),
+        http,
+      ),
     );
     return { name, id, etag: part.ETag ?? '' };
   }

@@ -60,7 +60,7 @@ export async function putWhole(
   };
   for (let conflicts = 0; ; conflicts++) {
     try {
-      const { value } = await requests.send(call, (client, http) =>
+      const value = await requests.send(call, (client, http) =>
         client.send(new PutObjectCommand(input), http),
       );
       const sent = { size: bytes.length, crc32, md5: md5.hex };
@@ -72,16 +72,17 @@ export async function putWhole(
       return 'created';
     } catch (cause) {
       if (!(cause instanceof S3Answer)) throw cause;
-      if (cause.failure.status === 412) {
-        return cause.uncertain || conflicts > 0 ? whoseIs(requests, object) : 'exists';
-      }
+      if (cause.failure.status === 412) return whoseIs(requests, object);
       if (conflicts >= CONFLICTS_MAX) throw requests.errorOf(cause.failure, call);
       await requests.pause(conflicts + 1, object.signal);
     }
   }
 }
 
-/** Whether an object that is there is the one this put made, its answer having been lost. */
+/**
+ * Whether an object that is there is the one this put made: an answer may have been lost, and a
+ * network may send a request twice.
+ */
 export async function whoseIs(requests: Requests, object: NewObject): Promise<PutOutcome> {
   const facts = await readFacts(requests, object, object.signal);
   return facts?.putId === object.putId ? 'created' : 'exists';

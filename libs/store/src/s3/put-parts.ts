@@ -11,7 +11,7 @@ import type { BodyPart, BodyParts } from './body-parts.ts';
 import { addCrc32, crc32Text, md5Of } from './checksums.ts';
 import { PARTS_MAX, PART_BYTES_MAX } from './limits.ts';
 import { readFacts } from './object-facts.ts';
-import { assertStored, whoseIs, type NewObject } from './put-object.ts';
+import { assertStored, type NewObject } from './put-object.ts';
 import { S3Answer, type Requests, type S3Call } from './requests.ts';
 
 /** Parts of one size before they double: 10,000 parts of 8 MiB alone would be 78 GiB. */
@@ -61,7 +61,7 @@ class Upload {
   }
 
   static async begin(requests: Requests, object: NewObject): Promise<Upload> {
-    const { value } = await requests.send(
+    const value = await requests.send(
       callOf(object, 'CreateMultipartUpload', 's3:PutObject', object.signal),
       (client, http) =>
         client.send(
@@ -132,7 +132,7 @@ class Upload {
     const object = this.#object;
     const whole = object.settings.checksum === 'when_supported';
     const crc32 = whole ? crc32Text(addCrc32(bytes)) : null;
-    const { value } = await this.#requests.send(
+    const value = await this.#requests.send(
       {
         ...callOf(object, 'UploadPart', 's3:PutObject', this.#control.signal),
         bytes: bytes.length,
@@ -201,9 +201,8 @@ class Upload {
   /** The name is taken, somebody is at it, or the upload is gone: by an earlier try of ours? */
   async #afterRefusal(answer: S3Answer, call: S3Call): Promise<PutOutcome> {
     const { status } = answer.failure;
-    if (status === 412 && !answer.uncertain) return 'exists';
     const facts = await readFacts(this.#requests, this.#object, this.#object.signal);
-    if (facts !== null) return whoseIs(this.#requests, this.#object);
+    if (facts !== null) return facts.putId === this.#object.putId ? 'created' : 'exists';
     // Nothing is there. The same upload cannot be completed any more: the caller begins anew.
     throw new StoreError('TM_STORE_IO', 'an upload in parts was lost before it was complete', {
       context: { key: this.#object.key, status, reason: answer.failure.code },

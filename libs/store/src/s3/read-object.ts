@@ -63,9 +63,9 @@ class Reading {
       return;
     }
     try {
-      const ranged = start > 0 || end !== undefined;
+      // Always by a range: its answer says the size of the object beside that of the body.
       const last = end === undefined ? '' : String(end - 1);
-      const answer = await this.#open(ranged ? `bytes=${start}-${last}` : null);
+      const answer = await this.#open(`bytes=${start}-${last}`);
       const size = sizeOf(answer) ?? (await this.#size());
       this.#end = end ?? size;
       if (this.#end > size) {
@@ -75,7 +75,7 @@ class Reading {
     } catch (cause) {
       if (!(cause instanceof S3Answer)) throw cause;
       if (cause.failure.status === 404) {
-        throw bucketOr(this.#requests, cause.failure, this.#place.key);
+        throw notFound(this.#requests, cause.failure, this.#place.key);
       }
       await this.#measure(); // 416: it may end exactly where the range begins
     }
@@ -128,7 +128,7 @@ class Reading {
         const failure = new S3Failure(cause instanceof S3Answer ? cause.failure.cause : cause);
         const call = { operation: 'GetObject', action: 's3:GetObject', key };
         if (cause instanceof S3Answer || this.#attempt >= this.#requests.limits.attempts) {
-          throw cause instanceof S3Answer && failure.status === 404
+          throw cause instanceof S3Answer && failure.meansNoObject
             ? missing(key)
             : this.#requests.errorOf(failure, call);
         }
@@ -155,9 +155,9 @@ class Reading {
     await this.#open(`bytes=${this.#position}-${this.#end - 1}`);
   }
 
-  async #open(range: string | null): Promise<GetObjectCommandOutput> {
+  async #open(range: string): Promise<GetObjectCommandOutput> {
     const { key, name, bucket } = this.#place;
-    const { value } = await this.#requests.send(
+    const value = await this.#requests.send(
       {
         operation: 'GetObject',
         action: 's3:GetObject',
@@ -170,12 +170,12 @@ class Reading {
           new GetObjectCommand({
             Bucket: bucket,
             Key: name,
-            ...(range === null ? {} : { Range: range }),
+            Range: range,
             ...(this.#etag === null ? {} : { IfMatch: this.#etag }),
           }),
           http,
         );
-        this.#take(answer, range);
+        this.#take(answer);
         return answer;
       },
     );
@@ -183,9 +183,9 @@ class Reading {
   }
 
   /** Keeps the body of an answer that is about the range that was asked for. */
-  #take(answer: GetObjectCommandOutput, range: string | null): void {
+  #take(answer: GetObjectCommandOutput): void {
     const body = answer.Body as Readable | undefined;
-    const begins = range === null ? 0 : (startOf(answer) ?? 0);
+    const begins = startOf(answer) ?? 0;
     if (body === undefined || begins !== this.#position) {
       body?.on('error', () => undefined).destroy();
       throw Object.assign(new Error('the answer is about another range'), { name: 'WrongRange' });
@@ -261,7 +261,7 @@ function outOfRange(key: string, options: GetOptions, size: number): StoreError 
   });
 }
 
-function bucketOr(requests: Requests, failure: S3Failure, key: string): Error {
-  if (failure.code !== 'NoSuchBucket') return missing(key);
+function notFound(requests: Requests, failure: S3Failure, key: string): Error {
+  if (failure.meansNoObject) return missing(key);
   return requests.errorOf(failure, { operation: 'GetObject', action: 's3:GetObject', key });
 }

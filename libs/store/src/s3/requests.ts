@@ -21,13 +21,6 @@ export interface S3Call {
   readonly answers?: readonly number[];
 }
 
-/** What a request gave. */
-export interface S3Result<T> {
-  readonly value: T;
-  /** Whether an earlier try may have been carried out although it was not answered. */
-  readonly uncertain: boolean;
-}
-
 /** What a command of the SDK takes. */
 export interface HttpOptions {
   readonly abortSignal: AbortSignal;
@@ -38,12 +31,10 @@ type Work<T> = (client: S3Client, http: HttpOptions) => Promise<T>;
 /** An answer that the caller asked for by its status. */
 export class S3Answer extends Error {
   readonly failure: S3Failure;
-  readonly uncertain: boolean;
 
-  constructor(failure: S3Failure, uncertain: boolean) {
+  constructor(failure: S3Failure) {
     super(failure.message);
     this.failure = failure;
-    this.uncertain = uncertain;
   }
 }
 
@@ -53,6 +44,8 @@ export class Requests {
   readonly limits: S3Limits;
   readonly random: Random;
   readonly bucket: string;
+  /** Whether anything succeeded yet: then bucket and identity are right. */
+  served = false;
 
   constructor(client: S3Client, limits: S3Limits, random: Random, bucket: string) {
     this.client = client;
@@ -66,25 +59,24 @@ export class Requests {
    * @throws S3Answer for a status of `call.answers`; StoreError for everything else; the signal's
    *   reason.
    */
-  async send<T>(call: S3Call, work: Work<T>): Promise<S3Result<T>> {
+  async send<T>(call: S3Call, work: Work<T>): Promise<T> {
     const { attempts = this.limits.attempts, signal } = call;
     const began = performance.now();
-    let uncertain = false;
     let skewed = false;
     for (let attempt = 1; ; attempt++) {
       signal?.throwIfAborted();
       try {
-        return { value: await this.#once(call, work), uncertain };
+        const value = await this.#once(call, work);
+        this.served = true;
+        return value;
       } catch (cause) {
         signal?.throwIfAborted();
         const failure = cause instanceof S3Failure ? cause : new S3Failure(cause);
-        if (call.answers?.includes(failure.status) === true) throw new S3Answer(failure, uncertain);
+        if (call.answers?.includes(failure.status) === true) throw new S3Answer(failure);
         const again = failure.passing && !(failure.code === 'RequestTimeTooSkewed' && skewed);
         const late = performance.now() - began > this.limits.retryMs;
         if (!again || late || attempt >= attempts) throw this.errorOf(failure, call);
         skewed ||= failure.code === 'RequestTimeTooSkewed';
-        // A server that says it did nothing did nothing; silence and faults of its own say nothing.
-        uncertain ||= failure.status < 300 || failure.status >= 500;
       }
       await this.pause(attempt, signal);
     }

@@ -120,8 +120,11 @@ class S3Store implements ObjectStore {
     } catch (cause) {
       if (!(cause instanceof S3Answer)) throw cause;
       const { failure } = cause;
-      if (failure.status === 404 && failure.code !== 'NoSuchBucket') return;
-      const facts = failure.status === 404 ? null : await readFacts(this.#requests, place);
+      if (failure.meansNoObject) return;
+      const facts =
+        failure.status === 403
+          ? await readFacts(this.#requests, place).catch(() => null) // it may not be asked either
+          : null;
       if ((facts?.lockedUntilMs ?? 0) > this.#ports.clock.nowMs()) {
         throw new StoreError('TM_STORE_LOCKED', 'an object is locked against deletion', {
           context: { key, untilMs: facts?.lockedUntilMs ?? null },

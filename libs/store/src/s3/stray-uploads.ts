@@ -60,7 +60,7 @@ interface Marker {
 type Page = ListMultipartUploadsCommandOutput;
 
 async function readPage(requests: Requests, range: StrayRange, from: Marker | null): Promise<Page> {
-  const { value } = await requests.send(
+  const value = await requests.send(
     {
       operation: 'ListMultipartUploads',
       action: 's3:ListBucketMultipartUploads',

@@ -1,6 +1,7 @@
 import {
   DeleteObjectCommand,
   HeadObjectCommand,
+  type HeadObjectCommandOutput,
   ListObjectVersionsCommand,
   type ListObjectVersionsCommandOutput,
 } from '@aws-sdk/client-s3';
@@ -48,17 +49,25 @@ export class S3Versions implements VersionAccess {
 
   async lockOf(version: ObjectVersion): Promise<VersionLock | null> {
     if (version.isMarker) return null;
-    try {
-      const { value } = await this.#requests.send(
-        { ...this.#call('HeadObject', 's3:GetObjectVersion', version.key), answers: [404] },
-        (client, http) => client.send(new HeadObjectCommand(this.#target(version)), http),
+    const call = this.#call('HeadObject', 's3:GetObjectVersion', version.key);
+    const ask = (target: { Bucket: string; Key: string }): Promise<HeadObjectCommandOutput> =>
+      this.#requests.send({ ...call, answers: [400, 404] }, (client, http) =>
+        client.send(new HeadObjectCommand(target), http),
       );
+    const { VersionId: id, ...current } = this.#target(version);
+    try {
+      const value = await ask({ ...current, ...{ VersionId: id } }).catch((cause: unknown) => {
+        // A server without versions may not know the id of the only one.
+        if (id === 'null' && cause instanceof S3Answer) return ask(current);
+        throw cause;
+      });
       const untilMs = value.ObjectLockRetainUntilDate?.getTime() ?? null;
       const legalHold = value.ObjectLockLegalHoldStatus === 'ON';
       return untilMs === null && !legalHold ? null : { untilMs, legalHold };
     } catch (cause) {
-      if (cause instanceof S3Answer) return null;
-      throw cause;
+      if (!(cause instanceof S3Answer)) throw cause;
+      if (cause.failure.status === 404) return null;
+      throw this.#requests.errorOf(cause.failure, call);
     }
   }
 
@@ -79,7 +88,7 @@ export class S3Versions implements VersionAccess {
     signal: AbortSignal | undefined,
   ): Promise<ListObjectVersionsCommandOutput> {
     const call = this.#call('ListObjectVersions', 's3:ListBucketVersions', null, signal);
-    const { value } = await this.#requests.send(call, (client, http) =>
+    const value = await this.#requests.send(call, (client, http) =>
       client.send(
         new ListObjectVersionsCommand({
           Bucket: this.#place.bucket,
