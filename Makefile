@@ -13,7 +13,7 @@ BIN := node_modules/.bin
 STAMP := node_modules/.tidemark-installed
 PART := scripts/part.sh
 
-.PHONY: build runnable test test-matrix check bench soak demo clean install redis servers s3 strace
+.PHONY: build runnable test test-matrix check bench soak demo demo-s3 clean install redis servers s3 strace
 
 install: $(STAMP)
 $(STAMP): package-lock.json package.json
@@ -73,6 +73,10 @@ soak: build redis
 
 demo: runnable redis
 	@node build/test/demo/demo.js
+
+# The same on a store that speaks S3 and a key service that speaks KMS, with TDE.
+demo-s3: runnable redis s3
+	@node --conditions=source --import ./test/support/ts-hooks.js test/demo/demo-s3.ts
 
 bench: runnable redis
 	@node --expose-gc build/test/bench/main.js
