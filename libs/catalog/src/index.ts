@@ -147,6 +147,7 @@ export {
   type Tombstone,
   type UnnamedObjects,
 } from './model/instance-expiry.ts';
+export { HeldLease, takeLease, type LeaseRequest } from './log/held-lease.ts';
 export { findLogCut, type FoundLogCut } from './log/find-log-cut.ts';
 export type { MarkedObject, RetentionQueries } from './projection/retention-queries.ts';
 export { withFloors, type RetentionFloor, type RetentionShard } from './retention/history.ts';

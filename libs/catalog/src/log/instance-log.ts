@@ -54,6 +54,8 @@ export interface InstanceLogOptions extends InstanceLogSource {
   readonly clock: Clock;
   readonly random: Random;
   readonly retry?: RetryLimits;
+  /** A fold to read on from, as a catalog knows it; default: the beginning. */
+  readonly from?: InstanceState;
 }
 
 /** Times that an append gives way to another author. */
@@ -221,11 +223,12 @@ export class InstanceLog {
   readonly #options: InstanceLogOptions;
   readonly #author: string;
   readonly #turns = new Turns();
-  #state: InstanceState = EMPTY_INSTANCE_STATE;
+  #state: InstanceState;
 
   constructor(options: InstanceLogOptions) {
     this.#options = options;
     this.#author = options.random.bytes(16).toString('hex');
+    this.#state = options.from ?? EMPTY_INSTANCE_STATE;
   }
 
   /** The fold of every entry read so far. */

@@ -8,6 +8,7 @@ import { parseDuration } from '../config/units.ts';
 import { Workspace, type Invocation } from '../context.ts';
 import { formatBytes, table } from '../output/table.ts';
 import { formatSecond } from '../time.ts';
+import { readFrom, withLease } from './reading-lease.ts';
 
 /** Life of a link when none is asked for. */
 const TTL_DEFAULT = '1h';
@@ -48,13 +49,16 @@ export async function downloadCommand(
   const { signal, printer } = invocation;
   await workspace.sync(signal, name.instance);
   const { store, keys, catalog, config } = workspace;
-  const files = await downloadBackup(
-    { ...name, sealed: flags.sealed === true, to: await placeOf(flags.out) },
-    {
+  const { instance, backup } = name;
+  const fromSecond = readFrom(catalog, instance, { kind: 'backup', backup });
+  const lease = { instance, fromSecond, isLong: true, purpose: 'backup' } as const;
+  const request = { ...name, sealed: flags.sealed === true, to: await placeOf(flags.out) };
+  const files = await withLease(lease, workspace, invocation, () =>
+    downloadBackup(request, {
       ...{ store, keys, catalog, signal, stateDir: config.stateDir, random: systemRandom },
       onProgress: (bytes, total) =>
         printer.progress(`${formatBytes(bytes)} of ${formatBytes(total)}`),
-    },
+    }),
   );
   const sealed = files.some(({ form }) => form === 'sealed');
   printer.result({ ...name, files }, () => [

@@ -11,6 +11,7 @@ import {
 } from '@tidemark/restorer';
 import { Workspace, type Invocation } from '../context.ts';
 import { formatBytes } from '../output/table.ts';
+import { withLease } from './reading-lease.ts';
 
 /** Exit code of a key that is missing or does not fit. */
 const WRONG_KEYS = 12;
@@ -33,13 +34,16 @@ export async function verifyCommand(
   const target = await resolveName(name, workspace, signal);
   const turns = new SampleTurns(join(config.stateDir, 'verify'), name);
   const sample = parts === null ? null : await turns.next(parts);
-  const found = await verifyBackups(
-    { ...target, sample },
-    {
-      ...{ store, keys, signal },
-      onProgress: (objects, bytes) =>
-        printer.progress(`verified ${objects.toString()} objects, ${formatBytes(bytes)}`),
-    },
+  const lease = { instance: target.instance, fromSecond: null, isLong: false } as const;
+  const found = await withLease(lease, workspace, invocation, () =>
+    verifyBackups(
+      { ...target, sample },
+      {
+        ...{ store, keys, signal },
+        onProgress: (objects, bytes) =>
+          printer.progress(`verified ${objects.toString()} objects, ${formatBytes(bytes)}`),
+      },
+    ),
   );
   if (sample !== null) await turns.done(sample);
   printer.result({ ...target, sample, ...found }, () => linesOf(found, sample));

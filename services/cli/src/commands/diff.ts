@@ -4,6 +4,7 @@ import { systemClock } from '@tidemark/system';
 import { freshen, Workspace, type Invocation } from '../context.ts';
 import { countsText, sampleText, valuesText } from './outcome-text.ts';
 import { comparisonProgress, wantedSelector } from './preview.ts';
+import { withLease } from './reading-lease.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import { pointOf } from './restore-point.ts';
 import type { SelectorFlags } from './selector-flags.ts';
@@ -44,9 +45,12 @@ export async function diffKeys(
   const to =
     until ?? ({ kind: 'live', server: await sparedOriginal(id, flags, workspace.config) } as const);
   await freshen(workspace, id, signal);
-  const report = await diffPoints(
-    { instance: id, from, to, selector, values: flags.values === true, sampleMax },
-    restoreEnvironment(workspace, invocation, comparisonProgress),
+  const lease = { instance: id, fromSecond: null, isLong: false };
+  const report = await withLease(lease, workspace, invocation, () =>
+    diffPoints(
+      { instance: id, from, to, selector, values: flags.values === true, sampleMax },
+      restoreEnvironment(workspace, invocation, comparisonProgress),
+    ),
   );
   for (const warning of report.warnings) printer.warn(warning);
   printer.result(report, () => diffText(report, flags.values === true));

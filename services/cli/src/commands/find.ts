@@ -2,6 +2,7 @@ import { UsageError } from '@tidemark/core';
 import { findCommands, noteOnName, type FoundCommand } from '@tidemark/restorer';
 import { compileSelector, shownKey } from '@tidemark/selector';
 import { Workspace, type Invocation } from '../context.ts';
+import { withLease } from './reading-lease.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import {
   limitOf,
@@ -51,7 +52,10 @@ export async function findInLog(
   };
   const search = { instance: id, names: new Set(names), keys, window };
   const found = findCommands(search, restoreEnvironment(workspace, invocation));
-  await printSearch(found, viewOf(restoreLine), limit, invocation);
+  const lease = { instance: id, fromSecond: window.since, isLong: false };
+  await withLease(lease, workspace, invocation, () =>
+    printSearch(found, viewOf(restoreLine), limit, invocation),
+  );
 }
 
 /** @throws UsageError `TM_USAGE`. */

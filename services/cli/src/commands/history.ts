@@ -2,6 +2,7 @@ import { UsageError } from '@tidemark/core';
 import { keyHistory, type KeyEvent } from '@tidemark/restorer';
 import { keyOfText, shownKey } from '@tidemark/selector';
 import { Workspace, type Invocation } from '../context.ts';
+import { withLease } from './reading-lease.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import {
   limitOf,
@@ -35,7 +36,8 @@ export async function showHistory(
   const snapshots = flags.snapshots === true;
   const search = { instance: id, key: wanted, db, window, snapshots };
   const events = keyHistory(search, restoreEnvironment(workspace, invocation));
-  await printSearch(events, VIEW, limit, invocation);
+  const lease = { instance: id, fromSecond: window.since, isLong: false };
+  await withLease(lease, workspace, invocation, () => printSearch(events, VIEW, limit, invocation));
 }
 
 /** @throws UsageError `TM_USAGE`. */

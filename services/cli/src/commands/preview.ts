@@ -6,6 +6,7 @@ import { freshen, Workspace, type Invocation } from '../context.ts';
 import { countOf, sizeOf } from '../output/count.ts';
 import { formatBytes } from '../output/table.ts';
 import { countsText, sampleText } from './outcome-text.ts';
+import { readFrom, withLease } from './reading-lease.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import { pointOf, type PointFlags } from './restore-point.ts';
 import { selectorOf, type SelectorFlags } from './selector-flags.ts';
@@ -35,9 +36,13 @@ export async function previewKeys(
   using workspace = await Workspace.open(invocation);
   const live = await sparedOriginal(id, flags, workspace.config);
   await freshen(workspace, id, signal);
-  const report = await preview(
-    { instance: id, point, ttl, selector, skip, live },
-    restoreEnvironment(workspace, invocation, comparisonProgress),
+  const fromSecond = readFrom(workspace.catalog, id, point);
+  const lease = { instance: id, fromSecond, isLong: false };
+  const report = await withLease(lease, workspace, invocation, () =>
+    preview(
+      { instance: id, point, ttl, selector, skip, live },
+      restoreEnvironment(workspace, invocation, comparisonProgress),
+    ),
   );
   for (const warning of report.warnings) printer.warn(warning);
   printer.result(report, () => previewText(report, configPath));

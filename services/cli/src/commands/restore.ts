@@ -13,6 +13,7 @@ import {
 import { systemClock } from '@tidemark/system';
 import { readPassword } from '../config/load.ts';
 import { freshen, Workspace, type Invocation } from '../context.ts';
+import { readFrom, withLease } from './reading-lease.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import { pointOf, type PointFlags } from './restore-point.ts';
 import { reportText } from './restore-text.ts';
@@ -60,13 +61,21 @@ export async function restoreCommand(
   using workspace = await Workspace.open(invocation);
   await freshen(workspace, id, signal);
   const environment = restoreEnvironment(workspace, invocation);
+  const lease = {
+    instance: id,
+    fromSecond: request === null ? null : readFrom(workspace.catalog, id, request.point),
+    isLong: flags.dryRun !== true,
+  };
   let report: RestoreReport;
   if (request !== null) {
-    report = await (flags.dryRun === true ? dryRun : restore)(request, environment);
+    const run = flags.dryRun === true ? dryRun : restore;
+    report = await withLease(lease, workspace, invocation, () => run(request, environment));
   } else if (flags.resume !== undefined) {
     const { resume } = flags;
     if (await resumeWriteBackCommand(id, resume, { flags, workspace, invocation })) return;
-    report = await resumeRestore(id, flags.resume, readPassword, environment);
+    report = await withLease(lease, workspace, invocation, () =>
+      resumeRestore(id, resume, readPassword, environment),
+    );
   } else {
     report = await abortRestore(id, flags.abort ?? '', readPassword, environment);
   }

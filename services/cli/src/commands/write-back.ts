@@ -4,12 +4,14 @@ import {
   restoreToOriginal,
   resumeWriteBack,
   type ConflictPolicy,
+  type WantedPoint,
   type WriteBackOutcome,
   type WriteBackRequest,
 } from '@tidemark/restorer';
 import { systemClock } from '@tidemark/system';
 import { freshen, Workspace, type Invocation } from '../context.ts';
 import { comparisonProgress, previewText } from './preview.ts';
+import { readFrom, withLease, type Reading } from './reading-lease.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import { pointOf, type PointFlags } from './restore-point.ts';
 import { selectorOf, type SelectorFlags } from './selector-flags.ts';
@@ -53,7 +55,10 @@ export async function writeBackCommand(
   const request = { instance: id, point, ttl, selector, live, skip: skip ?? null };
   if (flags.dryRun === true) {
     await freshen(workspace, id, signal);
-    const report = await preview(request, environment);
+    const lease = leaseOf(id, point, workspace, false);
+    const report = await withLease(lease, workspace, invocation, () =>
+      preview(request, environment),
+    );
     for (const warning of report.warnings) printer.warn(warning);
     printer.result(report, () => previewText(report, invocation.configPath));
     return;
@@ -63,7 +68,20 @@ export async function writeBackCommand(
   await freshen(workspace, id, signal);
   const { retainMs } = workspace.config;
   const policy = flags.onConflict ?? 'skip';
-  show(await restoreToOriginal({ ...request, policy, retainMs }, environment), invocation);
+  const lease = leaseOf(id, point, workspace, true);
+  const outcome = await withLease(lease, workspace, invocation, () =>
+    restoreToOriginal({ ...request, policy, retainMs }, environment),
+  );
+  show(outcome, invocation);
+}
+
+function leaseOf(
+  instance: string,
+  point: WantedPoint,
+  { catalog }: Workspace,
+  isLong: boolean,
+): Reading {
+  return { instance, fromSecond: readFrom(catalog, instance, point), isLong };
 }
 
 /**
@@ -92,7 +110,10 @@ export async function resumeWriteBackCommand(
   const { live } = options;
   if (live === null) return false;
   const environment = restoreEnvironment(workspace, invocation, comparisonProgress);
-  const outcome = await resumeWriteBack(id, rid, { ...options, live }, environment);
+  const lease = { instance: id, fromSecond: null, isLong: true };
+  const outcome = await withLease(lease, workspace, invocation, () =>
+    resumeWriteBack(id, rid, { ...options, live }, environment),
+  );
   if (outcome === null) return false;
   show(outcome, invocation);
   return true;
