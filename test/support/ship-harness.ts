@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { LogEntry, WriterEvent, WriterLog } from '@tidemark/catalog';
 import { openBytes, type DataKey } from '@tidemark/crypto';
 import { objectIdentity, wrappedKeyKey } from '@tidemark/archive';
-import { parseWrappedDataKey, type ObjectKind } from '@tidemark/crypto';
+import { parseWrappedDataKey, type KeyProvider, type ObjectKind } from '@tidemark/crypto';
 import { EventLine } from '../../services/archiver/src/capture/event-line.ts';
 import {
   TimelineWriter,
@@ -45,7 +45,7 @@ export const SHIP_KEYS = new MemoryKeys();
 export async function openShipRun(
   dir: string,
   store: MemoryStore,
-  settings: { readonly spoolMax?: number } = {},
+  settings: { readonly spoolMax?: number; readonly keys?: KeyProvider } = {},
 ): Promise<ShipRun> {
   const faults: ShipRun['faults'] = { hook: undefined };
   const seen = store.through((call) => faults.hook?.(call));
@@ -67,7 +67,7 @@ export async function openShipRun(
   const options: ShipperOptions = {
     ...retry,
     ...{ instance, shard, writer, store: seen, spool },
-    dataKeys: new DataKeys({ instance, keys: SHIP_KEYS, store: seen, clock }),
+    dataKeys: new DataKeys({ instance, keys: settings.keys ?? SHIP_KEYS, store: seen, clock }),
     append: (event, body) => events.append(event, body),
     random: seededRandom(`ship ${log.state.seq}`),
   };
@@ -96,6 +96,7 @@ export async function openShipped(
   store: MemoryStore,
   entry: LogEntry,
   place: { readonly timeline: string; readonly start: bigint },
+  keys: MemoryKeys = SHIP_KEYS,
 ): Promise<Buffer> {
   const { event } = entry;
   if (!('object' in event)) throw new Error(`${event.type} names no object`);
@@ -104,7 +105,7 @@ export async function openShipped(
   const wrapped = store.objects.get(wrappedKeyKey(LOG.iid, dekId, 1));
   if (wrapped === undefined) throw new Error('the wrapped key is missing');
   const context = { instance: LOG.iid, purpose, dekId } as const;
-  const dataKey = await SHIP_KEYS.unwrapDataKey(parseWrappedDataKey(wrapped), context);
+  const dataKey = await keys.unwrapDataKey(parseWrappedDataKey(wrapped), context);
   const sealed = key === null ? bodyOf(store, entry) : store.objects.get(key);
   if (sealed === undefined) throw new Error('the object is missing');
   const { iid, writer } = LOG;

@@ -4,6 +4,9 @@ import {
   KeyDirectory,
   type DataKey,
   type KeyAdmin,
+  type KeyDescription,
+  type KeyProvider,
+  type LogKey,
   type KeyAuthorization,
   type KeyContext,
   type KeyFacts,
@@ -12,6 +15,8 @@ import {
   type WrappingKey,
 } from '@tidemark/crypto';
 
+import { LOG_KEY } from '../log-events.ts';
+
 /** Name of the provider of the settings, and of its one key. */
 export const SETTINGS_KEY: WrappingKey = { provider: 'ring', keyId: 'settings' };
 
@@ -19,14 +24,20 @@ export const SETTINGS_KEY: WrappingKey = { provider: 'ring', keyId: 'settings' }
  * Keys in memory, as a composite of providers shows them: the directory says which one wraps. What
  * it handed out stands in `wraps`, so that a test can ask which key sealed what.
  */
-export class TestKeyService implements KeyAdmin {
+export class TestKeyService implements KeyAdmin, KeyProvider {
   readonly name = 'ring';
-  readonly directory = new KeyDirectory();
+  /** Every process has one of its own: see `restart`. */
+  directory = new KeyDirectory();
   readonly usable = new Set<string>([SETTINGS_KEY.keyId]);
   readonly wraps = new Map<string, WrappingKey>();
   /** Keys made for instances. */
   readonly made = new Map<string, string>();
   authorized: KeyAuthorization['state'] = 1;
+
+  /** A process begins: it knows nothing of what another one had read. */
+  restart(): void {
+    this.directory = new KeyDirectory();
+  }
 
   generateDataKey(context: {
     readonly instance: string;
@@ -55,6 +66,26 @@ export class TestKeyService implements KeyAdmin {
       return Promise.reject(new KeyError('TM_KEY_WRONG', 'another context'));
     }
     return Promise.resolve({ id: dekId, key: Buffer.from(wrapped.wrapped, 'base64') });
+  }
+
+  logKey(): Promise<LogKey> {
+    return Promise.resolve(LOG_KEY);
+  }
+
+  describeKey(keyId: string): Promise<KeyDescription> {
+    if (!this.usable.has(keyId)) return Promise.reject(missing(keyId));
+    const described = { provider: this.name, keyId, state: 'enabled', createdMs: 1, versions: [] };
+    return Promise.resolve({ ...described, state: 'enabled' });
+  }
+
+  async listKeys(): Promise<readonly KeyDescription[]> {
+    return Promise.all([...this.usable].map((keyId) => this.describeKey(keyId)));
+  }
+
+  rewrapDataKey(wrapped: WrappedDataKey): Promise<WrappedDataKey> {
+    const { provider, keyId } =
+      this.directory.of(wrapped.context.instance).wrapWith ?? SETTINGS_KEY;
+    return Promise.resolve({ ...wrapped, provider, keyId });
   }
 
   describe(keyId: string): Promise<KeyFacts> {
