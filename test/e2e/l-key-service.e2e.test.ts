@@ -1,16 +1,21 @@
+import { existsSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { kmsError } from '../support/fault-proxy-faults.ts';
 import type { FaultRule } from '../support/fault-proxy.ts';
-import { ARCHIVER_IDENTITY, describeWithKms, type GuardedKms } from '../support/kms-server.ts';
+import { ARCHIVER_IDENTITY, describeWithKms, GuardedKms } from '../support/kms-server.ts';
 import { readOracle } from '../support/oracle.ts';
 import { INSTANCE, Scenario } from '../support/scenario.ts';
-import { iso } from '../support/tidemark-cli.ts';
+import { TempDir } from '../support/temp-dir.ts';
+import { iso, runTidemark, type CliRun } from '../support/tidemark-cli.ts';
 import { chooseSeed, Dice } from '../support/workload.ts';
 
 const KILLS = 3;
 const DENIED = 12;
 const AWAY = 16;
+const USAGE = 2;
 const ARCHIVER = new RegExp(ARCHIVER_IDENTITY['AWS_ACCESS_KEY_ID'] ?? '');
 
 describeWithKms('(l) keys of a key service', () => {
@@ -51,11 +56,48 @@ describeWithKms('(l) keys of a key service', () => {
 
     await expectUntouched(scenario, kms, last.second);
 
+    kms.proxy.down = true; // logs are read with the ring alone
+    expect((await tidemark.windows(INSTANCE)).shards[0]?.ranges).toHaveLength(1);
+    kms.proxy.down = false;
+
     const doctor = await tidemark.run('doctor');
     expect(doctor.out).toContain(`${kms.keyId}: enabled`);
     expect(doctor.out).toContain('data keys can be made and opened');
     refuseOperator(kms, 'AccessDeniedException');
     expect((await tidemark.run('doctor')).out).toContain('a restore needs kms:Decrypt');
+  });
+});
+
+describeWithKms('tidemark init with a key service', () => {
+  it('writes the ARN of the key, and leaves nothing behind where the key cannot be used', async () => {
+    await using kms = await GuardedKms.start();
+    await using temp = await TempDir.create();
+    const { server, proxy, keyId } = kms;
+    const dir = join(temp.path, 'new');
+    const init = async (key: string, endpoint = proxy.url, ...more: string[]): Promise<CliRun> =>
+      runTidemark([
+        ...['init', '--dir', dir, '--keys', 'aws-kms', '--kms-key', key, '-o', 'json'],
+        ...['--kms-region', 'us-east-1', '--kms-endpoint', endpoint, ...more],
+      ]);
+    const closed = await server.createKey();
+    await server.disableKey(closed);
+    for (const [key, endpoint, exit, code] of [
+      ['alias/none', proxy.url, DENIED, 'TM_KEY_MISSING'],
+      [closed, proxy.url, DENIED, 'TM_KEY_DISABLED'],
+      [keyId, 'http://kms.example', USAGE, 'TM_CONFIG'],
+    ] as const) {
+      const { code: exited, err } = await init(key, endpoint);
+      expect(err).toContain(`"code":"${code}"`);
+      expect(exited).toBe(exit);
+      expect(existsSync(dir)).toBe(false);
+    }
+    await server.ask('CreateAlias', { AliasName: 'alias/ours', TargetKeyId: keyId });
+    const { out, err } = await init('alias/ours');
+    expect(err).not.toContain('AWS SDK'); // its advice on versions of Node.js is not ours
+    expect(JSON.parse(out)).toMatchObject({ key: keyId });
+    const text = await readFile(join(dir, 'tidemark.toml'), 'utf8');
+    expect(text).toContain(`kms_key_id = "${keyId}"`);
+    expect(text).not.toContain(server.env['AWS_SECRET_ACCESS_KEY']);
   });
 });
 

@@ -86,8 +86,8 @@ export const ERROR_CODES = {
   TM_SEAL_DIGEST: fatal(14, 'the digest of an object is not the one in the log'),
   TM_SEAL_LIMIT: fatal(14, 'an object is over a limit of the format'),
   // Keys
-  TM_KEY_MISSING: fatal(12, 'a key is not in the key ring'),
-  TM_KEY_WRONG: fatal(12, 'a wrapped key does not open with this key ring'),
+  TM_KEY_MISSING: fatal(12, 'a key is not in the key ring or key service'),
+  TM_KEY_WRONG: fatal(12, 'a wrapped data key does not open with its key'),
   TM_KEY_RING: fatal(12, 'the key ring is missing, damaged or open to others'),
   TM_KEY_FORMAT: fatal(14, 'a stored wrapped data key is not well formed'),
   TM_KEY_DENIED: fatal(12, 'the key service refused'),
