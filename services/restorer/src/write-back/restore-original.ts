@@ -20,7 +20,8 @@ import { compareSelected } from './compare/compare-selected.ts';
 import { Side } from './compare/side.ts';
 import type { KeyDifference } from './key-difference.ts';
 import { WriteBackRecords, type WriteBackRecord } from './write-back-record.ts';
-import { asError, stateOf, type WriteBackOutcome } from './write-back-report.ts';
+import { stateOf, type WriteBackOutcome } from './write-back-report.ts';
+import { workThenSettle } from './work-then-settle.ts';
 import { openWriteSession, type WriteSession } from './write-session.ts';
 import { makeTasks, type TaskSource } from './write/make-tasks.ts';
 import { writeAll } from './write/write-all.ts';
@@ -176,8 +177,7 @@ async function writeFound(
 ): Promise<Error | null> {
   const { scratch, session, outcomes } = parts;
   const { writer, tally, facts, side } = session;
-  let failure: Error | null = null;
-  try {
+  return workThenSettle(writer, async () => {
     const then = await Side.openOwn(scratch.client, environment.signal);
     const dialect = { ...facts, commands: null };
     const unchanged = { mode: 'absolute', atMs: 0, nowMs: 0 } as const;
@@ -203,15 +203,7 @@ async function writeFound(
       for (const one of batch) if (!left.includes(one)) tally.vanished(one.db, one.key);
       for await (const tasks of makeTasks(left, source)) await writeAll(tasks, writer, options);
     }
-  } catch (cause) {
-    failure = asError(cause);
-  }
-  try {
-    await writer.settle();
-  } catch (cause) {
-    failure ??= asError(cause);
-  }
-  return failure;
+  });
 }
 
 function recordOf(run: Run, { report }: ScratchServer, startedMs: number): WriteBackRecord {

@@ -39,8 +39,3 @@ export function stateOf(counts: WriteCounts, failure: Error | null): WriteState 
   if (counts.conflicts + counts.refused > 0) return 'partial';
   return counts.restored + counts.deleted > 0 ? 'succeeded' : 'nothing';
 }
-
-/** What was thrown, as an error. */
-export function asError(cause: unknown): Error {
-  return cause instanceof Error ? cause : new Error('the work ended', { cause });
-}

@@ -4,7 +4,8 @@ import { adaptPayloadFor } from '../../feed/adapt-payload.ts';
 import type { SparedServer } from '../../preview/preview.ts';
 import type { RestoreEnvironment } from '../../run/environment.ts';
 import { PhaseTimer } from '../../run/phase-timer.ts';
-import { asError, stateOf, type WriteState } from '../write-back-report.ts';
+import { stateOf, type WriteState } from '../write-back-report.ts';
+import { workThenSettle } from '../work-then-settle.ts';
 import { openWriteSession, type WriteSession } from '../write-session.ts';
 import { serverTimeMs } from '../write/read-present.ts';
 import { writeAll } from '../write/write-all.ts';
@@ -148,8 +149,7 @@ async function putBack(
     written += keys;
     environment.onProgress({ phase: 'undo', bytes: written, bytesTotal: 0 });
   };
-  let failure: Error | null = null;
-  try {
+  return workThenSettle(writer, async () => {
     for (const place of [...parts].reverse()) {
       const nowMs = await serverTimeMs(side);
       const tasks = await tasksOfPart(place, voidKeys, { side, adapt, tally, source, nowMs });
@@ -157,13 +157,5 @@ async function putBack(
         ...{ throttle, dryRun, cluster: facts.cluster, onWritten },
       });
     }
-  } catch (cause) {
-    failure = asError(cause);
-  }
-  try {
-    await writer.settle();
-  } catch (cause) {
-    failure ??= asError(cause);
-  }
-  return failure;
+  });
 }
