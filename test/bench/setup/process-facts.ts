@@ -24,11 +24,14 @@ export function peakBytesOf(pid: number): number | null {
   }
 }
 
-/** Reads the peak of a process again and again until it ends: the last reading stays. */
+/**
+ * Reads the peak of a process again and again until it ends: the last reading stays. That of a
+ * process of Node which it started (a feeding process) is added; a server that it started is not.
+ */
 export class PeakWatch implements Disposable {
   readonly #timer: NodeJS.Timeout;
   readonly #pid: number;
-  #bytes = 0;
+  readonly #peaks = new Map<number, number>();
 
   constructor(pid: number) {
     this.#pid = pid;
@@ -37,15 +40,35 @@ export class PeakWatch implements Disposable {
 
   get bytes(): number {
     this.#look();
-    return this.#bytes;
+    return [...this.#peaks.values()].reduce((sum, bytes) => sum + bytes, 0);
   }
 
   #look(): void {
-    this.#bytes = Math.max(this.#bytes, peakBytesOf(this.#pid) ?? 0);
+    for (const pid of [this.#pid, ...nodesOf(this.#pid)]) {
+      const bytes = Math.max(this.#peaks.get(pid) ?? 0, peakBytesOf(pid) ?? 0);
+      this.#peaks.set(pid, bytes);
+    }
   }
 
   [Symbol.dispose](): void {
     clearInterval(this.#timer);
+  }
+}
+
+/** Processes of Node that a process has started. */
+function nodesOf(pid: number): readonly number[] {
+  try {
+    const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'latin1');
+    return children
+      .split(' ')
+      .filter((child) => child !== '')
+      .map(Number)
+      .filter((child) => {
+        const words = readFileSync(`/proc/${child}/cmdline`, 'latin1');
+        return words.startsWith(`${process.execPath}\0`);
+      });
+  } catch {
+    return []; // it has gone, or one that it started
   }
 }
 
