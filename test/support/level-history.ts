@@ -7,7 +7,11 @@ import {
   type RolledSegment,
 } from '../../services/archiver/src/capture/timeline-writer.ts';
 import { CopyFolder } from '../../services/archiver/src/levels/copy-folder.ts';
-import { SegmentLevels, type Copies } from '../../services/archiver/src/levels/segment-levels.ts';
+import {
+  SegmentLevels,
+  type Copies,
+  type SegmentLevelsOptions,
+} from '../../services/archiver/src/levels/segment-levels.ts';
 import { DataKeys } from '../../services/archiver/src/ship/data-keys.ts';
 import {
   SegmentShipper,
@@ -20,7 +24,7 @@ import { openTestInstance } from './catalog-harness.ts';
 import { seededRandom } from './crypto-ports.ts';
 import { LOG, opened, START_MS } from './log-events.ts';
 import { MemoryKeys } from './memory-keys.ts';
-import { MemoryStore } from './memory-store.ts';
+import { MemoryStore, type FaultHook } from './memory-store.ts';
 import { steppingClock, type SteppingClock } from './stepping-clock.ts';
 
 /** A key of the spool, as an archiver keeps it over restarts. */
@@ -40,6 +44,10 @@ export class LevelHistory {
   readonly log: WriterLog;
   readonly copies: Copies;
   readonly levels: SegmentLevels;
+  /** What the levels are given of the capture, for those who make others. */
+  readonly levelsCapture: SegmentLevelsOptions['capture'];
+  /** What goes wrong with the store from now on. */
+  readonly faults: { hook: FaultHook | undefined };
   readonly shipper: SegmentShipper;
   readonly options: ShipperOptions;
   /** Every command byte. */
@@ -53,6 +61,7 @@ export class LevelHistory {
 
   private constructor(parts: {
     readonly store: MemoryStore;
+    readonly faults: LevelHistory['faults'];
     readonly keys: MemoryKeys;
     readonly clock: SteppingClock;
     readonly log: WriterLog;
@@ -61,7 +70,7 @@ export class LevelHistory {
   }) {
     const { store, keys, clock, log, copies, spool } = parts;
     [this.store, this.keys, this.clock] = [store, keys, clock];
-    [this.log, this.copies] = [log, copies];
+    [this.log, this.copies, this.faults] = [log, copies, parts.faults];
     const { iid: instance, shard, writer } = LOG;
     const random = this.#random;
     const dataKeys = new DataKeys({ instance, keys, store, clock });
@@ -81,9 +90,10 @@ export class LevelHistory {
       this.logged.push(message);
     };
     const logger = { info: note, warn: note, error: note, child: () => logger };
+    this.levelsCapture = { ...place, log, logger };
     this.levels = new SegmentLevels({
       ...retry,
-      capture: { ...place, log, logger },
+      capture: this.levelsCapture,
       copies,
       append,
     });
@@ -102,10 +112,13 @@ export class LevelHistory {
     dir: string,
     settings: { readonly copies?: Copies } = {},
   ): Promise<LevelHistory> {
-    const store = new MemoryStore();
+    const faults: LevelHistory['faults'] = { hook: undefined };
+    const shared = new MemoryStore();
+    const store = shared.through((call) => faults.hook?.(call));
     const log = await openTestInstance(store);
     const history = new LevelHistory({
       store,
+      faults,
       keys: new MemoryKeys(),
       clock: steppingClock(START_MS),
       log,

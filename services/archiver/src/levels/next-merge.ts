@@ -16,7 +16,10 @@ export const LEVELS: readonly Level[] = [
 /** Command bytes of a merged segment, at most: above it single ones are few for their bytes. */
 export const MERGED_BYTES_MAX: number = 64 * 1024 * 1024;
 
-/** Segments of more command bytes than this, on the average, are not worth merging. */
+/**
+ * Captured segments of more command bytes than this, on the average, are not worth merging: the node
+ * writes megabytes a second then, and the archiver has other things to do.
+ */
 const MEAN_BYTES_MAX = 4 * 1024 * 1024;
 
 /** How long after the end of its span a segment may still come that belongs to it. */
@@ -43,17 +46,21 @@ export interface MergeView {
 /**
  * The next segments to be merged, of the lowest level that is due; null when none are.
  *
- * Those of one span of time, whose end has passed, on one side of a step of the clock. They begin and
+ * Those of one span of time, whose end has passed or which are as much as one may hold, on one side of a step of the clock. They begin and
  * end between two commands, so that they can be read on their own.
  */
 export function nextMerge(view: MergeView): MergeRun | null {
   for (const level of LEVELS) {
     for (let at = 0; at < view.segments.length;) {
       const end = endOfGroup(view, at, level);
-      if (end - at > 1 && isOver(view, end, level)) {
-        const segments = worthMerging(view, at, end);
-        if (segments !== null) return { level: level.level, segments };
-      }
+      const group = {
+        from: at,
+        end,
+        over: isOver(view, end, level),
+        meanBytesMax: level.level > 1 ? Infinity : MEAN_BYTES_MAX,
+      };
+      const segments = end - at > 1 ? worthMerging(view, group) : null;
+      if (segments !== null) return { level: level.level, segments };
       at = Math.max(end, at + 1);
     }
   }
@@ -83,13 +90,24 @@ function spanOf(segment: KeptSegment | undefined, spanMs: number): number {
 /** Whether nothing more can come that belongs to the group that ends at `end`. */
 function isOver({ segments, nowMs }: MergeView, end: number, { spanMs }: Level): boolean {
   const span = spanOf(segments[end - 1], spanMs);
-  const next = segments[end];
-  if (next !== undefined && spanOf(next, spanMs) !== span) return true;
+  if (spanOf(segments.at(-1), spanMs) !== span) return true;
   return nowMs >= (span + 1) * spanMs + GRACE_MS;
 }
 
-/** The first segments of a group that fit into one and are worth it. */
-function worthMerging(view: MergeView, from: number, end: number): readonly KeptSegment[] | null {
+/** Segments that may become one, or several. */
+interface Group {
+  readonly from: number;
+  readonly end: number;
+  /** Whether nothing more can come that belongs to it. */
+  readonly over: boolean;
+  readonly meanBytesMax: number;
+}
+
+/** The first segments of a group that fit into one, are worth it, and will not get more. */
+function worthMerging(
+  view: MergeView,
+  { from, end, over, meanBytesMax }: Group,
+): readonly KeptSegment[] | null {
   const { segments } = view;
   const partialAt = (at: number): number =>
     segments[at]?.header.partialBytes ?? view.endPartialBytes;
@@ -97,15 +115,18 @@ function worthMerging(view: MergeView, from: number, end: number): readonly Kept
     let bytes = 0;
     let mergedBytes = 0;
     let last = at;
+    let full = false;
     for (let i = at; i < end && partialAt(at) === 0; i++) {
       bytes += segments[i]?.header.rawBytes ?? 0;
-      if (bytes > MERGED_BYTES_MAX) break;
+      full = bytes > MERGED_BYTES_MAX;
+      if (full) break;
       if (partialAt(i + 1) > 0) continue;
       last = i + 1;
       mergedBytes = bytes;
     }
     const count = last - at;
-    if (count > 1 && mergedBytes / count <= MEAN_BYTES_MAX) return segments.slice(at, last);
+    const worth = count > 1 && mergedBytes / count <= meanBytesMax;
+    if (worth && (full || over)) return segments.slice(at, last);
     at = Math.max(last, at + 1);
   }
   return null;
