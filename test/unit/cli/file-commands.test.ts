@@ -54,6 +54,20 @@ describe('tidemark rdb', () => {
     expect(err).toBe('');
   });
 
+  it.each(['check', 'info', 'keys', 'big-keys'])(
+    '%s does not look into a sealed backup, and says why',
+    async (command) => {
+      await using dir = await TempDir.create();
+      const sealed = Buffer.concat([Buffer.from('8b544445310d0a1a', 'hex'), Buffer.alloc(200)]);
+      const path = await fileOf(dir, 'backup.sealed', sealed);
+      expect(await runCli(['rdb', command, path, '-o', 'json'])).toBe(1);
+      expect(JSON.parse(err)).toMatchObject({
+        error: { code: 'TM_TDE_DENIED', context: { operation: 'offline-analysis', path } },
+      });
+      expect(out).toBe('');
+    },
+  );
+
   it('check ends with 14, the offset, and key and database of a damaged value', async () => {
     await using dir = await TempDir.create();
     const path = await fileOf(dir, 'dump.rdb', broken().build());

@@ -14,6 +14,7 @@ import {
 } from '@tidemark/rdb';
 import type { Invocation } from '../context.ts';
 import { readInput } from '../files/input-file.ts';
+import { refuseSealed } from '../files/refuse-sealed.ts';
 import { LineWriter } from '../output/line-writer.ts';
 import { shownKey } from '../output/shown-key.ts';
 import { formatBytes, table } from '../output/table.ts';
@@ -120,7 +121,7 @@ export async function listRdbKeys(
   };
   const checker = new RdbChecker({ values: false, onBatch });
   try {
-    for await (const chunk of readInput(path, invocation)) {
+    for await (const chunk of refuseSealed(path, readInput(path, invocation))) {
       checker.push(chunk);
       await lines.flush(invocation.signal);
       if (listed >= limit || lines.closed) return;
@@ -166,7 +167,7 @@ async function runChecker(
   invocation: Invocation,
 ): Promise<RdbCheck> {
   try {
-    for await (const chunk of readInput(path, invocation)) checker.push(chunk);
+    for await (const chunk of refuseSealed(path, readInput(path, invocation))) checker.push(chunk);
     return checker.end();
   } catch (error) {
     const { faultKey } = checker;
