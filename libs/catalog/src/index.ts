@@ -26,6 +26,8 @@ export type {
   InstanceEventType,
   InstanceRemoved,
   KeyAdopted,
+  StoreFacts,
+  StoreProbed,
   KeyShredded,
   LeaseReleased,
   LeaseRenewed,

@@ -25,4 +25,4 @@ export {
 } from './object-versions.ts';
 export { presignGet, type PresignGet } from './presign.ts';
 export { collectStray } from './collect-stray.ts';
-export { probeStore, refusalOf } from './probe-store.ts';
+export { isToBeProbed, probeStore, refusalOf } from './probe-store.ts';

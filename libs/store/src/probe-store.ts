@@ -47,6 +47,11 @@ export async function probeStore(
   }
 }
 
+/** Whether a store is one that has to be tried: servers differ, a file system does not. */
+export function isToBeProbed(store: ObjectStore & { readonly probe?: ProbeOwn }): boolean {
+  return store.probe !== undefined;
+}
+
 /**
  * Why a store cannot be used; null when it can.
  *

@@ -19,6 +19,7 @@ import type { Logger } from './logger.ts';
 import { DataKeys } from './ship/data-keys.ts';
 import { Spool } from './ship/spool.ts';
 import type { CaptureKeys } from './tde/capture-keys.ts';
+import { tryStore } from './store-trial.ts';
 import { TdeDesk } from './tde/tde-desk.ts';
 
 /** Only one shard is captured per instance as long as clusters are not. */
@@ -68,6 +69,7 @@ export async function openCapture(
   const { writer, log, instanceLog, logKey } = await openLog(instance, setting);
   // Before the claim: a folder that is missing for long must not fill the log with claims.
   await probeAofDir(target.aofDir);
+  await tryStore(instanceLog, ports);
   await log.claim({ ownerId, takeOver, heartbeatMs: limits.heartbeatMs });
   const { store, keys, clock, random } = ports;
   const logger = setting.logger.child({ instance });

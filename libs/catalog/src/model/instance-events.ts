@@ -97,6 +97,26 @@ export interface KeyShredded {
   readonly atMs: number;
 }
 
+/** What a store was found to do when it was tried. `null`: it could not be asked. */
+export interface StoreFacts {
+  /** Address of the store; no secret. */
+  readonly url: string;
+  readonly conditionalCreate: boolean;
+  readonly multipartConditional: 'holds' | 'sequential' | 'none' | 'unused';
+  readonly ranges: boolean;
+  readonly listingOrdered: boolean;
+  readonly objectLock: boolean | null;
+  readonly versioning: boolean | null;
+  /** Settings of the store that would lose or hide data. */
+  readonly warnings: readonly string[];
+}
+
+/** The store of the archiver was tried, and does other things than before or is another one. */
+export interface StoreProbed extends StoreFacts {
+  readonly type: 'StoreProbed';
+  readonly atMs: number;
+}
+
 /** Whether a TDE instance's keys may be restored into the original. */
 export interface OriginalRestoreSet {
   readonly type: 'OriginalRestoreSet';
@@ -147,6 +167,7 @@ export type InstanceEvent =
   | TdeEnabled
   | TdeKeyChanged
   | KeyShredded
+  | StoreProbed
   | OriginalRestoreSet
   | LeaseTaken
   | LeaseReleased

@@ -3,6 +3,7 @@ import type {
   BackupPolicy,
   InstanceEvent,
   KeyShredded,
+  StoreFacts,
   TdeEnabled,
   TdeKeyChanged,
   TdeLatched,
@@ -77,6 +78,8 @@ export interface InstanceState {
   readonly keys: readonly InstanceKey[];
   readonly tde: TdeState | null;
   readonly shredded: ShreddedKeys;
+  /** The store, as it was tried last; `null` = never. */
+  readonly store: StoreFacts | null;
   readonly originalRestore: boolean;
   readonly writers: readonly InstanceWriter[];
   readonly leases: readonly Lease[];
@@ -95,6 +98,7 @@ export const EMPTY_INSTANCE_STATE: InstanceState = {
   keys: [],
   tde: null,
   shredded: { instanceMs: null, dekIds: [] },
+  store: null,
   originalRestore: false,
   writers: [],
   leases: [],
@@ -112,6 +116,9 @@ export const INSTANCE_KEYS_MAX = 1024;
 
 /** Data keys that one entry destroys one by one, so that it fits into a header. */
 export const SHREDDED_PER_ENTRY_MAX = 1024;
+
+/** Warnings about a store that are kept. */
+export const STORE_WARNINGS_MAX = 16;
 
 /** Data keys of one instance that are destroyed one by one. */
 export const SHREDDED_MAX = 65_536;
@@ -199,6 +206,7 @@ function refusalOf(state: InstanceState, event: InstanceEvent): string | null {
     case 'ExpiryDone':
       return expiryRefusal(state.expiry, event);
     case 'PolicySet':
+    case 'StoreProbed':
     case 'OriginalRestoreSet':
     case 'InstanceRemoved':
       return null;
@@ -269,6 +277,10 @@ function apply(state: InstanceState, event: InstanceEvent): InstanceState {
     }
     case 'KeyShredded':
       return { ...state, shredded: shreddedAfter(state.shredded, event) };
+    case 'StoreProbed': {
+      const { type: _type, atMs: _atMs, ...store } = event;
+      return { ...state, store };
+    }
     case 'OriginalRestoreSet':
       return { ...state, originalRestore: event.allowed };
     case 'LeaseTaken':

@@ -1,9 +1,9 @@
-import type { BackupPolicy, InstanceEvent } from '../instance-events.ts';
+import type { BackupPolicy, InstanceEvent, StoreFacts } from '../instance-events.ts';
 import type { LogCut, UnnamedObjects } from '../instance-expiry.ts';
 import { TOMBSTONE_WRITERS_MAX } from '../instance-expiry.ts';
-import { SHREDDED_PER_ENTRY_MAX } from '../instance-state.ts';
+import { SHREDDED_PER_ENTRY_MAX, STORE_WARNINGS_MAX } from '../instance-state.ts';
 import type { RetentionFloor } from '../../retention/history.ts';
-import { digest, id, keyId, ms, safeId, second } from './common.ts';
+import { digest, id, keyId, line, ms, safeId, second } from './common.ts';
 import {
   fields,
   flag,
@@ -14,6 +14,7 @@ import {
   text,
   unionOf,
   whole,
+  type FieldShapes,
   type Shape,
 } from './shape.ts';
 import { captureSource } from './writer-event-shape.ts';
@@ -51,6 +52,18 @@ export const unnamedObjects: Shape<UnnamedObjects> = fields<UnnamedObjects>({
   digest,
 });
 
+/** What a store was found to do. */
+export const storeFacts: FieldShapes<StoreFacts> = {
+  url: text(2048),
+  conditionalCreate: flag,
+  multipartConditional: oneOf('holds', 'sequential', 'none', 'unused'),
+  ranges: flag,
+  listingOrdered: flag,
+  objectLock: nullable(flag),
+  versioning: nullable(flag),
+  warnings: listOf(line, STORE_WARNINGS_MAX),
+};
+
 /** Every event of an instance log as it stands in the header of its entry. */
 export const instanceEventShape: Shape<InstanceEvent> = unionOf<InstanceEvent>({
   InstanceCreated: { iid: safeId, name: instanceName, atMs: ms },
@@ -67,6 +80,7 @@ export const instanceEventShape: Shape<InstanceEvent> = unionOf<InstanceEvent>({
     dekIds: nullable(listOf(keyId, SHREDDED_PER_ENTRY_MAX)),
     atMs: ms,
   },
+  StoreProbed: { ...storeFacts, atMs: ms },
   OriginalRestoreSet: { allowed: flag, atMs: ms },
   LeaseTaken: {
     lease: id,

@@ -8,6 +8,7 @@ import type {
 } from '../instance-state.ts';
 import { STEPS_KEPT } from '../writer-state.ts';
 import { INSTANCE_KEYS_MAX, LEASES_MAX, SHREDDED_MAX, WRITERS_MAX } from '../instance-state.ts';
+import type { StoreFacts } from '../instance-events.ts';
 import type { SnapshotMark, TimelineState, WriterOwner, WriterState } from '../writer-state.ts';
 import { digest, id, keyId, line, ms, safeId, second } from './common.ts';
 import type { ExpiryState, Tombstone } from '../instance-expiry.ts';
@@ -16,6 +17,7 @@ import {
   instanceName,
   logCuts,
   retentionFloor,
+  storeFacts,
   unnamedObjects,
   wrappingKeyId,
 } from './instance-event-shape.ts';
@@ -99,6 +101,7 @@ export const instanceStateShape: Shape<InstanceState> = fields<InstanceState>({
     instanceMs: nullable(ms),
     dekIds: listOf(keyId, SHREDDED_MAX),
   }),
+  store: nullable(fields<StoreFacts>(storeFacts)),
   originalRestore: flag,
   writers: listOf(
     fields<InstanceWriter>({
