@@ -53,12 +53,7 @@ export function nextMerge(view: MergeView): MergeRun | null {
   for (const level of LEVELS) {
     for (let at = 0; at < view.segments.length;) {
       const end = endOfGroup(view, at, level);
-      const group = {
-        from: at,
-        end,
-        over: isOver(view, end, level),
-        meanBytesMax: level.level > 1 ? Infinity : MEAN_BYTES_MAX,
-      };
+      const group = { from: at, end, over: isOver(view, end, level) };
       const segments = end - at > 1 ? worthMerging(view, group) : null;
       if (segments !== null) return { level: level.level, segments };
       at = Math.max(end, at + 1);
@@ -100,14 +95,10 @@ interface Group {
   readonly end: number;
   /** Whether nothing more can come that belongs to it. */
   readonly over: boolean;
-  readonly meanBytesMax: number;
 }
 
 /** The first segments of a group that fit into one, are worth it, and will not get more. */
-function worthMerging(
-  view: MergeView,
-  { from, end, over, meanBytesMax }: Group,
-): readonly KeptSegment[] | null {
+function worthMerging(view: MergeView, { from, end, over }: Group): readonly KeptSegment[] | null {
   const { segments } = view;
   const partialAt = (at: number): number =>
     segments[at]?.header.partialBytes ?? view.endPartialBytes;
@@ -125,8 +116,9 @@ function worthMerging(
       mergedBytes = bytes;
     }
     const count = last - at;
-    const worth = count > 1 && mergedBytes / count <= meanBytesMax;
-    if (worth && (full || over)) return segments.slice(at, last);
+    const run = segments.slice(at, last);
+    const slow = mergedBytes / count <= MEAN_BYTES_MAX || run.every(({ header }) => header.level);
+    if (count > 1 && slow && (full || over)) return run;
     at = Math.max(last, at + 1);
   }
   return null;
