@@ -205,6 +205,24 @@ export class NodeLife implements AsyncDisposable {
     return windows;
   }
 
+  /**
+   * Every recorded second from one on is restored equal, those before it are refused.
+   * @returns How many there were of both.
+   */
+  async expectKeptFrom(
+    earliest: number,
+  ): Promise<{ readonly kept: number; readonly gone: number }> {
+    const kept = this.recorded.filter(({ second }) => second >= earliest);
+    const gone = this.recorded.filter(({ second }) => second < earliest);
+    for (const one of kept) {
+      expect(await this.#differences(one), `${one.second}`).toEqual([]);
+    }
+    for (const { second } of gone) {
+      await expect(this.#try(second)).rejects.toMatchObject({ code: 'TM_TIME_NOT_RESTORABLE' });
+    }
+    return { kept: kept.length, gone: gone.length };
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     for (const client of this.#clients) await client[Symbol.asyncDispose]();
     await this.bench[Symbol.asyncDispose]();
