@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it } from 'vitest';
 import { kmsError } from '../support/fault-proxy-faults.ts';
 import type { FaultRule } from '../support/fault-proxy.ts';
 import { ARCHIVER_IDENTITY, describeWithKms, GuardedKms } from '../support/kms-server.ts';
@@ -19,13 +19,21 @@ const USAGE = 2;
 const ARCHIVER = new RegExp(ARCHIVER_IDENTITY['AWS_ACCESS_KEY_ID'] ?? '');
 
 describeWithKms('(l) keys of a key service', () => {
+  let kms: GuardedKms;
+  beforeAll(async () => {
+    kms = await GuardedKms.start();
+  });
+  afterAll(() => kms[Symbol.asyncDispose]());
+  beforeEach(() => {
+    kms.proxy.rules.length = 0;
+    kms.proxy.requests.length = 0;
+  });
+
   it('an archiver that opens no data key is killed again and again; what it stored restores equal, or not at all', async () => {
     const seed = chooseSeed('key service');
     const dice = new Dice(seed);
-    await using scenario = await Scenario.start({ workload: { seed }, keys: 'kms' });
+    await using scenario = await Scenario.start({ workload: { seed }, keys: kms });
     const { tidemark, workload, recorder } = scenario;
-    const { kms } = tidemark;
-    if (kms === null) throw new Error('no key service');
     await workload.open();
     for (let killed = 0; killed < KILLS; killed++) {
       const archiver = killed === 0 ? await tidemark.serve() : tidemark.spawnArchiver();
@@ -66,11 +74,8 @@ describeWithKms('(l) keys of a key service', () => {
     refuseOperator(kms, 'AccessDeniedException');
     expect((await tidemark.run('doctor')).out).toContain('a restore needs kms:Decrypt');
   });
-});
 
-describeWithKms('tidemark init with a key service', () => {
-  it('writes the ARN of the key, and leaves nothing behind where the key cannot be used', async () => {
-    await using kms = await GuardedKms.start();
+  it('tidemark init writes the ARN of the key, and leaves nothing behind where the key cannot be used', async () => {
     await using temp = await TempDir.create();
     const { server, proxy, keyId } = kms;
     const dir = join(temp.path, 'new');

@@ -74,6 +74,7 @@ export class ArchiverBench implements AsyncDisposable {
   readonly keys: KeyProviders;
   /** The key service behind a proxy that refuses the archivers to open data keys; null with a ring. */
   readonly kms: GuardedKms | null;
+  readonly #ownsKms: boolean;
   readonly #archiverKeys: KeyProviders;
   readonly #temp: TempDir;
   readonly #archivers: RunningArchiver[] = [];
@@ -85,6 +86,7 @@ export class ArchiverBench implements AsyncDisposable {
     this.keys = keys.all;
     this.#archiverKeys = keys.archiver;
     this.kms = keys.kms;
+    this.#ownsKms = keys.ownsKms;
   }
 
   /** @param options - `keys`: who wraps data keys; default as `TIDEMARK_TEST_KEYS` says, or a ring. */
@@ -234,7 +236,7 @@ export class ArchiverBench implements AsyncDisposable {
     this.store.down = false;
     await Promise.all(this.#archivers.map((archiver) => archiver.stop().catch(() => undefined)));
     await this.server[Symbol.asyncDispose]();
-    await this.kms?.[Symbol.asyncDispose]();
+    if (this.#ownsKms) await this.kms?.[Symbol.asyncDispose]();
     await this.#temp[Symbol.asyncDispose]();
   }
 }
@@ -243,6 +245,7 @@ interface BenchKeys {
   readonly all: KeyProviders;
   readonly archiver: KeyProviders;
   readonly kms: GuardedKms | null;
+  readonly ownsKms: boolean;
 }
 
 async function openBenchKeys(ringDir: string, kind: TestKeys): Promise<BenchKeys> {
@@ -250,14 +253,15 @@ async function openBenchKeys(ringDir: string, kind: TestKeys): Promise<BenchKeys
   (await createKeyRing({ dir: ringDir, ...ports })).close();
   if (kind === 'ring') {
     const all = await openKeys({ provider: 'ring', ringDir }, ports);
-    return { all, archiver: all, kms: null };
+    return { all, archiver: all, kms: null, ownsKms: false };
   }
-  const kms = await GuardedKms.start();
+  const kms = kind === 'kms' ? await GuardedKms.start() : kind;
   refuseOpening(kms.proxy);
   return {
     all: await openKeys(kms.server.settings(ringDir, kms.keyId), ports),
     archiver: await openKeys(kms.server.settings(ringDir, kms.keyId, kms.proxy.url), ports),
     kms,
+    ownsKms: kind === 'kms',
   };
 }
 

@@ -78,14 +78,17 @@ export class KmsServer implements AsyncDisposable {
   }
 }
 
-/** Who wraps data keys in a test of captures. */
-export type TestKeys = 'ring' | 'kms';
+/**
+ * Who wraps data keys in a test of captures: a ring, a key service of its own, or one that several
+ * tests share, which then belongs to them.
+ */
+export type TestKeys = 'ring' | 'kms' | GuardedKms;
 
 /**
  * `TIDEMARK_TEST_KEYS=kms` runs tests of captures on a key service that refuses the archiver to open
  * data keys; otherwise they run on a ring.
  */
-export function testKeys(): TestKeys {
+export function testKeys(): 'ring' | 'kms' {
   return process.env.TIDEMARK_TEST_KEYS === 'kms' ? 'kms' : 'ring';
 }
 

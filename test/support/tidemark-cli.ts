@@ -160,11 +160,13 @@ export class Tidemark implements AsyncDisposable {
   readonly config: string;
   /** The key service, which refuses the archivers to open data keys; null with a ring. */
   readonly kms: GuardedKms | null;
+  readonly #ownsKms: boolean;
 
-  private constructor(temp: TempDir, config: string, kms: GuardedKms | null) {
+  private constructor(temp: TempDir, kms: GuardedKms | null, ownsKms: boolean) {
     this.#temp = temp;
-    this.config = config;
+    this.config = join(temp.path, 'tidemark.toml');
     this.kms = kms;
+    this.#ownsKms = ownsKms;
   }
 
   /**
@@ -179,8 +181,8 @@ export class Tidemark implements AsyncDisposable {
     keys: TestKeys = testKeys(),
   ): Promise<Tidemark> {
     const temp = await TempDir.create('tidemark-e2e-');
-    const kms = keys === 'ring' ? null : await GuardedKms.start();
-    const tidemark = new Tidemark(temp, join(temp.path, 'tidemark.toml'), kms);
+    const kms = keys === 'kms' ? await GuardedKms.start() : keys === 'ring' ? null : keys;
+    const tidemark = new Tidemark(temp, kms, keys === 'kms');
     if (kms !== null) refuseOpening(kms.proxy, ARCHIVER);
     const keyFlags = kms === null ? [] : kms.initFlags;
     await tidemark.#expect(['init', '--dir', temp.path, ...keyFlags, ...flags], 0);
@@ -292,7 +294,7 @@ export class Tidemark implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await Promise.all(this.#archivers.map((archiver) => archiver.kill()));
-    await this.kms?.[Symbol.asyncDispose]();
+    if (this.#ownsKms) await this.kms?.[Symbol.asyncDispose]();
     await this.#temp[Symbol.asyncDispose]();
   }
 }

@@ -2,11 +2,11 @@ import { openInstanceLog } from '@tidemark/catalog';
 import type { Clock } from '@tidemark/core';
 import { systemClock, systemRandom } from '@tidemark/system';
 import type { Redis } from 'ioredis';
-import { beforeAll, expect, it, vi } from 'vitest';
+import { afterAll, beforeAll, beforeEach, expect, it, vi } from 'vitest';
 import { buildAof } from '../../support/aof-run.ts';
 import { ArchiverBench, INSTANCE } from '../../support/archiver-run.ts';
 import { kmsError, type Fault } from '../../support/fault-proxy-faults.ts';
-import { describeWithKms, type GuardedKms } from '../../support/kms-server.ts';
+import { describeWithKms, GuardedKms } from '../../support/kms-server.ts';
 import { patternBytes } from '../../support/pattern.ts';
 
 beforeAll(buildAof);
@@ -33,19 +33,24 @@ async function expectWhole(bench: ArchiverBench): Promise<void> {
   expect(stored.equals(written)).toBe(true);
 }
 
-function kmsOf(bench: ArchiverBench): GuardedKms {
-  if (bench.kms === null) throw new Error('the bench has no key service');
-  return bench.kms;
-}
-
 /** What the archivers have asked the key service for, each once. */
-function asked(bench: ArchiverBench): readonly string[] {
-  return [...new Set(kmsOf(bench).proxy.requests.map(({ target }) => target ?? ''))];
+function asked({ proxy }: GuardedKms): readonly string[] {
+  return [...new Set(proxy.requests.map(({ target }) => target ?? ''))];
 }
 
 describeWithKms('an archiver that may make data keys and open none', () => {
+  let kms: GuardedKms;
+  beforeAll(async () => {
+    kms = await GuardedKms.start();
+  });
+  afterAll(() => kms[Symbol.asyncDispose]());
+  beforeEach(() => {
+    kms.proxy.rules.length = 0;
+    kms.proxy.requests.length = 0;
+  });
+
   it('captures, rolls, backs up, and the next one goes on', async () => {
-    await using bench = await ArchiverBench.open({ keys: 'kms' });
+    await using bench = await ArchiverBench.open({ keys: kms });
     const client = await bench.server.connect();
     const first = await bench.begin();
     await write(client);
@@ -63,13 +68,13 @@ describeWithKms('an archiver that may make data keys and open none', () => {
     await second.ask('roll');
     const [stored, written] = [await bench.storedCommands(), await bench.serverCommands()];
     expect(stored.subarray(-written.length).equals(written)).toBe(true); // those since the backup
-    expect(asked(bench)).toEqual(['TrentService.GenerateDataKey']);
+    expect(asked(kms)).toEqual(['TrentService.GenerateDataKey']);
     expect(bench.keys.name).toBe('aws-kms');
   });
 
   it('has said in the log which key wraps, before the first data key was wrapped', async () => {
-    await using bench = await ArchiverBench.open({ keys: 'kms' });
-    const { proxy, keyId } = kmsOf(bench);
+    await using bench = await ArchiverBench.open({ keys: kms });
+    const { proxy, keyId } = kms;
     proxy.rules.push({
       match: { target: /GenerateDataKey/ },
       fault: kmsError('AccessDeniedException'),
@@ -96,8 +101,8 @@ describeWithKms('an archiver that may make data keys and open none', () => {
   it.each(away)(
     'stores nothing while the key service %s, says so, and loses nothing',
     async (_, fault) => {
-      await using bench = await ArchiverBench.open({ keys: 'kms' });
-      const { proxy } = kmsOf(bench);
+      await using bench = await ArchiverBench.open({ keys: kms });
+      const { proxy } = kms;
       const client = await bench.server.connect();
       const rule = { match: { target: /GenerateDataKey/ }, fault, times: Infinity };
       proxy.rules.push(rule);
@@ -115,7 +120,7 @@ describeWithKms('an archiver that may make data keys and open none', () => {
       await write(client);
       await archiver.ask('roll');
       await expectWhole(bench);
-      expect(asked(bench)).toEqual(['TrentService.GenerateDataKey']);
+      expect(asked(kms)).toEqual(['TrentService.GenerateDataKey']);
     },
   );
 });
