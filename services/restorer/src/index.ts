@@ -50,7 +50,7 @@ export {
   type UndoReport,
   type UndoRequest,
 } from './write-back/undo/undo-restore.ts';
-export { listUndoPacks, type UndoPackFacts } from './write-back/undo/undo-objects.ts';
+export { listUndoPacks, removeUndoPack, type UndoPackFacts } from './write-back/undo/undo-objects.ts';
 export {
   restoreToOriginal,
   resumeWriteBack,
