@@ -10,6 +10,7 @@ import { addFileCommands } from './program/file-commands.ts';
 import { addFindCommands } from './program/find-commands.ts';
 import { addKeyCommands } from './program/key-commands.ts';
 import { addRestore } from './program/restore-command.ts';
+import { addStoreCommands, withStoreFlags } from './program/store-commands.ts';
 import { addTdeCommands } from './program/tde-commands.ts';
 
 const EXIT_CODES = `
@@ -161,6 +162,7 @@ ${EXIT_CODES}`,
         (await import('./commands/repo.ts')).verifyRepo(invocation),
       ),
   );
+  addStoreCommands(repo, leaf, perform);
   addShred(repo, leaf, perform);
   addFindCommands(program, leaf, perform);
   addFileCommands(program, leaf, perform);
@@ -168,15 +170,12 @@ ${EXIT_CODES}`,
 }
 
 function addInit(program: Command, leaf: Leaf, perform: Perform): void {
-  leaf(program, 'init', 'Make a configuration, a store and a key ring; or take over a store.')
-    .option('--dir <dir>', 'folder for tidemark.toml and what it names', '.')
-    .option('--store <url>', 'a new store: file:///… or s3://BUCKET/PREFIX (default: DIR/store)')
-    .option('--adopt <url>', 'an existing store to take over on this machine')
-    .option('--endpoint <url>', 'of an S3 service other than AWS')
-    .option('--region <region>', 'of the bucket (default: us-east-1)')
-    .option('--path-style', 'ENDPOINT/BUCKET instead of BUCKET.ENDPOINT (default with --endpoint)')
-    .option('--storage-class <class>', 'of new objects, e.g. STANDARD_IA')
-    .option('--object-lock-days <days>', 'new data objects cannot be deleted for so long')
+  withStoreFlags(
+    leaf(program, 'init', 'Make a configuration, a store and a key ring; or take over a store.')
+      .option('--dir <dir>', 'folder for tidemark.toml and what it names', '.')
+      .option('--store <url>', 'a new store: file:///… or s3://BUCKET/PREFIX (default: DIR/store)')
+      .option('--adopt <url>', 'an existing store to take over on this machine'),
+  )
     .option('--keyring <path>', 'the key ring that belongs to it')
     .option('--keys <provider>', 'who wraps the keys of data: ring, or aws-kms', 'ring')
     .option('--kms-key <key>', 'with aws-kms: ARN, id or alias of a symmetric key for encryption')
