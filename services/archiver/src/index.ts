@@ -2,6 +2,7 @@ export { detachOffline } from './close-log.ts';
 export { controlSocketPath } from './archiver.ts';
 export type { CaptureLimits } from './capture/capture-options.ts';
 export type { CaptureStatus } from './capture/capture-status.ts';
+export type { RequestRate } from './ship/request-meter.ts';
 export { callArchiver, type CallOptions } from './control/control-client.ts';
 export { serveArchiver, type ServeOptions } from './main.ts';
 export type { InstanceTarget } from './open-capture.ts';

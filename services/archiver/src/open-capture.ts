@@ -17,6 +17,7 @@ import { TimelineNoteFile } from './capture/timeline-note.ts';
 import { CopyFolder } from './levels/copy-folder.ts';
 import type { Logger } from './logger.ts';
 import { DataKeys } from './ship/data-keys.ts';
+import { MeteredStore, RequestMeter } from './ship/request-meter.ts';
 import { Spool } from './ship/spool.ts';
 import type { CaptureKeys } from './tde/capture-keys.ts';
 import { tryStore } from './store-trial.ts';
@@ -66,12 +67,15 @@ export async function openCapture(
 ): Promise<OpenedCapture> {
   const { stateDir, spoolBytesMax, limits, takeOver, ...ports } = setting;
   const instance = target.id;
-  const { writer, log, instanceLog, logKey } = await openLog(instance, setting);
+  const requests = new RequestMeter(ports.clock);
+  const store = new MeteredStore(ports.store, requests);
+  const logs = await openLog(instance, { ...setting, store });
+  const { writer, log, instanceLog, logKey } = logs;
   // Before the claim: a folder that is missing for long must not fill the log with claims.
   await probeAofDir(target.aofDir);
   await tryStore(instanceLog, ports);
   await log.claim({ ownerId, takeOver, heartbeatMs: limits.heartbeatMs });
-  const { store, keys, clock, random } = ports;
+  const { keys, clock, random } = ports;
   const logger = setting.logger.child({ instance });
   const dataKeys = new DataKeys({ instance, keys, store, clock });
   const latch = { store, logKey, stateDir, clock, random };
@@ -80,6 +84,8 @@ export async function openCapture(
   const spoolDir = join(stateDir, 'spool', target.id);
   const capture = new NodeCapture({
     ...ports,
+    store,
+    requests,
     instance,
     dataKeys,
     shard: SHARD,

@@ -11,6 +11,7 @@ import { addFindCommands } from './program/find-commands.ts';
 import { addKeyCommands } from './program/key-commands.ts';
 import { addRestore } from './program/restore-command.ts';
 import { addStoreCommands, withStoreFlags } from './program/store-commands.ts';
+import { addStatus } from './program/status-command.ts';
 import { addTdeCommands } from './program/tde-commands.ts';
 
 const EXIT_CODES = `
@@ -137,12 +138,7 @@ ${EXIT_CODES}`,
   addKeyCommands(program, leaf, perform);
   addTdeCommands(program, leaf, perform);
   addExpire(program, leaf, perform);
-  leaf(program, 'status', 'Show what is captured and how far behind it is.').action(
-    async (_: unknown, command: Command) =>
-      perform(command, async (invocation) =>
-        (await import('./commands/status.ts')).showStatus(invocation),
-      ),
-  );
+  addStatus(program, leaf, perform);
   leaf(program, 'doctor', 'Check configuration, keys, store, nodes and clocks.').action(
     async (_: unknown, command: Command) =>
       perform(command, async (invocation) =>

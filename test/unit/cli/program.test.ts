@@ -43,7 +43,7 @@ describe('--help', () => {
     ['windows', ['<id>']],
     ['restore', ['--at', '--offset', '--backup', '--to', '--ttl', '--no-promote', '--dry-run']],
     ['restore', ['--verify', '--resume', '--abort', '--feed-listen', '-y, --yes', 'rebase:TIME']],
-    ['status', []],
+    ['status', ['--price-put', '--price-get', '--price-storage']],
     ['doctor', []],
     ['repo', ['rebuild-catalog', 'verify']],
     ['repo rebuild-catalog', []],

@@ -6,6 +6,7 @@ import type { ObjectStore } from '@tidemark/store';
 import type { Logger } from '../logger.ts';
 import type { DataKeys } from '../ship/data-keys.ts';
 import type { CopyFolder } from '../levels/copy-folder.ts';
+import type { RequestMeter } from '../ship/request-meter.ts';
 import type { Spool } from '../ship/spool.ts';
 import type { TimelineNoteFile } from './timeline-note.ts';
 
@@ -29,6 +30,8 @@ export interface CaptureOptions {
   readonly aofDir: string;
   readonly hold: boolean;
   readonly store: ObjectStore;
+  /** Counts what is asked of the store. */
+  readonly requests: RequestMeter;
   readonly keys: KeyProvider;
   /** Hands out data keys; whoever looks after the keys of the instance can begin a new epoch. */
   readonly dataKeys: DataKeys;

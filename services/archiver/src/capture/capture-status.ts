@@ -1,4 +1,5 @@
 import type { ErrorCode } from '@tidemark/core';
+import type { RequestRate } from '../ship/request-meter.ts';
 
 /** Why an instance is not captured now. */
 export interface CaptureFailure {
@@ -29,6 +30,8 @@ export interface CaptureStatus {
   readonly failure: CaptureFailure | null;
   /** Since this archiver started. */
   readonly segments: number;
+  /** What is asked of the store for this capture; null in its first minute. */
+  readonly requests: RequestRate | null;
   readonly snapshots: number;
 }
 
@@ -48,6 +51,7 @@ export function failedStatus(instance: string, failure: CaptureFailure | null): 
     storeError: null,
     failure,
     segments: 0,
+    requests: null,
     snapshots: 0,
   };
 }

@@ -250,6 +250,7 @@ export class NodeCapture {
       storeError: this.#health.error,
       failure: null,
       segments: this.#life.segments,
+      requests: this.#options.requests.rate(),
       snapshots: this.#snapshots,
     };
   }

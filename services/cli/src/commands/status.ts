@@ -2,9 +2,18 @@ import type { CaptureStatus } from '@tidemark/archiver';
 import { Workspace, type Invocation } from '../context.ts';
 import { formatBytes, table } from '../output/table.ts';
 import { formatSecond } from '../time.ts';
+import {
+  costLine,
+  costOf,
+  pricesOf,
+  requestLine,
+  statesPrice,
+  type PriceFlags,
+} from './store-cost.ts';
 
 /** Says what is captured, how far behind it is, and what can be restored. */
-export async function showStatus(invocation: Invocation): Promise<void> {
+export async function showStatus(flags: PriceFlags, invocation: Invocation): Promise<void> {
+  const prices = pricesOf(flags);
   using workspace = await Workspace.open(invocation);
   const answer = (await workspace.askArchiver('status', null, {
     timeoutMs: 5_000,
@@ -24,13 +33,16 @@ export async function showStatus(invocation: Invocation): Promise<void> {
       holes: windows.holes.length,
       backups: workspace.catalog.snapshots(iid).length,
       capture: capture === null ? null : { ...capture, provenTo: edge(capture.provenTo) },
+      cost: costOf(capture?.requests ?? null, storedBytes(workspace, iid), prices),
     };
   });
   const document = {
     archiver: answer === null ? null : { pid: answer.pid },
     store: workspace.store.url,
+    prices,
     instances,
   };
+  const isCharged = workspace.config.store.kind === 's3' || statesPrice(flags);
   invocation.printer.result(document, () => [
     answer === null ? 'archiver: not running' : `archiver: running (pid ${answer.pid.toString()})`,
     ...(instances.length === 0
@@ -61,7 +73,16 @@ export async function showStatus(invocation: Invocation): Promise<void> {
             noteOf(capture),
           ]),
         )),
+    ...instances.flatMap(({ instance, capture, cost }) => [
+      ...(capture === null ? [] : [requestLine(instance, cost.requests)]),
+      ...(isCharged ? [costLine(instance, cost, prices)] : []),
+    ]),
   ]);
+}
+
+/** Sealed bytes of what a restore can use; entries and what merged segments replaced come on top. */
+function storedBytes({ catalog }: Workspace, iid: string): number {
+  return catalog.retention((queries) => queries.total(iid)).bytes;
 }
 
 /** What ails a capture: why there is none, else what it waits for. */
