@@ -41,6 +41,8 @@ describe('loadConfig()', () => {
         requestRewrites: true,
       },
       retainMs: 7 * 86_400_000,
+      graceMs: 86_400_000,
+      expires: true,
       instances: [],
     });
   });

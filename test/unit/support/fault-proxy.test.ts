@@ -100,7 +100,9 @@ describe('fault proxy', () => {
     expect(proxy.count()).toBe(3);
     expect(proxy.count({ method: 'GET' })).toBe(2);
     expect(proxy.count({ path: /^\/a/ })).toBe(1);
-    expect(proxy.requests[0]).toEqual({ method: 'PUT', path: '/b', target: null, fault: null });
+    expect(proxy.requests[0]).toMatchObject({
+      ...{ method: 'PUT', path: '/b', target: null, fault: null },
+    });
   });
 
   it('strikes only what matches, only the nth and only so often', async () => {
