@@ -12,6 +12,7 @@ import {
   type Copies,
   type SegmentLevelsOptions,
 } from '../../services/archiver/src/levels/segment-levels.ts';
+import { Backlog } from '../../services/archiver/src/ship/backlog.ts';
 import { DataKeys } from '../../services/archiver/src/ship/data-keys.ts';
 import {
   SegmentShipper,
@@ -49,6 +50,8 @@ export class LevelHistory {
   /** What goes wrong with the store from now on. */
   readonly faults: { hook: FaultHook | undefined };
   readonly shipper: SegmentShipper;
+  readonly backlog: Backlog;
+  readonly #failures: unknown[] = [];
   readonly options: ShipperOptions;
   /** Every command byte. */
   readonly stream: Buffer[] = [];
@@ -86,6 +89,12 @@ export class LevelHistory {
     const place = { instance, shard, writer, store, spool, dataKeys, random };
     this.options = { ...retry, ...place, copies, append };
     this.shipper = new SegmentShipper(this.options);
+    this.backlog = new Backlog({
+      ...this.options,
+      log,
+      onDurable: () => Promise.resolve(),
+      onFailed: (cause) => this.#failures.push(cause),
+    });
     const note = (message: string): void => {
       this.logged.push(message);
     };
@@ -140,7 +149,7 @@ export class LevelHistory {
     const offset = this.log.state.timeline?.end ?? 0n;
     const from = (): Promise<number> => Promise.resolve(this.second);
     const job = { timeline: TIMELINE, offset, mode: 'automated', path: null } as const;
-    await shipSnapshot({ ...job, backup, from }, this.options, this.shipper);
+    await shipSnapshot({ ...job, backup, from }, this.options, this.backlog);
   }
 
   /**
@@ -156,7 +165,13 @@ export class LevelHistory {
   async rollDurably(elements: readonly Element[], seconds = 1): Promise<void> {
     const segment = this.#roll(elements, seconds);
     if (segment === null) return;
-    await this.shipper.ship(segment, this.#writer.provenTo(segment.header.end));
+    const { name, event } = await this.shipper.seal(
+      segment,
+      this.#writer.provenTo(segment.header.end),
+    );
+    this.backlog.add(name, event);
+    await this.backlog.settled();
+    if (this.#failures.length > 0) throw this.#failures[0];
   }
 
   /** What was written, and when. */

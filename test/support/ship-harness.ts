@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { LogEntry, WriterEvent, WriterLog } from '@tidemark/catalog';
+import type { LogEntry, SegmentStored, WriterEvent, WriterLog } from '@tidemark/catalog';
 import { openBytes, type DataKey } from '@tidemark/crypto';
 import { objectIdentity, wrappedKeyKey } from '@tidemark/archive';
 import { parseWrappedDataKey, type KeyProvider, type ObjectKind } from '@tidemark/crypto';
@@ -8,6 +8,7 @@ import {
   TimelineWriter,
   type RolledSegment,
 } from '../../services/archiver/src/capture/timeline-writer.ts';
+import { Backlog } from '../../services/archiver/src/ship/backlog.ts';
 import { DataKeys } from '../../services/archiver/src/ship/data-keys.ts';
 import {
   SegmentShipper,
@@ -29,6 +30,13 @@ export interface ShipRun {
   readonly spoolDir: string;
   readonly options: ShipperOptions;
   readonly shipper: SegmentShipper;
+  readonly backlog: Backlog;
+  /** Seals a segment and waits until it is durable; throws what the backlog failed with. */
+  readonly ship: (segment: RolledSegment, provenTo: number | null) => Promise<SegmentStored>;
+  /** What a new archiver does first; resolves when all that was taken over is durable. */
+  readonly recover: () => Promise<number>;
+  /** What the backlog failed with. */
+  readonly failures: readonly unknown[];
   readonly clock: SteppingClock;
   readonly stop: AbortController;
   /** The store as this run sees it, and what goes wrong with it from now on. */
@@ -72,7 +80,24 @@ export async function openShipRun(
     random: seededRandom(`ship ${log.state.seq}`),
   };
   const shipper = new SegmentShipper(options);
-  return { log, spool, spoolDir, options, shipper, clock, stop, store: seen, faults, told };
+  const failures: unknown[] = [];
+  const onFailed = (cause: unknown): void => void failures.push(cause);
+  const backlog = new Backlog({ ...options, log, onDurable: () => Promise.resolve(), onFailed });
+  const ship: ShipRun['ship'] = async (segment, provenTo) => {
+    const { name, event } = await shipper.seal(segment, provenTo);
+    backlog.add(name, event);
+    await backlog.settled();
+    if (failures.length > 0) throw failures[0];
+    return event;
+  };
+  const recover: ShipRun['recover'] = async () => {
+    const taken = await backlog.recover();
+    await backlog.ended();
+    if (failures.length > 0) throw failures[0];
+    return taken;
+  };
+  const parts = { log, spool, spoolDir, options, shipper, backlog, ship, recover, failures };
+  return { ...parts, clock, stop, store: seen, faults, told };
 }
 
 /** A rolled segment of timeline `t1` that holds the given elements. */

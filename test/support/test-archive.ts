@@ -122,15 +122,15 @@ export class TestArchive implements AsyncDisposable {
 
   /** As `roll`, also where nothing can be shipped: a writer keeps bytes that may begin a `#` line. */
   async rollIfAny(): Promise<boolean> {
-    const { log, shipper } = this.#run;
+    const { log, ship } = this.#run;
     const { timeline } = this.writer;
     const steps = this.writer.takeSteps();
     for (const { segment, provenTo, step } of steps) {
-      if (segment !== null) await shipper.ship(segment, provenTo);
+      if (segment !== null) await ship(segment, provenTo);
       await log.append({ type: 'ClockStepped', timeline, ...step, atMs: START_MS });
     }
     const segment = this.writer.roll();
-    if (segment !== null) await shipper.ship(segment, this.writer.provenTo(segment.header.end));
+    if (segment !== null) await ship(segment, this.writer.provenTo(segment.header.end));
     return segment !== null || steps.length > 0;
   }
 
@@ -153,8 +153,8 @@ export class TestArchive implements AsyncDisposable {
     await writeFile(path, rdb);
     const { timeline, end: offset } = this.writer;
     const job = { backup, path, timeline, offset, mode: 'manual' as const };
-    const { options, shipper } = this.#run;
-    await shipSnapshot({ ...job, from: () => Promise.resolve(from) }, options, shipper);
+    const { options, backlog } = this.#run;
+    await shipSnapshot({ ...job, from: () => Promise.resolve(from) }, options, backlog);
   }
 
   /** What a restore runs on, with the catalog up to date. */

@@ -1,36 +1,53 @@
-import { readdirSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { systemClock } from '@tidemark/system';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { buildAof } from '../../support/aof-run.ts';
+import { manifestOf } from '../../support/aof-writer.ts';
 import { waitFor } from '../../support/archiver-run.ts';
 import { NodeLife } from '../../support/node-life.ts';
 
 beforeAll(buildAof, 120_000);
 
+/** Room for a snapshot. */
+const SPOOL_BYTES = 4 * 1024 * 1024;
+
 describe('pins that go over their limit', () => {
   it.each([
     ['bytes', { pinBytesMax: 1_000 }],
     ['age', { pinAgeMaxMs: 500 }],
-  ])('are given up, and the hole is named: %s', async (_, limits) => {
+  ])('are given up once the spool is full too, and the hole is named: %s', async (_, limits) => {
     await using life = await NodeLife.start({
-      archiver: { limits: { ...limits, rollMaxBytes: 512 } },
+      archiver: { spoolBytesMax: SPOOL_BYTES, limits: { ...limits, rollMaxBytes: 512 } },
     });
     await life.record(2);
     await life.untilProven();
-    life.bench.store.down = true; // the archiver stands still
-    await life.record();
+    life.bench.store.down = true;
+    const isFull = async (): Promise<boolean> =>
+      (await life.archiver.status()).storeError?.includes('spool') === true;
+    const client = await life.server.connect();
+    while (!(await isFull())) {
+      // Nothing that stays: what is recorded tells of it.
+      await client.set('filler', randomBytes(256 * 1024).toString('base64'));
+      await client.del('filler');
+      await systemClock.sleep(20);
+    }
+    await life.record(2); // the archiver stands still: this is not read
+    const { ino } = statSync(join(life.server.aofDir, manifestOf(life.server).incr.at(-1)!.name));
     for (let i = 0; i < 2; i++) {
       expect(await life.rewrite()).toBe(true);
       await life.record();
     }
-    const pinned = join(life.server.dir, '.tidemark-pins');
-    await waitFor(() => readdirSync(pinned, { recursive: true }).length <= 3);
+    const pins = join(life.server.dir, '.tidemark-pins');
+    const pin = new RegExp(`incr\\.\\d+\\.\\d+\\.${ino}(\\.|$)`);
+    const names = (): string[] => readdirSync(pins, { recursive: true, encoding: 'utf8' });
+    await waitFor(() => !names().some((name) => pin.test(name)));
     await systemClock.sleep(200);
     life.bench.store.down = false;
     await life.untilTimeline(2);
     await life.record(2);
-    await life.expectHistory({ closed: ['pin-dropped'], holes: ['pin-dropped'] });
+    await life.expectHistory({ closed: ['spool-full'], holes: ['spool-full'] });
   });
 });
 

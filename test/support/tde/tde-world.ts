@@ -99,7 +99,7 @@ export class TdeWorld {
       const log = await this.#log(store);
       const ports = this.#ports(store);
       const run = await openShipRun(this.#dir, store, { keys: this.keys });
-      await run.shipper.recover(() => true);
+      await run.recover();
       const { dataKeys } = run.options;
       const quiet = (): void => undefined;
       const logger = { info: quiet, warn: quiet, error: quiet, child: () => logger };
@@ -108,7 +108,7 @@ export class TdeWorld {
         const job = { backup: `bk-${(this.#count += 1).toString()}`, timeline: 't1', offset: 0n };
         const path = join(this.#dir, 'base.rdb');
         const from = (): Promise<number> => Promise.resolve(START_MS / 1000);
-        return shipSnapshot({ ...job, path, mode: 'manual', from }, run.options, run.shipper);
+        return shipSnapshot({ ...job, path, mode: 'manual', from }, run.options, run.backlog);
       };
       await desk.renew();
       const over = new AbortController();
@@ -116,7 +116,7 @@ export class TdeWorld {
       try {
         await desk.rekey();
         const end = run.log.state.timeline?.end ?? 0n;
-        await run.shipper.ship(rollSegment(end, ['SET', 'key', CANARY]), null);
+        await run.ship(rollSegment(end, ['SET', 'key', CANARY]), null);
         await backup();
       } finally {
         over.abort(new Error('the archiver ends'));

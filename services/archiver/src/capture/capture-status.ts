@@ -1,5 +1,8 @@
-import type { ErrorCode } from '@tidemark/core';
+import type { WriterState } from '@tidemark/catalog';
+import type { Clock, ErrorCode } from '@tidemark/core';
+import type { Outlet } from '../ship/outlet.ts';
 import type { RequestRate } from '../ship/request-meter.ts';
+import { openTimelineOf } from './open-timeline.ts';
 
 /** Why an instance is not captured now. */
 export interface CaptureFailure {
@@ -26,6 +29,9 @@ export interface CaptureStatus {
   readonly lagSeconds: number | null;
   readonly linkError: string | null;
   readonly storeError: string | null;
+  /** Sealed bytes in the spool that wait for the store, and the age of the oldest in seconds. */
+  readonly backlogBytes: number;
+  readonly backlogSeconds: number | null;
   /** Only in the state `failed`: the capture is tried again, unless another archiver owns its log. */
   readonly failure: CaptureFailure | null;
   /** Since this archiver started. */
@@ -49,9 +55,47 @@ export function failedStatus(instance: string, failure: CaptureFailure | null): 
     lagSeconds: null,
     linkError: null,
     storeError: null,
+    backlogBytes: 0,
+    backlogSeconds: null,
     failure,
     segments: 0,
     requests: null,
     snapshots: 0,
+  };
+}
+
+/** What the status of a capture that runs is made of. */
+export interface StatusParts extends Pick<
+  CaptureStatus,
+  'instance' | 'writer' | 'state' | 'pinClass' | 'linkError' | 'segments' | 'requests' | 'snapshots'
+> {
+  readonly log: { readonly state: WriterState };
+  readonly clock: Clock;
+  readonly outlet: Pick<Outlet, 'backlog' | 'health'>;
+  /** Bytes of the log that were read and are in memory only. */
+  readonly unsealedBytes: number;
+  /** What the server had written beyond that at the latest sample; null before the first one. */
+  readonly unreadBytes: number | null;
+}
+
+/** The status of a capture that runs. */
+export function statusOf(parts: StatusParts): CaptureStatus {
+  const { instance, writer, state, pinClass, linkError, segments, requests, snapshots } = parts;
+  const { unreadBytes, unsealedBytes, clock, outlet } = parts;
+  const timeline = openTimelineOf(parts.log.state);
+  const provenTo = timeline?.provenTo ?? null;
+  const nowMs = clock.nowMs();
+  const { bytes, logBytes, oldestMs } = outlet.backlog.size;
+  return {
+    ...{ instance, writer, state, pinClass, linkError, segments, requests, snapshots },
+    timeline: timeline?.timeline ?? null,
+    durableOffset: (timeline?.end ?? 0n).toString(),
+    provenTo,
+    lagBytes: unreadBytes === null ? null : logBytes + unsealedBytes + unreadBytes,
+    lagSeconds: provenTo === null ? null : Math.max(0, Math.floor(nowMs / 1000) - provenTo - 1),
+    storeError: outlet.health.error,
+    backlogBytes: bytes,
+    backlogSeconds: oldestMs === null ? null : Math.max(0, Math.floor((nowMs - oldestMs) / 1000)),
+    failure: null,
   };
 }

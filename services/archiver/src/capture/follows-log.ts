@@ -1,18 +1,31 @@
-import type { WriterEvent, WriterState } from '@tidemark/catalog';
+import { decide, type ClockStepped, type WriterEvent, type WriterState } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
 import { openTimelineOf } from './open-timeline.ts';
 
-/** Whether an event found in the spool goes on exactly where the log ends. */
+/** Whether an event found in the spool goes on exactly where the log ends, and is not in it yet. */
 export function followsLog(event: WriterEvent, state: WriterState): boolean {
   const open = openTimelineOf(state);
-  if (open === null) return false;
-  if (event.type === 'SegmentStored') {
-    return event.segment.timeline === open.timeline && event.segment.start === open.end;
+  if (event.type === 'SnapshotStored') {
+    return event.timeline === open?.timeline && event.offset > (open.snapshot?.offset ?? -1n);
   }
-  const newest = open.snapshot?.offset ?? -1n;
-  return (
-    event.type === 'SnapshotStored' && event.timeline === open.timeline && event.offset > newest
-  );
+  if (event.type === 'ClockStepped' && open?.steps.some((step) => isSameStep(step, event))) {
+    return false;
+  }
+  try {
+    decide(state, event);
+    return true;
+  } catch (cause) {
+    if (cause instanceof TidemarkError && cause.code === 'TM_LOG_STATE') return false;
+    throw cause;
+  }
+}
+
+type Step = Pick<ClockStepped, 'direction' | 'offset' | 'fromMs' | 'toMs' | 'sinceMs'>;
+
+/** Its entry was logged just before a crash. */
+function isSameStep(one: Step, other: Step): boolean {
+  const fields = ['direction', 'offset', 'fromMs', 'toMs', 'sinceMs'] as const;
+  return fields.every((field) => one[field] === other[field]);
 }
 
 /** The log is another archiver's now. To claim it back would depose that one in turn. */

@@ -3,23 +3,19 @@ import {
   probeAofDir,
   type AofLayout,
   type AofTail,
-  type TailCursor,
   type TailItem,
 } from '@tidemark/aof';
 import type { HoleReason } from '@tidemark/archive';
-import type { SnapshotStored } from '@tidemark/catalog';
+import type { SnapshotStored, WriterEvent } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
 import type { ProvenHole } from '../control/protocol.ts';
-import type { DataKeys } from '../ship/data-keys.ts';
-import { SegmentShipper, type ShipperOptions } from '../ship/segment-shipper.ts';
+import { Outlet } from '../ship/outlet.ts';
 import { neededRewrite, type RewriteNeed } from '../ship/snapshot-policy.ts';
-import { StoreHealth } from '../ship/store-health.ts';
 import { BaseDesk, type WantedBase } from './base-desk.ts';
 import { boundEnd } from './bound-end.ts';
 import type { CaptureOptions } from './capture-options.ts';
-import type { CaptureStatus } from './capture-status.ts';
-import { EventLine } from './event-line.ts';
-import { followsLog, isLost } from './follows-log.ts';
+import { statusOf, type CaptureStatus } from './capture-status.ts';
+import { isLost } from './follows-log.ts';
 import { HistoryDesk } from './history-desk.ts';
 import { openTimelineOf } from './open-timeline.ts';
 import { readRdbBytes } from './rdb-bytes.ts';
@@ -30,8 +26,8 @@ import { faultOfBase, shipBase } from './ship-base.ts';
 import { SideWork } from './side-work.ts';
 import { TimelineLife } from './timeline-life.ts';
 
-/** Rolled segments that may wait to be shipped before the tail pauses: they are in memory. */
-const SHIPS_MAX = 2;
+/** Rolled segments that may wait to be sealed before the tail pauses: they are in memory. */
+const UNSEALED_MAX = 2;
 const TICK_MS = 100;
 /** How long a forced roll waits for the tail to pass a fresh sample. */
 const ROLL_WAIT_MS = 3_000;
@@ -39,17 +35,14 @@ const ROLL_WAIT_MS = 3_000;
 /**
  * Captures one node: reads its log, rolls segments, ships them and the bases that are wanted.
  *
- * The tail loop does not wait for the store as long as at most two segments wait; then it pauses,
- * and the pins keep what the server writes meanwhile.
+ * The tail loop does not wait for the store: segments are sealed into the spool and go from there
+ * into the store. When the spool is full, or no key can be had, the tail pauses, and the pins keep
+ * what the server writes meanwhile.
  */
 export class NodeCapture {
   readonly #options: CaptureOptions;
   readonly #stop = new AbortController();
-  readonly #dataKeys: DataKeys;
-  readonly #health: StoreHealth;
-  readonly #shipping: ShipperOptions;
-  readonly #shipper: SegmentShipper;
-  readonly #events: EventLine;
+  readonly #outlet: Outlet;
   readonly #life: TimelineLife;
   readonly #desk: BaseDesk;
   readonly #samples: SampleDesk;
@@ -60,33 +53,27 @@ export class NodeCapture {
   #layout: AofLayout = 'multi-part';
   #failure: Error | null = null;
   #state: CaptureStatus['state'] = 'starting';
+  /** Whether the tail waited for room in the spool since it had last read all there was. */
+  #starved = false;
+  #beat: Promise<void> | null = null;
+  #segments = 0;
   #snapshots = 0;
   /** How the timeline is closed at the end; null when the next run goes on with it. */
   #last: { readonly reason: HoleReason; readonly detail: string } | null = null;
 
   constructor(options: CaptureOptions) {
     this.#options = options;
-    const { log, clock, logger, limits } = options;
-    this.#dataKeys = options.dataKeys;
-    this.#health = new StoreHealth(logger);
-    const { onRetry, onRecovered } = this.#health;
-    const retry = { clock, signal: this.#stop.signal, onRetry, onRecovered };
-    this.#events = new EventLine(log, limits.heartbeatMs, retry);
-    this.#shipping = {
-      ...options,
-      ...retry,
-      dataKeys: this.#dataKeys,
-      append: (event, body) => this.#events.append(event, body),
-    };
-    this.#shipper = new SegmentShipper(this.#shipping);
-    this.#side = new SideWork({ ...this.#shipping, capture: options });
-    this.#life = new TimelineLife({
+    const { clock, logger, limits } = options;
+    this.#outlet = new Outlet({
       capture: options,
-      events: this.#events,
-      shipper: this.#shipper,
-      onDurable: (cursor) => this.#release(cursor),
+      signal: this.#stop.signal,
+      onDurable: (event) => this.#noteDurable(event),
       onFailed: (cause) => this.#fail(cause),
     });
+    const { backlog, shipping } = this.#outlet;
+    this.#side = new SideWork({ ...shipping, capture: options });
+    const onFailed = (cause: unknown): void => this.#fail(cause);
+    this.#life = new TimelineLife({ capture: options, outlet: this.#outlet, onFailed });
     this.#samples = new SampleDesk({
       ...options,
       onPlaced: (place) => this.#life.writer?.addSample(place),
@@ -109,7 +96,7 @@ export class NodeCapture {
     this.#desk = new BaseDesk({
       startOf: (seq) => this.#life.writer?.fileStart(seq) ?? null,
       currentSeq: () => this.#life.writer?.place.seq ?? -1,
-      last: () => openTimelineOf(log.state)?.snapshot ?? null,
+      last: () => openTimelineOf(backlog.state)?.snapshot ?? null,
       nowMs: () => clock.nowMs(),
       ship: (wanted) => this.#shipBase(wanted),
       release: async (base) => this.#tail?.releaseBase(base.name),
@@ -123,11 +110,11 @@ export class NodeCapture {
    *   StoreError `TM_STORE_IO` when the store does not answer at the end.
    */
   async run(signal: AbortSignal, onReading: () => void): Promise<void> {
-    const { log, clock, logger, aofDir, limits } = this.#options;
+    const { clock, logger, aofDir, limits } = this.#options;
     const reading = AbortSignal.any([signal, this.#stop.signal]);
     boundEnd(signal, this.#stop, clock);
     try {
-      const recovered = await this.#shipper.recover((event) => followsLog(event, log.state));
+      const recovered = await this.#outlet.backlog.recover();
       await this.#life.load();
       if (recovered > 0) logger.info('recovered', { objects: recovered });
       const { manifestName, layout } = await probeAofDir(aofDir);
@@ -168,9 +155,10 @@ export class NodeCapture {
       );
       await this.#desk.settled();
       await Promise.all([this.#rewrites.settled(), this.#history.settled()]);
-      await this.#life.shipped();
+      await this.#life.sealed();
+      await Promise.all([this.#outlet.backlog.ended(), this.#beat]);
       await this.#tail?.[Symbol.asyncDispose]();
-      this.#dataKeys.close();
+      this.#options.dataKeys.close();
       this.#state = 'stopped';
     }
   }
@@ -218,7 +206,7 @@ export class NodeCapture {
   /** Logs that nothing is missing between two timelines. */
   async noteProof({ closed, opened }: ProvenHole): Promise<void> {
     const { clock, logger } = this.#options;
-    await this.#events.append({ type: 'HoleProven', closed, opened, atMs: clock.nowMs() });
+    await this.#outlet.events.append({ type: 'HoleProven', closed, opened, atMs: clock.nowMs() });
     logger.info('hole-proven', { closed, opened });
   }
 
@@ -229,30 +217,19 @@ export class NodeCapture {
 
   /** What there is to say now. */
   status(): CaptureStatus {
-    const { instance, writer, log, clock } = this.#options;
-    const timeline = openTimelineOf(log.state);
-    const provenTo = timeline?.provenTo ?? null;
-    const unshipped = Number((this.#life.writer?.end ?? 0n) - (timeline?.end ?? 0n));
-    const nowSecond = Math.floor(clock.nowMs() / 1000);
-    return {
-      instance,
-      writer,
+    const place = this.#life.writer?.place;
+    return statusOf({
+      ...this.#options,
+      outlet: this.#outlet,
       state: this.#state,
       pinClass: this.#tail?.pinClass ?? null,
-      timeline: timeline?.timeline ?? null,
-      durableOffset: (timeline?.end ?? 0n).toString(),
-      provenTo,
-      lagBytes: this.#samples.placed
-        ? Math.max(0, unshipped) + this.#samples.unreadBytes(this.#life.writer?.place)
-        : null,
-      lagSeconds: provenTo === null ? null : Math.max(0, nowSecond - provenTo - 1),
+      unsealedBytes: this.#life.unsealedBytes,
+      unreadBytes: this.#samples.placed ? this.#samples.unreadBytes(place) : null,
       linkError: this.#samples.linkError,
-      storeError: this.#health.error,
-      failure: null,
-      segments: this.#life.segments,
+      segments: this.#segments,
       requests: this.#options.requests.rate(),
       snapshots: this.#snapshots,
-    };
+    });
   }
 
   async #take(item: TailItem): Promise<void> {
@@ -268,9 +245,7 @@ export class NodeCapture {
         this.#life.rollWhenDue();
         // A server that never pauses leaves the tail no idle moment.
         if (this.#samples.passedSince(0, this.#life.writer?.place)) this.#caughtUp();
-        while (this.#life.waiting >= SHIPS_MAX) {
-          await this.#options.clock.sleep(5, this.#stop.signal);
-        }
+        await this.#pauseWhileFull();
         return;
       case 'base':
         await this.#desk.offer(item.base);
@@ -303,8 +278,18 @@ export class NodeCapture {
     // A server that was killed cuts its torn last command off. As long as nothing of that was
     // archived, the log goes on behind the last whole command.
     const again = item.cut ? await this.#life.suspend() : null;
-    if (again === null) await this.#life.close(item.reason, item.detail);
+    const { detail } = item;
+    const starved = this.#starved && item.reason === 'pin-dropped';
+    if (again === null) await this.#life.close(starved ? 'spool-full' : item.reason, detail);
     else this.#tail?.resumeAt(again);
+  }
+
+  /** Memory is bounded: what cannot be sealed now stays in the files of the server. */
+  async #pauseWhileFull(): Promise<void> {
+    while (this.#life.waiting >= UNSEALED_MAX) {
+      this.#starved ||= this.#outlet.health.isSpoolFull;
+      await this.#options.clock.sleep(5, this.#stop.signal);
+    }
   }
 
   async #tick(signal: AbortSignal): Promise<void> {
@@ -315,7 +300,11 @@ export class NodeCapture {
         this.#life.rollWhenDue();
         if (limits.requestRewrites) this.#rewrites.look();
         if (hold) this.#history.look();
-        await this.#life.heartbeat(false);
+        // A store that is away keeps it waiting: segments are rolled all the same.
+        this.#beat ??= this.#life
+          .heartbeat(false)
+          .catch((cause: unknown) => this.#fail(cause))
+          .finally(() => (this.#beat = null));
       }
     } catch (cause) {
       if (!signal.aborted) this.#fail(cause);
@@ -324,8 +313,8 @@ export class NodeCapture {
 
   #neededRewrite(): RewriteNeed | null {
     if (this.#desk.occupied) return null;
-    const { log, clock } = this.#options;
-    const need = neededRewrite(openTimelineOf(log.state), clock.nowMs());
+    const { clock } = this.#options;
+    const need = neededRewrite(openTimelineOf(this.#outlet.backlog.state), clock.nowMs());
     // A rewrite that brings no snapshot, or ends the timeline, makes nothing better.
     const helps = this.#desk.rewritesGiveRdb && this.#layout === 'multi-part';
     return need === 'long-log' && !helps ? 'none' : need;
@@ -338,6 +327,7 @@ export class NodeCapture {
   }
 
   #caughtUp(): void {
+    this.#starved = false;
     if (this.#state === 'caught-up') return;
     this.#state = 'caught-up';
     const { writer } = this.#options;
@@ -349,8 +339,13 @@ export class NodeCapture {
   }
 
   /** The files before a durable cursor need no pins any more. */
-  async #release(cursor: TailCursor): Promise<void> {
-    this.#life.writer?.forgetFilesBefore(cursor.seq);
+  async #noteDurable(event: WriterEvent): Promise<void> {
+    if (event.type !== 'SegmentStored') return;
+    this.#segments += 1;
+    const { segment, cursor } = event;
+    if (cursor === null) return;
+    const { writer } = this.#life;
+    if (writer?.timeline === segment.timeline) writer.forgetFilesBefore(cursor.seq);
     await this.#tail?.releaseBefore(cursor);
   }
 
@@ -360,8 +355,8 @@ export class NodeCapture {
       const stored = await shipBase(
         { ...wanted, servesFrom: this.#life.servesFrom },
         () => this.#life.writer,
-        this.#shipping,
-        this.#shipper,
+        this.#outlet.shipping,
+        this.#outlet.backlog,
       );
       this.#snapshots += 1;
       const { backup, offset, summary } = stored;
@@ -381,11 +376,13 @@ export class NodeCapture {
     this.#rethrow();
     await this.#life.heartbeat(true);
     if (this.#last !== null) await this.#life.close(this.#last.reason, this.#last.detail);
+    await this.#life.shipped();
+    this.#rethrow();
     // A snapshot under way is for the next run: its event may not come after the release.
     this.#stop.abort();
     await this.#desk.settled();
     const generation = log.state.owner?.generation ?? 0;
-    await this.#events.append({ type: 'Released', generation, atMs: clock.nowMs() });
+    await this.#outlet.events.append({ type: 'Released', generation, atMs: clock.nowMs() });
   }
 
   #fail(cause: unknown): void {

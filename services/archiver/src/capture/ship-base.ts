@@ -1,7 +1,8 @@
 import type { SnapshotStored } from '@tidemark/catalog';
 import { makeId, TidemarkError, type Clock } from '@tidemark/core';
 import type { LogFields } from '../logger.ts';
-import type { SegmentShipper, ShipperOptions } from '../ship/segment-shipper.ts';
+import type { Backlog } from '../ship/backlog.ts';
+import type { ShipperOptions } from '../ship/segment-shipper.ts';
 import { shipSnapshot } from '../ship/snapshot-shipper.ts';
 import type { WantedBase } from './base-desk.ts';
 import type { TimelineWriter } from './timeline-writer.ts';
@@ -20,7 +21,7 @@ export async function shipBase(
   wanted: TimelineBase,
   writerNow: () => TimelineWriter | null,
   options: ShipperOptions,
-  shipper: SegmentShipper,
+  backlog: Pick<Backlog, 'ship'>,
 ): Promise<SnapshotStored> {
   const { clock, random, signal } = options;
   // The one it belongs to: another timeline may be open before the snapshot is shipped.
@@ -44,7 +45,7 @@ export async function shipBase(
   // Without its first snapshot a timeline restores nothing: room on the spool's disk is waited for.
   for (;;) {
     try {
-      return await shipSnapshot(job, options, shipper);
+      return await shipSnapshot(job, options, backlog);
     } catch (cause) {
       if (!isDiskFull(cause) || writerNow() !== writer) throw cause;
       options.onRetry(cause);

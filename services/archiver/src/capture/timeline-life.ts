@@ -1,8 +1,10 @@
 import { digestOf, type TailCursor, type TailItem } from '@tidemark/aof';
 import type { ClockStep, HoleReason } from '@tidemark/archive';
-import { stretchOf } from '@tidemark/catalog';
+import { stretchOf, type TimelineState, type WriterEvent } from '@tidemark/catalog';
 import { makeId } from '@tidemark/core';
-import type { SegmentShipper } from '../ship/segment-shipper.ts';
+import type { Backlog } from '../ship/backlog.ts';
+import type { Outlet } from '../ship/outlet.ts';
+import type { SealedSegment } from '../ship/segment-shipper.ts';
 import { ShipLine } from '../ship/ship-line.ts';
 import type { CaptureOptions } from './capture-options.ts';
 import type { EventLine } from './event-line.ts';
@@ -20,42 +22,45 @@ import {
 import type { TimelineNote } from './timeline-note.ts';
 import type { TimelineWriter } from './timeline-writer.ts';
 
+/** How old a segment may become while others wait for the store: fewer of them, and larger. */
+const BEHIND_AGE_MS = 10_000;
+
 type Opened = Extract<TailItem, { kind: 'opened' }>;
 
 /** What a timeline life works with. */
 export interface TimelineLifeOptions {
   readonly capture: CaptureOptions;
-  readonly events: EventLine;
-  readonly shipper: SegmentShipper;
-  /** A segment that ends at this place of the files is durable. */
-  readonly onDurable: (cursor: TailCursor) => Promise<void>;
-  /** Called once, with the first fault of shipping that a retry cannot mend. */
+  readonly outlet: Pick<Outlet, 'events' | 'shipper' | 'backlog'>;
+  /** Called once, with the first fault of sealing that a retry cannot mend. */
   readonly onFailed: (cause: unknown) => void;
 }
 
 /**
  * The timelines of one capture, one after the other: each is opened or resumed, rolled into
- * segments that are shipped, and closed with a reason. At most one is open.
+ * segments that are sealed into the backlog, and closed with a reason. At most one is open.
+ *
+ * Nothing here waits for the store: what is opened, ended and closed is an entry of the backlog.
  */
 export class TimelineLife {
   readonly #options: CaptureOptions;
   readonly #events: EventLine;
   readonly #ships: ShipLine;
+  readonly #backlog: Backlog;
   #writer: TimelineWriter | null = null;
-  #segments = 0;
+  /** Everything of the open timeline before this lies in the spool or the store. */
+  #sealedTo = 0n;
   #failure: Error | null = null;
   #note: TimelineNote | null = null;
 
-  constructor({ capture, events, shipper, onDurable, onFailed }: TimelineLifeOptions) {
+  constructor({ capture, outlet, onFailed }: TimelineLifeOptions) {
+    const { events, shipper, backlog } = outlet;
     this.#options = capture;
     this.#events = events;
+    this.#backlog = backlog;
     this.#ships = new ShipLine({
       shipper,
-      onShipped: async ({ header, cursor }) => {
-        this.#segments += 1;
-        this.#writer?.settle(header.end);
-        if (cursor !== null) await onDurable(cursor);
-      },
+      backlog,
+      onSealed: ({ event }) => this.#noteSealed(event),
       onFailed: (cause) => {
         this.#failure = cause instanceof Error ? cause : new Error(String(cause));
         onFailed(cause);
@@ -67,21 +72,21 @@ export class TimelineLife {
   get writer(): TimelineWriter | null {
     return this.#writer;
   }
-  /** Segments that were shipped since the start. */
-  get segments(): number {
-    return this.#segments;
-  }
   /** First second that the open timeline serves; null when it is up to its snapshot. */
   get servesFrom(): number | null {
     return this.#note?.timeline === this.#writer?.timeline
       ? (this.#note?.servesFrom ?? null)
       : null;
   }
-  /** The timeline of the log that can be gone on with, and where; null when there is none. */
+  /** The timeline that can be gone on with, and where, once the backlog is in the log. */
   get resumable(): ResumableTimeline | null {
-    return resumableTimeline(this.#options.log.state, this.#note);
+    return resumableTimeline(this.#backlog.state, this.#note);
   }
-  /** Rolled segments that wait to be shipped. */
+  /** Bytes of the open timeline that were read and are in memory only. */
+  get unsealedBytes(): number {
+    return this.#writer === null ? 0 : Number(this.#writer.end - this.#sealedTo);
+  }
+  /** Rolled segments that are in memory only. */
   get waiting(): number {
     return this.#ships.waiting;
   }
@@ -99,6 +104,7 @@ export class TimelineLife {
       this.#writer.openFile(item.file, item.position, null, item.start);
     } else if (item.continuity === 'resumed' && this.#writer === null && resumable !== null) {
       this.#writer = resumeWriter(resumable, item, clock, this.#segmentLimits());
+      this.#sealedTo = resumable.end;
       logger.info('resumed', {
         timeline: resumable.timeline,
         offset: resumable.end.toString(),
@@ -110,15 +116,19 @@ export class TimelineLife {
   }
 
   /**
-   * Ships what there is and lets go of the writer, but closes nothing: what follows the last
+   * Seals what there is and lets go of the writer, but closes nothing: what follows the last
    * command that was archived is to be read once more.
    * @returns Where; null when that cannot be told, or bytes after it were archived too.
    */
   async suspend(): Promise<TailCursor | null> {
-    this.roll();
-    await this.#ships.settled();
-    if (this.#failure !== null) throw this.#failure;
-    await this.heartbeat(true);
+    await this.#sealAll();
+    const open = openTimelineOf(this.#backlog.state);
+    const provenTo = open === null ? null : this.#provenTo(open, open.end);
+    if (open !== null && (provenTo ?? -1) > (open.provenTo ?? -1)) {
+      const { timeline, end: offset } = open;
+      const atMs = this.#options.clock.nowMs();
+      await this.#log({ type: 'Heartbeat', timeline, offset, provenTo, atMs });
+    }
     const { resumable } = this;
     if (this.#writer === null || resumable === null || resumable.after.partialBytes > 0)
       return null;
@@ -127,19 +137,17 @@ export class TimelineLife {
   }
 
   /**
-   * Ships what there is of the open timeline, then closes it. Nothing happens without one.
-   * @throws What shipping failed with: a timeline ends where its bytes are durable, not before.
+   * Seals what there is of the open timeline, then closes it. Nothing happens without one.
+   * @throws What sealing failed with: a timeline ends where its bytes are archived, not before.
    */
   async close(reason: HoleReason, detail: string): Promise<void> {
-    const { log, clock, logger } = this.#options;
-    this.roll();
-    await this.#ships.settled();
-    if (this.#failure !== null) throw this.#failure;
-    const open = openTimelineOf(log.state);
-    const provenTo = open === null ? null : this.provenTo(open.end);
+    const { clock, logger } = this.#options;
+    await this.#sealAll();
+    const open = openTimelineOf(this.#backlog.state);
+    const provenTo = open === null ? null : this.#provenTo(open, open.end);
     this.#writer = null;
     if (open === null) return;
-    await this.#events.append({
+    await this.#log({
       type: 'TimelineClosed',
       timeline: open.timeline,
       offset: open.end,
@@ -157,7 +165,9 @@ export class TimelineLife {
     const writer = this.#writer;
     if (writer?.stepDue === true) this.roll();
     if (writer === null || writer.rawBytes === 0) return;
-    const old = this.#ships.waiting === 0 && writer.ageMs >= rollMaxAgeMs;
+    const behind = this.#ships.waiting + this.#backlog.waiting > 0;
+    const ageMaxMs = behind ? Math.max(BEHIND_AGE_MS, rollMaxAgeMs) : rollMaxAgeMs;
+    const old = writer.ageMs >= ageMaxMs;
     if (old || writer.rawBytes >= rollMaxBytes) this.roll();
   }
 
@@ -178,19 +188,19 @@ export class TimelineLife {
 
   /** Resolves when all that was rolled so far is durable or has failed. */
   async shipped(): Promise<void> {
-    await this.#ships.settled();
+    await this.#ships.sealed();
+    await this.#backlog.settled();
+  }
+
+  /** Resolves when nothing is sealed any more. */
+  async sealed(): Promise<void> {
+    await this.#ships.sealed();
   }
 
   /** The latest second proven once everything before `durable` is; never less than the log says. */
   provenTo(durable: bigint): number | null {
     const open = openTimelineOf(this.#options.log.state);
-    const logged = open?.provenTo ?? null;
-    // What marks prove after a step of the clock counts once the step is logged.
-    if (open !== null && this.#writer !== null && stretchOf(open) !== this.#writer.stretch) {
-      return logged;
-    }
-    const seen = this.#writer?.provenTo(durable) ?? null;
-    return seen === null || (logged !== null && logged > seen) ? logged : seen;
+    return open === null ? null : this.#provenTo(open, durable);
   }
 
   /** Appends a sign of life when one is due, or at once when it proves more than the log does. */
@@ -198,16 +208,46 @@ export class TimelineLife {
     await this.#events.heartbeat((durable) => this.provenTo(durable), atOnce);
   }
 
+  #provenTo(open: TimelineState, durable: bigint): number | null {
+    const logged = open.provenTo;
+    const writer = this.#writer;
+    // Of a place that the backlog is not past, its entries say what they prove.
+    if (writer?.timeline !== open.timeline || durable < this.#sealedTo) return logged;
+    // What marks prove after a step of the clock counts once the step is logged.
+    if (stretchOf(open) !== writer.stretch) return logged;
+    const seen = writer.provenTo(durable);
+    return seen === null || (logged !== null && logged > seen) ? logged : seen;
+  }
+
+  async #sealAll(): Promise<void> {
+    this.roll();
+    await this.#ships.sealed();
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  /** Logs an event behind all that was rolled. */
+  async #log(event: WriterEvent): Promise<void> {
+    this.#ships.run(() => this.#backlog.addEvent(event));
+    await this.#ships.sealed();
+    if (this.#failure !== null) throw this.#failure;
+  }
+
+  #noteSealed({ segment }: SealedSegment['event']): void {
+    if (this.#writer?.timeline !== segment.timeline) return;
+    this.#sealedTo = segment.end;
+    this.#writer.settle(segment.end);
+  }
+
   async #logStep(timeline: string, step: ClockStep): Promise<void> {
     const { clock, logger } = this.#options;
-    await this.#events.append({ type: 'ClockStepped', timeline, ...step, atMs: clock.nowMs() });
+    await this.#backlog.addEvent({ type: 'ClockStepped', timeline, ...step, atMs: clock.nowMs() });
     const { direction, offset, fromMs, toMs } = step;
     logger.warn('clock-stepped', { timeline, direction, offset: offset.toString(), fromMs, toMs });
   }
 
   async #open(item: Opened): Promise<void> {
-    const { log, clock, random, logger, address, note } = this.#options;
-    const previous = log.state.timeline;
+    const { clock, random, logger, address, note } = this.#options;
+    const previous = this.#backlog.state.timeline;
     const timeline = makeId(clock.nowMs(), random);
     const reason = previous === null ? 'attach' : (previous.closed?.reason ?? 'capture-down');
     // Noted before it is logged: a kill in between must not lose what it may serve.
@@ -216,7 +256,7 @@ export class TimelineLife {
     const nothing = { digest: digestOf(Buffer.alloc(0)), digestBytes: 0 };
     this.#note = { timeline, start: { ...start, ...nothing }, servesFrom };
     await note.write(this.#note);
-    await this.#events.append({
+    await this.#log({
       type: 'TimelineOpened',
       timeline,
       source: 'aof',
@@ -226,6 +266,7 @@ export class TimelineLife {
       node: await nodeOf(address, previous?.node),
     });
     this.#writer = freshWriter(timeline, item, clock, this.#segmentLimits());
+    this.#sealedTo = 0n;
     logger.info('timeline', { timeline, reason, file: item.file.name });
   }
 

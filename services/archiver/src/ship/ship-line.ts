@@ -1,15 +1,18 @@
 import type { RolledSegment } from '../capture/timeline-writer.ts';
-import type { SegmentShipper } from './segment-shipper.ts';
+import type { Backlog } from './backlog.ts';
+import type { SealedSegment, SegmentShipper } from './segment-shipper.ts';
 
 /** What a ship line works with. */
 export interface ShipLineOptions {
-  readonly shipper: SegmentShipper;
-  readonly onShipped: (segment: RolledSegment) => Promise<void>;
+  readonly shipper: Pick<SegmentShipper, 'seal'>;
+  readonly backlog: Pick<Backlog, 'add'>;
+  /** A segment lies sealed in the spool. */
+  readonly onSealed: (sealed: SealedSegment) => void;
   /** Called once, with the first fault that a retry cannot mend. */
   readonly onFailed: (cause: unknown) => void;
 }
 
-/** Ships rolled segments one after the other, in the order they were rolled. */
+/** Seals rolled segments one after the other, in the order they were rolled, into the backlog. */
 export class ShipLine {
   readonly #options: ShipLineOptions;
   #tail: Promise<void> = Promise.resolve();
@@ -20,16 +23,18 @@ export class ShipLine {
     this.#options = options;
   }
 
-  /** Segments, and events between them, that are not yet durable. */
+  /** Segments, and events between them, that are still in memory only. */
   get waiting(): number {
     return this.#waiting;
   }
 
   /** Takes a segment; the caller sees to it that not too many wait. */
   add(segment: RolledSegment, provenTo: number | null): void {
+    const { shipper, backlog, onSealed } = this.#options;
     this.run(async () => {
-      await this.#options.shipper.ship(segment, provenTo);
-      await this.#options.onShipped(segment);
+      const sealed = await shipper.seal(segment, provenTo);
+      backlog.add(sealed.name, sealed.event);
+      onSealed(sealed);
     });
   }
 
@@ -48,8 +53,8 @@ export class ShipLine {
     });
   }
 
-  /** Resolves when all that was added so far is durable or has failed. */
-  async settled(): Promise<void> {
+  /** Resolves when all that was added so far lies in the spool or has failed. */
+  async sealed(): Promise<void> {
     await this.#tail;
   }
 }

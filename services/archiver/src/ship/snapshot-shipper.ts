@@ -1,11 +1,13 @@
 import { open } from 'node:fs/promises';
 import { objectIdentity, packSnapshot, snapshotKey } from '@tidemark/archive';
-import { encodeWriterEvent, type RdbSummaryJson, type SnapshotStored } from '@tidemark/catalog';
+import type { RdbSummaryJson, SnapshotStored } from '@tidemark/catalog';
 import { bytesOf, TidemarkError, type ByteSource } from '@tidemark/core';
 import { COMPRESSION, OBJECT_KIND, Sealer, sealStream } from '@tidemark/crypto';
 import { EMPTY_RDB, passRdb, type RdbSummary } from '@tidemark/rdb';
+import { SNAPSHOT_NAME, type Backlog } from './backlog.ts';
 import { retrying } from './retry.ts';
-import type { SegmentShipper, ShipperOptions } from './segment-shipper.ts';
+import type { ShipperOptions } from './segment-shipper.ts';
+import { encodeSpoolNote } from './spool-note.ts';
 
 const READ_BYTES = 1024 * 1024;
 const CHUNK_LOG2 = 20;
@@ -28,18 +30,18 @@ export interface SnapshotJob {
  * Scans a base RDB from its first byte to its checksum, compresses and seals it in one pass, and
  * commits it.
  * @throws FormatError or IntegrityError of \@tidemark/rdb when the base is damaged: it never
- *   becomes a snapshot.
+ *   becomes a snapshot; CatalogError `TM_LOG_STATE` when its timeline was closed meanwhile.
  */
 export async function shipSnapshot(
   job: SnapshotJob,
   options: ShipperOptions,
-  shipper: SegmentShipper,
+  backlog: Pick<Backlog, 'ship'>,
 ): Promise<SnapshotStored> {
   const { instance, shard, writer, dataKeys, spool, clock, random } = options;
   const startedMs = clock.nowMs();
   const key = snapshotKey(instance, shard, writer, job.backup);
   const kind = OBJECT_KIND.snapshot;
-  const dataKey = await retrying(options, () => dataKeys.forSnapshot());
+  const { dataKey, wrapped } = await retrying(options, () => dataKeys.forSnapshot());
   const sealer = new Sealer({
     dataKey,
     kind,
@@ -68,7 +70,7 @@ export async function shipSnapshot(
   const rdb = passRdb(source, (summary) => {
     seen = summary;
   });
-  const name = `snapshot-${job.backup}`;
+  const name = `${SNAPSHOT_NAME}${job.backup}`;
   try {
     await spool.write(
       name,
@@ -91,15 +93,8 @@ export async function shipSnapshot(
     rdbBytes: summary.bytes,
     object: { key, size: sealer.size, digest: sealer.digest(), dekId: dataKey.id, kind },
   };
-  await spool.note(name, encodeWriterEvent(event).toString('utf8'));
-  try {
-    await shipper.commit(name, event);
-  } catch (cause) {
-    // Its timeline was closed meanwhile: nobody will ship it, and it must not fill the spool.
-    const refused = cause instanceof TidemarkError && cause.code === 'TM_LOG_STATE';
-    if (refused) await spool.remove(name);
-    throw cause;
-  }
+  await spool.note(name, encodeSpoolNote({ event, wrapped }));
+  await backlog.ship(name, event);
   return event;
 }
 

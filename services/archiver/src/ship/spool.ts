@@ -8,19 +8,16 @@ const FREE_BYTES_MIN = 64 * 1024 * 1024;
 const LOOK_BYTES = 16 * 1024 * 1024;
 const READ_BYTES = 1024 * 1024;
 
-/** A sealed object that waits in the spool, with the JSON that says how to log it. */
-export interface SpooledObject {
-  readonly name: string;
-  readonly note: string;
-  readonly size: number;
-}
+/** Names of entries that go into the log in their order; others have a name of their own. */
+const IN_ORDER = /^q(\d{12})$/;
 
 /**
  * Sealed bytes on the archiver's own disk, from before the first PUT until they are logged (I3).
  *
- * An object is two files: `NAME.sealed` with the final bytes, and `NAME.json` with the event that
- * names it. The second is written last, by rename, so an object without it was never finished and
- * is swept away. Nothing unsealed is ever written here (I6).
+ * An object is two files: `NAME.sealed` with the final bytes, and `NAME.json` with the note that
+ * says how to log it. The second is written last, by rename, so an object without it was never
+ * finished and is swept away. An event without an object is `NAME.note` alone. Nothing unsealed is
+ * ever written here (I6).
  */
 export class Spool {
   readonly #dir: string;
@@ -29,6 +26,9 @@ export class Spool {
   /** Bytes of each object that lies here. */
   readonly #sizes = new Map<string, number>();
   #bytes = 0;
+  #next = 0;
+  /** What did not fit, until something is taken out: it is not sealed again for nothing. */
+  #refused: { readonly name: string; readonly cause: unknown } | null = null;
 
   private constructor(dir: string, bytesMax: number, freeBytesMin: number) {
     this.#dir = dir;
@@ -55,26 +55,36 @@ export class Spool {
     const spool = new Spool(dir, bytesMax, freeBytesMin);
     const names = new Set(await readdir(dir));
     for (const name of names) {
-      const stem = name.replace(/\.(sealed|json|tmp)$/, '');
+      const stem = name.replace(/\.(sealed|json|note|tmp)$/, '');
       if (stem === name) continue;
       const whole = names.has(`${stem}.json`) && names.has(`${stem}.sealed`);
-      if (!whole || name.endsWith('.tmp')) await rm(join(dir, name), { force: true });
+      const kept = (whole || name.endsWith('.note')) && !name.endsWith('.tmp');
+      if (!kept) await rm(join(dir, name), { force: true });
       else if (name.endsWith('.sealed')) spool.#count(stem, (await stat(join(dir, name))).size);
+      const place = kept ? IN_ORDER.exec(stem)?.[1] : undefined;
+      if (place !== undefined) spool.#next = Math.max(spool.#next, Number(place) + 1);
     }
     return spool;
   }
 
-  /** Bytes that wait here now. */
+  /** A name that comes after all others that this gave, also before a restart. */
+  nextName(): string {
+    return `q${(this.#next++).toString().padStart(12, '0')}`;
+  }
+
+  /** Sealed bytes that wait here now. */
   get bytes(): number {
     return this.#bytes;
   }
 
   /**
-   * Writes sealed bytes durably, without a note yet.
+   * Writes sealed bytes durably, without a note yet. An entry in order (`nextName`) that is alone
+   * is taken whatever its size.
    * @throws TidemarkError `TM_SPOOL` when the limit is reached or the disk is nearly full.
    */
   async write(name: string, sealed: ByteSource | readonly Uint8Array[]): Promise<number> {
     const path = join(this.#dir, `${name}.sealed`);
+    if (this.#refused?.name === name) throw this.#refused.cause;
     let size = 0;
     let lookAt = 0;
     this.#count(name, 0); // a first try may have failed after this
@@ -85,7 +95,7 @@ export class Spool {
           await this.#checkDisk();
           lookAt = size + LOOK_BYTES;
         }
-        this.#checkRoom(part.length);
+        this.#checkRoom(name, part.length);
         await file.write(part);
         size += part.length;
         this.#count(name, size);
@@ -94,29 +104,40 @@ export class Spool {
     } catch (cause) {
       await rm(path, { force: true }).catch(() => undefined); // else it is swept at the next start
       this.#count(name, 0);
+      if (cause instanceof TidemarkError && 'bytesMax' in cause.context) {
+        this.#refused = { name, cause };
+      }
       throw spoolError(cause);
     }
     return size;
   }
 
   /**
-   * Adds the note: from now on the object survives a crash and is shipped again.
+   * Adds the note of an object: from now on it survives a crash and is shipped again.
    * @throws TidemarkError `TM_SPOOL`.
    */
   async note(name: string, note: string): Promise<void> {
-    const path = join(this.#dir, `${name}.json`);
-    try {
-      {
-        await using file = await open(`${path}.tmp`, 'w', 0o600);
-        await file.writeFile(note);
-        await file.datasync();
+    await this.#writeNote(join(this.#dir, `${name}.json`), note);
+  }
+
+  /**
+   * Writes the note of an event that names no object. It is small: the limit does not count it.
+   * @throws TidemarkError `TM_SPOOL`.
+   */
+  async noteAlone(name: string, note: string): Promise<void> {
+    await this.#writeNote(join(this.#dir, `${name}.note`), note);
+  }
+
+  /** The note of an entry; null when it has none. */
+  async readNote(name: string): Promise<string | null> {
+    for (const kind of ['json', 'note']) {
+      try {
+        return await readFile(join(this.#dir, `${name}.${kind}`), 'utf8');
+      } catch (cause) {
+        if (!(cause instanceof Error && 'code' in cause && cause.code === 'ENOENT')) throw cause;
       }
-      await rename(`${path}.tmp`, path);
-      await using folder = await open(this.#dir, 'r');
-      await folder.sync();
-    } catch (cause) {
-      throw spoolError(cause);
     }
+    return null;
   }
 
   /** The bytes of an object, as a stream. */
@@ -134,33 +155,48 @@ export class Spool {
     }
   }
 
-  /** Finished objects left by an earlier run, oldest name first. */
-  async pending(): Promise<readonly SpooledObject[]> {
-    const names = (await readdir(this.#dir)).filter((name) => name.endsWith('.json')).sort();
-    const out: SpooledObject[] = [];
-    for (const file of names) {
-      const name = file.slice(0, -'.json'.length);
-      const { size } = await stat(join(this.#dir, `${name}.sealed`));
-      out.push({ name, note: await readFile(join(this.#dir, file), 'utf8'), size });
-    }
-    return out;
+  /** Names of the finished entries: those in order first, as they go into the log. */
+  async names(): Promise<readonly string[]> {
+    const files = await readdir(this.#dir);
+    const names = files.filter((file) => /\.(json|note)$/.test(file));
+    return names.map((file) => file.slice(0, -'.json'.length)).sort();
   }
 
-  /** Takes an object out, once its event is logged or will never be. */
+  /** Takes an entry out, once its event is logged or will never be. */
   async remove(name: string): Promise<void> {
-    await rm(join(this.#dir, `${name}.json`), { force: true });
-    await rm(join(this.#dir, `${name}.sealed`), { force: true });
+    for (const kind of ['note', 'json', 'sealed']) {
+      await rm(join(this.#dir, `${name}.${kind}`), { force: true });
+    }
     this.#count(name, 0);
   }
 
+  async #writeNote(path: string, note: string): Promise<void> {
+    try {
+      {
+        await using file = await open(`${path}.tmp`, 'w', 0o600);
+        await file.writeFile(note);
+        await file.datasync();
+      }
+      await rename(`${path}.tmp`, path);
+      await using folder = await open(this.#dir, 'r');
+      await folder.sync();
+    } catch (cause) {
+      throw spoolError(cause);
+    }
+  }
+
   #count(name: string, size: number): void {
-    this.#bytes += size - (this.#sizes.get(name) ?? 0);
+    const before = this.#sizes.get(name) ?? 0;
+    if (size < before) this.#refused = null;
+    this.#bytes += size - before;
     if (size === 0) this.#sizes.delete(name);
     else this.#sizes.set(name, size);
   }
 
-  #checkRoom(more: number): void {
+  #checkRoom(name: string, more: number): void {
     if (this.#bytes + more <= this.#bytesMax) return;
+    // A segment is bounded by itself; if it did not fit when it is alone, nothing would go on.
+    if (IN_ORDER.test(name) && this.#bytes === (this.#sizes.get(name) ?? 0)) return;
     throw new TidemarkError('TM_SPOOL', 'the spool has reached its limit', {
       context: { bytes: this.#bytes, bytesMax: this.#bytesMax },
       hint: 'the store may be down; raise state.spool_max or mend the store',

@@ -170,7 +170,20 @@ describe('followsLog()', () => {
     expect(followsLog(snapshot(0n), stateAfter(opened()))).toBe(true);
   });
 
-  it('is false for anything that names no object', () => {
-    expect(followsLog(closed(10n), open)).toBe(false);
+  it('is true for an event that may come next and is not in the log yet', () => {
+    const ended = stateAfter(opened(), stored(0n, 10n), closed(10n));
+    expect(followsLog(closed(10n), open)).toBe(true);
+    expect(followsLog(closed(5n), open)).toBe(false);
+    expect(followsLog(closed(10n), ended)).toBe(false);
+    expect(followsLog(opened({ timeline: 't2', previous: 't1' }), ended)).toBe(true);
+    expect(followsLog(opened({ timeline: 't2', previous: 't1' }), open)).toBe(false);
+  });
+
+  it('is false for a step of the clock that is in the log', () => {
+    const step = stepped(10n, { direction: 'back' });
+    expect(followsLog(step, open)).toBe(true);
+    const after = stateAfter(opened(), stored(0n, 10n), snapshot(5n), step);
+    expect(followsLog(step, after)).toBe(false);
+    expect(followsLog(stepped(10n, { direction: 'back', sinceMs: 7 }), after)).toBe(true);
   });
 });

@@ -45,16 +45,26 @@ describe('retrying()', () => {
     expect(told).toEqual([...codes, 'recovered']);
   });
 
-  it('pauses longer each time, 30 s at most', async () => {
+  it('pauses longer each time, 5 s at most', async () => {
     const { options, clock } = setUp();
     const codes = Array.from({ length: 11 }, (): ErrorCode => 'TM_STORE_IO');
     await retrying(options, failing(...codes));
     expect(clock.pauses).toEqual([
-      ...[200, 400, 800, 1_600, 3_200, 6_400, 12_800, 25_600, 30_000, 30_000, 30_000],
+      ...[200, 400, 800, 1_600, 3_200, 5_000, 5_000, 5_000, 5_000, 5_000, 5_000],
     ]);
   });
 
-  it.each<ErrorCode>(['TM_LOG_OWNER', 'TM_LOG_STATE', 'TM_STORE_KEY', 'TM_KEY_DENIED'])(
+  it('asks for a key that is refused again and again, but not often', async () => {
+    const { options, clock, told } = setUp();
+    const codes = Array.from({ length: 10 }, (_, at): ErrorCode =>
+      at % 2 === 0 ? 'TM_KEY_DENIED' : 'TM_KEY_DISABLED',
+    );
+    await retrying(options, failing(...codes));
+    expect(clock.pauses.slice(-2)).toEqual([30_000, 30_000]);
+    expect(told).toEqual([...codes, 'recovered']);
+  });
+
+  it.each<ErrorCode>(['TM_LOG_OWNER', 'TM_LOG_STATE', 'TM_STORE_KEY', 'TM_KEY_RING'])(
     'does not repeat what time does not mend: %s',
     async (code) => {
       const { options, clock } = setUp();

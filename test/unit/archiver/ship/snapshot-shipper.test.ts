@@ -42,7 +42,7 @@ const job = () => ({
   ...{ backup: 'bk-1', path, timeline: 't1', offset: 500n, mode: 'manual' as const },
   from: () => Promise.resolve(SECOND),
 });
-const ship = (): Promise<SnapshotStored> => shipSnapshot(job(), run.options, run.shipper);
+const ship = (): Promise<SnapshotStored> => shipSnapshot(job(), run.options, run.backlog);
 
 describe('shipSnapshot()', () => {
   it('stores the base sealed under a key of its own and logs it with its summary', async () => {
@@ -64,14 +64,14 @@ describe('shipSnapshot()', () => {
   it('stores the RDB at the start of a file that goes on with commands', async () => {
     await writeFile(path, Buffer.concat([RDB, Buffer.from('*1\r\n$4\r\nPING\r\n')]));
     expect(await readRdbBytes(path, new AbortController().signal)).toBe(RDB.length);
-    await shipSnapshot({ ...job(), bytes: RDB.length }, run.options, run.shipper);
+    await shipSnapshot({ ...job(), bytes: RDB.length }, run.options, run.backlog);
     const [entry] = await logged(store, 'SnapshotStored');
     const plain = await openShipped(store, entry!, { timeline: 't1', start: 500n });
     expect((await collect(unpackSnapshot(bytesOf(plain)))).equals(RDB)).toBe(true);
   });
 
   it('stores the empty dataset, which no file holds, as an RDB that every server loads', async () => {
-    const event = await shipSnapshot({ ...job(), path: null }, run.options, run.shipper);
+    const event = await shipSnapshot({ ...job(), path: null }, run.options, run.backlog);
     expect(event.summary).toMatchObject({ keys: 0, version: 9, checksum: 'verified' });
     expect(event.rdbBytes).toBe(18);
   });
@@ -127,8 +127,8 @@ describe('shipSnapshot()', () => {
         : undefined;
     await expect(ship()).rejects.toBe(killed);
     const again = await openShipRun(temp.path, store);
-    expect(await again.shipper.recover(() => true)).toBe(1);
-    expect(await again.shipper.recover(() => true)).toBe(0);
+    expect(await again.recover()).toBe(1);
+    expect(await again.recover()).toBe(0);
     const [entry, ...more] = await logged(store, 'SnapshotStored');
     expect(more).toEqual([]);
     const plain = await openShipped(store, entry!, { timeline: 't1', start: 500n });
@@ -149,7 +149,7 @@ describe('shipBase()', () => {
     const writer = { timeline: 't1', firstMark } as unknown as TimelineWriter;
     const place = { offset: 0n, secondBefore, servesFrom };
     const wanted = { base: { ...base, path }, ...place, mode: 'attach' as const };
-    return (await shipBase(wanted, () => writer, run.options, run.shipper)).from;
+    return (await shipBase(wanted, () => writer, run.options, run.backlog)).from;
   }
 
   it('serves from the latest second seen before it', async () => {
@@ -186,7 +186,7 @@ describe('shipBase()', () => {
       servesFrom: null,
       mode: 'attach' as const,
     };
-    await expect(shipBase(wanted, () => null, run.options, run.shipper)).rejects.toMatchObject({
+    await expect(shipBase(wanted, () => null, run.options, run.backlog)).rejects.toMatchObject({
       code: 'TM_INTERNAL',
     });
   });

@@ -40,18 +40,31 @@ describe('Spool', () => {
     expect((await Promise.all(modes)).map((mode) => mode & 0o777)).toEqual([0o700, 0o600, 0o600]);
   });
 
-  it('lists finished objects, the oldest name first, also after it was opened anew', async () => {
-    for (const name of ['002', '001', 'unfinished']) await spool.write(name, [Buffer.from(name)]);
-    await spool.note('002', 'note 2');
-    await spool.note('001', 'note 1');
-    const wanted = [
-      { name: '001', note: 'note 1', size: 3 },
-      { name: '002', note: 'note 2', size: 3 },
-    ];
-    expect(await spool.pending()).toEqual(wanted);
+  it('lists finished entries in their order, also after it was opened anew', async () => {
+    const [first, second, third] = [spool.nextName(), spool.nextName(), spool.nextName()];
+    for (const name of [second, first, 'snapshot-bk', 'unfinished']) {
+      await spool.write(name, [Buffer.from(name)]);
+    }
+    for (const name of ['snapshot-bk', second, first]) await spool.note(name, `note ${name}`);
+    await spool.noteAlone(third, 'an event');
+    const wanted = [first, second, third, 'snapshot-bk'];
+    expect(await spool.names()).toEqual(wanted);
     const again = await Spool.open(dir, 1_000_000);
-    expect(await again.pending()).toEqual(wanted);
-    expect(again.bytes).toBe(6);
+    expect(await again.names()).toEqual(wanted);
+    expect(again.bytes).toBe(2 * first.length + 'snapshot-bk'.length);
+    expect(await again.readNote(first)).toBe(`note ${first}`);
+    expect(await again.readNote(third)).toBe('an event');
+    expect(await again.readNote('none')).toBeNull();
+    expect(again.nextName() > third).toBe(true);
+  });
+
+  it('gives no name twice while an entry has it', async () => {
+    const name = spool.nextName();
+    await spool.noteAlone(name, 'an event');
+    const again = await Spool.open(dir, 1_000_000);
+    expect(again.nextName()).not.toBe(name);
+    await again.remove(name);
+    expect(await again.names()).toEqual([]);
   });
 
   it('sweeps what was never finished when it is opened, and nothing else', async () => {
@@ -60,9 +73,11 @@ describe('Spool', () => {
     await spool.write('torn', [Buffer.from('half')]);
     await writeFile(join(dir, 'alone.json'), '{}');
     await writeFile(join(dir, 'whole.json.tmp'), '{');
+    await writeFile(join(dir, 'event.note.tmp'), '{');
+    await spool.noteAlone('event', '{}');
     await writeFile(join(dir, 'README'), 'not ours');
     await Spool.open(dir, 1_000_000);
-    expect(await files()).toEqual(['README', 'whole.json', 'whole.sealed']);
+    expect(await files()).toEqual(['README', 'event.note', 'whole.json', 'whole.sealed']);
   });
 
   it('takes an object out, note first, and has its room again', async () => {
@@ -90,6 +105,31 @@ describe('Spool', () => {
       context: { bytes: 900_000, bytesMax: 1_000_000 },
     });
     expect([pulled, await files(), spool.bytes]).toEqual([4, [], 0]);
+  });
+
+  it('takes a segment that is alone whatever its size, so that the log goes on', async () => {
+    const [first, second] = [spool.nextName(), spool.nextName()];
+    expect(await spool.write(first, inChunks(patternBytes(1_200_000), 65_536))).toBe(1_200_000);
+    await expect(spool.write(second, [Buffer.alloc(1)])).rejects.toMatchObject({
+      code: 'TM_SPOOL',
+    });
+    await spool.remove(first);
+    expect(await spool.write(second, inChunks(patternBytes(1_200_000), 65_536))).toBe(1_200_000);
+  });
+
+  it('does not pull again what did not fit, until something was taken out', async () => {
+    await spool.write('other', [Buffer.alloc(900_000)]);
+    let pulls = 0;
+    const large = async function* (): ByteSource {
+      pulls += 1;
+      yield await Promise.resolve(Buffer.alloc(200_000));
+    };
+    const full = { code: 'TM_SPOOL' };
+    await expect(spool.write('a', large())).rejects.toMatchObject(full);
+    await expect(spool.write('a', large())).rejects.toMatchObject(full);
+    expect(pulls).toBe(1);
+    await spool.remove('other');
+    expect(await spool.write('a', large())).toBe(200_000);
   });
 
   it('leaves a disk alone that is nearly full', async () => {
