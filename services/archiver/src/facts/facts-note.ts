@@ -1,4 +1,4 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile, rename, stat, utimes, writeFile } from 'node:fs/promises';
 import { authenticateLogBytes, type LogKey } from '@tidemark/crypto';
 
 const LABEL = Buffer.from('tidemark/node-facts/v1\0', 'latin1');
@@ -10,6 +10,8 @@ export interface FactsNote {
   readonly generation: number;
   /** 64 hex. */
   readonly fingerprint: string;
+  /** When they were stored, Unix milliseconds; the time of the file. */
+  readonly storedMs: number;
 }
 
 /** The fingerprint of facts: without the log key no guess at their content can be tried. */
@@ -20,20 +22,23 @@ export function fingerprintOf(json: Buffer, logKey: LogKey): string {
 /** Reads a note; null when there is none, or one that a crash left torn. */
 export async function readNote(path: string): Promise<FactsNote | null> {
   let text: string;
+  let storedMs: number;
   try {
     text = await readFile(path, 'utf8');
+    storedMs = (await stat(path)).mtimeMs;
   } catch {
     return null; // the facts are stored once more
   }
   const [, writer, generation, fingerprint] = /^(\S+) (\d+) ([0-9a-f]{64})\n$/.exec(text) ?? [];
   if (writer === undefined || fingerprint === undefined) return null;
-  return { writer, generation: Number(generation), fingerprint };
+  return { writer, generation: Number(generation), fingerprint, storedMs };
 }
 
 /** Writes a note (0600) in one step. */
 export async function writeNote(path: string, note: FactsNote): Promise<void> {
-  const { writer, generation, fingerprint } = note;
+  const { writer, generation, fingerprint, storedMs } = note;
   const text = `${writer} ${generation.toString()} ${fingerprint}\n`;
   await writeFile(`${path}.new`, text, { mode: 0o600 });
+  await utimes(`${path}.new`, storedMs / 1000, storedMs / 1000);
   await rename(`${path}.new`, path);
 }

@@ -12,6 +12,11 @@ import { packWithinLimit, sealFacts } from './seal-facts.ts';
 
 /** Between two looks over one connection. */
 const LOOK_MS = 60_000;
+/**
+ * Facts that do not change are stored anew after a day: retention keeps those that a kept second needs,
+ * and with them every later entry of the log.
+ */
+const STORED_ANEW_MS = 24 * 3_600_000;
 /** Before the node is asked again after a fault; doubled with each further one. */
 const AGAIN_MS = 200;
 const AGAIN_MS_MAX = 10_000;
@@ -32,6 +37,8 @@ export class FactsWatch {
   readonly #notePath: string;
   #known: ReadFacts | null = null;
   #fingerprint: string | null = null;
+  /** When those facts were stored, Unix milliseconds. */
+  #storedMs = 0;
   #fault: string | null = null;
 
   constructor(options: FactsWatchOptions) {
@@ -87,12 +94,15 @@ export class FactsWatch {
     const { clock, logger } = capture;
     const { json, packed } = packWithinLimit(facts);
     const fingerprint = fingerprintOf(json, logKey);
-    if (fingerprint === this.#fingerprint) return;
+    const isOld = Math.abs(clock.nowMs() - this.#storedMs) >= STORED_ANEW_MS;
+    if (fingerprint === this.#fingerprint && !isOld) return;
     const dataKey = await retrying(this.#options, () => dataKeys.forFacts());
     const { object, body } = sealFacts(packed, dataKey, capture);
     wipeDataKey(dataKey);
-    await append({ type: 'NodeFactsStored', object, atMs: clock.nowMs() }, body);
+    const atMs = clock.nowMs();
+    await append({ type: 'NodeFactsStored', object, atMs }, body);
     this.#fingerprint = fingerprint;
+    this.#storedMs = atMs;
     logger.info('node-facts', {
       version: facts.version,
       unread: facts.unread.map(({ part }) => part).join(','),
@@ -106,6 +116,7 @@ export class FactsWatch {
     const note = await readNote(this.#notePath);
     if (note?.writer !== writer) return null;
     if (note.generation < this.#generation - 1) return null;
+    this.#storedMs = note.storedMs;
     await this.#note(note.fingerprint);
     return note.fingerprint;
   }
@@ -113,7 +124,8 @@ export class FactsWatch {
   /** Without a note the facts are stored once more: that is no reason to stop. */
   async #note(fingerprint: string): Promise<void> {
     const { writer } = this.#options.capture;
-    const note = { writer, generation: this.#generation, fingerprint };
+    const generation = this.#generation;
+    const note = { writer, generation, fingerprint, storedMs: this.#storedMs };
     await writeNote(this.#notePath, note).catch(() => undefined);
   }
 

@@ -10,7 +10,10 @@ import { LOG_KEY, OTHER_LOG_KEY } from '../../../support/log-events.ts';
 import { TempDir } from '../../../support/temp-dir.ts';
 
 const JSON_BYTES = Buffer.from('{"a":1}');
-const NOTE = { writer: 'w-1', generation: 7, fingerprint: 'ab'.repeat(32) };
+const NOTE = {
+  ...{ writer: 'w-1', generation: 7, fingerprint: 'ab'.repeat(32) },
+  storedMs: 1_795_000_000_000,
+};
 
 describe('the note on stored facts', () => {
   it('comes back as it was written, readable by its owner alone', async () => {
