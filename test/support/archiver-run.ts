@@ -11,7 +11,7 @@ import {
 } from '@tidemark/catalog';
 import type { Clock } from '@tidemark/core';
 import { createKeyRing, openKeys, type KeyProviders } from '@tidemark/crypto';
-import { openFileStore } from '@tidemark/store';
+import { openFileStore, type ObjectStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { Archiver, controlSocketPath } from '../../services/archiver/src/archiver.ts';
 import type { CaptureLimits } from '../../services/archiver/src/capture/capture-options.ts';
@@ -89,17 +89,19 @@ export class ArchiverBench implements AsyncDisposable {
     this.#ownsKms = keys.ownsKms;
   }
 
-  /** @param options - `keys`: who wraps data keys; default as `TIDEMARK_TEST_KEYS` says, or a ring. */
+  /** @param options - `keys`: who wraps data keys; default as `TIDEMARK_TEST_KEYS` says, or a ring.
+   *   `store`: default a folder. */
   static async open(
-    options: StartRedisOptions & { readonly keys?: TestKeys } = {},
+    options: StartRedisOptions & { readonly keys?: TestKeys; readonly store?: ObjectStore } = {},
   ): Promise<ArchiverBench> {
     const temp = await TempDir.create();
     const config = { 'aof-timestamp-enabled': 'no', save: '', ...options.config };
     const server = await startRedis({ ...options, config });
     const random = systemRandom;
     const keys = await openBenchKeys(join(temp.path, 'ring'), options.keys ?? testKeys());
-    const files = await openFileStore({ root: join(temp.path, 'store'), random, durable: false });
-    const bench = new ArchiverBench(temp, server, new FaultyStore(files), keys);
+    const folder = { root: join(temp.path, 'store'), random, durable: false };
+    const store = options.store ?? (await openFileStore(folder));
+    const bench = new ArchiverBench(temp, server, new FaultyStore(store), keys);
     await bench.register(INSTANCE);
     return bench;
   }
