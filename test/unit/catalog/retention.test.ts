@@ -1,0 +1,114 @@
+import { describe, expect, it } from 'vitest';
+import type {
+  RetentionShard,
+  RetentionTimeline,
+} from '../../../libs/catalog/src/retention/history.ts';
+import { chooseLogCut, neededFacts } from '../../../libs/catalog/src/retention/log-cut.ts';
+import { neededFrom, type KeepRules } from '../../../libs/catalog/src/retention/needed-from.ts';
+import { isFree } from '../../../libs/catalog/src/retention/recheck.ts';
+
+/** A timeline with a snapshot at each of some seconds, 10 bytes of log a second. */
+function timeline(
+  name: string,
+  snapshots: readonly number[],
+  to: number | null,
+  over: Partial<RetentionTimeline> = {},
+): RetentionTimeline {
+  const [first = 0] = snapshots;
+  return {
+    ...{ timeline: name, from: snapshots[0] ?? null, fromOffset: 0n, to, steps: [] },
+    ...{ closedBecause: null, openedBecause: 'attach', open: false },
+    end: BigInt(((to ?? first) - first) * 10 + 10),
+    snapshots: snapshots.map((from) => ({
+      ...{ backup: `bk-${name}-${String(from)}`, from },
+      offset: BigInt((from - first) * 10),
+    })),
+    ...over,
+  };
+}
+
+function shard(...timelines: RetentionTimeline[]): RetentionShard {
+  const order = timelines.map((each) => each.timeline);
+  return { shard: '0', writers: [{ writer: 'w', timelines }], order };
+}
+
+const from = (one: RetentionShard, rules: Partial<KeepRules>): unknown =>
+  neededFrom(one, { retainSeconds: 30, leases: [], ...rules }).get('w');
+
+describe('neededFrom()', () => {
+  it('begins with the newest snapshot before the retention', () => {
+    const one = shard(timeline('t1', [100, 120, 140, 160, 180], 199));
+    expect(from(one, {})).toEqual({ index: 0, offset: 600n });
+    expect(from(one, { retainSeconds: 40 })).toEqual({ index: 0, offset: 600n });
+    expect(from(one, { retainSeconds: 41 })).toEqual({ index: 0, offset: 400n });
+    expect(from(one, { retainSeconds: 100_000 })).toEqual({ index: 0, offset: 0n });
+  });
+
+  it('keeps the newest snapshot, however old', () => {
+    expect(from(shard(timeline('t1', [100], 10_000)), {})).toEqual({ index: 0, offset: 0n });
+    const one = shard(timeline('t1', [100], 110), timeline('t2', [], 9_000));
+    expect(from(one, { retainSeconds: 1 })).toEqual({ index: 0, offset: 0n });
+  });
+
+  it('keeps older timelines within the retention, and all of one that waits for a snapshot', () => {
+    const old = timeline('t1', [100, 150], 180);
+    const one = shard(old, timeline('t2', [190], 199));
+    expect(from(one, {})).toEqual({ index: 0, offset: 500n });
+    expect(from(one, { retainSeconds: 10 })).toEqual({ index: 1, offset: 0n });
+    const waiting = shard(
+      old,
+      timeline('t2', [190], 199),
+      timeline('t3', [], null, { open: true }),
+    );
+    expect(from(waiting, { retainSeconds: 10 })).toEqual({ index: 1, offset: 0n });
+  });
+
+  it('keeps what a lease reads from its second on', () => {
+    const one = shard(timeline('t1', [100, 120, 140, 160, 180], 199));
+    expect(from(one, { leases: [{ fromSecond: 139 }] })).toEqual({ index: 0, offset: 200n });
+    expect(from(one, { leases: [{ fromSecond: 140 }] })).toEqual({ index: 0, offset: 400n });
+    expect(from(one, { leases: [{ fromSecond: 1 }] })).toEqual({ index: 0, offset: 0n });
+  });
+
+  it('counts no time that nobody watched, and none that a clock jumped over', () => {
+    const gap = shard(timeline('t1', [100, 110], 119), timeline('t2', [1_000_000], 1_000_009));
+    expect(from(gap, {})).toEqual({ index: 0, offset: 0n });
+    expect(from(gap, { retainSeconds: 15 })).toEqual({ index: 0, offset: 100n });
+    expect(from(gap, { retainSeconds: 5 })).toEqual({ index: 1, offset: 0n });
+    const jump = { before: 200n, offset: 200n, provenTo: null, direction: 'forward' as const };
+    const ahead = timeline('t1', [100, 110], 400_000_000, {
+      steps: [{ ...jump, untilMs: 119_999, fromMs: 119_999, toMs: 4e11, sinceMs: 4e11 }],
+    });
+    expect(from(shard(ahead), { retainSeconds: 19 })).toEqual({ index: 0, offset: 0n });
+  });
+});
+
+describe('isFree()', () => {
+  it('finds out whether floors hide what is needed by now', () => {
+    const one = shard(timeline('t1', [100, 120, 140, 160, 180], 199));
+    const floors = [{ writer: 'w', timeline: 't1', offset: 600n }];
+    const rules = { retainSeconds: 30, leases: [] };
+    expect(isFree([one], floors, rules)).toBe(true);
+    expect(isFree([one], floors, { ...rules, retainSeconds: 50 })).toBe(false);
+    expect(isFree([one], floors, { ...rules, leases: [{ fromSecond: 150 }] })).toBe(false);
+  });
+});
+
+describe('what of a log goes', () => {
+  it('lies below the newest checkpoint before the first entry that is needed', () => {
+    const checkpoints = [1024, 2048, 3072];
+    expect(chooseLogCut({ checkpoints, neededSeq: 2500, lastSeq: 4000 })).toBe(2048);
+    expect(chooseLogCut({ checkpoints, neededSeq: 2048, lastSeq: 4000 })).toBe(1024);
+    expect(chooseLogCut({ checkpoints, neededSeq: null, lastSeq: 4000 })).toBe(3072);
+    expect(chooseLogCut({ checkpoints, neededSeq: 1024, lastSeq: 4000 })).toBeNull();
+    expect(chooseLogCut({ checkpoints, neededSeq: null, lastSeq: 3072 })).toBe(2048);
+  });
+
+  it('spares the facts that the first kept second needs', () => {
+    const facts = [10, 20, 30].map((atMs) => ({ seq: atMs, atMs: atMs * 1000, dekId: '' }));
+    expect(neededFacts(facts, 25)?.seq).toBe(20);
+    expect(neededFacts(facts, 5)?.seq).toBe(10);
+    expect(neededFacts(facts, null)?.seq).toBe(30);
+    expect(neededFacts([], 5)).toBeNull();
+  });
+});
