@@ -1,9 +1,9 @@
 import { KeyError, TidemarkError } from '@tidemark/core';
 import {
+  describeUsable,
   isSameKey,
   type KeyAdmin,
   type KeyDirectory,
-  type KeyFacts,
   type KeyProvider,
   type WrappingKey,
 } from '@tidemark/crypto';
@@ -76,23 +76,8 @@ async function usableKey(
     const { provider, keyId } = await admin.createFor(iid);
     return { key: { provider, keyId }, auto: true };
   }
-  const facts = await admin.describe(request.key);
-  refuseUnusable(facts);
+  const facts = await describeUsable(admin, request.key);
   return { key: { provider: facts.provider, keyId: facts.keyId }, auto: false };
-}
-
-function refuseUnusable({ keyId, state, usage, spec }: KeyFacts): void {
-  const context = { keyId, state, usage, spec };
-  if (state !== 'enabled') {
-    throw new KeyError('TM_KEY_DISABLED', `key ${keyId} cannot be used: it is ${state}`, {
-      context,
-    });
-  }
-  if (usage === 'ENCRYPT_DECRYPT' && spec === 'SYMMETRIC_DEFAULT') return;
-  throw new KeyError('TM_KEY_DISABLED', `key ${keyId} cannot wrap data keys`, {
-    context,
-    hint: 'choose a symmetric key for encryption: tidemark tde keys list ID',
-  });
 }
 
 function notAuthorized(
