@@ -1,0 +1,98 @@
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+import { readInstanceLog, type InstanceEvent } from '@tidemark/catalog';
+import { openKeys } from '@tidemark/crypto';
+import { openFileStore } from '@tidemark/store';
+import { systemClock, systemRandom } from '@tidemark/system';
+import { expect, it } from 'vitest';
+import { startRedis } from '../support/redis-server.ts';
+import { secondOf, Tidemark } from '../support/tidemark-cli.ts';
+
+const ID = 'shop';
+
+interface ExpireDocument {
+  readonly deleted: { readonly objects: number } | null;
+  readonly revoked: string | null;
+  readonly standing: { readonly tombstone: string; readonly due: string } | null;
+  readonly marked: {
+    readonly tombstone: string | null;
+    readonly objects: number;
+    readonly bytes: number;
+    readonly earliestBefore: string;
+    readonly earliestAfter: string;
+    readonly steps: readonly { readonly backups: readonly string[] }[];
+  } | null;
+}
+
+/** The types of the events in the log of the instance. */
+async function eventsOf(tidemark: Tidemark): Promise<readonly InstanceEvent['type'][]> {
+  const ports = { random: systemRandom, clock: systemClock };
+  const ringDir = join(tidemark.dir, 'ring');
+  const keys = await openKeys({ provider: 'ring', ringDir }, ports);
+  const store = await openFileStore({ root: join(tidemark.dir, 'store'), random: systemRandom });
+  const source = { store, iid: ID, logKey: await keys.logKey(ID) };
+  const types: InstanceEvent['type'][] = [];
+  for await (const batch of readInstanceLog(source))
+    types.push(...batch.map((one) => one.event.type));
+  return types;
+}
+
+it('expire says what goes, hides it, takes it back, deletes it; a restore holds a lease', async () => {
+  await using tidemark = await Tidemark.init(
+    [],
+    '\n[policy]\nretain = "1s"\ngrace = "0s"\n',
+    'ring',
+  );
+  await using source = await startRedis();
+  const redis = await source.connect();
+  await tidemark.add(ID, source);
+  await tidemark.serve();
+  const write = async (times: number): Promise<void> => {
+    for (let i = 0; i < times; i++) {
+      await redis.incr('count');
+      await delay(100);
+    }
+  };
+  await write(20);
+  await tidemark.json('backup', 'create', ID, '--wait');
+  await write(30);
+  const before = await tidemark.untilProven(ID, Math.floor(Date.now() / 1000));
+
+  const dry = await tidemark.json<ExpireDocument>('expire', ID, '--dry-run', '--force');
+  expect(dry).toMatchObject({
+    ...{ deleted: null, standing: null },
+    marked: { tombstone: null, earliestBefore: before.earliest },
+  });
+  expect((await tidemark.windows(ID)).earliest).toBe(before.earliest);
+  const { out } = await tidemark.run('expire', ID, '--dry-run', '--force');
+  expect(out).toMatch(/would be marked: \d+ objects of history .*hidden at once, deleted from/);
+  expect(out).toMatch(/earliest restorable second: \S+Z before, \S+Z after/);
+
+  const first = await tidemark.json<ExpireDocument>('expire', ID, '--force');
+  const earliest = first.marked?.earliestAfter ?? '';
+  expect(secondOf(earliest)).toBeGreaterThan(secondOf(before.earliest ?? ''));
+  expect((await tidemark.windows(ID)).earliest).toBe(earliest);
+  const refused = await tidemark.refused(
+    13,
+    ...['restore', ID, '--at', before.earliest ?? '', '--dry-run'],
+  );
+  expect(refused.code).toBe('TM_TIME_NOT_RESTORABLE');
+  const back = await tidemark.json<{ revoked: string }>('expire', ID, '--revoke');
+  expect(back.revoked).toBe(first.marked?.tombstone);
+  expect((await tidemark.windows(ID)).earliest).toBe(before.earliest);
+
+  await tidemark.json('expire', ID, '--force');
+  const { deleted } = await tidemark.json<ExpireDocument>('expire', ID, '--force');
+  expect(deleted?.objects).toBeGreaterThan(0);
+  expect(secondOf((await tidemark.windows(ID)).earliest ?? '')).toBeGreaterThanOrEqual(
+    secondOf(earliest),
+  );
+  await tidemark.json('repo', 'verify');
+  await using target = await startRedis({ aof: false });
+  await tidemark.restore(ID, secondOf(before.latest ?? ''), target);
+  const events = await eventsOf(tidemark);
+  expect(events.slice(-2)).toEqual(['LeaseTaken', 'LeaseReleased']);
+  expect(events.filter((type) => type.startsWith('Expiry')).slice(0, 5)).toEqual([
+    ...['ExpiryTombstoned', 'ExpiryRevoked', 'ExpiryTombstoned', 'ExpiryBegun', 'ExpiryDone'],
+  ]);
+}, 120_000);
