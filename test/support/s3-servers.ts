@@ -19,10 +19,11 @@ export type S3Kind = (typeof S3_KINDS)[number];
 
 /** What scripts/install-s3.sh has put there. */
 const CACHE = fileURLToPath(new URL('../../.cache/s3', import.meta.url));
+const MOTO_SERVER = fileURLToPath(new URL('moto-server.py', import.meta.url));
 const START_SECONDS_MAX = 60;
 const PORT_ATTEMPTS_MAX = 5;
 /** For a machine that does much else: a server in Python answers slowly then. */
-const TEST_MS_MAX = 180_000;
+const TEST_MS_MAX = 300_000;
 
 /** The identity of all test servers; never one of a real account. */
 const SIGNER = {
@@ -223,7 +224,7 @@ export class S3Server implements AsyncDisposable {
     if (this.kind === 'moto') {
       return {
         program: join(CACHE, 'moto/venv/bin/python'),
-        args: ['-m', 'moto.server', '-H', '127.0.0.1', '-p', String(port)],
+        args: [MOTO_SERVER, String(port)],
         env: {},
       };
     }

@@ -20,6 +20,8 @@ export interface ScenarioOptions {
   readonly config?: StartRedisOptions['config'];
   /** Who wraps data keys; default as `TIDEMARK_TEST_KEYS` says, or a ring. */
   readonly keys?: TestKeys;
+  /** Further arguments of `init`, e.g. a store. */
+  readonly init?: readonly string[];
 }
 
 /**
@@ -60,7 +62,7 @@ export class Scenario implements AsyncDisposable {
     };
     try {
       const databases = DATABASES.toString();
-      const tidemark = own(await Tidemark.init([], '', options.keys));
+      const tidemark = own(await Tidemark.init(options.init ?? [], '', options.keys));
       const source = own(await startRedis({ config: { databases, ...options.config } }));
       const target = own(await startRedis({ aof: false, config: { databases } }));
       const [writing, blocking] = [own(await nodeOf(source)), own(await nodeOf(source))];
