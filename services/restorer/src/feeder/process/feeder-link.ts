@@ -82,13 +82,29 @@ export class FeederLink {
     });
   }
 
+  /** Has a task done that nothing may come after unless it was: else the process is gone for it. */
+  async settle(task: Task): Promise<void> {
+    const timer = this.#killLater();
+    try {
+      await this.call(task);
+    } catch {
+      await this.end();
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
   /** Has the process end, and waits until it is gone. */
   async end(): Promise<void> {
     this.#over = true;
     this.#child.stdin.end();
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), END_MS);
+    const timer = this.#killLater();
     await this.#gone;
     clearTimeout(timer);
+  }
+
+  #killLater(): NodeJS.Timeout {
+    return setTimeout(() => this.#child.kill('SIGKILL'), END_MS);
   }
 
   /** It ends with its input; the caller need not wait for that. */

@@ -99,12 +99,7 @@ class ProcessFeeder implements Feeder {
         const { dying, ...outcome } = await link.call<ToldOutcome>({ do: 'finished' });
         return { ...outcome, dying: DyingKeys.from(dying) };
       },
-      // A process that is gone has closed its feed.
-      [Symbol.asyncDispose]: () =>
-        link.call({ do: 'unfeed' }).then(
-          () => undefined,
-          () => undefined,
-        ),
+      [Symbol.asyncDispose]: () => link.settle({ do: 'unfeed' }),
     };
   }
 
