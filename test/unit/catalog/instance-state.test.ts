@@ -25,6 +25,12 @@ const events: Record<InstanceEventType, InstanceEvent> = {
   TdeEnabled: { type: 'TdeEnabled', backup: 'bk_1', atMs },
   TdeKeyChanged: { type: 'TdeKeyChanged', provider: 'ring', keyId: 'r2', auto: false, atMs },
   KeyShredded: { type: 'KeyShredded', scope: 'snapshot', dekIds: ['a'.repeat(32)], atMs },
+  StoreProbed: {
+    type: 'StoreProbed',
+    ...{ url: 's3://bucket', conditionalCreate: true, multipartConditional: 'holds' },
+    ...{ ranges: true, listingOrdered: true, objectLock: null, versioning: false, warnings: [] },
+    atMs,
+  },
   OriginalRestoreSet: { type: 'OriginalRestoreSet', allowed: true, atMs },
   LeaseTaken: {
     type: 'LeaseTaken',
@@ -82,6 +88,7 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     TdeEnabled: absent,
     TdeKeyChanged: absent,
     KeyShredded: absent,
+    StoreProbed: absent,
     OriginalRestoreSet: absent,
     LeaseTaken: absent,
     LeaseReleased: absent,
@@ -103,6 +110,7 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     TdeEnabled: /TDE is not latched/,
     TdeKeyChanged: /TDE is not latched/,
     KeyShredded: 'allowed',
+    StoreProbed: 'allowed',
     OriginalRestoreSet: 'allowed',
     LeaseTaken: 'allowed',
     LeaseReleased: /is not taken/,
@@ -124,6 +132,7 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     TdeEnabled: 'allowed',
     TdeKeyChanged: 'allowed',
     KeyShredded: 'allowed',
+    StoreProbed: 'allowed',
     OriginalRestoreSet: 'allowed',
     LeaseTaken: /is taken/,
     LeaseReleased: 'allowed',
@@ -145,6 +154,7 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     TdeEnabled: removed,
     TdeKeyChanged: removed,
     KeyShredded: 'allowed',
+    StoreProbed: removed,
     OriginalRestoreSet: removed,
     LeaseTaken: /is taken/,
     LeaseReleased: 'allowed',
@@ -171,7 +181,7 @@ describe('the rules of an instance log', () => {
   it('holds what the events said', () => {
     const types = Object.keys(events) as InstanceEventType[];
     expect(fold(...types.filter((type) => type !== 'ExpiryRevoked'))).toMatchObject({
-      seq: 17,
+      seq: 18,
       iid: 'inst',
       name: 'orders',
       createdMs: atMs,
