@@ -11,6 +11,9 @@ import {
   type PriceFlags,
 } from './store-cost.ts';
 
+/** A backlog that is younger is on its way. */
+const BACKLOG_SECONDS_SHOWN = 10;
+
 /** Says what is captured, how far behind it is, and what can be restored. */
 export async function showStatus(flags: PriceFlags, invocation: Invocation): Promise<void> {
   const prices = pricesOf(flags);
@@ -87,10 +90,21 @@ function storedBytes({ catalog }: Workspace, iid: string): number {
 
 /** What ails a capture: why there is none, else what it waits for. */
 function noteOf(
-  capture: Pick<CaptureStatus, 'failure' | 'linkError' | 'storeError'> | null,
+  capture: Pick<
+    CaptureStatus,
+    'failure' | 'linkError' | 'storeError' | 'backlogBytes' | 'backlogSeconds'
+  > | null,
 ): string {
-  const failure = capture?.failure ?? null;
-  if (failure === null) return capture?.linkError ?? capture?.storeError ?? '';
-  const { code, message, hint } = failure;
-  return `${code}: ${message}${hint === null ? '' : `; ${hint}`}`;
+  if (capture === null) return '';
+  const { failure, linkError, storeError, backlogBytes, backlogSeconds } = capture;
+  if (failure !== null) {
+    const { code, message, hint } = failure;
+    return `${code}: ${message}${hint === null ? '' : `; ${hint}`}`;
+  }
+  const waits =
+    backlogSeconds === null || (storeError === null && backlogSeconds < BACKLOG_SECONDS_SHOWN)
+      ? []
+      : [`${formatBytes(backlogBytes)} wait in the spool, the oldest for ${backlogSeconds} s`];
+  const ails = linkError ?? storeError;
+  return [...(ails === null ? [] : [ails]), ...waits].join('; ');
 }
