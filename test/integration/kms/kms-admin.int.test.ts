@@ -59,6 +59,9 @@ describeWithKms('keys of a key service', () => {
       });
     }
     await expect(admin.describe('alias/none')).rejects.toMatchObject({ code: 'TM_KEY_MISSING' });
+    const notOurs = kmsError('NotFoundException'); // what a key of another account is answered with
+    proxy.rules.push({ match: { target: /ListAliases/ }, fault: notOurs });
+    expect(await admin.describe(key)).toMatchObject({ aliases: [], state: 'enabled' });
     refuse(proxy, 'ListAliases', 'GetKeyRotationStatus');
     expect(await admin.describe(key)).toMatchObject({ aliases: [], rotation: null });
   });

@@ -39,7 +39,7 @@ export class KmsAdmin implements KeyAdmin {
   async listUsable(): Promise<readonly KeyFacts[]> {
     const aliases = await listAliases(this.#service, null);
     const keys = await inParallel(await listKeyArns(this.#service), async (keyArn) => {
-      const found = await orUnlessDenied(this.#metadata(keyArn));
+      const found = await whereAllowed(this.#metadata(keyArn));
       if (found === null) return null;
       const { arn, metadata } = found;
       const names = aliases.filter(({ target }) => target === metadata.KeyId);
@@ -96,7 +96,7 @@ export class KmsAdmin implements KeyAdmin {
 
   /** Names are for the eye: without the right to list them there are none. */
   async #aliases(arn: string): Promise<readonly string[]> {
-    const aliases = await orUnlessDenied(listAliases(this.#service, arn));
+    const aliases = await whereAllowed(listAliases(this.#service, arn));
     return (aliases ?? []).map(({ name }) => name);
   }
 
@@ -110,7 +110,7 @@ export class KmsAdmin implements KeyAdmin {
       run: (client, abortSignal) =>
         client.send(new GetKeyRotationStatusCommand({ KeyId: arn }), { abortSignal }),
     });
-    const status = await orUnlessDenied(asking);
+    const status = await whereAllowed(asking);
     if (status?.KeyRotationEnabled === undefined) return null;
     const periodDays = status.RotationPeriodInDays ?? null;
     return { enabled: status.KeyRotationEnabled, periodDays };
@@ -195,12 +195,13 @@ export class KmsAdmin implements KeyAdmin {
   }
 }
 
-/** Null where the right to ask is missing. */
-async function orUnlessDenied<T>(asking: Promise<T>): Promise<T | null> {
+/** Null where the right to ask is missing, the key belongs to another account, or has just gone. */
+async function whereAllowed<T>(asking: Promise<T>): Promise<T | null> {
   try {
     return await asking;
   } catch (cause) {
-    if (cause instanceof KeyError && cause.code === 'TM_KEY_DENIED') return null;
+    const code = cause instanceof KeyError ? cause.code : null;
+    if (code === 'TM_KEY_DENIED' || code === 'TM_KEY_MISSING') return null;
     throw cause;
   }
 }
