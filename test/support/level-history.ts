@@ -14,10 +14,7 @@ import {
 } from '../../services/archiver/src/levels/segment-levels.ts';
 import { Backlog } from '../../services/archiver/src/ship/backlog.ts';
 import { DataKeys } from '../../services/archiver/src/ship/data-keys.ts';
-import {
-  SegmentShipper,
-  type ShipperOptions,
-} from '../../services/archiver/src/ship/segment-shipper.ts';
+import type { ShipperOptions } from '../../services/archiver/src/ship/segment-shipper.ts';
 import { shipSnapshot } from '../../services/archiver/src/ship/snapshot-shipper.ts';
 import { Spool } from '../../services/archiver/src/ship/spool.ts';
 import { incrFile, layOut, type Element } from './aof-layout.ts';
@@ -49,9 +46,7 @@ export class LevelHistory {
   readonly levelsCapture: SegmentLevelsOptions['capture'];
   /** What goes wrong with the store from now on. */
   readonly faults: { hook: FaultHook | undefined };
-  readonly shipper: SegmentShipper;
   readonly backlog: Backlog;
-  readonly #failures: unknown[] = [];
   readonly options: ShipperOptions;
   /** Every command byte. */
   readonly stream: Buffer[] = [];
@@ -88,12 +83,11 @@ export class LevelHistory {
     };
     const place = { instance, shard, writer, store, spool, dataKeys, random };
     this.options = { ...retry, ...place, copies, append };
-    this.shipper = new SegmentShipper(this.options);
     this.backlog = new Backlog({
       ...this.options,
       log,
       onDurable: () => Promise.resolve(),
-      onFailed: (cause) => this.#failures.push(cause),
+      onFailed: (cause) => void this.logged.push(String(cause)),
     });
     const note = (message: string): void => {
       this.logged.push(message);
@@ -159,19 +153,6 @@ export class LevelHistory {
   async roll(elements: readonly Element[], seconds = 1): Promise<void> {
     const segment = this.#roll(elements, seconds);
     if (segment !== null) await this.#ship(segment, this.#writer.provenTo(segment.header.end));
-  }
-
-  /** As `roll`, with everything that an archiver does to survive a crash. */
-  async rollDurably(elements: readonly Element[], seconds = 1): Promise<void> {
-    const segment = this.#roll(elements, seconds);
-    if (segment === null) return;
-    const { name, event } = await this.shipper.seal(
-      segment,
-      this.#writer.provenTo(segment.header.end),
-    );
-    this.backlog.add(name, event);
-    await this.backlog.settled();
-    if (this.#failures.length > 0) throw this.#failures[0];
   }
 
   /** What was written, and when. */

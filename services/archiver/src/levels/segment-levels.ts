@@ -143,12 +143,16 @@ export class SegmentLevels {
     const key = plainBytes + 1024 <= INLINE_BYTES_MAX ? null : this.#keyOf(merged);
     const name = `${merged.header.start.toString().padStart(20, '0')}-${merged.header.level}`;
     const event = await retrying(this.#options, async () => {
-      const dataKey = await this.#dataKey(plainBytes);
-      const sealer = this.#sealerOf(merged, key, dataKey);
-      await spool.write(name, sealStream(bytesOf(...merged.payload), sealer));
-      const { size } = sealer;
-      const object = { key, size, digest: sealer.digest(), dekId: dataKey.id, kind: KIND };
-      return eventOf(merged, segments, object, clock.nowMs());
+      const dataKey = await capture.dataKeys.forSegment(plainBytes);
+      try {
+        const sealer = this.#sealerOf(merged, key, dataKey);
+        await spool.write(name, sealStream(bytesOf(...merged.payload), sealer));
+        const { size } = sealer;
+        const object = { key, size, digest: sealer.digest(), dekId: dataKey.id, kind: KIND };
+        return eventOf(merged, segments, object, clock.nowMs());
+      } finally {
+        dataKey.key.fill(0); // a copy of our own
+      }
     });
     try {
       if (key === null) {
@@ -161,14 +165,6 @@ export class SegmentLevels {
       }
     } finally {
       await spool.remove(name);
-    }
-  }
-
-  /** The key of the epoch. It is wiped when the epoch ends, which may be just now. */
-  async #dataKey(plainBytes: number): Promise<DataKey> {
-    for (;;) {
-      const dataKey = await this.#options.capture.dataKeys.forSegment(plainBytes);
-      if (dataKey.key.some((byte) => byte !== 0)) return dataKey;
     }
   }
 
