@@ -38,7 +38,5 @@ export const PAUSE_MS_MAX = 5_000;
 export const SOCKETS_MAX = 64;
 /** What S3 allows of one multipart upload. */
 export const PARTS_MAX = 10_000;
-/** Smallest part that is not the last one, in bytes. */
-export const PART_BYTES_MIN = 5 * 1024 * 1024;
 /** Largest part this adapter makes. */
 export const PART_BYTES_MAX = 512 * 1024 * 1024;
