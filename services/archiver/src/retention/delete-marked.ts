@@ -1,12 +1,16 @@
 import { parseObjectKey, writerCheckpointKey, wrappedKeyPrefix } from '@tidemark/archive';
-import { listCheckpoints, type CatalogWriter, type Tombstone } from '@tidemark/catalog';
+import {
+  listCheckpoints,
+  type CatalogWriter,
+  type Tombstone,
+  type WriterLogId,
+} from '@tidemark/catalog';
 import { nameObject, TidemarkError } from '@tidemark/core';
-import { eraseObject, versionsOf, type ObjectStore } from '@tidemark/store';
 import { entriesUpTo, findCuts, firstFacts, type WriterCut } from './find-cuts.ts';
 import { syncInstance, type RetentionPorts } from './retention-ports.ts';
 import { namesOf, type UnnamedFile } from './unnamed-objects.ts';
 
-/** Objects that are deleted at one time. */
+/** Objects that are deleted at one time; the distance of checkpoints is a multiple of it. */
 const AT_ONCE = 8;
 const PAGE = 512;
 
@@ -126,16 +130,35 @@ class Deletion {
     for (const facts of catalog.retention((ask) => ask.facts(this.#instance, writer))) {
       if (facts.seq <= seq && facts.seq < kept) await this.#removeKey(facts.dekId);
     }
-    // One after the other: what is left of a log at any instant begins at one place.
-    for await (const { key } of entriesUpTo(seq, place, this.#ports)) {
-      if (await this.#remove(key)) this.deleted.logEntries += 1;
-    }
+    await this.#entries(seq, place);
     const source = { ...place, store, signal, logKey: await keys.logKey(this.#instance) };
     for (const checkpoint of await listCheckpoints(source)) {
       if (checkpoint >= seq || checkpoints.includes(checkpoint)) continue;
       const key = writerCheckpointKey(this.#instance, shard, writer, checkpoint);
       if (await this.#remove(key)) this.deleted.checkpoints += 1;
     }
+  }
+
+  /**
+   * Removes entries oldest first, a few at one time. Those never lie on both sides of a checkpoint: what is
+   * left of a log at any instant begins before one, or with the entry behind one.
+   */
+  async #entries(upTo: number, place: WriterLogId): Promise<void> {
+    let together: string[] = [];
+    let group = -1;
+    const remove = async (): Promise<void> =>
+      this.#each(together, async (key) => {
+        if (await this.#remove(key)) this.deleted.logEntries += 1;
+      });
+    for await (const { key, seq } of entriesUpTo(upTo, place, this.#ports)) {
+      const own = Math.ceil(seq / AT_ONCE);
+      if (own !== group) {
+        await remove();
+        [together, group] = [[], own];
+      }
+      together.push(key);
+    }
+    await remove();
   }
 
   async #removeKey(dekId: string): Promise<void> {
@@ -157,14 +180,8 @@ class Deletion {
 
   /** @returns False when the store holds the object. */
   async #remove(key: string): Promise<boolean> {
-    const { store, clock } = this.#ports;
     try {
-      if (await isLocked(store, key, clock.nowMs())) {
-        this.deleted.locked += 1;
-        return false;
-      }
-      if (versionsOf(store) === null) await store.delete(key);
-      else await eraseObject(store, key);
+      await this.#ports.store.delete(key);
       return true;
     } catch (cause) {
       if (!(cause instanceof TidemarkError) || cause.code !== 'TM_STORE_LOCKED') {
@@ -180,18 +197,4 @@ class Deletion {
 function hasGoneOn({ state }: CatalogWriter, ms: number): boolean {
   const { owner, lastEntryMs } = state;
   return owner === null || owner.released || (lastEntryMs ?? -Infinity) >= ms;
-}
-
-/** Whether a version of an object is held; what cannot be told counts as free, the store decides. */
-async function isLocked(store: ObjectStore, key: string, nowMs: number): Promise<boolean> {
-  const versions = versionsOf(store);
-  if (versions === null) return false;
-  for await (const batch of versions.list(key)) {
-    for (const version of batch) {
-      if (version.key !== key || version.isMarker) continue;
-      const lock = await versions.lockOf(version);
-      if (lock !== null && (lock.legalHold || (lock.untilMs ?? Infinity) > nowMs)) return true;
-    }
-  }
-  return false;
 }

@@ -90,19 +90,26 @@ export function firstFacts(
   return neededFacts(facts, from)?.seq ?? null;
 }
 
+/** An entry as a listing shows it. */
+interface LoggedEntry {
+  readonly key: string;
+  readonly size: number;
+  readonly seq: number;
+}
+
 /** Entries of a writer log up to one, oldest first. */
 export async function* entriesUpTo(
   seq: number,
   place: { readonly iid: string; readonly shard: string; readonly writer: string },
   { store, signal }: Pick<RetentionPorts, 'store' | 'signal'>,
-): AsyncGenerator<{ readonly key: string; readonly size: number }> {
+): AsyncGenerator<LoggedEntry> {
   const prefix = writerLogPrefix(place.iid, place.shard, place.writer);
   for await (const batch of store.list(prefix, { signal })) {
     for (const { key, size } of batch) {
       const parts = parseObjectKey(key);
       if (parts?.kind !== 'log') continue;
       if (parts.seq > BigInt(seq)) return;
-      yield { key, size };
+      yield { key, size, seq: Number(parts.seq) };
     }
   }
 }
