@@ -10,8 +10,8 @@ import { addFileCommands } from './program/file-commands.ts';
 import { addFindCommands } from './program/find-commands.ts';
 import { addKeyCommands } from './program/key-commands.ts';
 import { addRestore } from './program/restore-command.ts';
-import { addStoreCommands, withStoreFlags } from './program/store-commands.ts';
 import { addStatus } from './program/status-command.ts';
+import { addStoreCommands, withStoreFlags } from './program/store-commands.ts';
 import { addTdeCommands } from './program/tde-commands.ts';
 
 const EXIT_CODES = `
@@ -74,6 +74,8 @@ function report(error: unknown, printer: Printer): number {
 function buildProgram(printer: Printer, perform: Perform): Command {
   const program = withGlobals(new Command('tidemark'))
     .description('Continuous backup and flashback to any second for Redis and Valkey.')
+    // Options after a sub-command are its own: `backup download … -o FILE`.
+    .enablePositionalOptions()
     .version('0.1.0')
     .addHelpText(
       'after',
@@ -162,6 +164,7 @@ ${EXIT_CODES}`,
   addShred(repo, leaf, perform);
   addFindCommands(program, leaf, perform);
   addFileCommands(program, leaf, perform);
+  for (const group of program.commands) if (group.commands.length > 0) withGlobals(group);
   return program;
 }
 

@@ -19,7 +19,10 @@ afterEach(() => vi.restoreAllMocks());
 describe('--help of commands that look after backups and their keys', () => {
   it.each<[string, readonly string[]]>([
     ['backup', ['create', 'list', 'download', 'verify']],
-    ['backup download', ['<id>', '<backup>', '-o, --out', '--sealed', '--url', '--ttl']],
+    [
+      'backup download',
+      ['<id>', '<backup>', '-o <path>', '--out <path>', '--sealed', '--url', '--ttl'],
+    ],
     ['backup download', ['--output <format>', 'ciphertext', '-c, --config']],
     ['backup verify', ['<name>', '--sample', '5%', 'exit code 14']],
     ['repo shred', ['<id>', '--backup', '--confirm', 'cannot be undone']],
@@ -32,8 +35,32 @@ describe('--help of commands that look after backups and their keys', () => {
   });
 
   it('keeps -o of a download for the file: it is no format', async () => {
-    const words = ['backup', 'download', 'orders', 'bk', '-o', 'json', '--output', 'yaml'];
-    expect(await runCli(words)).toBe(2);
+    const words = ['backup', 'download', 'orders', 'bk', '-o', 'a.rdb'];
+    expect(await runCli([...words, '--output', 'yaml'])).toBe(2);
     expect(err).toContain("'yaml' is invalid");
+    // With a format that there is, it goes on to the configuration.
+    const rest = ['-c', 'none.toml'];
+    const named = ['backup', 'download', 'orders', 'bk', '--out', 'a.rdb', '-o', 'json'];
+    for (const [argv, isJson] of [
+      [words, false],
+      [[...words, '--output', 'json'], true],
+      [named, true],
+      [['backup', 'download', 'orders', 'bk', '--url', '-o', 'json'], true],
+    ] as const) {
+      err = '';
+      expect(await runCli([...argv, ...rest])).toBe(2);
+      expect(err).toContain('none.toml');
+      expect(err.startsWith('{"error"')).toBe(isJson);
+    }
+  });
+
+  it.each([
+    [['-c', 'none.toml', '-o', 'json', 'backup', 'list', 'orders']],
+    [['backup', '-c', 'none.toml', '-o', 'json', 'list', 'orders']],
+    [['backup', 'list', 'orders', '-c', 'none.toml', '-o', 'json']],
+  ])('takes the other options before and after the sub-command: %j', async (words) => {
+    expect(await runCli(words)).toBe(2);
+    expect(err).toContain('none.toml');
+    expect(err.startsWith('{"error"')).toBe(true);
   });
 });

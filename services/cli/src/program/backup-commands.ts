@@ -64,7 +64,8 @@ function addDownload(backup: Command, leaf: Leaf, perform: Perform): void {
     'Write a backup into a file, or make a link to it; of an instance with TDE as ciphertext.',
     { ownO: true },
   )
-    .option('-o, --out <path>', 'file to write, or a folder: a file for each shard in it')
+    .option('-o <path>', 'file to write, or a folder: a file for each shard in it')
+    .option('--out <path>', 'the same; -o is the output format then, as everywhere')
     .option('--sealed', 'the sealed backup as it lies in the store, also without TDE')
     .option('--url', 'print links to the sealed backup instead (S3 stores)')
     .option('--ttl <duration>', 'with --url: how long they are good for, at most 7d (default: 1h)')
@@ -77,15 +78,30 @@ With TDE it is the sealed backup, whatever is asked for: it opens only where it 
   tidemark backup download orders bk_01kb2m3n4p5q6r7s8t9v0w1x2y -o orders.rdb
   tidemark backup download orders bk_01kb2m3n4p5q6r7s8t9v0w1x2y --url --ttl 15m`,
     )
-    .action(async (instance: string, name: string, flags: DownloadFlags, command: Command) =>
-      perform(command, async (invocation) =>
+    .action(async (instance: string, name: string, given: GivenFlags, command: Command) => {
+      const flags = flagsOf(given, command);
+      await perform(command, async (invocation) =>
         (await import('../commands/backup-download.ts')).downloadCommand(
           { instance, backup: name },
           flags,
           invocation,
         ),
-      ),
-    );
+      );
+    });
+}
+
+/** Flags of `backup download` as they are typed. */
+interface GivenFlags extends DownloadFlags {
+  readonly o?: string;
+}
+
+/** `-o` names the file; where that is named already, or a link is wanted, it is the output format. */
+function flagsOf({ o, ...flags }: GivenFlags, command: Command): DownloadFlags {
+  if (o === undefined) return flags;
+  const isNamed = flags.out !== undefined || flags.url === true;
+  if (!isNamed || (o !== 'json' && o !== 'text')) return { ...flags, out: flags.out ?? o };
+  command.setOptionValueWithSource('output', o, 'cli');
+  return flags;
 }
 
 /** Adds `repo shred`. */
