@@ -121,6 +121,11 @@ export class ArchiverBench implements AsyncDisposable {
     return { id, address, aofDir: existsSync(aofDir) ? aofDir : dir };
   }
 
+  /** Everything that the product writes: store, key ring, state folders. The server has its own. */
+  get dir(): string {
+    return this.#temp.path;
+  }
+
   stateDir(name = 'state'): string {
     return join(this.#temp.path, name);
   }
