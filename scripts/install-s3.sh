@@ -13,13 +13,13 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 VERSITYGW=1.8.0
 MOTO=5.2.5
-SECONDS_MAX=600
+SECONDS_MAX=300
 LOCK_SECONDS_MAX=900
 mkdir -p .cache/s3
 HOME_DIR=$(cd .cache/s3 && pwd -P)
 
 versitygw() {
-  command -v go >/dev/null || { echo "Go 1.24 or newer is needed: https://go.dev/dl" >&2; return 1; }
+  command -v go >/dev/null || { echo "Go 1.25 or newer is needed: https://go.dev/dl" >&2; return 1; }
   GOBIN=$1/bin timeout "$SECONDS_MAX" nice go install "github.com/versity/versitygw/cmd/versitygw@v$VERSITYGW"
 }
 
