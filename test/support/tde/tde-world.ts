@@ -21,12 +21,13 @@ import { downloadBackup, shredKeys } from '@tidemark/restorer';
 import { writeFile } from 'node:fs/promises';
 import { shipSnapshot } from '../../../services/archiver/src/ship/snapshot-shipper.ts';
 import { TdeDesk } from '../../../services/archiver/src/tde/tde-desk.ts';
-import { seededRandom, standingClock } from '../crypto-ports.ts';
+import { seededRandom } from '../crypto-ports.ts';
 import { LOG, LOG_KEY, opened, START_MS } from '../log-events.ts';
 import type { MemoryStore } from '../memory-store.ts';
 import { RdbBuilder } from '../rdb-builder.ts';
 import { openShipRun, rollSegment } from '../ship-harness.ts';
 import { TestKeyService } from './key-service.ts';
+import { patientClock } from './patient-clock.ts';
 
 /** Stands in every dataset of the world, long and not to be compressed away. */
 export const CANARY = 'canary-5d0c1e77-of-clear-data';
@@ -167,7 +168,7 @@ export class TdeWorld {
   async shred(killAt: number): Promise<StepEnd> {
     return this.#process(killAt, async (store) => {
       const log = await this.#log(store);
-      const clock = standingClock(START_MS);
+      const clock = patientClock(START_MS);
       const { signal } = new AbortController();
       const onProgress = (): void => undefined;
       await shredKeys({ instance: iid, dekIds: null, store, log, clock, signal, onProgress });
@@ -242,7 +243,7 @@ export class TdeWorld {
   #ports(store: MemoryStore): LatchPorts {
     this.#count += 1;
     const random = seededRandom(`world ${this.#count.toString()}`);
-    const clock = standingClock(START_MS);
+    const clock = patientClock(START_MS);
     return { store, logKey: LOG_KEY, stateDir: this.#state, clock, random };
   }
 

@@ -154,7 +154,10 @@ export class KeptCapture {
       await capture.run(this.#stop.signal, () => {
         this.#failure = null;
         begun();
-        beside = this.#options.beside(capture, over.signal);
+        beside = this.#options.beside(capture, over.signal).catch((cause: unknown) => {
+          const error = cause instanceof Error ? cause.message : String(cause);
+          this.#options.logger.error('beside-failed', { error });
+        });
       });
     } finally {
       over.abort(new Error('the capture ended'));

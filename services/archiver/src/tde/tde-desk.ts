@@ -16,6 +16,8 @@ import type { CaptureKeys } from './capture-keys.ts';
 /** Pause after the first backup that failed; it doubles up to the second value. */
 const FIRST_PAUSE_MS = 2_000;
 const PAUSE_MS_MAX = 300_000;
+/** How often the log is looked at unasked: a key may be changed where no socket leads here from. */
+const LOOK_MS = 600_000;
 /** How often a backup that is being made is asked whether it is done. */
 const BUSY_PAUSE_MS = 1_000;
 const WRAPPED_BYTES_MAX = 16_384;
@@ -104,7 +106,8 @@ export class TdeDesk {
       if (this.#tde === null || !needsBackup(this.#tde)) {
         this.#tell(null);
         failures = 0;
-        await this.#pause(signal, null);
+        await this.#pause(signal, LOOK_MS);
+        if (!isOver()) await this.#look();
         continue;
       }
       try {
@@ -181,15 +184,21 @@ export class TdeDesk {
     this.#options.logger.info('key-in-use', { instance, provider: key.provider });
   }
 
-  /** Until somebody asks, the signal is aborted, or the time is over where there is one. */
-  async #pause(signal: AbortSignal, pauseMs: number | null): Promise<void> {
+  /** Until somebody asks, the signal is aborted, or the time is over. */
+  async #pause(signal: AbortSignal, pauseMs: number): Promise<void> {
     const asked = new AbortController();
-    this.#wake = () => asked.abort();
+    this.#wake = () => asked.abort(new Error('somebody asks'));
     const either = AbortSignal.any([signal, asked.signal]);
-    if (pauseMs !== null) {
-      await this.#options.ports.clock.sleep(pauseMs, either).catch(() => undefined);
-    } else if (!either.aborted) {
-      await new Promise((resolve) => either.addEventListener('abort', resolve, { once: true }));
+    await this.#options.ports.clock.sleep(pauseMs, either).catch(() => undefined);
+  }
+
+  /** As `renew`, unasked: a store that is away is asked again the next time. */
+  async #look(): Promise<void> {
+    try {
+      await this.renew();
+    } catch (cause) {
+      if (!(cause instanceof TidemarkError)) throw cause;
+      this.#options.logger.warn('tde-not-read', { code: cause.code, error: cause.message });
     }
   }
 

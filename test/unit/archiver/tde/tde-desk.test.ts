@@ -3,6 +3,7 @@ import { wrappedKeyKey } from '@tidemark/archive';
 import {
   createInstance,
   dropTdeLatch,
+  openInstanceLog,
   type InstanceLog,
   type LatchPorts,
   type SnapshotStored,
@@ -12,11 +13,12 @@ import { TidemarkError } from '@tidemark/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { DataKeys } from '../../../../services/archiver/src/ship/data-keys.ts';
 import { TdeDesk } from '../../../../services/archiver/src/tde/tde-desk.ts';
-import { seededRandom, standingClock } from '../../../support/crypto-ports.ts';
+import { seededRandom } from '../../../support/crypto-ports.ts';
 import { LOG_KEY, objectRef, START_MS, SUMMARY } from '../../../support/log-events.ts';
 import { rejection } from '../../../support/log-harness.ts';
-import { MemoryStore } from '../../../support/memory-store.ts';
+import { failsBefore, MemoryStore } from '../../../support/memory-store.ts';
 import { TestKeyService } from '../../../support/tde/key-service.ts';
+import { patientClock } from '../../../support/tde/patient-clock.ts';
 import { TempDir } from '../../../support/temp-dir.ts';
 
 const iid = 'vault';
@@ -34,7 +36,7 @@ beforeEach(async () => {
   dir = await TempDir.create();
   [store, keys, warned] = [new MemoryStore(), new TestKeyService(), []];
   keys.usable.add(KEY.keyId);
-  const [clock, random] = [standingClock(START_MS), seededRandom('tde desk')];
+  const [clock, random] = [patientClock(START_MS), seededRandom('tde desk')];
   ports = { store, logKey: LOG_KEY, stateDir: dir.path, clock, random };
   log = await createInstance({ ...ports, iid, name: iid, createdMs: START_MS });
   dataKeys = new DataKeys({ instance: iid, keys, store, clock });
@@ -134,6 +136,51 @@ describe('TdeDesk', () => {
     go();
     expect(await asked).toMatchObject({ code: 'TM_KEY_WRONG' });
     expect(await desk.rekey()).toEqual({ state: 'enabled', backup: 'bk-2' });
+    over.abort(new Error('the test ends'));
+    await running;
+  });
+
+  it('looks at the log unasked, and outlives a store that is away', async () => {
+    let ticks = 0;
+    const sleepers: (() => void)[] = [];
+    const clock = {
+      ...patientClock(START_MS),
+      sleep: async (_: number, signal?: AbortSignal): Promise<void> => {
+        ticks += 1;
+        await new Promise<void>((resolve) => {
+          sleepers.push(resolve);
+          signal?.addEventListener('abort', () => resolve());
+        });
+      },
+    };
+    const faults = { away: false };
+    const seen = store.through(({ key }) => (faults.away ? failsBefore(key) : undefined));
+    const quiet = (): void => undefined;
+    const logger = {
+      ...{ info: quiet, error: quiet },
+      warn: (message: string) => void warned.push(message),
+      child: () => logger,
+    };
+    const patient = { ...ports, clock, store: seen, retry: { attempts: 1 } };
+    const ownLog = await openInstanceLog({ ...patient, iid });
+    desk = new TdeDesk({ instance: iid, log: ownLog, ports: patient, keys, dataKeys, logger });
+    await desk.renew();
+    const over = new AbortController();
+    const running = desk.run({ backup: () => stored('bk-1') }, over.signal);
+    const tick = async (): Promise<void> => {
+      const before = ticks;
+      sleepers.shift()?.();
+      while (ticks === before) await new Promise((resolve) => setImmediate(resolve));
+    };
+    faults.away = true;
+    await tick();
+    expect(warned).toEqual(['tde-not-read']);
+    faults.away = false;
+    await latch();
+    await tick();
+    expect(log.state.tde).toMatchObject(KEY);
+    await log.catchUp();
+    expect(log.state.tde).toMatchObject({ backup: 'bk-1' });
     over.abort(new Error('the test ends'));
     await running;
   });
