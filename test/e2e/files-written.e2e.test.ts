@@ -93,13 +93,15 @@ function watched(): void {
     });
   const RECORD = 'rs-[a-z0-9]+[.]json([.]tmp)?';
   /**
-   * Those of the command itself: the projection of the log, what a later one needs to go on, and the
-   * proof that the store can hold an object (two names of an empty file).
+   * Those of the command itself: the projection of the log, what a later one needs to go on, the
+   * proof that the store can hold an object (two names of an empty file), and the entries of the
+   * instance's log by which retention leaves alone what is read.
    */
   const own = (): readonly RegExp[] => [
     pattern(`${tidemark.dir}/state/catalog.db`, '(-wal|-shm|-journal)?'),
     pattern(`${tidemark.dir}/state/`, `(restores|write-backs)/${RECORD}`),
     pattern(`${tidemark.dir}/store/.tmp/`, '[^/]+'),
+    pattern(`${tidemark.dir}/store/v1/instance/${ID}/log/`, '.*'),
   ];
   const others = (written: readonly string[], allowed: readonly RegExp[]): readonly string[] =>
     written.filter((path) => !allowed.some((form) => form.test(path)));
@@ -133,7 +135,7 @@ function watched(): void {
     const { document, written } = await restore([...at, ...flags]);
     expect(document).toMatchObject({ state: 'succeeded', keys: 1 });
     expect(others(written, own())).toEqual([]);
-    await expectNoCanary(join(tidemark.dir, 'state'));
+    await expectNoCanary(join(tidemark.dir, 'state'), join(tidemark.dir, 'store'));
     expect(await readdir(join(place.path, 'tmp'))).toEqual([]);
   });
 
