@@ -1,5 +1,6 @@
 import type { Tde } from '@tidemark/catalog';
-import { isSameKey, type KeyFacts } from '@tidemark/crypto';
+import { KeyError } from '@tidemark/core';
+import { isSameKey, type KeyAdmin, type KeyFacts, type KeyProviders } from '@tidemark/crypto';
 import { Workspace, type Invocation } from '../../context.ts';
 import { table } from '../../output/table.ts';
 import { meantKey } from './choose-key.ts';
@@ -15,8 +16,9 @@ export async function listKeysCommand(id: string, invocation: Invocation): Promi
   const { keys } = workspace;
   const { tde } = await openTdeInstance(id, workspace, invocation);
   const found: KeyFacts[] = [];
-  for (const provider of new Set([keys.name, tde.key?.provider ?? keys.name])) {
-    found.push(...(await (await keys.adminOf(provider)).listUsable()));
+  for (const provider of new Set([keys.name, tde.key?.provider ?? keys.name, 'aws-kms'])) {
+    const admin = await adminIfAny(provider, keys);
+    if (admin !== null) found.push(...(await admin.listUsable()));
   }
   const rows = found.map((facts) => keyDocument(facts, tde));
   invocation.printer.result({ instance: id, keys: rows }, () =>
@@ -30,6 +32,16 @@ export async function listKeysCommand(id: string, invocation: Invocation): Promi
           ]),
         ),
   );
+}
+
+/** Beside a ring a key service may be configured, for single instances. */
+async function adminIfAny(provider: string, keys: KeyProviders): Promise<KeyAdmin | null> {
+  try {
+    return await keys.adminOf(provider);
+  } catch (cause) {
+    if (cause instanceof KeyError && cause.code === 'TM_KEY_MISSING') return null;
+    throw cause;
+  }
 }
 
 /** Shows one key: the one that is named, else the one in use. */
