@@ -23,7 +23,7 @@ const ID = 'orders';
 const PROGRAM = fileURLToPath(new URL('../../services/cli/bin/tidemark.js', import.meta.url));
 const KEYS = 1_000;
 /** Microseconds that the target takes to load a key: the feed is under way for some seconds. */
-const SLOW = { 'key-load-delay': '2000', 'loading-process-events-interval-bytes': '2048' };
+const SLOW = { 'key-load-delay': '3000', 'loading-process-events-interval-bytes': '2048' };
 const STARTED_MS = 30_000;
 
 let place: TempDir;
