@@ -63,7 +63,6 @@ it('expire says what goes, hides it, takes it back, deletes it; a restore holds 
     ...{ deleted: null, standing: null },
     marked: { tombstone: null, earliestBefore: before.earliest },
   });
-  expect((await tidemark.windows(ID)).earliest).toBe(before.earliest);
   const { out } = await tidemark.run('expire', ID, '--dry-run', '--force');
   expect(out).toMatch(/would be marked: \d+ objects of history .*hidden at once, deleted from/);
   expect(out).toMatch(/earliest restorable second: \S+Z before, \S+Z after/);
@@ -84,10 +83,6 @@ it('expire says what goes, hides it, takes it back, deletes it; a restore holds 
   await tidemark.json('expire', ID, '--force');
   const { deleted } = await tidemark.json<ExpireDocument>('expire', ID, '--force');
   expect(deleted?.objects).toBeGreaterThan(0);
-  expect(secondOf((await tidemark.windows(ID)).earliest ?? '')).toBeGreaterThanOrEqual(
-    secondOf(earliest),
-  );
-  await tidemark.json('repo', 'verify');
   await using target = await startRedis({ aof: false });
   await tidemark.restore(ID, secondOf(before.latest ?? ''), target);
   const events = await eventsOf(tidemark);

@@ -30,20 +30,24 @@ export interface Deleted {
  * Deletes what a tombstone marked: data first, then keys that open nothing any more, then log entries
  * oldest first. May be killed at any instant and begun anew: what is gone already is no fault.
  *
+ * @param options - `isRead`: somebody reads history. He may have planned before a merged segment took the
+ *   place of others: those, and the log, wait for another run.
  * @throws The store's error where it refuses, with what was done so far: all the rest stays marked.
  */
 export async function deleteMarked(
   instance: string,
   tombstone: Tombstone,
-  file: UnnamedFile,
+  { file, isRead }: { readonly file: UnnamedFile; readonly isRead: boolean },
   ports: RetentionPorts,
 ): Promise<Deleted> {
   const run = new Deletion(instance, ports);
   try {
     await run.marked();
-    await run.unnamed(tombstone, await file.read(tombstone));
     await run.deadKeys();
-    await run.logs(tombstone);
+    if (!isRead) {
+      await run.unnamed(tombstone, await file.read(tombstone));
+      await run.logs(tombstone);
+    }
     return run.deleted;
   } catch (cause) {
     if (!(cause instanceof TidemarkError) || ports.signal.aborted) throw cause;

@@ -121,7 +121,11 @@ class RetentionRun {
       return { ...NOTHING_SETTLED, revoked: tombstone.tombstone };
     }
     await syncInstance(instance, this.#ports);
-    const deleted = await deleteMarked(instance, tombstone, this.#file, this.#ports);
+    const isRead = this.#state.leases.some(
+      (lease) => lease.purpose !== 'hold' && isLive(lease, this.#nowMs),
+    );
+    const options = { file: this.#file, isRead };
+    const deleted = await deleteMarked(instance, tombstone, options, this.#ports);
     await log.append((state) =>
       state.expiry.tombstone?.tombstone === tombstone.tombstone
         ? { type: 'ExpiryDone', tombstone: tombstone.tombstone, atMs: this.#nowMs }

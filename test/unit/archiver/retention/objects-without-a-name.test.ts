@@ -1,12 +1,15 @@
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { segmentKey, snapshotKey } from '@tidemark/archive';
+import { openInstanceLog } from '@tidemark/catalog';
 import { bytesOf } from '@tidemark/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { verifyRepo } from '../../../../services/restorer/src/verify/verify-repo.ts';
-import { heartbeat, LOG, snapshot } from '../../../support/log-events.ts';
+import { seededRandom } from '../../../support/crypto-ports.ts';
+import { heartbeat, LOG, LOG_KEY, snapshot } from '../../../support/log-events.ts';
 import { openTestLog, readTestLog } from '../../../support/log-harness.ts';
 import { DAY_MS, ENDED_MS, expireAt, writeSeconds } from '../../../support/retention-run.ts';
+import { steppingClock } from '../../../support/stepping-clock.ts';
 import { ARCHIVED, FIRST, TestArchive } from '../../../support/test-archive.ts';
 
 const { iid, shard, writer } = LOG;
@@ -42,6 +45,27 @@ describe('objects that no log names', () => {
     const { deleted } = await expireAt(archive, ENDED_MS + DAY_MS);
     expect(deleted).toMatchObject({ objects: 2, bytes: 12 });
     expect([isThere(FROZEN), isThere(segment)]).toEqual([false, false]);
+  });
+
+  it('stay while somebody reads history: he may have planned with them', async () => {
+    await put(FROZEN);
+    await expireAt(archive, ENDED_MS);
+    await liveAt(ENDED_MS + 3 * DAY_MS);
+    const [clock, random] = [steppingClock(ENDED_MS), seededRandom('reader')];
+    const log = await openInstanceLog({
+      store: archive.store,
+      iid,
+      logKey: LOG_KEY,
+      clock,
+      random,
+    });
+    await log.append(() => ({
+      ...{ type: 'LeaseTaken', lease: 'ls-1', purpose: 'restore', fromSecond: FIRST + 5 },
+      ...{ untilMs: ENDED_MS + DAY_MS + 1, atMs: ENDED_MS },
+    }));
+    const { deleted } = await expireAt(archive, ENDED_MS + DAY_MS);
+    expect(deleted).toMatchObject({ objects: 0 });
+    expect((await expireAt(archive, ENDED_MS + 2 * DAY_MS)).deleted).toMatchObject({ objects: 1 });
   });
 
   it('stay while their writer is frozen, and are good when it goes on', async () => {
