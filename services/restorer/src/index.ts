@@ -50,7 +50,11 @@ export {
   type UndoReport,
   type UndoRequest,
 } from './write-back/undo/undo-restore.ts';
-export { listUndoPacks, removeUndoPack, type UndoPackFacts } from './write-back/undo/undo-objects.ts';
+export {
+  listUndoPacks,
+  removeUndoPack,
+  type UndoPackFacts,
+} from './write-back/undo/undo-objects.ts';
 export {
   restoreToOriginal,
   resumeWriteBack,
@@ -75,3 +79,4 @@ export {
 } from './rewrap/rewrap-keys.ts';
 export { refuseCaptured } from './shred/may-shred.ts';
 export { shredKeys, type ShredOptions, type ShredReport } from './shred/shred-keys.ts';
+export { withoutShredded } from './plan/shredded.ts';

@@ -179,6 +179,8 @@ describe('keys wrapped anew, verified, destroyed', () => {
         faultCount: 0,
       });
       await tidemark.json('repo', 'shred', ID, '--confirm', ID);
+      const spool = await readdir(join(tidemark.dir, 'state', 'spool'));
+      expect(spool.filter((name) => name === ID || name === `${ID}.copies`)).toEqual([]);
       const all = await tidemark.refused(12, 'restore', ID, '--at', 'latest', '--dry-run');
       expect(all.code).toBe('TM_KEY_SHREDDED');
       expect(await tidemark.json('repo', 'verify')).toMatchObject({ faultCount: 0 });

@@ -1,5 +1,6 @@
 import { UsageError } from '@tidemark/core';
 import { callArchiver, controlSocketPath } from '@tidemark/archiver';
+import { withoutShredded } from '@tidemark/restorer';
 import { Workspace, type Invocation } from '../context.ts';
 import { formatBytes, table } from '../output/table.ts';
 import { formatSecond } from '../time.ts';
@@ -66,7 +67,7 @@ export async function listBackups(id: string, invocation: Invocation): Promise<v
           ['BACKUP', 'MODE', 'TAKEN (UTC)', 'KEYS', 'RDB', 'STORED', 'OFFSET'],
           rows.map((row) => [
             row.id,
-            row.mode,
+            row.state === 'complete' ? row.mode : `${row.mode} (key destroyed)`,
             row.end,
             row.keys.toString(),
             formatBytes(row.rdbBytes),
@@ -79,7 +80,8 @@ export async function listBackups(id: string, invocation: Invocation): Promise<v
 
 interface BackupRow {
   readonly id: string;
-  readonly state: 'complete';
+  /** `shredded`: its data key was destroyed; it cannot be read any more. */
+  readonly state: 'complete' | 'shredded';
   readonly mode: string;
   readonly shard: string;
   readonly size: number;
@@ -93,9 +95,11 @@ interface BackupRow {
 }
 
 function backups(workspace: Workspace, id: string): BackupRow[] {
-  return workspace.catalog.snapshots(id).map((snapshot) => ({
+  const stored = workspace.catalog.snapshots(id);
+  const readable = new Set(withoutShredded(stored, workspace.catalog.instance(id)));
+  return stored.map((snapshot) => ({
     id: snapshot.backup,
-    state: 'complete',
+    state: readable.has(snapshot) ? 'complete' : 'shredded',
     mode: snapshot.mode,
     shard: snapshot.object.shard,
     size: snapshot.object.size,

@@ -1,3 +1,5 @@
+import { rm } from 'node:fs/promises';
+import { join } from 'node:path';
 import { openInstanceLog } from '@tidemark/catalog';
 import { UsageError } from '@tidemark/core';
 import { refuseCaptured, shredKeys } from '@tidemark/restorer';
@@ -33,6 +35,7 @@ export async function shredCommand(
     ...{ instance: id, dekIds, log, store, clock: systemClock, signal },
     onProgress: (removed) => printer.progress(`${removed.toString()} key objects destroyed`),
   });
+  if (all) await eraseSpool(id, workspace.config.stateDir);
   await workspace.sync(signal, id);
   const what =
     flags.backup === undefined ? `every data key of ${id}` : `the key of ${flags.backup}`;
@@ -40,10 +43,20 @@ export async function shredCommand(
     `${what} is destroyed: ${report.removed.toString()} key objects removed` +
       (report.versioned ? ', every version of them counted' : ''),
     ...(report.again ? ['the log said so before'] : []),
-    'Not reached from here: copies of the store (repo copy, backups of its disk), and a key ring or',
-    'KMS key is no part of it. What was restored or downloaded as a plain RDB stays what it is.',
+    'Not reached from here: copies of the store (repo copy, backups of its disk), the spool of an archiver',
+    'on another host, and what was restored or downloaded as a plain RDB.',
     ...(all ? [] : ['What the log and other backups hold of the same time stays restorable.']),
   ]);
+}
+
+/**
+ * What an archiver of this host has kept of the instance: bytes that wait for the store, and copies that
+ * its own key opens.
+ */
+async function eraseSpool(id: string, stateDir: string): Promise<void> {
+  for (const name of [id, `${id}.copies`]) {
+    await rm(join(stateDir, 'spool', name), { recursive: true, force: true });
+  }
 }
 
 /** @returns null = all. */
