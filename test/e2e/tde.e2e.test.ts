@@ -55,6 +55,9 @@ describe('TDE with a local ring', () => {
     expect(await tidemark.refused(1, 'tde', 'disable', ID)).toMatchObject({
       code: 'TM_TDE_CANNOT_BE_DISABLED',
     });
+    // No key service is configured beside the ring: that is no reason not to answer.
+    const { keys } = await tidemark.json<{ keys: readonly Key[] }>('tde', 'keys', 'list', ID);
+    expect(keys).toMatchObject([{ keyId: begun.keyId, inUse: true }]);
     const check = await tidemark.json('tde', 'authorize-check', ID);
     expect(check).toMatchObject({ authorizationState: 1, failed: [], by: 'canary' });
   });
