@@ -15,6 +15,7 @@ import {
   stepped,
   stored,
 } from '../../support/log-events.ts';
+import { buildRecord, MAGIC } from '../../support/log-builder.ts';
 import { openTestLog } from '../../support/log-harness.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 
@@ -71,6 +72,18 @@ async function dumpOf(
   return dumpCatalog(catalog);
 }
 
+/** A checkpoint as the first release wrote it. */
+function withoutRows(bytes: Buffer = Buffer.alloc(0)): Buffer {
+  const json = bytes.toString('utf8', 64, 64 + bytes.readUInt32BE(12));
+  const { rows: _, ...header } = JSON.parse(json) as Record<string, unknown>;
+  const predecessor = bytes.toString('hex', 16, 48);
+  return buildRecord({
+    magic: MAGIC.checkpoint,
+    header: Buffer.from(JSON.stringify(header)),
+    predecessor,
+  });
+}
+
 function reads(handle: { readonly calls: readonly { readonly op: string }[] }): number {
   return handle.calls.filter(({ op }) => op === 'get' || op === 'list').length;
 }
@@ -100,8 +113,12 @@ describe('rows that a checkpoint keeps', () => {
   it('of an archive without rows in its checkpoints are read in its entries', async () => {
     const whole = await dumpOf(store, syncEvery);
     const older = store.snapshot();
-    older.tamper(checkpointKey(1_024), null);
+    older.tamper(checkpointKey(1_024), withoutRows(store.objects.get(checkpointKey(1_024))));
     expect(await dumpOf(older, syncTest)).toEqual(whole);
+    // An archiver goes on from it, and knows that it does not know them all.
+    const log = await openTestLog(older);
+    expect(log.rows.base).toBe(1_024);
+    expect(log.damagedCheckpoints).toEqual([]);
   });
 });
 
