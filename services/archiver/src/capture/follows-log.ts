@@ -1,14 +1,12 @@
 import { decide, type ClockStepped, type WriterEvent, type WriterState } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
-import { openTimelineOf } from './open-timeline.ts';
 
 /** Whether an event found in the spool goes on exactly where the log ends, and is not in it yet. */
 export function followsLog(event: WriterEvent, state: WriterState): boolean {
-  const open = openTimelineOf(state);
-  if (event.type === 'SnapshotStored') {
-    return event.timeline === open?.timeline && event.offset > (open.snapshot?.offset ?? -1n);
-  }
-  if (event.type === 'ClockStepped' && open?.steps.some((step) => isSameStep(step, event))) {
+  const { timeline } = state;
+  const newest = timeline?.snapshot?.offset ?? -1n;
+  if (event.type === 'SnapshotStored' && event.offset <= newest) return false;
+  if (event.type === 'ClockStepped' && timeline?.steps.some((step) => isSameStep(step, event))) {
     return false;
   }
   try {

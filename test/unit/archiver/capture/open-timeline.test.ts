@@ -163,7 +163,12 @@ describe('followsLog()', () => {
     expect(followsLog(stored(0n, 10n), stateAfter())).toBe(false);
   });
 
-  it('is true for a snapshot of the open timeline that is newer than the last', () => {
+  it('is true for a snapshot of the newest timeline that is newer than the last', () => {
+    const ended = stateAfter(opened(), stored(0n, 10n), closed(10n));
+    expect([followsLog(snapshot(10n), ended), followsLog(snapshot(11n), ended)]).toEqual([
+      true,
+      false,
+    ]);
     expect(followsLog(snapshot(6n), open)).toBe(true);
     expect(followsLog(snapshot(5n), open)).toBe(false);
     expect(followsLog(snapshot(6n, { timeline: 't0' }), open)).toBe(false);
