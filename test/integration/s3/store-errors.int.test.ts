@@ -106,6 +106,18 @@ describeWithS3(
       });
     });
 
+    it('nothing where the clock of this machine is hours off: the time of the store is taken', async () => {
+      const hours = 2 * 3_600_000;
+      for (const off of [hours, -hours]) {
+        vi.useFakeTimers({ toFake: ['Date'], now: Date.now() + off });
+        const work = (async () => {
+          const store = await open({ prefix: `clock${off}` });
+          return [await store.putIfAbsent('k', body()), (await store.head('k'))?.size];
+        })();
+        expect(await work.finally(() => vi.useRealTimers())).toEqual(['created', 1]);
+      }
+    });
+
     it('the clock, where taking the time of the store does not help', async () => {
       await using proxy = await FaultProxy.start(server.endpoint);
       const store = await open({ endpoint: proxy.url });
