@@ -168,6 +168,10 @@ describe('keys wrapped anew, verified, destroyed', () => {
       const out = join(tidemark.dir, 'gone.rdb');
       const download = ['backup', 'download', ID, first, '--out', out];
       expect((await tidemark.refused(12, ...download)).code).toBe('TM_KEY_SHREDDED');
+      const { backups } = await tidemark.json<{ backups: { id: string; state: string }[] }>(
+        ...['backup', 'list', ID],
+      );
+      expect(backups.filter(({ state }) => state === 'shredded')).toMatchObject([{ id: first }]);
       for (const point of [
         ['--at', 'latest'],
         ['--backup', newer],
