@@ -21,6 +21,7 @@ const TO_HOUR = HOUR - (FIRST % HOUR);
  * they need not be captured second by second. With `TIDEMARK_WHOLE_DAY` all of the last day is.
  */
 const COARSE = 1_200;
+const WHOLE_DAY = process.env['TIDEMARK_WHOLE_DAY'] !== undefined;
 
 type Command = readonly string[];
 
@@ -65,8 +66,7 @@ const LAST_DAY = END + 1 - 24 * HOUR;
 
 async function captureWeek(dir: string): Promise<LevelHistory> {
   const history = await LevelHistory.open(dir, { copies: new MemoryCopies() });
-  const whole = process.env['TIDEMARK_WHOLE_DAY'] !== undefined;
-  const fine = whole ? LAST_DAY : END - HOUR + 1;
+  const fine = WHOLE_DAY ? LAST_DAY : END - HOUR + 1;
   await captureUntil(history, LAST_DAY - 1, fine);
   await history.roll([['FLUSHALL']]);
   await history.snapshotOfNothing('bk_day');
@@ -77,10 +77,13 @@ async function captureWeek(dir: string): Promise<LevelHistory> {
 describe('a week of segments of one second', () => {
   let dir: TempDir;
   let history: LevelHistory;
-  beforeAll(async () => {
-    dir = await TempDir.create();
-    history = await captureWeek(dir.path);
-  }, 3_600_000);
+  beforeAll(
+    async () => {
+      dir = await TempDir.create();
+      history = await captureWeek(dir.path);
+    },
+    WHOLE_DAY ? 3_600_000 : 600_000,
+  );
   afterAll(() => dir[Symbol.asyncDispose]());
 
   it('is an hour, ten minutes, a minute or a second to an object', () => {
