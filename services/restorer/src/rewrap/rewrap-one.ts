@@ -62,10 +62,10 @@ async function tryOnce(
   const { store } = options;
   const [newest, ...older] = generations;
   if (newest === undefined) return null;
-  const current = await readOrNull(newest.path, options);
-  if (current !== null && (await isDone(current, options))) {
+  const current = await readGeneration(newest, options).catch(ignoreDamage);
+  if (current !== null && (await isDone(current, newest, options))) {
     if (older.length === 0) return outcomeOf(newest.dekId, options, { tested: true });
-    const tested = await testOpen(current, older, options).catch(ignoreDamage);
+    const tested = await testOpen(newest, older, options).catch(ignoreDamage);
     if (tested === 'open') {
       const removed = await removeAll(older, store);
       return outcomeOf(newest.dekId, options, { tested: true, removed });
@@ -74,13 +74,14 @@ async function tryOnce(
     // It does not open: an older one is wrapped anew, and this one goes with the rest.
   }
   const wrapped = await wrapAnew(generations, options);
-  const path = wrappedKeyKey(options.instance, newest.dekId, newest.generation + 1n);
+  const { dekId } = newest;
+  const generation = newest.generation + 1n;
+  const path = wrappedKeyKey(options.instance, dekId, generation);
   const put = await store.putIfAbsent(path, bytesOf(encodeWrappedDataKey(wrapped)));
   if (put === 'exists') return null;
-  const stored = await readWrapped(path, store);
-  const tested = await testOpen(stored, generations, options);
+  const tested = await testOpen({ dekId, generation, path }, generations, options);
   const removed = tested === 'open' ? await removeAll(generations, store) : 0;
-  return outcomeOf(newest.dekId, options, { tested: tested === 'open', removed, written: path });
+  return outcomeOf(dekId, options, { tested: tested === 'open', removed, written: path });
 }
 
 function outcomeOf(
@@ -102,16 +103,17 @@ function outcomeOf(
 /** The newest generation that can be wrapped anew, wrapped anew. */
 async function wrapAnew(
   generations: readonly KeyGeneration[],
-  { instance, keys, store, target }: Part,
+  options: Part,
 ): Promise<WrappedDataKey> {
+  const { keys, target } = options;
   let fault: TidemarkError | null = null;
-  for (const { path, dekId } of generations) {
+  for (const each of generations) {
     try {
-      const wrapped = await readWrapped(path, store);
-      return await keys.rewrapDataKey(wrapped, contextOf(instance, dekId, wrapped), target);
+      const wrapped = await readGeneration(each, options);
+      return await keys.rewrapDataKey(wrapped, contextOf(each, wrapped, options), target);
     } catch (cause) {
       if (!(cause instanceof TidemarkError) || cause.retryable) throw cause;
-      fault ??= nameObject(cause, path) as TidemarkError;
+      fault ??= nameObject(cause, each.path) as TidemarkError;
     }
   }
   throw fault ?? new KeyError('TM_KEY_MISSING', 'a data key without a generation');
@@ -123,29 +125,32 @@ async function wrapAnew(
  * @throws IntegrityError when it holds another key than the older one; KeyError.
  */
 async function testOpen(
-  wrapped: WrappedDataKey,
+  generation: KeyGeneration,
   older: readonly KeyGeneration[],
-  { instance, keys, store }: Part,
+  options: Part,
 ): Promise<'open' | 'denied'> {
-  const context = contextOf(instance, wrapped.context.dekId, wrapped);
   let opened: DataKey;
   try {
-    opened = await keys.unwrapDataKey(wrapped, context);
+    opened = await openGeneration(generation, options);
   } catch (cause) {
     if (cause instanceof KeyError && cause.code === 'TM_KEY_DENIED') return 'denied';
     throw cause;
   }
   try {
-    for (const { path } of older) {
-      const before = await openOrNull(path, context, { keys, store });
+    for (const each of older) {
+      const before = await openGeneration(each, options).catch(ignoreDamage);
       if (before === null) continue;
       const same = timingSafeEqual(before.key, opened.key);
       wipeDataKey(before);
       if (same) return 'open';
-      throw new IntegrityError('TM_SEAL_COMMITMENT', `${path} holds another key than the newest`, {
-        context: { object: path },
-        hint: 'no generation of it was removed; see "tidemark backup verify"',
-      });
+      throw new IntegrityError(
+        'TM_SEAL_COMMITMENT',
+        `${each.path} holds another key than the newest`,
+        {
+          context: { object: each.path },
+          hint: 'no generation of it was removed; see "tidemark backup verify"',
+        },
+      );
     }
     return 'open';
   } finally {
@@ -153,24 +158,27 @@ async function testOpen(
   }
 }
 
-async function openOrNull(
-  path: string,
-  context: KeyContext,
-  { keys, store }: Pick<Part, 'keys' | 'store'>,
-): Promise<DataKey | null> {
-  try {
-    return await keys.unwrapDataKey(await readWrapped(path, store), context);
-  } catch (cause) {
-    return ignoreDamage(cause);
-  }
+async function openGeneration(generation: KeyGeneration, options: Part): Promise<DataKey> {
+  const wrapped = await readGeneration(generation, options);
+  return options.keys.unwrapDataKey(wrapped, contextOf(generation, wrapped, options));
 }
 
-async function readOrNull(path: string, { store }: Part): Promise<WrappedDataKey | null> {
-  try {
-    return await readWrapped(path, store);
-  } catch (cause) {
-    return ignoreDamage(cause);
-  }
+/**
+ * Reads a generation. Which data key it must be is said by its path: an object that was put in its
+ * place opens well, as the key that it says it is.
+ * @throws KeyError `TM_KEY_WRONG` for the object of another data key or instance; as `readWrapped`.
+ */
+async function readGeneration(
+  { path, dekId }: KeyGeneration,
+  { instance, store }: Part,
+): Promise<WrappedDataKey> {
+  const wrapped = await readWrapped(path, store);
+  const { context } = wrapped;
+  if (context.dekId === dekId && context.instance === instance) return wrapped;
+  throw new KeyError('TM_KEY_WRONG', 'a wrapped key lies where another one belongs', {
+    context: { object: path, dekId: context.dekId, instance: context.instance },
+    hint: 'the stored key was moved or replaced; see "tidemark repo verify"',
+  });
 }
 
 /** What is wrong with one generation; another one is asked. */
@@ -185,16 +193,25 @@ function ignoreDamage(cause: unknown): null {
  * Whether a generation is wrapped with the target already. Versions are those of the ring, which
  * says its newest one by wrapping; a key service has one id for all versions of a key.
  */
-async function isDone(current: WrappedDataKey, { instance, keys, target }: Part): Promise<boolean> {
+async function isDone(
+  current: WrappedDataKey,
+  generation: KeyGeneration,
+  options: Part,
+): Promise<boolean> {
+  const { keys, target } = options;
   if (!isSameKey(current, target)) return false;
   if (current.keyVersion === 0) return true;
-  const context = contextOf(instance, current.context.dekId, current);
+  const context = contextOf(generation, current, options);
   const again = await keys.rewrapDataKey(current, context, target).catch(ignoreDamage);
   return again?.keyVersion === current.keyVersion;
 }
 
-/** The purpose is bound by the wrapping: one that was changed does not open. */
-function contextOf(instance: string, dekId: string, wrapped: WrappedDataKey): KeyContext {
+/** Of the object only its purpose is taken: that is bound by the wrapping, a changed one opens nothing. */
+function contextOf(
+  { dekId }: KeyGeneration,
+  wrapped: WrappedDataKey,
+  { instance }: Part,
+): KeyContext {
   return { instance, dekId, purpose: wrapped.context.purpose };
 }
 

@@ -166,6 +166,33 @@ describe('rewrapKeys()', () => {
     await expectRestorable('after');
   });
 
+  it.each<[string, boolean]>([
+    ['of the newest version', true],
+    ['of an older version', false],
+  ])('takes the generation of another data key, %s, for damaged', async (_, isNewest) => {
+    const [first, second] = keyObjects();
+    const { dekId } = parseObjectKey(first!) as { dekId: string };
+    const planted = wrappedKeyKey(TINY_INSTANCE, dekId, 2);
+    bench.store.tamper(planted, bench.store.objects.get(second!)!);
+    if (!isNewest) await bench.keys.rotate();
+    expect(await rewrap()).toMatchObject({ faultCount: 0, rewrapped: isNewest ? 1 : DATA_KEYS });
+    expect(keyObjects()).not.toContain(planted);
+    const left = keyObjects().filter((key) => key.includes(dekId));
+    expect(left).toEqual([wrappedKeyKey(TINY_INSTANCE, dekId, 3)]);
+    expect(parseWrappedDataKey(bench.store.objects.get(left[0]!)!).context.dekId).toBe(dekId);
+    await expectRestorable('after');
+  });
+
+  it('removes nothing where only another data key lies in the place of one', async () => {
+    const [first, second] = keyObjects();
+    bench.store.tamper(first!, bench.store.objects.get(second!)!);
+    const report = await rewrap();
+    expect(report).toMatchObject({ removed: 0, faultCount: 1 });
+    expect(report.faults[0]).toMatchObject({ code: 'TM_KEY_WRONG' });
+    expect(report.faults[0]!.message).toContain(first);
+    expect(keyObjects()).toContain(first);
+  });
+
   it('brings no key back that is destroyed while it is wrapped anew', async () => {
     await bench.keys.rotate();
     let shredded = false;
