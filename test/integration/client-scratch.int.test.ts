@@ -2,8 +2,9 @@ import { once } from 'node:events';
 import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import { startServer } from '@tidemark/client';
+import { connectNode, startServer } from '@tidemark/client';
 import { describe, expect, it } from 'vitest';
+import { describeWithServer, serverBinaries } from '../support/servers.ts';
 import { TempDir } from '../support/temp-dir.ts';
 import { spawnTypeScript } from '../support/ts-child.ts';
 
@@ -41,6 +42,24 @@ describe('a scratch server', () => {
     expect((await server.stop()).code).toBe(0);
   });
 
+  const modern = serverBinaries().filter(({ name }) => name !== 'redis 6.0');
+  it.each(modern)('writes nothing of a command that it crashes at: $name', async ({ binary }) => {
+    await using temp = await TempDir.create();
+    await using server = await startServer({
+      ...{ binary, dir: temp.path, tcp: false, scratch: true },
+      config: { 'enable-debug-command': 'local' },
+    });
+    const address = { host: 'localhost', port: 0, path: server.socketPath ?? '' };
+    await using client = await connectNode(address);
+    await expect(client.call('DEBUG', 'SEGFAULT', 'canary-of-a-value')).rejects.toMatchObject({
+      code: 'TM_NODE_UNREACHABLE',
+    });
+    expect((await server.exited).signal).toBe('SIGSEGV');
+    const log = await readFile(server.logPath, 'utf8');
+    expect(log).not.toMatch(/canary|BUG REPORT/);
+    expect(log).toMatch(/ready to accept connections/i); // this is the log
+  });
+
   it('says that its program is missing', async () => {
     await using temp = await TempDir.create();
     const starting = startServer({ dir: temp.path, binary: '/nonexistent/server', scratch: true });
@@ -48,5 +67,16 @@ describe('a scratch server', () => {
       code: 'TM_SERVER_START',
       hint: expect.stringContaining('not found') as string,
     });
+  });
+});
+
+describeWithServer('redis', '6.0', 'a scratch server that knows no such setting', ({ binary }) => {
+  it('starts all the same', async () => {
+    await using temp = await TempDir.create();
+    await using server = await startServer({ binary, dir: temp.path, tcp: false, scratch: true });
+    const address = { host: 'localhost', port: 0, path: server.socketPath ?? '' };
+    await using client = await connectNode(address);
+    expect(await client.configGet('crash-*')).toEqual({});
+    expect((await server.stop()).code).toBe(0);
   });
 });
