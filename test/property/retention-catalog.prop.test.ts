@@ -29,6 +29,7 @@ import { TempDir } from '../support/temp-dir.ts';
 const IID = 'inst';
 const HISTORIES = 10;
 const RETAIN = 40;
+const NONE_SHREDDED = { shredded: { instanceMs: null, dekIds: [] } };
 
 let dir: TempDir;
 beforeAll(async () => {
@@ -87,7 +88,12 @@ it('shows, weighs and hides what the decision says, whatever the history', async
     const plan = (): RetentionPlan =>
       catalog.retention((ask) =>
         planRetention({
-          ...{ shards: ask.shards(IID, false), retainSeconds: RETAIN, leases: [], nowMs: 0 },
+          ...{
+            shards: ask.shards(IID, false, NONE_SHREDDED),
+            retainSeconds: RETAIN,
+            leases: [],
+            nowMs: 0,
+          },
           ...{ shareMax: 1, writersMax: 8 },
           sizes: { total: ask.total(IID), below: (floor) => ask.below(IID, floor) },
         }),
@@ -98,7 +104,7 @@ it('shows, weighs and hides what the decision says, whatever the history', async
           snapshots.map(({ backup }) => `${timeline} ${backup}`),
         ),
       );
-    const [shown] = catalog.retention((ask) => ask.shards(IID, false));
+    const [shown] = catalog.retention((ask) => ask.shards(IID, false, NONE_SHREDDED));
     expect(names(shown!), `seed ${String(seed)}`).toEqual(names(history.shard));
     const total = catalog.retention((ask) => ask.total(IID));
     const { steps, amount, earliestAfter } = plan();
@@ -111,7 +117,7 @@ it('shows, weighs and hides what the decision says, whatever the history', async
       }));
       await syncTest(catalog, store, [IID]);
     }
-    const [after] = catalog.retention((ask) => ask.shards(IID, false));
+    const [after] = catalog.retention((ask) => ask.shards(IID, false, NONE_SHREDDED));
     expect(names(after!), `seed ${String(seed)}`).toEqual(names(kept));
     expect(catalog.windows(IID).earliest).toBe(earliestAfter);
     const left = catalog.retention((ask) => ask.total(IID));
@@ -120,7 +126,7 @@ it('shows, weighs and hides what the decision says, whatever the history', async
     const marked = catalog.retention((ask) => ask.marked(IID, '', 10_000));
     expect(marked).toHaveLength(amount.objects);
     // What is hidden is still known, and what is gone is forgotten.
-    const [all] = catalog.retention((ask) => ask.shards(IID, true));
+    const [all] = catalog.retention((ask) => ask.shards(IID, true, NONE_SHREDDED));
     expect(names(all!)).toEqual(names(history.shard));
     expect(plan().steps, `seed ${String(seed)}`).toEqual([]);
     hidden += amount.objects;

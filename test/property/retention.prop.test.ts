@@ -1,6 +1,10 @@
 import { computeWindows, planReads, stretchesOf } from '@tidemark/archive';
 import { describe, expect, it } from 'vitest';
-import { withFloors, type RetentionFloor } from '../../libs/catalog/src/retention/history.ts';
+import {
+  withFloors,
+  type RetentionFloor,
+  type RetentionSnapshot,
+} from '../../libs/catalog/src/retention/history.ts';
 import { inOrder } from '../../libs/catalog/src/retention/needed-from.ts';
 import {
   planRetention,
@@ -17,7 +21,7 @@ const CATALOGUES = 1_000;
 
 /** What is left of a history: exactly what the floors of a plan say. */
 class Left {
-  readonly snapshots: { timeline: string; offset: bigint; from: number; backup: string }[];
+  readonly snapshots: (RetentionSnapshot & { readonly timeline: string })[];
   readonly segments: TrueHistory['segments'];
 
   constructor(history: TrueHistory, floors: readonly RetentionFloor[]) {
@@ -45,7 +49,8 @@ class Left {
   /** Whether everything is there that a restore of the second reads. */
   restores({ timeline, cut }: TrueSecond): boolean {
     try {
-      const { snapshots, segments } = this;
+      const { segments } = this;
+      const snapshots = this.snapshots.filter(({ shredded }) => shredded !== true);
       planReads({ snapshots, segments, timeline, cutOffset: cut });
       return true;
     } catch {
@@ -99,6 +104,22 @@ function plan(
 
 const floorsOf = ({ steps }: RetentionPlan): RetentionFloor[] => steps.map(({ floor }) => floor);
 
+/** The history after the key of one of its backups was destroyed; null where it has none. */
+function shredOne(history: TrueHistory, pick: number): TrueHistory | null {
+  const { writers } = history.shard;
+  const all = writers.flatMap(({ timelines }) => timelines.flatMap((each) => each.snapshots));
+  const lost = all[Math.floor(pick * all.length)];
+  if (lost === undefined) return null;
+  const shredded = writers.map((writer) => ({
+    ...writer,
+    timelines: writer.timelines.map((span) => ({
+      ...span,
+      snapshots: span.snapshots.map((one) => (one === lost ? { ...one, shredded: true } : one)),
+    })),
+  }));
+  return { ...history, shard: { ...history.shard, writers: shredded } };
+}
+
 describe('retention of random histories', () => {
   it('keeps every second restorable that less than the retention ago really passed', () => {
     let gone = 0;
@@ -113,6 +134,28 @@ describe('retention of random histories', () => {
       gone += before.filter((second) => !left.restores(second)).length;
     }
     expect(gone).toBeGreaterThan(CATALOGUES * 20);
+  });
+
+  it('keeps what another backup serves when the key of one was destroyed', () => {
+    let gone = 0;
+    for (let seed = 0; seed < CATALOGUES; seed++) {
+      const next = numbers(seed + 6_666);
+      const history = shredOne(liveRandomly(seed), next());
+      if (history === null) continue;
+      const retain = 1 + Math.floor(next() * 120);
+      const floors = floorsOf(plan(history, retain));
+      const [all, left] = [new Left(history, []), new Left(history, floors)];
+      const before = restorable(history).filter((second) => all.restores(second));
+      const kept = before.filter(({ at }) => history.now - at <= retain);
+      const lost = kept.filter((second) => !left.restores(second));
+      expect(lost, `seed ${String(seed)}, retention ${String(retain)}`).toEqual([]);
+      const serves = ({ snapshots }: Left): boolean =>
+        snapshots.some(({ shredded }) => shredded !== true);
+      expect(serves(left), `seed ${String(seed)}`).toBe(serves(all));
+      gone += all.snapshots.filter(({ shredded }) => shredded === true).length;
+      gone -= left.snapshots.filter(({ shredded }) => shredded === true).length;
+    }
+    expect(gone).toBeGreaterThan(CATALOGUES / 10);
   });
 
   it('keeps every second of the windows within the retention before the latest one', () => {

@@ -162,5 +162,6 @@ export {
   type RetentionPlan,
   type RetentionStep,
 } from './retention/plan-retention.ts';
+export { withoutShredded } from './projection/without-shredded.ts';
 export { isHeldBy } from './model/kept-rows.ts';
 export { isFree } from './retention/recheck.ts';

@@ -79,4 +79,3 @@ export {
 } from './rewrap/rewrap-keys.ts';
 export { refuseCaptured } from './shred/may-shred.ts';
 export { shredKeys, type ShredOptions, type ShredReport } from './shred/shred-keys.ts';
-export { withoutShredded } from './plan/shredded.ts';

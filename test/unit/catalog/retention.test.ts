@@ -63,6 +63,32 @@ describe('neededFrom()', () => {
     expect(from(waiting, { retainSeconds: 10 })).toEqual({ index: 1, offset: 0n });
   });
 
+  it('keeps a closed timeline whose first snapshot may still be on its way', () => {
+    const fresh = shard(timeline('t1', [], null, { end: 900n }));
+    expect(from(fresh, {})).toEqual({ index: 0, offset: 0n });
+    const old = shard(timeline('t1', [], null), timeline('t2', [100], 199));
+    expect(from(old, { retainSeconds: 1_000 })).toEqual({ index: 0, offset: 0n });
+    expect(from(old, {})).toEqual({ index: 1, offset: 0n });
+  });
+
+  it('takes no snapshot whose key was destroyed for one that serves', () => {
+    const without = (second: number, over: Partial<RetentionTimeline> = {}): RetentionShard => {
+      const whole = timeline('t1', [100, 120, 140, 160, 180], 199, over);
+      const snapshots = whole.snapshots.map((one) => ({ ...one, shredded: one.from === second }));
+      return shard({ ...whole, snapshots });
+    };
+    expect(from(without(160), {})).toEqual({ index: 0, offset: 400n });
+    for (const open of [true, false]) {
+      expect(from(without(180, { open }), { retainSeconds: 1 })).toEqual({
+        index: 0,
+        offset: 600n,
+      });
+    }
+    const floors = [{ writer: 'w', timeline: 't1', offset: 600n }];
+    expect(isFree([without(160)], floors, { retainSeconds: 30, leases: [] })).toBe(false);
+    expect(isFree([without(120)], floors, { retainSeconds: 30, leases: [] })).toBe(true);
+  });
+
   it('keeps what a lease reads from its second on', () => {
     const one = shard(timeline('t1', [100, 120, 140, 160, 180], 199));
     expect(from(one, { leases: [{ fromSecond: 139 }] })).toEqual({ index: 0, offset: 200n });

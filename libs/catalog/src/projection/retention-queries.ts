@@ -5,6 +5,7 @@ import { OFFSET_MAX } from '../model/wire/shape.ts';
 import { Queries } from './queries.ts';
 import type { CatalogSnapshot, CatalogTimeline, Row } from './rows.ts';
 import type { Statements } from './statements.ts';
+import { withoutShredded, type Shredded } from './without-shredded.ts';
 
 /** An object of its own that retention has marked. */
 export interface MarkedObject {
@@ -47,16 +48,18 @@ export class RetentionQueries {
   /**
    * The history of an instance by shards.
    * @param marked - Also what retention has marked.
+   * @param state - Of the instance: which snapshots can be opened no more.
    */
-  shards(iid: string, marked: boolean): readonly RetentionShard[] {
+  shards(iid: string, marked: boolean, state: Shredded): readonly RetentionShard[] {
     const timelines = this.#queries.timelines(iid, marked);
     const snapshots = this.#queries.snapshots(iid, marked);
+    const readable = new Set(withoutShredded(snapshots, state));
     return [...new Set(timelines.map(({ shard }) => shard))].sort().map((shard) => {
       const own = timelines.filter((each) => each.shard === shard);
       const writers = [...new Set(own.map(({ writer }) => writer))].map((writer) => ({
         writer,
         timelines: this.#inLogOrder(own.filter((each) => each.writer === writer)).map((each) =>
-          historyOf(each, snapshots),
+          historyOf(each, snapshots, readable),
         ),
       }));
       return { shard, writers, order: own.map(({ timeline }) => timeline) };
@@ -203,6 +206,7 @@ export class RetentionQueries {
 function historyOf(
   timeline: CatalogTimeline,
   snapshots: readonly CatalogSnapshot[],
+  readable: ReadonlySet<CatalogSnapshot>,
 ): RetentionTimeline {
   return {
     timeline: timeline.timeline,
@@ -217,7 +221,10 @@ function historyOf(
     open: timeline.closed === null,
     snapshots: snapshots
       .filter((one) => one.timeline === timeline.timeline)
-      .map(({ backup, offset, from }) => ({ backup, offset, from })),
+      .map((one) => ({
+        ...{ backup: one.backup, offset: one.offset, from: one.from },
+        shredded: !readable.has(one),
+      })),
   };
 }
 

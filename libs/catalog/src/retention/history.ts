@@ -6,6 +6,8 @@ export interface RetentionSnapshot {
   readonly offset: bigint;
   /** First second that it serves. */
   readonly from: number;
+  /** Its data key was destroyed: it serves nothing, and goes like the rest. */
+  readonly shredded?: boolean;
 }
 
 /** What retention looks at in a timeline. */

@@ -23,14 +23,16 @@ export interface KeepRules {
  *
  * Kept is: every second after which less than the retention was seen to pass, on whatever timeline;
  * every restorable second within the retention before the latest one; what a lease reads; the newest
- * snapshot of the shard; and all of a timeline that waits for its first snapshot. Of one writer all
- * is kept from the first thing needed on.
+ * snapshot of the shard; and all of a timeline that waits for its first snapshot, for one that is
+ * closed may be waiting for it too. Of one writer all is kept from the first thing needed on.
+ *
+ * A snapshot whose key was destroyed serves nothing: an older one is kept in its place.
  */
 export function neededFrom(
   shard: RetentionShard,
   rules: KeepRules,
 ): ReadonlyMap<string, Position | null> {
-  const timelines = inOrder(shard);
+  const timelines = inOrder(shard).map(withServing);
   const needs = new Needs(shard);
   keepWitnessed(timelines, rules.retainSeconds, needs);
   const latest = latestSecond(timelines);
@@ -63,6 +65,11 @@ export function inOrder({ writers, order }: RetentionShard): readonly RetentionT
   return order.flatMap((timeline) => all.get(timeline) ?? []);
 }
 
+/** Where its key was destroyed a snapshot is only bytes. */
+function withServing(span: RetentionTimeline): RetentionTimeline {
+  return { ...span, snapshots: span.snapshots.filter(({ shredded }) => shredded !== true) };
+}
+
 class Needs {
   readonly byWriter: Map<string, Position | null>;
   readonly #writers: readonly RetentionWriter[];
@@ -93,8 +100,9 @@ function keepWitnessed(
     const stretch = stretchesOf(span).find(({ index }) => index === oldest?.stretch);
     if (span.timeline === oldest?.timeline && stretch !== undefined) {
       needs.add(span.timeline, servingOffset(span, stretch, oldest.second));
-    } else if (first !== undefined) {
-      needs.add(span.timeline, first.offset);
+    } else {
+      // Without one it waits: a snapshot that is being stored may still come, of any offset.
+      needs.add(span.timeline, first?.offset ?? 0n);
     }
   }
 }

@@ -78,12 +78,14 @@ export function firstFacts(
   { catalog, floors }: Pick<RetentionPorts, 'catalog'> & { floors: readonly RetentionFloor[] },
 ): number | null {
   const facts = catalog.retention((ask) => ask.facts(iid, writer));
-  const shards = catalog.retention((ask) => ask.shards(iid, false));
+  const state = catalog.instance(iid);
+  const shards = catalog.retention((ask) => ask.shards(iid, false, state));
   const history = shards
     .flatMap((shard) => withFloors(shard, floors).writers)
     .find((each) => each.writer === writer);
   const snapshots = history?.timelines.flatMap((each) => each.snapshots) ?? [];
-  const from = snapshots.reduce<number | null>(
+  const serving = snapshots.filter(({ shredded }) => shredded !== true);
+  const from = serving.reduce<number | null>(
     (least, one) => (least === null ? one.from : Math.min(least, one.from)),
     null,
   );

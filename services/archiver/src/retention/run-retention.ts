@@ -175,14 +175,14 @@ class RetentionRun {
   /** The last look: what was marked may be needed by now. @returns False: it was taken back. */
   async #begin(tombstone: Tombstone, log: InstanceLog): Promise<boolean> {
     const { instance } = this.#request;
-    const shards = this.#ports.catalog
-      .retention((ask) => ask.shards(instance, true))
-      .map((shard) => withFloors(shard, tombstone.before));
     const name = tombstone.tombstone;
     await log.append((state) => {
       if (!isPending(state, tombstone)) return null;
       const leases = state.leases.filter((lease) => isLive(lease, this.#nowMs));
       const rules = { retainSeconds: this.retainSeconds, leases };
+      const shards = this.#ports.catalog
+        .retention((ask) => ask.shards(instance, true, state))
+        .map((shard) => withFloors(shard, tombstone.before));
       const free = isFree(shards, state.expiry.floors, rules);
       const type = free ? 'ExpiryBegun' : 'ExpiryRevoked';
       return { type, tombstone: name, atMs: this.#nowMs };
@@ -190,11 +190,12 @@ class RetentionRun {
     return log.state.expiry.tombstone?.tombstone === name;
   }
 
-  #plan({ leases, policy }: InstanceState): RetentionPlan {
+  #plan(state: InstanceState): RetentionPlan {
+    const { leases, policy } = state;
     const { instance, shareMax, retainSeconds } = this.#request;
     return this.#ports.catalog.retention((ask) =>
       planRetention({
-        shards: ask.shards(instance, false),
+        shards: ask.shards(instance, false, state),
         retainSeconds: policy?.retainSeconds ?? retainSeconds,
         leases,
         nowMs: this.#nowMs,

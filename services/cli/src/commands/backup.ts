@@ -1,6 +1,6 @@
 import { UsageError } from '@tidemark/core';
 import { callArchiver, controlSocketPath } from '@tidemark/archiver';
-import { withoutShredded } from '@tidemark/restorer';
+import { withoutShredded } from '@tidemark/catalog';
 import { Workspace, type Invocation } from '../context.ts';
 import { formatBytes, table } from '../output/table.ts';
 import { formatSecond } from '../time.ts';

@@ -1,6 +1,12 @@
 import { join } from 'node:path';
 import { unpackSnapshot } from '@tidemark/archive';
-import { readTde, type Catalog, type CatalogSnapshot, type Tde } from '@tidemark/catalog';
+import {
+  readTde,
+  withoutShredded,
+  type Catalog,
+  type CatalogSnapshot,
+  type Tde,
+} from '@tidemark/catalog';
 import {
   IntegrityError,
   nameObject,
@@ -20,7 +26,7 @@ import type { ObjectStore } from '@tidemark/store';
 import { ObjectReader } from '../fetch/object-reader.ts';
 import { unwrapDataKey } from '../fetch/plan-keys.ts';
 import type { PlannedObject } from '../plan/restore-plan.ts';
-import { refuseShredded, withoutShredded } from '../plan/shredded.ts';
+import { refuseShredded } from '../plan/shredded.ts';
 import { writeWholeFile } from './whole-file.ts';
 
 /** What a download works with. */

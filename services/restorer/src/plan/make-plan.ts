@@ -1,12 +1,17 @@
 import { planReads } from '@tidemark/archive';
-import type { Catalog, CatalogSegment, CatalogSnapshot } from '@tidemark/catalog';
+import {
+  withoutShredded,
+  type Catalog,
+  type CatalogSegment,
+  type CatalogSnapshot,
+} from '@tidemark/catalog';
 import { PlanError, UsageError, type Clock } from '@tidemark/core';
 import { durableEnd } from './cut-within.ts';
 import type { LookInside } from './look-inside.ts';
 import { objectOfSegment, readMarks, type FooterReaderOptions } from './read-marks.ts';
 import { noTimeline, notRestorable } from './refuse-second.ts';
 import { resolveCut, resolveLatest } from './resolve-cut.ts';
-import { refuseShredded, withoutShredded } from './shredded.ts';
+import { refuseShredded } from './shredded.ts';
 import type { PlannedCut, RestorePlan } from './restore-plan.ts';
 import { checkTtlChoice, type TtlChoice } from './ttl-rule.ts';
 

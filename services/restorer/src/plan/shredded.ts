@@ -1,4 +1,4 @@
-import type { CatalogSnapshot, InstanceState } from '@tidemark/catalog';
+import type { CatalogSnapshot } from '@tidemark/catalog';
 import { KeyError } from '@tidemark/core';
 import type { PlanRequest } from './make-plan.ts';
 import type { PlannedCut } from './restore-plan.ts';
@@ -7,20 +7,6 @@ import type { PlannedCut } from './restore-plan.ts';
 interface Snapshots {
   readonly stored: readonly CatalogSnapshot[];
   readonly known: readonly CatalogSnapshot[];
-}
-
-/** The snapshots whose data keys were not destroyed on purpose. */
-export function withoutShredded(
-  snapshots: readonly CatalogSnapshot[],
-  { shredded }: Pick<InstanceState, 'shredded'>,
-): readonly CatalogSnapshot[] {
-  const { instanceMs, dekIds } = shredded;
-  if (instanceMs === null && dekIds.length === 0) return snapshots;
-  const gone = new Set(dekIds);
-  return snapshots.filter(
-    ({ object, endedMs }) =>
-      !gone.has(object.dekId) && (instanceMs === null || endedMs > instanceMs),
-  );
 }
 
 /**

@@ -34,6 +34,15 @@ async function instanceLog(): Promise<InstanceLog> {
   return openInstanceLog({ store: archive.store, iid: ARCHIVED, logKey: LOG_KEY, clock, random });
 }
 
+/** Destroys the data key of a backup. */
+async function shred(backup: string): Promise<void> {
+  const { catalog } = await archive.environment();
+  const dekId = catalog.snapshots(ARCHIVED).find((one) => one.backup === backup)?.object.dekId;
+  const dekIds = dekId === undefined ? [] : [dekId];
+  const log = await instanceLog();
+  await log.append(() => ({ type: 'KeyShredded', scope: 'snapshot', dekIds, atMs: ENDED_MS }));
+}
+
 async function takeLease(over: Partial<LeaseTaken> = {}): Promise<InstanceLog> {
   const log = await instanceLog();
   await log.append(() => ({
@@ -114,6 +123,23 @@ describe('runRetention()', () => {
     expect((await expireAt(archive, ENDED_MS + 4_000 * DAY_MS)).marked).toBeNull();
     await log.append(() => ({ type: 'LeaseReleased', lease: 'ls-1', atMs: ENDED_MS }));
     expect((await expireAt(archive, ENDED_MS)).marked).not.toBeNull();
+  });
+
+  it('keeps the backup that serves in the place of one whose key was destroyed', async () => {
+    await shred('bk-t1-60');
+    const { marked } = await expireAt(archive, ENDED_MS);
+    expect(marked?.steps).toMatchObject([{ backups: ['bk-0', 'bk-t1-20'] }]);
+    await expireAt(archive, ENDED_MS + DAY_MS);
+    expect(await restorableSeconds(archive, FIRST, LAST)).toEqual(seconds(FIRST + 40));
+  });
+
+  it('takes a mark back when the key of what served in its place was destroyed since', async () => {
+    await expireAt(archive, ENDED_MS);
+    await shred('bk-t1-60');
+    const later = await expireAt(archive, ENDED_MS + DAY_MS);
+    expect(later.deleted).toBeNull();
+    expect(later.revoked).toMatch(/^ts-/);
+    expect(await restorableSeconds(archive, FIRST + 40, LAST)).toEqual(seconds(FIRST + 40));
   });
 
   it('takes a mark back when somebody reads from it by the end of the grace', async () => {
