@@ -11,8 +11,9 @@ export function patientClock(nowMs: number): Clock {
     nowMs: () => clock.nowMs(),
     monotonicMs: () => clock.monotonicMs(),
     async sleep(delayMs, signal) {
-      if (delayMs <= AT_ONCE_MS) return;
-      await new Promise((_, reject) => {
+      // Not in a microtask: who tries again and again would never let a file be read.
+      if (delayMs <= AT_ONCE_MS) return new Promise<void>((resolve) => void setImmediate(resolve));
+      await new Promise<void>((_, reject) => {
         const over = (): void => reject(signal?.reason as Error);
         if (signal?.aborted === true) over();
         else signal?.addEventListener('abort', over, { once: true });
