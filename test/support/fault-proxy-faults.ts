@@ -50,6 +50,21 @@ export function kmsError(type: string, { status = 400, apply = false } = {}): Fa
   return { kind: 'answer', apply, answer: { status, headers, body } };
 }
 
+/** The answer of a server that ignores `?versions`: an ordinary listing of the same objects. */
+export function ignoredVersions(): Fault {
+  return {
+    kind: 'edit',
+    edit: (answer) => {
+      const body = answer.body
+        .toString('utf8')
+        .replaceAll(/<VersionId>[^<]*<\/VersionId>|<IsLatest>[^<]*<\/IsLatest>/g, '')
+        .replaceAll('ListVersionsResult', 'ListBucketResult')
+        .replaceAll(/<(\/?)Version>/g, '<$1Contents>');
+      return { ...answer, body: Buffer.from(body) };
+    },
+  };
+}
+
 /** Changes fields of a JSON answer, as `{ KeyId: 'another' }`. */
 export function editJson(fields: Readonly<Record<string, unknown>>): Fault {
   return {

@@ -18,6 +18,7 @@ export {
 } from './open-store.ts';
 export {
   eraseObject,
+  listVersions,
   versionsOf,
   type ObjectVersion,
   type VersionAccess,

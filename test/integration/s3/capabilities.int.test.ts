@@ -15,6 +15,7 @@ import {
 } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { ignoredVersions, s3Error, type Fault } from '../../support/fault-proxy-faults.ts';
 import { FaultProxy } from '../../support/fault-proxy.ts';
 import { patternBytes } from '../../support/pattern.ts';
 import { describeWithS3, S3Server, type S3Kind } from '../../support/s3-servers.ts';
@@ -136,6 +137,19 @@ describeWithS3('a bucket', (kind) => {
     expect(await store.head('k')).toBeNull();
     expect(await eraseObject(store, 'k')).toBe(0);
     expect(await store.head('k2')).toEqual({ key: 'k2', size: 1 });
+  });
+
+  it.each<[string, Fault]>([
+    ['answers with an ordinary listing', ignoredVersions()],
+    ['says that it does not know them', s3Error(501, 'NotImplemented')],
+  ])('erases an object when the server, asked for versions, %s', async (_, fault) => {
+    await using proxy = await FaultProxy.start(server.endpoint);
+    proxy.rules.push({ match: { method: 'GET', path: /[?&]versions/ }, fault, times: Infinity });
+    const store = await open({ prefix: 'plain', endpoint: proxy.url });
+    await store.putIfAbsent('k', bytesOf(Buffer.from('x')));
+    expect(await eraseObject(store, 'k')).toBe(1);
+    expect(proxy.count({ path: /[?&]versions/ })).toBeGreaterThan(0);
+    expect(await (await open({ prefix: 'plain' })).head('k')).toBeNull();
   });
 
   it('locks data, and data alone, for the days that are set', async () => {

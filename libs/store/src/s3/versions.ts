@@ -15,9 +15,12 @@ interface StorePlace {
   readonly storePrefix: string;
 }
 
+const NOT_IMPLEMENTED = 501;
+
 /**
  * The versions that a bucket keeps. A bucket without versioning has one of each object, whose id is
- * `null`; a server that does not know versions at all is asked for its objects instead.
+ * `null`. A server that does not know versions says so, or answers with an ordinary listing: it
+ * names none, and `listVersions` asks it for its objects besides.
  */
 export class S3Versions implements VersionAccess {
   readonly #requests: Requests;
@@ -34,7 +37,12 @@ export class S3Versions implements VersionAccess {
   ): AsyncGenerator<readonly ObjectVersion[], void, undefined> {
     let from: ListObjectVersionsCommandOutput | null = null;
     do {
-      const page: ListObjectVersionsCommandOutput = await this.#page(prefix, from, options.signal);
+      const page: ListObjectVersionsCommandOutput | null = await this.#page(
+        prefix,
+        from,
+        options.signal,
+      );
+      if (page === null) return;
       const found = [
         ...(page.Versions ?? []).map((each) => ({ ...each, isMarker: false })),
         ...(page.DeleteMarkers ?? []).map((each) => ({ ...each, isMarker: true })),
@@ -82,24 +90,28 @@ export class S3Versions implements VersionAccess {
     }
   }
 
+  /** Null: the server does not know versions. */
   async #page(
     prefix: string,
     from: ListObjectVersionsCommandOutput | null,
     signal: AbortSignal | undefined,
-  ): Promise<ListObjectVersionsCommandOutput> {
+  ): Promise<ListObjectVersionsCommandOutput | null> {
     const call = this.#call('ListObjectVersions', 's3:ListBucketVersions', null, signal);
-    const value = await this.#requests.send(call, (client, http) =>
-      client.send(
-        new ListObjectVersionsCommand({
-          Bucket: this.#place.bucket,
-          Prefix: rootOf(this.#place.storePrefix) + prefix,
-          KeyMarker: from?.NextKeyMarker,
-          VersionIdMarker: from?.NextVersionIdMarker,
-        }),
-        http,
-      ),
-    );
-    return value;
+    const command = new ListObjectVersionsCommand({
+      Bucket: this.#place.bucket,
+      Prefix: rootOf(this.#place.storePrefix) + prefix,
+      KeyMarker: from?.NextKeyMarker,
+      VersionIdMarker: from?.NextVersionIdMarker,
+    });
+    try {
+      return await this.#requests.send({ ...call, answers: [NOT_IMPLEMENTED] }, (client, http) =>
+        client.send(command, http),
+      );
+    } catch (cause) {
+      if (!(cause instanceof S3Answer)) throw cause;
+      if (from === null) return null;
+      throw this.#requests.errorOf(cause.failure, call); // it did know them a page before
+    }
   }
 
   #call(operation: string, action: string, key: string | null, signal?: AbortSignal): S3Call {

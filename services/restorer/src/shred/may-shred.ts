@@ -1,22 +1,26 @@
 import {
   HEARTBEAT_MS,
+  isLive,
   OWNER_HEARTBEATS,
   type InstanceState,
   type WriterState,
 } from '@tidemark/catalog';
 import { KeyError, StoreError } from '@tidemark/core';
-import { versionsOf, type ObjectStore } from '@tidemark/store';
+import { listVersions, versionsOf, type ObjectStore } from '@tidemark/store';
 
 /**
  * Refuses to destroy keys of an instance that somebody reads.
  * @throws KeyError `TM_BUSY` that names the lease.
  */
 export function refuseLeased({ iid, leases }: InstanceState, nowMs: number): void {
-  const lease = leases.find(({ untilMs }) => untilMs > nowMs);
+  const lease = leases.find((one) => isLive(one, nowMs));
   if (lease === undefined) return;
   throw new KeyError('TM_BUSY', `lease ${lease.lease} holds the history of ${iid ?? ''}`, {
     context: { instance: iid, lease: lease.lease, purpose: lease.purpose, untilMs: lease.untilMs },
-    hint: `a ${lease.purpose} reads it; wait until it is done, at most until ${new Date(lease.untilMs).toISOString()}`,
+    hint:
+      lease.purpose === 'hold'
+        ? 'a hold ends by its release alone'
+        : `a ${lease.purpose} reads it; wait until it is done, at most until ${new Date(lease.untilMs).toISOString()}`,
   });
 }
 
@@ -53,7 +57,7 @@ export async function refuseLocked(
 ): Promise<void> {
   const versions = versionsOf(store);
   if (versions === null) return;
-  for await (const batch of versions.list(prefix, { signal: options.signal })) {
+  for await (const batch of listVersions(store, prefix, { signal: options.signal })) {
     for (const version of batch) {
       options.signal.throwIfAborted();
       if (version.isMarker) continue;

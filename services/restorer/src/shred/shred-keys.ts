@@ -6,7 +6,7 @@ import {
   type KeyShredded,
 } from '@tidemark/catalog';
 import { StoreError, type Clock } from '@tidemark/core';
-import { eraseObject, versionsOf, type ObjectStore } from '@tidemark/store';
+import { eraseObject, listVersions, versionsOf, type ObjectStore } from '@tidemark/store';
 import { refuseLeased, refuseLocked } from './may-shred.ts';
 
 /** Times that the keys are listed: a rewrapping may put one more while they go. */
@@ -29,7 +29,7 @@ export interface ShredOptions {
 export interface ShredReport {
   /** Objects that were removed, and versions of them where the store keeps versions. */
   readonly removed: number;
-  /** Whether the store says which versions of an object it keeps. */
+  /** Whether the store says which versions it keeps: of everything removed it named them. */
   readonly versioned: boolean;
   /** Whether the log said so before: an earlier run was interrupted, or did it all. */
   readonly again: boolean;
@@ -41,8 +41,11 @@ export interface ShredReport {
  *
  * The tombstone is written first: from then on nothing is restored with these keys, and a rewrapping
  * under way takes back what it wrote. Interrupted, it is run again.
+ *
+ * Each object is looked for again once it was removed: a server that says so and keeps it is no
+ * success.
  * @throws KeyError `TM_BUSY` while a lease holds the history; StoreError `TM_STORE_LOCKED` while the
- *   store holds the objects: nothing was done then.
+ *   store holds the objects: nothing was done then; `TM_STORE_REFUSED` when it does not remove them.
  */
 export async function shredKeys(options: ShredOptions): Promise<ShredReport> {
   const { instance, dekIds, store, log, clock, signal } = options;
@@ -52,11 +55,9 @@ export async function shredKeys(options: ShredOptions): Promise<ShredReport> {
     await refuseLocked(prefix, store, { nowMs: clock.nowMs(), signal });
   }
   const again = await writeTombstones(options, await isAnyLeft(prefixes, options));
-  let removed = 0;
-  for (const prefix of prefixes) {
-    removed = await removeAll(prefix, options, removed);
-  }
-  return { removed, versioned: versionsOf(store) !== null, again };
+  const tally = { removed: 0, versioned: versionsOf(store) !== null };
+  for (const prefix of prefixes) await removeAll(prefix, options, tally);
+  return { ...tally, again };
 }
 
 function prefixesOf(instance: string, dekIds: readonly string[] | null): readonly string[] {
@@ -104,22 +105,21 @@ async function isAnyLeft(
   { store, signal }: ShredOptions,
 ): Promise<boolean> {
   for (const prefix of prefixes) {
-    for await (const _ of objectsBelow(prefix, store, signal)) return true;
+    for await (const _ of listVersions(store, prefix, { signal })) return true;
   }
   return false;
 }
 
-async function removeAll(prefix: string, options: ShredOptions, before: number): Promise<number> {
-  const { store, signal, onProgress } = options;
-  let removed = before;
+/** What was removed so far. */
+interface Tally {
+  removed: number;
+  versioned: boolean;
+}
+
+async function removeAll(prefix: string, options: ShredOptions, tally: Tally): Promise<void> {
   for (let pass = 1; pass <= PASSES_MAX; pass++) {
-    let found = 0;
-    for await (const key of objectsBelow(prefix, store, signal)) {
-      found += 1;
-      removed += await eraseObject(store, key);
-      onProgress(removed);
-    }
-    if (found === 0) return removed;
+    const found = await removeListed(prefix, options, tally);
+    if (!found) return;
   }
   throw new StoreError('TM_BUSY', 'data keys are written while they are destroyed', {
     context: { prefix, passes: PASSES_MAX },
@@ -127,19 +127,32 @@ async function removeAll(prefix: string, options: ShredOptions, before: number):
   });
 }
 
-/** Every object below a prefix, those counted of which only an older version is left. */
-async function* objectsBelow(
+/** Those too of which only an older version is left, and those of which no version is named. */
+async function removeListed(
   prefix: string,
-  store: ObjectStore,
-  signal: AbortSignal,
-): AsyncGenerator<string> {
-  const batches = versionsOf(store)?.list(prefix, { signal }) ?? store.list(prefix, { signal });
+  { store, signal, onProgress }: ShredOptions,
+  tally: Tally,
+): Promise<boolean> {
+  let found = false;
+  const erase = async (key: string): Promise<void> => {
+    found = true;
+    tally.removed += await eraseObject(store, key);
+    onProgress(tally.removed);
+  };
   let last = '';
-  for await (const batch of batches) {
+  for await (const batch of versionsOf(store)?.list(prefix, { signal }) ?? []) {
     signal.throwIfAborted();
     for (const { key } of batch) {
-      if (key !== last) yield key;
+      if (key !== last) await erase(key);
       last = key;
     }
   }
+  for await (const batch of store.list(prefix, { signal })) {
+    signal.throwIfAborted();
+    for (const { key } of batch) {
+      tally.versioned = false;
+      await erase(key);
+    }
+  }
+  return found;
 }

@@ -127,11 +127,12 @@ describe('shredKeys() of an instance', () => {
 });
 
 describe('shredKeys() that may not be', () => {
-  it.each<[string, number, boolean]>([
-    ['that is held', NOW_MS + 1, true],
-    ['that has ended', NOW_MS, false],
-  ])('with a lease %s', async (_, untilMs, refused) => {
-    const lease = { lease: 'ls-1', purpose: 'restore', fromSecond: 1, untilMs, atMs: 1 } as const;
+  it.each<[string, 'restore' | 'hold', number, boolean]>([
+    ['that is held', 'restore', NOW_MS + 1, true],
+    ['that has ended', 'restore', NOW_MS, false],
+    ['that only its release ends', 'hold', NOW_MS - 1, true],
+  ])('with a lease %s', async (_, purpose, untilMs, refused) => {
+    const lease = { lease: 'ls-1', purpose, fromSecond: 1, untilMs, atMs: 1 };
     await append({ type: 'LeaseTaken', ...lease });
     const before = new Map(bench.store.objects);
     if (!refused) {
@@ -168,6 +169,43 @@ describe('shredKeys() that may not be', () => {
       versioned: true,
     });
     expect(store.left()).toHaveLength(2 * 3);
+  });
+});
+
+describe('shredKeys() with a server that does not know versions', () => {
+  /** It answers a question for them with a listing that names none. */
+  const ignoring = (change: Partial<ObjectStore> = {}): ObjectStore => {
+    const versions: VersionAccess = {
+      list: async function* () {
+        // none
+      },
+      lockOf: () => Promise.resolve(null),
+      remove: () => Promise.resolve(),
+    };
+    return Object.assign(bench.store.through(), { versions }, change);
+  };
+
+  it('removes the objects, and says that no versions were counted', async () => {
+    addGenerations();
+    expect(await shred(null, ignoring())).toEqual({ removed: 6, versioned: false, again: false });
+    expect(keyObjects()).toEqual([]);
+  });
+
+  it('is no success where the objects stay', async () => {
+    const before = keyObjects();
+    const store = ignoring({ delete: () => Promise.resolve() });
+    await expect(shred(null, store)).rejects.toMatchObject({
+      ...{ code: 'TM_STORE_REFUSED', context: { key: before[0] } },
+    });
+    expect(keyObjects()).toEqual(before);
+  });
+
+  it('asks for the locks of what no version was named of', async () => {
+    const store = ignoring();
+    const held = { untilMs: NOW_MS + 1, legalHold: false };
+    (store as unknown as { versions: VersionAccess }).versions.lockOf = () => Promise.resolve(held);
+    await expect(shred(null, store)).rejects.toMatchObject({ code: 'TM_STORE_LOCKED' });
+    expect((await bench.instanceLog()).state.shredded).toEqual({ instanceMs: null, dekIds: [] });
   });
 });
 
