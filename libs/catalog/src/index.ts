@@ -96,6 +96,7 @@ export type { InstanceLogEntry, InstanceRecord } from './log/instance-codec.ts';
 export type { EndCheck } from './log/forward-reader.ts';
 export type { RetryLimits } from './log/retry.ts';
 export {
+  checkpointChain,
   findLogStart,
   listCheckpoints,
   newestWholeFold,

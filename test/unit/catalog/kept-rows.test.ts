@@ -1,5 +1,11 @@
 import { writerCheckpointKey, writerLogKey } from '@tidemark/archive';
-import { KEPT_ROWS_MAX, openCatalog, type Catalog, type WriterLog } from '@tidemark/catalog';
+import {
+  findLogCut,
+  KEPT_ROWS_MAX,
+  openCatalog,
+  type Catalog,
+  type WriterLog,
+} from '@tidemark/catalog';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { dumpCatalog, openTestInstance, syncTest } from '../../support/catalog-harness.ts';
 import {
@@ -162,16 +168,66 @@ describe('rows that are many', () => {
     expect(await dumpOf(lossy, syncTest)).toEqual(whole);
   });
 
-  it('are not missed where retention took them with their entries', async () => {
+  it('are not missed where retention took the entries, and their checkpoint stands', async () => {
     const kept = store.snapshot();
-    kept.tamper(checkpointKey(3_072), null);
-    for (let seq = 0; seq <= 3_072; seq++) kept.tamper(entryKey(seq), null);
+    for (let seq = 0; seq <= 4_096; seq++) kept.tamper(entryKey(seq), null);
     const handle = kept.through();
-    using catalog = openCatalog({ path: ':memory:' });
-    await syncTest(catalog, handle);
-    expect(catalog.segments('t1')[0]?.object.seq).toBe(3_073);
-    expect(catalog.timelines(iid)).toHaveLength(1);
+    expect(await dumpOf(kept, (catalog) => syncTest(catalog, handle))).toEqual(whole);
     expect(reads(handle)).toBeLessThan(120);
+  });
+
+  it.each<[string, (bytes: Buffer) => Buffer | null]>([
+    ['lost', () => null],
+    ['damaged', (bytes) => bytes.fill(1, bytes.length >> 1, (bytes.length >> 1) + 1)],
+  ])(
+    'stop every reading where their checkpoint was %s and the entries are gone',
+    async (_, hurt) => {
+      for (const upTo of [3_071, 3_072, 3_500, 4_096]) {
+        const lossy = store.snapshot();
+        for (let seq = 0; seq <= upTo; seq++) lossy.tamper(entryKey(seq), null);
+        const bytes = Buffer.from(store.objects.get(checkpointKey(3_072))!);
+        lossy.tamper(checkpointKey(3_072), hurt(bytes));
+        const gap = { code: 'TM_LOG_GAP', context: { iid, shard, writer } };
+        await expect(dumpOf(lossy, syncTest), String(upTo)).rejects.toMatchObject(gap);
+        await expect(dumpOf(lossy, syncEvery), String(upTo)).rejects.toMatchObject(gap);
+      }
+    },
+  );
+
+  it('stop every reading where the log is lost and only checkpoints are left', async () => {
+    const lossy = store.snapshot();
+    for (const key of lossy.keys().filter((one) => /\/log\/\d/.test(one) && one.includes(writer))) {
+      if (!key.includes('/checkpoint/')) lossy.tamper(key, null);
+    }
+    lossy.tamper(checkpointKey(4_096), Buffer.from('no checkpoint'));
+    await expect(dumpOf(lossy, syncTest)).rejects.toMatchObject({ code: 'TM_LOG_GAP' });
+  });
+
+  it('may be none where the log was cut at a checkpoint that kept none', async () => {
+    const old = store.snapshot();
+    const at = checkpointKey(2_048);
+    old.tamper(at, withoutRows(store.objects.get(at)));
+    for (const seq of [3_072, 4_096]) old.tamper(checkpointKey(seq), null);
+    for (let seq = 0; seq <= 2_047; seq++) old.tamper(entryKey(seq), null);
+    // The entry that it was written behind is still there: a cut goes up to it.
+    await expect(dumpOf(old, syncTest)).rejects.toMatchObject({ code: 'TM_LOG_GAP' });
+    old.tamper(entryKey(2_048), null);
+    using catalog = openCatalog({ path: ':memory:' });
+    await syncTest(catalog, old);
+    expect(catalog.segments('t1')[0]?.object.seq).toBe(2_049);
+  });
+
+  it('keep the checkpoint that holds them, wherever the log is cut', async () => {
+    const source = { store, iid, shard, writer, logKey: LOG_KEY };
+    const needed = { bodies: null, any: null, lastSeq: log.state.seq };
+    expect(await findLogCut(source, needed)).toEqual({ seq: 4_096, checkpoints: [3_072, 4_096] });
+    const older = store.snapshot();
+    older.tamper(checkpointKey(3_072), withoutRows(store.objects.get(checkpointKey(3_072))));
+    const cut = await findLogCut({ ...source, store: older }, needed);
+    expect(cut).toEqual({ seq: 4_096, checkpoints: [3_072, 4_096] });
+    older.tamper(checkpointKey(3_072), null);
+    const before = await findLogCut({ ...source, store: older }, needed);
+    expect(before).toEqual({ seq: 2_048, checkpoints: [2_048] });
   });
 
   it('are written by the next owner where a killed one did not write its checkpoints', async () => {

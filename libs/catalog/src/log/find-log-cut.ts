@@ -1,5 +1,13 @@
 import { chooseLogCut } from '../retention/log-cut.ts';
-import { listCheckpoints, wholeFoldAt, type WriterLogSource } from './writer-log-reader.ts';
+import {
+  checkpointChain,
+  listCheckpoints,
+  wholeFoldAt,
+  type WriterLogSource,
+} from './writer-log-reader.ts';
+
+/** Damaged checkpoints that are passed over before a log is left as it is. */
+const OLDER_TRIES_MAX = 8;
 
 /** What of a writer log is needed. */
 export interface NeededOfLog {
@@ -36,6 +44,21 @@ export async function findLogCut(
     const bases = whole.rows.flatMap(({ base }) => base ?? []);
     return { seq: newest, checkpoints: [...bases, newest] };
   }
-  const older = chooseLogCut({ checkpoints, neededSeq: any, lastSeq });
-  return older === null ? null : { seq: older, checkpoints: [older] };
+  return olderCut(source, { checkpoints, any, lastSeq });
+}
+
+/** The newest one that can be read, with all that it builds on. */
+async function olderCut(
+  source: WriterLogSource,
+  log: { readonly checkpoints: readonly number[] } & Omit<NeededOfLog, 'bodies'>,
+): Promise<FoundLogCut | null> {
+  let { checkpoints } = log;
+  for (let tries = 0; tries < OLDER_TRIES_MAX; tries++) {
+    const seq = chooseLogCut({ checkpoints, neededSeq: log.any, lastSeq: log.lastSeq });
+    const chain = seq === null ? null : await checkpointChain(source, seq);
+    if (seq === null) return null;
+    if (chain !== null) return { seq, checkpoints: chain };
+    checkpoints = checkpoints.filter((each) => each < seq);
+  }
+  return null;
 }

@@ -13,7 +13,7 @@ export interface LeaseRequest extends Omit<InstanceLogOptions, 'from'> {
   readonly fromSecond: number;
   /** What is known of the instance's log: it is read on from there. */
   readonly known: InstanceState;
-  /** Told once when the lease could not be renewed; the reader goes on. */
+  /** Told once when the lease could not be renewed; the reader goes on, and so do the tries. */
   readonly onLost: (cause: TidemarkError) => void;
 }
 
@@ -49,6 +49,7 @@ export class HeldLease implements AsyncDisposable {
   async #renew(): Promise<void> {
     const { clock, onLost } = this.#request;
     const { signal } = this.#over;
+    let isLost = false;
     for (;;) {
       try {
         await clock.sleep(RENEW_MS, signal);
@@ -65,8 +66,8 @@ export class HeldLease implements AsyncDisposable {
         );
       } catch (cause) {
         if (!(cause instanceof TidemarkError)) throw cause;
-        onLost(cause);
-        return;
+        if (!isLost) onLost(cause);
+        isLost = true; // a store that is back takes it again: its reader may need it for hours
       }
     }
   }

@@ -192,20 +192,47 @@ export async function newestWholeFold(source: WriterLogSource): Promise<WholeFol
   return newest === undefined ? null : wholeFoldAt(source, newest);
 }
 
-/** As `newestWholeFold`, of one checkpoint. */
+/**
+ * As `newestWholeFold`, of one checkpoint. One that is damaged or lost never counts as taken by
+ * retention: what it held may be kept history.
+ */
 export async function wholeFoldAt(source: WriterLogSource, seq: number): Promise<WholeFold | null> {
   const rows: KeptRows[] = [];
   let found: WriterState | null = null;
   for (let at: number | null = seq; at !== null;) {
     const checkpoint: Checkpoint | null = await usableCheckpoint(source, at);
-    // What retention took together with its entries nobody needs.
-    if (checkpoint === null && found !== null && (await areGone(source, at))) break;
-    if (checkpoint === null || checkpoint.rows.base === at) return null;
+    if (checkpoint === null) return null;
+    if (checkpoint.rows.base === at) {
+      // It kept no rows. Retention has cut the log there: nothing before it was needed.
+      if (found !== null && (await areGone(source, at))) break;
+      return null;
+    }
     found ??= checkpoint.state;
     rows.unshift(checkpoint.rows);
     at = checkpoint.rows.base;
   }
   return found === null ? null : { state: found, rows };
+}
+
+/**
+ * Numbers of a checkpoint and of all that it builds on, ascending: none of them may go while it is
+ * needed.
+ *
+ * @returns `null` when one of them is damaged or lost.
+ * @throws KeyError `TM_KEY_MISSING`, StoreError.
+ */
+export async function checkpointChain(
+  source: WriterLogSource,
+  seq: number,
+): Promise<readonly number[] | null> {
+  const chain: number[] = [];
+  for (let at: number | null = seq; at !== null;) {
+    const checkpoint: Checkpoint | null = await usableCheckpoint(source, at);
+    if (checkpoint === null) return null;
+    chain.unshift(at);
+    at = checkpoint.rows.base === at ? null : checkpoint.rows.base;
+  }
+  return chain;
 }
 
 /** Whether the entry of a number is gone, and all before it. */
@@ -223,27 +250,29 @@ async function usableCheckpoint(source: WriterLogSource, seq: number): Promise<C
   }
 }
 
+/** Where the entries of a log that are still there begin. */
+export interface FoundLogStart extends LogStart {
+  /** Number of the oldest entry; null when there is none. */
+  readonly first: number | null;
+}
+
 /**
  * The fold before the oldest entry that the store still holds, for a rebuild: the empty one, or
  * that of a checkpoint when retention has removed what lies below it.
  *
  * @throws IntegrityError `TM_LOG_GAP` when entries are missing and no checkpoint stands for them.
  */
-export async function findLogStart(source: WriterLogSource): Promise<LogStart> {
+export async function findLogStart(source: WriterLogSource): Promise<FoundLogStart> {
   const { iid, shard, writer } = source;
   const first = await firstEntry(source);
-  if (first === null || first === 0) return { ...LOG_EMPTY, damaged: [] };
+  if (first === null || first === 0) return { ...LOG_EMPTY, damaged: [], first };
   const seqs = await listCheckpoints(source);
   const usable = seqs.filter((seq) => seq >= first - 1);
   const start = await firstUsable(source, usable.slice(0, CHECKPOINT_TRIES_MAX));
-  if (start.state.seq >= 0) return start;
-  throw new IntegrityError(
-    'TM_LOG_GAP',
+  if (start.state.seq >= 0) return { ...start, first };
+  throw logGap(
     `${writerLogKey(iid, shard, writer, 0)} is missing: entries 0 to ${first - 1} are not there`,
-    {
-      context: { iid, shard, writer, seq: 0, later: writerLogKey(iid, shard, writer, first) },
-      hint: 'the store has lost objects; restore them from a copy of the store',
-    },
+    { iid, shard, writer, seq: 0, later: writerLogKey(iid, shard, writer, first) },
   );
 }
 
@@ -258,6 +287,17 @@ async function firstEntry(source: WriterLogSource): Promise<number | null> {
     }
   }
   return null;
+}
+
+/** The error of a log that lacks what it was. */
+export function logGap(
+  message: string,
+  context: Readonly<Record<string, string | number>>,
+): IntegrityError {
+  return new IntegrityError('TM_LOG_GAP', message, {
+    context,
+    hint: 'the store has lost objects; restore them from a copy of the store',
+  });
 }
 
 function isDamage(error: unknown): boolean {

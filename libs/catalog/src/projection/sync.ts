@@ -12,6 +12,8 @@ import {
 import {
   entryDigestAt,
   findLogStart,
+  listCheckpoints,
+  logGap,
   newestWholeFold,
   readWriterLog,
   wholeFoldAt,
@@ -145,7 +147,8 @@ async function syncWriterLog(
  * Makes sure that the writer's row stands on an entry of the store, and not far behind its end.
  *
  * @returns The fold to go on from; `null` when the row was begun now.
- * @throws IntegrityError `TM_LOG_CHAIN` when the store holds another log than the one known.
+ * @throws IntegrityError `TM_LOG_CHAIN` when the store holds another log than the one known; as
+ *   `startOf`.
  */
 async function anchor(
   tables: SyncTables,
@@ -162,7 +165,7 @@ async function anchor(
     if (newest !== null && newest.state.seq > known.seq) restart(tables, source, newest);
     if (isBehind) return tables.writers.stateOf(source);
   }
-  const start = await startOf(source, everyEntry);
+  const start = await startOf(tables, source, everyEntry);
   // Retention may have removed what this catalog knew last; what it kept must lie ahead.
   if (known !== undefined && known.seq >= 0 && start.state.seq < known.seq) {
     throw replacedWriter(source, known, null);
@@ -178,13 +181,47 @@ async function isFarBehind(source: WriterLogSource, { seq }: WriterState): Promi
   return (await store.head(writerCheckpointKey(iid, shard, writer, second))) !== null;
 }
 
-/** Where to begin: behind what checkpoints stand for, or with the oldest entry that is there. */
-async function startOf(source: WriterLogSource, everyEntry: boolean): Promise<WholeFold> {
+/**
+ * Where to begin: behind what checkpoints stand for, or with the oldest entry that is there.
+ *
+ * @throws IntegrityError `TM_LOG_GAP` when entries are gone and no checkpoint tells what they said:
+ *   a catalog without them would take kept objects for ones that no log names.
+ */
+async function startOf(
+  tables: SyncTables,
+  source: WriterLogSource,
+  everyEntry: boolean,
+): Promise<WholeFold> {
   const newest = everyEntry ? null : await newestWholeFold(source);
   if (newest !== null) return newest;
-  const { state, rows } = await findLogStart(source);
-  if (state.seq < 0) return { state, rows: [] };
-  return (await wholeFoldAt(source, state.seq)) ?? { state, rows: [rows] };
+  const { state, rows, first, damaged } = await findLogStart(source);
+  const { seq } = state;
+  if (seq < 0) {
+    const checkpoint = first === null ? (await listCheckpoints(source)).at(-1) : undefined;
+    if (checkpoint === undefined) return { state, rows: [] };
+    throw unaccounted(source, checkpoint);
+  }
+  const whole = await wholeFoldAt(source, seq);
+  if (whole !== null) return whole;
+  // One that kept no rows stands for a log that was cut there, or further on: nothing is kept of it.
+  const { tombstone } = tables.instances.state(source.iid).expiry;
+  const cut = tombstone?.cuts.find(({ writer }) => writer === source.writer)?.seq ?? -1;
+  const isCut = seq + 1 === first || (tombstone?.begun === true && cut >= seq);
+  if (rows.base === seq && isCut) return { state, rows: [rows] };
+  throw unaccounted(source, seq, damaged);
+}
+
+function unaccounted(
+  source: WriterLogSource,
+  seq: number,
+  damaged: readonly string[] = [],
+): IntegrityError {
+  const { iid, shard, writer } = source;
+  const key = damaged[0] ?? writerCheckpointKey(iid, shard, writer, seq);
+  return logGap(
+    `entries of the log are gone, and ${key}, or one that it builds on, does not tell what they said`,
+    { iid, shard, writer, seq, key },
+  );
 }
 
 /** Unless another process was faster. */

@@ -1,5 +1,6 @@
 import { parseObjectKey, writerCheckpointKey, wrappedKeyPrefix } from '@tidemark/archive';
 import {
+  checkpointChain,
   listCheckpoints,
   type CatalogWriter,
   type Tombstone,
@@ -130,14 +131,18 @@ class Deletion {
   async #cut({ shard, writer, seq, checkpoints }: WriterCut): Promise<void> {
     const { catalog, store, signal, keys } = this.#ports;
     const place = { iid: this.#instance, shard, writer };
+    const source = { ...place, store, signal, logKey: await keys.logKey(this.#instance) };
+    const chain = await checkpointChain(source, seq);
+    // What stands for the entries cannot be read any more: they stay.
+    if (chain === null) return;
     const kept = firstFacts(this.#instance, writer, { catalog, floors: [] }) ?? Infinity;
     for (const facts of catalog.retention((ask) => ask.facts(this.#instance, writer))) {
       if (facts.seq <= seq && facts.seq < kept) await this.#removeKey(facts.dekId);
     }
     await this.#entries(seq, place);
-    const source = { ...place, store, signal, logKey: await keys.logKey(this.#instance) };
+    const stays = new Set([...checkpoints, ...chain]);
     for (const checkpoint of await listCheckpoints(source)) {
-      if (checkpoint >= seq || checkpoints.includes(checkpoint)) continue;
+      if (checkpoint >= seq || stays.has(checkpoint)) continue;
       const key = writerCheckpointKey(this.#instance, shard, writer, checkpoint);
       if (await this.#remove(key)) this.deleted.checkpoints += 1;
     }
