@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { StoreError, type ByteSource } from '@tidemark/core';
+import { digestOf } from './digest-of.ts';
 import type { ObjectInfo, ObjectStore } from './object-store.ts';
 
 /** Objects up to this size are copied several at once, larger ones one after another, in bytes. */
@@ -164,16 +165,6 @@ async function copyBytes(
     if (missing && (await source.head(key)) === null) return 'gone';
     throw cause;
   }
-}
-
-async function digestOf(bytes: ByteSource): Promise<{ digest: string; size: number }> {
-  const hash = createHash('sha256');
-  let size = 0;
-  for await (const chunk of bytes) {
-    hash.update(chunk);
-    size += chunk.length;
-  }
-  return { digest: hash.digest('hex'), size };
 }
 
 function differs(key: string, size: number, other: number): StoreError {

@@ -27,4 +27,5 @@ export {
 export { presignGet, type PresignGet } from './presign.ts';
 export { collectStray } from './collect-stray.ts';
 export { isToBeProbed, probeStore, refusalOf } from './probe-store.ts';
+export { putSame } from './put-same.ts';
 export { copyObjects, type CopyCounts, type CopyOptions } from './copy-objects.ts';

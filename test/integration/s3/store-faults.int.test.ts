@@ -80,6 +80,39 @@ describeWithS3('a store behind a bad network', (kind) => {
     }
   });
 
+  it('takes nothing for whole of which the server holds less, when its answer was lost', async () => {
+    const store = await open();
+    const bytes = patternBytes(70_000);
+    const lost = strike(PUT, { kind: 'reset', apply: true });
+    const short = strike({ method: 'HEAD' }, { kind: 'short' });
+    await expect(store.putIfAbsent('k', bytesOf(bytes))).rejects.toMatchObject({
+      code: 'TM_STORE_IO',
+      context: { key: 'k', size: 70_000, stored: 0 },
+    });
+    lost();
+    short();
+    expect(await store.head('k')).toBeNull();
+    expect(await store.putIfAbsent('k', bytesOf(bytes))).toBe('created');
+    expect((await read(store.get('k'))).equals(bytes)).toBe(true);
+  });
+
+  it('does not call a key taken at which nothing is, and asks for it a few times only', async () => {
+    const store = await open();
+    const taken = s3Error(412, 'PreconditionFailed');
+    const struck = strike(PUT, taken, 2);
+    expect(await store.putIfAbsent('k', bytesOf(Buffer.from('x')))).toBe('created');
+    struck();
+    expect((await read(store.get('k'))).toString()).toBe('x');
+    strike(PUT, taken, Infinity);
+    proxy.requests.length = 0;
+    await expect(store.putIfAbsent('k2', bytesOf(Buffer.from('x')))).rejects.toMatchObject({
+      code: 'TM_STORE_IO',
+      context: { key: 'k2', status: 412, reason: 'PreconditionFailed' },
+    });
+    expect(proxy.count(PUT)).toBe(6);
+    expect(await store.head('k2')).toBeNull();
+  });
+
   it.each([
     // One server is enough for what comes before the condition.
     ...(kind === 'moto' ? [] : WAYS).flatMap(([name, fault]) => [

@@ -107,7 +107,7 @@ export const ERROR_CODES = {
   TM_STORE_CLOCK: fatal(1, 'the clock of this machine is too far from the one of the store'),
   TM_STORE_REFUSED: fatal(1, 'the store cannot do what is needed'),
   TM_STORE_FENCING: fatal(2, 'a store in which two archivers could both win'),
-  TM_STORE_DIFFERS: fatal(14, 'an object in another store is not the same'),
+  TM_STORE_DIFFERS: fatal(14, 'an object in a store is not what it is to be'),
   TM_STORE_MISSING: fatal(14, 'an object that the log names is not in the store'),
   TM_STORE_LOCKED: fatal(11, 'the store holds an object that was to be deleted (Object Lock)'),
   TM_STORE_RANGE: fatal(14, 'an object is shorter than the range that was asked for'),

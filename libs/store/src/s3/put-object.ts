@@ -3,7 +3,8 @@ import { StoreError } from '@tidemark/core';
 import type { PutOutcome } from '../object-store.ts';
 import type { S3StoreSettings } from '../open-store.ts';
 import { addCrc32, crc32Text, md5Of } from './checksums.ts';
-import { readFacts, type ObjectPlace } from './object-facts.ts';
+import type { S3Failure } from './failure.ts';
+import { readFacts, type ObjectFacts, type ObjectPlace } from './object-facts.ts';
 import type { StoredAs } from './put-options.ts';
 import { S3Answer, type Requests } from './requests.ts';
 
@@ -40,6 +41,7 @@ export async function putWhole(
     object.settings.checksum === 'when_supported'
       ? { ChecksumCRC32: crc32 }
       : { ContentMD5: md5.base64 };
+  const sent = { size: bytes.length, crc32, md5: md5.hex };
   const input = {
     Bucket: object.bucket,
     Key: object.name,
@@ -63,7 +65,6 @@ export async function putWhole(
       const value = await requests.send(call, (client, http) =>
         client.send(new PutObjectCommand(input), http),
       );
-      const sent = { size: bytes.length, crc32, md5: md5.hex };
       const etag = value.ETag?.replaceAll('"', '');
       // What the server itself computed of what it stored needs no second look.
       if (value.ChecksumCRC32 !== crc32 && etag !== md5.hex) {
@@ -72,20 +73,44 @@ export async function putWhole(
       return 'created';
     } catch (cause) {
       if (!(cause instanceof S3Answer)) throw cause;
-      if (cause.failure.status === 412) return whoseIs(requests, object);
-      if (conflicts >= CONFLICTS_MAX) throw requests.errorOf(cause.failure, call);
+      const { failure } = cause;
+      const outcome = failure.status === 412 ? await whatIsThere(requests, object, sent) : null;
+      if (outcome !== null) return outcome;
+      if (conflicts >= CONFLICTS_MAX) {
+        throw failure.status === 412 ? neverFree(object, failure) : requests.errorOf(failure, call);
+      }
       await requests.pause(conflicts + 1, object.signal);
     }
   }
 }
 
 /**
- * Whether an object that is there is the one this put made: an answer may have been lost, and a
- * network may send a request twice.
+ * Says what a refusal meant. What is there may be of this put: an answer may have been lost, and a
+ * network may send a request twice; then it is held against what was sent.
+ * @returns Null when nothing is there any more: the put is to be sent again.
  */
-export async function whoseIs(requests: Requests, object: NewObject): Promise<PutOutcome> {
+async function whatIsThere(
+  requests: Requests,
+  object: NewObject,
+  sent: SentBytes,
+): Promise<PutOutcome | null> {
   const facts = await readFacts(requests, object, object.signal);
-  return facts?.putId === object.putId ? 'created' : 'exists';
+  if (facts === null) return null;
+  if (facts.putId !== object.putId) return 'exists';
+  await assertFacts(requests, object, sent, facts);
+  return 'created';
+}
+
+function neverFree({ key }: NewObject, { status, code, cause }: S3Failure): StoreError {
+  return new StoreError(
+    'TM_STORE_IO',
+    'the store says that a key is taken and holds nothing there',
+    {
+      context: { key, status, reason: code },
+      hint: 'it is tried again later',
+      cause,
+    },
+  );
 }
 
 /**
@@ -98,7 +123,15 @@ export async function assertStored(
   object: NewObject,
   sent: SentBytes,
 ): Promise<void> {
-  const facts = await readFacts(requests, object, object.signal);
+  await assertFacts(requests, object, sent, await readFacts(requests, object, object.signal));
+}
+
+async function assertFacts(
+  requests: Requests,
+  object: NewObject,
+  sent: SentBytes,
+  facts: ObjectFacts | null,
+): Promise<void> {
   const sumDiffers = facts?.crc32 != null && facts.crc32 !== sent.crc32;
   if (facts?.size === sent.size && !sumDiffers) return;
   if (facts !== null && facts.putId === object.putId) {

@@ -1,7 +1,8 @@
 import { objectIdentity, segmentKey } from '@tidemark/archive';
 import type { KeptSegment, SegmentsMerged } from '@tidemark/catalog';
-import { bytesOf, collectBytes, makeId, TidemarkError } from '@tidemark/core';
+import { bytesOf, collectBytes, makeId, TidemarkError, type ByteSource } from '@tidemark/core';
 import { COMPRESSION, OBJECT_KIND, Sealer, sealStream, type DataKey } from '@tidemark/crypto';
+import { putSame } from '@tidemark/store';
 import type { CaptureOptions } from '../capture/capture-options.ts';
 import { isLost } from '../capture/follows-log.ts';
 import { retrying, type RetryOptions } from '../ship/retry.ts';
@@ -160,7 +161,9 @@ export class SegmentLevels {
         await append(event, await collectBytes(spool.read(name), event.object.size, tooLong));
       } else {
         const { store } = capture;
-        await retrying(this.#options, () => store.putIfAbsent(key, spool.read(name), { signal }));
+        // Other bytes there end this try: the next one seals anew, for a key of its own.
+        const body = (): ByteSource => spool.read(name);
+        await retrying(this.#options, () => putSame(store, key, body, { signal }));
         await append(event);
       }
     } finally {

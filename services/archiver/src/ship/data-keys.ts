@@ -1,7 +1,7 @@
 import { bytesOf, type Clock } from '@tidemark/core';
 import { wrappedKeyKey } from '@tidemark/archive';
 import { encodeWrappedDataKey, type DataKey, type KeyProvider } from '@tidemark/crypto';
-import type { ObjectStore } from '@tidemark/store';
+import { putSame, type ObjectStore } from '@tidemark/store';
 
 /** Limits of one data key for segments (reliability.md 3.4: whichever comes first). */
 const EPOCH_MS_MAX = 3_600_000;
@@ -78,12 +78,12 @@ export class DataKeys {
 
   /**
    * Stores the wrapped form of a data key; nothing happens when that was done.
-   * @throws StoreError.
+   * @throws StoreError, `TM_STORE_DIFFERS` when something else lies under its name.
    */
   async store(dekId: string, wrapped: Buffer): Promise<void> {
     if (this.#stored.has(dekId)) return;
     const { instance, store } = this.#options;
-    await store.putIfAbsent(wrappedKeyKey(instance, dekId, 1), bytesOf(wrapped));
+    await putSame(store, wrappedKeyKey(instance, dekId, 1), () => bytesOf(wrapped));
     this.#stored.add(dekId);
     const [oldest] = this.#stored;
     if (this.#stored.size > STORED_MAX && oldest !== undefined) this.#stored.delete(oldest);

@@ -1,7 +1,7 @@
 import type { ObjectRef } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
 import { SealedDigest } from '@tidemark/crypto';
-import type { ObjectStore } from '@tidemark/store';
+import { putSame, type ObjectStore } from '@tidemark/store';
 import type { DataKeys } from './data-keys.ts';
 import { retrying, type RetryOptions } from './retry.ts';
 import { INLINE_BYTES_MAX, type AppendEvent } from './segment-shipper.ts';
@@ -34,9 +34,18 @@ export async function readSpooled(spool: Spool, name: string): Promise<SpooledEn
 }
 
 /**
+ * Other bytes at a key of ours, as a put that was cut short leaves them: what is sealed is bound to
+ * its key and cannot go elsewhere. It stays in the spool, and `status` says why, until they are
+ * taken away.
+ */
+const FOREIGN: readonly string[] = ['TM_STORE_DIFFERS'];
+
+/**
  * Brings the wrapped data key of an entry into the store, then its object (I3).
  * @returns The body of its log entry, when the object is that.
- * @throws Faults that pass are retried until the signal is aborted; StoreError.
+ * When it returns the store holds those bytes, whoever put them there.
+ * @throws Faults that pass, and `TM_STORE_DIFFERS`, are retried until the signal is aborted;
+ *   StoreError.
  */
 export async function putSpooled(
   { name, event, wrapped }: SpooledEntry,
@@ -45,9 +54,10 @@ export async function putSpooled(
   if (!('object' in event)) return undefined;
   const { store, spool, signal, dataKeys } = options;
   const { key, dekId, size } = event.object;
-  if (wrapped !== null) await retrying(options, () => dataKeys.store(dekId, wrapped));
+  if (wrapped !== null) await retrying(options, () => dataKeys.store(dekId, wrapped), FOREIGN);
   if (key === null) return bodyOf(spool, name, size);
-  await retrying(options, () => store.putIfAbsent(key, spool.read(name), { signal }));
+  const put = (): Promise<void> => putSame(store, key, () => spool.read(name), { signal });
+  await retrying(options, put, FOREIGN);
   return undefined;
 }
 

@@ -22,9 +22,14 @@ export interface RetryOptions {
  * Repeats work until it succeeds, with growing pauses: a store or key service that is away comes
  * back, and so does room in the spool or a right that somebody took away. Meanwhile the spool and
  * the pins keep what the server writes.
+ * @param waitsFor - Codes of more faults that this work waits for, as for a right.
  * @throws Any error that time does not mend, at once; the signal's reason.
  */
-export async function retrying<T>(options: RetryOptions, work: () => Promise<T>): Promise<T> {
+export async function retrying<T>(
+  options: RetryOptions,
+  work: () => Promise<T>,
+  waitsFor: readonly string[] = [],
+): Promise<T> {
   const { clock, signal, onRetry, onRecovered } = options;
   const codes = new Set<string>();
   for (let attempt = 0; ; attempt++) {
@@ -34,10 +39,11 @@ export async function retrying<T>(options: RetryOptions, work: () => Promise<T>)
       if (codes.size > 0) onRecovered(codes);
       return result;
     } catch (error) {
-      if (!mayPass(error) || signal.aborted) throw error;
+      if (!mayPass(error, waitsFor) || signal.aborted) throw error;
       codes.add(error.code);
       if (error.code === 'TM_SPOOL') max = ROOM_PAUSE_MS_MAX;
-      if (REFUSALS.includes(error.code)) max = REFUSED_PAUSE_MS_MAX;
+      if (REFUSALS.includes(error.code) || waitsFor.includes(error.code))
+        max = REFUSED_PAUSE_MS_MAX;
       onRetry(error);
     }
     await clock.sleep(Math.min(max, FIRST_PAUSE_MS * 2 ** Math.min(attempt, 8)), signal);
@@ -59,7 +65,7 @@ const REFUSALS: readonly string[] = [
   'TM_STORE_CLOCK',
 ];
 
-function mayPass(error: unknown): error is TidemarkError {
+function mayPass(error: unknown, waitsFor: readonly string[]): error is TidemarkError {
   if (!(error instanceof TidemarkError)) return false;
-  return error.retryable || ROOM.includes(error.code) || REFUSALS.includes(error.code);
+  return error.retryable || [...ROOM, ...REFUSALS, ...waitsFor].includes(error.code);
 }

@@ -23,7 +23,7 @@ export class StoreHealth {
   }
 
   readonly onRetry: RetryOptions['onRetry'] = ({ code, message }: TidemarkError) => {
-    if (!this.#errors.has(code)) this.#logger.warn('store', { code });
+    if (!this.#errors.has(code)) this.#logger.warn('store', { code, error: message });
     this.#errors.set(code, message);
   };
 

@@ -9,7 +9,8 @@ import type { Element } from '../../../support/aof-layout.ts';
 import { LevelHistory, openCopies, TIMELINE } from '../../../support/level-history.ts';
 import { closed, opened } from '../../../support/log-events.ts';
 import { readTestLog } from '../../../support/log-harness.ts';
-import { failsAfter, failsBefore } from '../../../support/memory-store.ts';
+import { failsAfter, failsBefore, storeDown } from '../../../support/memory-store.ts';
+import { patternBytes } from '../../../support/pattern.ts';
 import { collect } from '../../../support/segments.ts';
 import { openShipped } from '../../../support/ship-harness.ts';
 import { TempDir } from '../../../support/temp-dir.ts';
@@ -186,6 +187,33 @@ describe('SegmentLevels', () => {
     expect(copies.has(place)).toBe(false);
     await copies.keep({ ...place, start: 90n, end: 99n }, [Buffer.alloc(9_000)]);
     expect(copies.has({ ...place, start: 90n, end: 99n })).toBe(false);
+  });
+
+  it('logs no merged segment of which the store holds half, and puts it elsewhere', async () => {
+    for (const seed of [1, 2, 3]) await history.roll([['SET', 'k', patternBytes(120_000, seed)]]);
+    await captureMinute();
+    const before = history.log.rows;
+    const cut: string[] = [];
+    history.faults.hook = ({ op, key }) => {
+      if (op !== 'put' || !key.includes('/seg/') || cut.length > 0) return undefined;
+      const { store } = history;
+      const keepHalf = (): never => {
+        cut.push(key);
+        const bytes = store.objects.get(key) ?? Buffer.alloc(0);
+        store.tamper(key, bytes.subarray(0, bytes.length >> 1));
+        throw storeDown(key);
+      };
+      return { after: keepHalf };
+    };
+    const failed: unknown = await history.look().catch((cause: unknown) => cause);
+    expect(failed).toMatchObject({ code: 'TM_STORE_DIFFERS', context: { key: cut[0] } });
+    expect(history.log.rows).toBe(before);
+    await history.look();
+    const merged = history.log.rows.segments[0];
+    if (merged === undefined) throw new Error('nothing is stored');
+    const { plain, footer } = await openedRow(merged);
+    expect([merged.header.level, footer.header]).toEqual([1, merged.header]);
+    expect(plain.length).toBeGreaterThan(300_000);
   });
 
   it('takes an object for stored whose put was answered by silence', async () => {

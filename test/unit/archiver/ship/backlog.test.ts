@@ -242,6 +242,61 @@ describe('Backlog.recover()', () => {
     expect((await shippedCommands()).equals(layOut([LARGE, SMALL, SMALL]).stream)).toBe(true);
   });
 
+  it.each<[string, string, (bytes: Buffer) => Uint8Array]>([
+    ['half of its object', '/seg/', (bytes) => bytes.subarray(0, bytes.length >> 1)],
+    ['another byte in its object', '/seg/', (bytes) => bytes.fill(0, 100_000, 100_100)],
+    ['half of its key', '/keys/', (bytes) => bytes.subarray(0, bytes.length >> 1)],
+  ])('neither logs nor lets go of what the store holds %s of', async (_, part, change) => {
+    const first = await begin();
+    first.faults.hook = ({ op, key }) =>
+      op === 'put' && key.includes(part) ? { after: die } : undefined;
+    const [name] = await seal(first, LARGE);
+    await first.backlog.ended();
+    const key = store.keys().find((one) => one.includes(part))!;
+    const right = Buffer.from(store.objects.get(key)!);
+    store.tamper(key, change(Buffer.from(right)));
+    const second = await begin();
+    const recovering = second.recover();
+    for (let times = 0; times < 3; times++) {
+      second.told.length = 0;
+      await until(() => second.told.length > 0);
+      expect(second.told).toContain('TM_STORE_DIFFERS');
+    }
+    expect([await segments(), second.failures]).toEqual([[], []]);
+    expect(await readdir(first.spoolDir)).toContain(`${name}.sealed`);
+    expect(second.clock.pauses.at(-1)).toBeGreaterThan(200);
+    store.tamper(key, null);
+    expect(await recovering).toBe(1);
+    expect(second.told.at(-1)).toBe('recovered');
+    expect(store.objects.get(key)!.equals(right)).toBe(true);
+    expect((await shippedCommands()).equals(layOut([LARGE]).stream)).toBe(true);
+    expect(await readdir(first.spoolDir)).toEqual([]);
+  });
+
+  it('does not log a snapshot of which the store holds half, and goes on with segments', async () => {
+    const run = await begin();
+    let putKey = '';
+    run.faults.hook = ({ op, key }) => {
+      if (op !== 'put' || !key.includes('/rdb/') || putKey !== '') return undefined;
+      const cut = (): never => {
+        putKey = key;
+        store.tamper(key, store.objects.get(key)!.subarray(0, 100));
+        throw storeDown(key);
+      };
+      return { after: cut };
+    };
+    const job = { backup: 'bk-1', path: null, timeline: 't1', offset: 0n, mode: 'attach' } as const;
+    const from = (): Promise<number> => Promise.resolve(1);
+    const shipping = shipSnapshot({ ...job, from }, run.options, run.backlog);
+    await until(() => run.told.includes('TM_STORE_DIFFERS'));
+    await run.ship(rollSegment(0n, SMALL), null);
+    expect(await logged(store, 'SnapshotStored')).toEqual([]);
+    store.tamper(putKey, null);
+    const { object } = await shipping;
+    expect(store.objects.get(putKey)).toHaveLength(object.size);
+    expect(await logged(store, 'SnapshotStored')).toHaveLength(1);
+  });
+
   it('does not log a step of the clock twice that was logged just before the kill', async () => {
     const first = await begin();
     await first.ship(rollSegment(0n, SMALL), null);
@@ -318,6 +373,10 @@ describe('Backlog.recover()', () => {
     expect(await shippedCommands()).toEqual(layOut([SMALL, SMALL]).stream);
   });
 });
+
+async function until(holds: () => boolean): Promise<void> {
+  while (!holds()) await new Promise(setImmediate);
+}
 
 async function changeByte(path: string, at: number): Promise<void> {
   const bytes = await readFile(path);

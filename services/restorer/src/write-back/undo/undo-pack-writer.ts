@@ -16,7 +16,7 @@ import {
   type DataKey,
   type KeyProvider,
 } from '@tidemark/crypto';
-import type { ObjectStore } from '@tidemark/store';
+import { putSame, type ObjectStore } from '@tidemark/store';
 import { undoIdentity } from './undo-objects.ts';
 
 /** What an undo pack is written with. */
@@ -110,7 +110,12 @@ export class UndoPackWriter implements Disposable {
     const { instance, keys, store } = this.#options;
     const { dataKey, wrapped } = await keys.generateDataKey({ instance, purpose: 'undo' });
     const key = wrappedKeyKey(instance, dataKey.id, 1);
-    await store.putIfAbsent(key, bytesOf(encodeWrappedDataKey(wrapped)));
+    try {
+      await putSame(store, key, () => bytesOf(encodeWrappedDataKey(wrapped)));
+    } catch (cause) {
+      wipeDataKey(dataKey);
+      throw cause;
+    }
     this.#dataKey = dataKey;
     return dataKey;
   }
