@@ -109,6 +109,31 @@ describe('neededFrom()', () => {
   });
 });
 
+describe('neededFrom() of times without a write', () => {
+  const written = [
+    { stretch: 0, from: 100, to: 199 },
+    { stretch: 0, from: 1_000_000, to: 1_000_010 },
+  ];
+  const away = timeline('t1', [100, 120, 140, 160, 180], 1_000_010, { written });
+
+  it('counts none that may be a clock that was set while the archiver was away', () => {
+    expect(from(shard(away), { retainSeconds: 90 })).toEqual({ index: 0, offset: 200n });
+    // Of the days that follow on the last write nothing is known either.
+    const quiet = { ...away, to: 9_000_000 };
+    expect(from(shard(quiet), { retainSeconds: 90 })).toEqual({ index: 0, offset: 200n });
+  });
+
+  it('counts a silence that is short for the retention', () => {
+    const nine = timeline('t1', [100, 120, 140, 160, 180], 320, { written: [] });
+    const pause = [
+      { stretch: 0, from: 100, to: 199 },
+      { stretch: 0, from: 250, to: 320 },
+    ];
+    const rules = { retainSeconds: 150 };
+    expect(from(shard({ ...nine, written: pause }), rules)).toEqual({ index: 0, offset: 600n });
+  });
+});
+
 describe('isFree()', () => {
   it('finds out whether floors hide what is needed by now', () => {
     const one = shard(timeline('t1', [100, 120, 140, 160, 180], 199));

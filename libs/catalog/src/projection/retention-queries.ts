@@ -1,4 +1,9 @@
-import type { RetentionFloor, RetentionShard, RetentionTimeline } from '../retention/history.ts';
+import type {
+  RetentionFloor,
+  RetentionShard,
+  RetentionTimeline,
+  WrittenSeconds,
+} from '../retention/history.ts';
 import type { LoggedFacts } from '../retention/log-cut.ts';
 import type { Amount } from '../retention/plan-retention.ts';
 import { OFFSET_MAX } from '../model/wire/shape.ts';
@@ -54,16 +59,42 @@ export class RetentionQueries {
     const timelines = this.#queries.timelines(iid, marked);
     const snapshots = this.#queries.snapshots(iid, marked);
     const readable = new Set(withoutShredded(snapshots, state));
+    const written = this.#written(iid);
     return [...new Set(timelines.map(({ shard }) => shard))].sort().map((shard) => {
       const own = timelines.filter((each) => each.shard === shard);
       const writers = [...new Set(own.map(({ writer }) => writer))].map((writer) => ({
         writer,
-        timelines: this.#inLogOrder(own.filter((each) => each.writer === writer)).map((each) =>
-          historyOf(each, snapshots, readable),
-        ),
+        timelines: this.#inLogOrder(own.filter((each) => each.writer === writer)).map((each) => ({
+          ...historyOf(each, snapshots, readable),
+          written: written.get(each.timeline) ?? [],
+        })),
       }));
       return { shard, writers, order: own.map(({ timeline }) => timeline) };
     });
+  }
+
+  /** When something was written, by timelines, with pauses of a minute at most. */
+  #written(iid: string): ReadonlyMap<string, readonly WrittenSeconds[]> {
+    const rows = this.#db
+      .prepare<WrittenSeconds & { readonly timeline: string }>(
+        `WITH own AS (SELECT s.*, t.timeline, max(s.last_second) OVER (
+             PARTITION BY s.timeline_id, s.stretch ORDER BY s.start_offset
+             ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before
+           FROM segments s JOIN timelines t ON t.id = s.timeline_id
+           JOIN writers w ON w.id = t.writer_id WHERE w.iid = ? AND s.first_second IS NOT NULL),
+         runs AS (SELECT *, sum(before IS NULL OR first_second - before > 60) OVER (
+             PARTITION BY timeline_id, stretch ORDER BY start_offset) AS run FROM own)
+         SELECT timeline, stretch, min(first_second) AS "from", max(last_second) AS "to"
+         FROM runs GROUP BY timeline_id, stretch, run ORDER BY timeline_id, stretch, run`,
+      )
+      .all(iid);
+    const found = new Map<string, WrittenSeconds[]>();
+    for (const { timeline, ...one } of rows) {
+      const known = found.get(timeline);
+      if (known === undefined) found.set(timeline, [one]);
+      else known.push(one);
+    }
+    return found;
   }
 
   /** Everything that is shown of an instance. */

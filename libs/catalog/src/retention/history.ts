@@ -1,4 +1,4 @@
-import type { TimelineSpan } from '@tidemark/archive';
+import type { SecondRange, TimelineSpan } from '@tidemark/archive';
 
 /** What retention looks at in a snapshot. */
 export interface RetentionSnapshot {
@@ -10,6 +10,12 @@ export interface RetentionSnapshot {
   readonly shredded?: boolean;
 }
 
+/** Seconds of a stretch in which the log was written, with pauses of a minute at most. */
+export interface WrittenSeconds extends SecondRange {
+  /** How many steps back of the clock lie before it in its timeline. */
+  readonly stretch: number;
+}
+
 /** What retention looks at in a timeline. */
 export interface RetentionTimeline extends TimelineSpan {
   /** Durable end. */
@@ -18,6 +24,8 @@ export interface RetentionTimeline extends TimelineSpan {
   readonly open: boolean;
   /** By offset. */
   readonly snapshots: readonly RetentionSnapshot[];
+  /** In order and disjoint within a stretch; unknown = all of it was written. */
+  readonly written?: readonly WrittenSeconds[];
 }
 
 /** The history of one writer. */

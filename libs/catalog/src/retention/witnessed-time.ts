@@ -41,10 +41,15 @@ export class WitnessedTime {
   }
 }
 
+/** Silences up to this share of the retention count as seen, and such of a minute. */
+const SILENCE_SHARE = 1 / 7;
+const SILENCE_SECONDS_MIN = 60;
+
 /**
  * The oldest second after which fewer than `seconds` were seen to pass. Time is what the log itself
  * tells: no clock is asked, and what nobody watched counts for nothing: whether it was an hour or
- * ten years cannot be told, and a clock that jumps ahead makes nothing old.
+ * ten years cannot be told, and a clock that jumps ahead makes nothing old. Of a long time without a
+ * write it cannot be told either: the archiver may have been away, and the clock set meanwhile.
  *
  * @param timelines - Of one shard, in the order of their opening.
  * @returns Null when all of the history lies within.
@@ -55,9 +60,11 @@ export function witnessedSince(
 ): WitnessedSecond | null {
   const seen = new WitnessedTime();
   let oldest: WitnessedSecond | null = null;
+  const silence = Math.max(SILENCE_SECONDS_MIN, Math.floor(seconds * SILENCE_SHARE));
   for (const span of [...timelines].reverse()) {
     for (const { index, ran } of [...stretchesOf(span)].reverse()) {
-      for (const range of [...ran].reverse()) {
+      const own = span.written?.filter(({ stretch }) => stretch === index) ?? ran;
+      for (const range of ran.flatMap((one) => withoutSilence(one, own, silence)).reverse()) {
         const second = seen.firstWithin(range, seconds);
         if (second === null) return oldest;
         oldest = { timeline: span.timeline, stretch: index, second };
@@ -67,6 +74,29 @@ export function witnessedSince(
     }
   }
   return null;
+}
+
+/** What is left of a range without the times of more than `most` seconds in which nothing was written. */
+function withoutSilence(
+  range: SecondRange,
+  written: readonly SecondRange[],
+  most: number,
+): SecondRange[] {
+  const within = written
+    .map(({ from, to }) => ({ from: Math.max(from, range.from), to: Math.min(to, range.to) }))
+    .filter(({ from, to }) => from <= to);
+  const left: SecondRange[] = [];
+  let from = range.from;
+  let seen = range.from - 1;
+  for (const next of [...within, { from: range.to + 1, to: range.to + 1 }]) {
+    if (next.from - seen - 1 > most) {
+      left.push({ from, to: Math.max(seen, from) });
+      from = next.from;
+    }
+    seen = Math.max(seen, next.to);
+  }
+  if (from <= range.to) left.push({ from, to: range.to });
+  return left;
 }
 
 function measure(ranges: readonly SecondRange[]): number {
