@@ -42,7 +42,7 @@ describe('loadConfig()', () => {
       },
       retainMs: 7 * 86_400_000,
       graceMs: 86_400_000,
-      expires: true,
+      expires: false,
       instances: [],
     });
   });
@@ -64,10 +64,12 @@ pin_max = "2GiB"
 pin_max_age = "1h"
 heartbeat = "10s"
 request_rewrites = false
+expire = true
 [policy]
 days = ["mon", "tue"]
 hours = ["03:00Z-04:00Z"]
 retain = "7d"
+grace = "1h"
 [[instance]]
 id = "orders"
 url = "redis://127.0.0.1:6379"
@@ -85,6 +87,7 @@ aof_dir = "/var/lib/redis/appendonlydir"
         ...{ pinBytesMax: 2048 * MIB, pinAgeMaxMs: 3_600_000 },
         requestRewrites: false,
       },
+      ...{ expires: true, graceMs: 3_600_000 },
       instances: [{ id: 'orders', user: 'tidemark' }],
     });
   });
@@ -142,6 +145,7 @@ aof_dir = "/var/lib/redis/appendonlydir"
   it.each([
     ['store.url', MINIMAL.replace('"store"', '"ftp://host/prefix"'), 'TM_STORE_URL'],
     ['state.spool_max', `${MINIMAL}state.spool_max = "20GB"\n`, 'TM_CONFIG'],
+    ['policy.grace', `${MINIMAL}policy.grace = "59m"\n`, 'TM_CONFIG'],
     ['archiver.heartbeat', `${MINIMAL}archiver.heartbeat = "fast"\n`, 'TM_CONFIG'],
   ])('names the setting whose value cannot be used: %s', async (name, text, code) => {
     await expect(load(text)).rejects.toMatchObject({

@@ -31,6 +31,8 @@ export interface RetentionReport {
   readonly instance: string;
   readonly dryRun: boolean;
   readonly retainSeconds: number;
+  /** Who says so: the policy in the log of the instance, or the configuration of this host. */
+  readonly retainedBy: 'instance' | 'host';
   /** A tombstone that stands after the run, or whose time has come in a dry run. */
   readonly standing: Tombstone | null;
   /** A tombstone that was taken back: what it hid is needed after all. */
@@ -59,7 +61,7 @@ export async function runRetention(
   const marked = isFreeToMark || (dryRun && run.isDue) ? await run.mark() : null;
   if (marked?.tombstone != null) await syncInstance(instance, ports);
   return {
-    ...{ instance, dryRun, retainSeconds: run.retainSeconds },
+    ...{ instance, dryRun, retainSeconds: run.retainSeconds, retainedBy: run.retainedBy },
     standing: ports.catalog.instance(instance).expiry.tombstone,
     ...settled,
     marked,
@@ -103,6 +105,10 @@ class RetentionRun {
 
   get retainSeconds(): number {
     return this.#state.policy?.retainSeconds ?? this.#request.retainSeconds;
+  }
+
+  get retainedBy(): RetentionReport['retainedBy'] {
+    return this.#state.policy === null ? 'host' : 'instance';
   }
 
   /** Whether a tombstone stands whose grace is over. */

@@ -125,8 +125,8 @@ function documentOf({ marked, standing, ...report }: RetentionReport): object {
 
 /** A retention run for people. */
 export function expireText(report: RetentionReport, configPath: string): string[] {
-  const { instance, dryRun, retainSeconds, standing, revoked, deleted, marked } = report;
-  const lines = [`${instance}: kept are the last ${durationOf(retainSeconds)} that were captured`];
+  const { instance, dryRun, standing, revoked, deleted, marked } = report;
+  const lines = [`${instance}: ${keptText(report)}`];
   if (deleted !== null) {
     lines.push(
       `deleted: ${countOf(deleted.objects, 'object')} (${formatBytes(deleted.bytes)}), ${countOf(deleted.logEntries, 'log entry')}, ` +
@@ -156,6 +156,12 @@ export function expireText(report: RetentionReport, configPath: string): string[
     lines.push(`to take it back until then: tidemark -c ${configPath} expire ${instance} --revoke`);
   }
   return lines;
+}
+
+function keptText({ retainSeconds, retainedBy }: RetentionReport): string {
+  const who =
+    retainedBy === 'host' ? 'the configuration of this host' : 'the policy of the instance';
+  return `kept by ${who}: ${durationOf(retainSeconds)}, as far as they were captured`;
 }
 
 function markedText(marked: Marked, dryRun: boolean): string[] {

@@ -12,6 +12,8 @@ import { ConfigSchema, type ConfigFile, type InstanceEntry } from './schema.ts';
 import { storeSettings } from './store.ts';
 import { parseDuration, parseSize } from './units.ts';
 
+const GRACE_MS_MIN = 3_600_000;
+
 const validator = Compile(ConfigSchema);
 
 /** The configuration with defaults filled in and paths made absolute. */
@@ -26,7 +28,7 @@ export interface Config {
   readonly retainMs: number;
   /** How long what retention has marked stays in the store, in milliseconds. */
   readonly graceMs: number;
-  /** Whether the archiver deletes what the policy keeps no longer. */
+  /** Whether the archiver deletes what the policy keeps no longer; only where the owner says so. */
   readonly expires: boolean;
   readonly instances: readonly InstanceEntry[];
 }
@@ -56,10 +58,19 @@ export async function loadConfig(path: string): Promise<Config> {
       requestRewrites: archiver.request_rewrites ?? true,
     },
     retainMs: parseDuration(file.policy?.retain ?? '7d', 'policy.retain'),
-    graceMs: parseDuration(file.policy?.grace ?? '24h', 'policy.grace'),
-    expires: archiver.expire ?? true,
+    graceMs: graceOf(file.policy?.grace ?? '24h'),
+    expires: archiver.expire ?? false,
     instances: file.instance ?? [],
   };
+}
+
+/** A mark that was a mistake must leave somebody the time to take it back. */
+function graceOf(text: string): number {
+  const graceMs = parseDuration(text, 'policy.grace');
+  if (graceMs >= GRACE_MS_MIN) return graceMs;
+  throw new UsageError('TM_CONFIG', `policy.grace: ${text} is less than an hour`, {
+    hint: 'until then a mark can be taken back with: tidemark expire ID --revoke',
+  });
 }
 
 /** Every object costs a request: those of S3 are counted and paid for. */

@@ -17,7 +17,9 @@ export function addExpire(program: Command, leaf: Leaf, perform: Perform): void 
       'after',
       `
 What is marked cannot be restored any more; it is deleted by the first run after [policy] grace
-(24h). The archiver runs it daily, unless [archiver] expire = false. docs/retention.md says more.
+(24h). The archiver runs it daily with [archiver] expire = true. How long history is kept is what
+[policy] retain of this host says, unless the instance has a policy of its own: run it from one
+host. What a shorter retention marked is taken back where more is kept. docs/retention.md says more.
 
   tidemark expire orders --dry-run
   tidemark expire orders -o json`,

@@ -178,6 +178,17 @@ describe('runRetention()', () => {
     expect(ahead.marked?.steps).toEqual(now.marked?.steps);
   });
 
+  it('takes no clock that was set while the archiver was away for time that passed', async () => {
+    archive.sample(FIRST + 10_000_000);
+    archive.write(['SET', 'later', 'v']);
+    archive.sample(FIRST + 10_000_001);
+    await archive.rollIfAny();
+    expect((await expireAt(archive, ENDED_MS, { retainSeconds: 90 })).marked).toBeNull();
+    const { marked, retainedBy } = await expireAt(archive, ENDED_MS, { retainSeconds: 70 });
+    expect(marked?.steps).toMatchObject([{ backups: ['bk-0'] }]);
+    expect(retainedBy).toBe('host');
+  });
+
   it('deletes the same whenever it is killed, and goes on where it was', async () => {
     await expireAt(archive, ENDED_MS);
     const marked = archive.store.snapshot();
