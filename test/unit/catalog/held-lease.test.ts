@@ -77,7 +77,7 @@ describe('takeLease()', () => {
     await lease[Symbol.asyncDispose]();
   });
 
-  it('says once that it cannot be renewed, and its reader goes on', async () => {
+  it('says once that it cannot be renewed, and is renewed once the store is back', async () => {
     let isDown = false;
     const faulty = store.through(({ op, key }) =>
       isDown && op === 'put' ? failsBefore(key) : undefined,
@@ -85,6 +85,12 @@ describe('takeLease()', () => {
     const lease = await take(faulty);
     isDown = true;
     await clock.pass(10 * MINUTE);
+    await clock.pass(10 * MINUTE);
+    expect(lost).toEqual(['TM_STORE_IO']);
+    isDown = false;
+    await clock.pass(10 * MINUTE);
+    expect(await leases()).toMatchObject([{ untilMs: START_MS + 60 * MINUTE }]);
+    isDown = true;
     await clock.pass(10 * MINUTE);
     expect(lost).toEqual(['TM_STORE_IO']);
     await lease[Symbol.asyncDispose]();

@@ -18,8 +18,9 @@ export class LetGo {
   /** Takes the next entry of the instance log. */
   note({ event, seq, digest }: InstanceLogEntry): void {
     this.#state = evolveInstance(this.#state, event, seq, digest);
-    if (event.type !== 'ExpiryTombstoned') return;
-    for (const cut of event.cuts) {
+    // What is only marked is still there, and may be taken back.
+    if (event.type !== 'ExpiryBegun') return;
+    for (const cut of this.#state.expiry.tombstone?.cuts ?? []) {
       this.#cuts.set(cut.writer, Math.max(cut.seq, this.#cuts.get(cut.writer) ?? -1));
     }
   }
