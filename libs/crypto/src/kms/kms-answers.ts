@@ -34,6 +34,26 @@ export function dataKeyOf(plaintext: Uint8Array | undefined, asked: KmsAsked): B
   });
 }
 
+/** A data key of an answer with its ciphertext; it is zero-filled where the answer is not good. */
+export function newDataKeyOf(
+  answer: {
+    readonly Plaintext?: Uint8Array | undefined;
+    readonly CiphertextBlob?: Uint8Array | undefined;
+    readonly KeyId?: string | undefined;
+  },
+  asked: KmsAsked & { readonly keyId: string },
+): { readonly wrapped: string; readonly key: Buffer } {
+  const key = dataKeyOf(answer.Plaintext, asked);
+  try {
+    const wrapped = ciphertextOf(answer.CiphertextBlob, asked);
+    assertKeyUsed(answer.KeyId, asked.keyId, asked.action);
+    return { wrapped, key };
+  } catch (cause) {
+    key.fill(0);
+    throw cause;
+  }
+}
+
 /**
  * Checks that the service used the key it was told to use.
  * @throws KeyError `TM_KEY_REFUSED`.

@@ -1,7 +1,7 @@
 import { DecryptCommand, GenerateDataKeyCommand } from '@aws-sdk/client-kms';
 import { KeyError } from '@tidemark/core';
 import type { KeyAuthorization } from '../keys/key-admin.ts';
-import { assertKeyUsed, ciphertextOf, dataKeyOf } from './kms-answers.ts';
+import { dataKeyOf, newDataKeyOf } from './kms-answers.ts';
 import { encryptionContext } from './kms-context.ts';
 import { kmsErrorName } from './kms-errors.ts';
 import type { KmsService } from './kms-service.ts';
@@ -33,9 +33,12 @@ export async function checkAuthorization(q: AuthorizationQuestion): Promise<KeyA
     if (failed.length > 0) return { state: 0, failed, by };
     const made = await attempt('kms:GenerateDataKey', failed, () => generate(q));
     if (made !== null) {
-      const opened = await attempt('kms:Decrypt', failed, () => decryptDry(q, made));
-      if (opened === 'dry-run') by = 'dry-run';
-      made.key.fill(0);
+      try {
+        const opened = await attempt('kms:Decrypt', failed, () => decryptDry(q, made));
+        if (opened === 'dry-run') by = 'dry-run';
+      } finally {
+        made.key.fill(0);
+      }
     }
   } catch (cause) {
     if (!(cause instanceof KeyError) || cause.code !== 'TM_KEY_SERVICE') throw cause;
@@ -84,11 +87,9 @@ async function generate(q: AuthorizationQuestion): Promise<Canary> {
         KeySpec: 'AES_256',
         EncryptionContext: contextOf(q),
       });
-      const answer = await client.send(command, { abortSignal });
-      assertKeyUsed(answer.KeyId, q.keyId, asked.action);
-      const wrapped = ciphertextOf(answer.CiphertextBlob, asked);
-      return { wrapped, key: dataKeyOf(answer.Plaintext, asked) };
+      return newDataKeyOf(await client.send(command, { abortSignal }), asked);
     },
+    discard: ({ key }) => key.fill(0),
   });
 }
 

@@ -36,6 +36,8 @@ export interface KmsServiceOptions {
 /** One operation: what it is called, and how it is sent. */
 export interface KmsCall<T> extends KmsAsked {
   readonly run: (client: KMSClient, abortSignal: AbortSignal) => Promise<T>;
+  /** Is given an answer that came after its time: zero-fills the key in it. */
+  readonly discard?: (late: T) => void;
   /** False for what must not happen twice: then only a throttle is tried again. Default true. */
   readonly isRepeatable?: boolean;
 }
@@ -96,17 +98,30 @@ export class KmsService {
   async #once<T>(client: KMSClient, call: KmsCall<T>): Promise<T> {
     const { clock } = this.#options;
     const [done, late] = [new AbortController(), new AbortController()];
-    const timeout = clock.sleep(this.#limits.attemptMs, done.signal).then(
-      () => {
-        late.abort();
-        throw timedOut(call);
-      },
-      () => new Promise<never>(() => undefined), // the answer was faster
-    );
     const answer = call.run(client, late.signal);
-    answer.catch(() => undefined); // may fail after its time
     try {
-      return await Promise.race([answer, timeout]);
+      return await new Promise<T>((resolve, reject) => {
+        let isOver = false;
+        const end = (settle: () => void): void => {
+          if (!isOver) settle();
+          isOver = true;
+        };
+        answer.then(
+          (value) => {
+            if (isOver) call.discard?.(value);
+            end(() => resolve(value));
+          },
+          (cause: unknown) => end(() => reject(asError(cause))),
+        );
+        clock.sleep(this.#limits.attemptMs, done.signal).then(
+          () =>
+            end(() => {
+              late.abort();
+              reject(timedOut(call));
+            }),
+          () => undefined, // the answer was faster
+        );
+      });
     } finally {
       done.abort();
     }
@@ -139,6 +154,10 @@ export class KmsService {
 /** Our own errors, of answers that say nothing, pass through. */
 function errorOf(failure: unknown, call: KmsAsked): Error {
   return failure instanceof KeyError ? failure : kmsErrorOf(failure, call);
+}
+
+function asError(cause: unknown): Error {
+  return cause instanceof Error ? cause : new Error(String(cause));
 }
 
 function timedOut({ action }: KmsAsked): Error {

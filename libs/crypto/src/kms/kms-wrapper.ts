@@ -10,7 +10,7 @@ import type { KeyAdmin } from '../keys/key-admin.ts';
 import type { KeyWrapper } from '../keys/key-wrapper.ts';
 import type { KeyContext, WrappedDataKey } from '../keys/provider.ts';
 import { KmsAdmin } from './kms-admin.ts';
-import { assertKeyUsed, ciphertextOf, dataKeyOf } from './kms-answers.ts';
+import { assertKeyUsed, ciphertextOf, dataKeyOf, newDataKeyOf } from './kms-answers.ts';
 import { isKeyArn, regionOfKey, type KmsConnection } from './kms-connection.ts';
 import { encryptionContext } from './kms-context.ts';
 import { KmsService, type KmsLimits } from './kms-service.ts';
@@ -70,17 +70,10 @@ class KmsWrapper implements KeyWrapper {
           KeySpec: 'AES_256',
           EncryptionContext: encryptionContext(context),
         });
-        const answer = await client.send(command, { abortSignal });
-        const wrapped = ciphertextOf(answer.CiphertextBlob, asked);
-        return { wrapped, key: dataKeyOf(answer.Plaintext, asked), used: answer.KeyId };
+        return newDataKeyOf(await client.send(command, { abortSignal }), asked);
       },
+      discard: ({ key }) => key.fill(0),
     });
-    try {
-      assertKeyUsed(made.used, keyId, asked.action);
-    } catch (cause) {
-      made.key.fill(0);
-      throw cause;
-    }
     return {
       dataKey: { id: context.dekId, key: made.key },
       wrapped: stored(keyId, made.wrapped, context, clock.nowMs()),
@@ -101,6 +94,7 @@ class KmsWrapper implements KeyWrapper {
         const answer = await client.send(command, { abortSignal });
         return { key: dataKeyOf(answer.Plaintext, asked), used: answer.KeyId };
       },
+      discard: ({ key }) => key.fill(0),
     });
     try {
       assertKeyUsed(opened.used, keyId, asked.action);

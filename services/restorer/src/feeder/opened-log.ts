@@ -20,22 +20,38 @@ export async function openLog(
 ): Promise<OpenedLog> {
   const logKey = await keys.logKey(place.instance);
   const opened = new Map<string, DataKey>();
+  // What is being opened, too: two who ask for one key at a time are given one buffer.
+  const opening = new Map<string, Promise<DataKey>>();
+  let isOver = false;
   const keyOf = (dekId: string): DataKey => {
     const key = opened.get(dekId);
     if (key === undefined) throw new UsageError('TM_USAGE', 'a data key was not fetched');
     return key;
   };
+  const open = async (dekId: string): Promise<DataKey> => {
+    const context = { instance: place.instance, dekId, purpose: 'segments' } as const;
+    const key = await unwrapDataKey(context, store, keys);
+    if (isOver) {
+      wipeDataKey(key);
+      throw new UsageError('TM_USAGE', 'a data key came after the log was closed');
+    }
+    opened.set(dekId, key);
+    return key;
+  };
   return {
     footers: {
       reader: readerOf(place, { logKey, store, signal, keyOf }),
-      keyOf: async (dekId) => {
-        const context = { instance: place.instance, dekId, purpose: 'segments' } as const;
-        const key = opened.get(dekId) ?? (await unwrapDataKey(context, store, keys));
-        opened.set(dekId, key);
+      keyOf: (dekId) => {
+        const known = opening.get(dekId);
+        if (known !== undefined) return known;
+        const key = open(dekId);
+        opening.set(dekId, key);
+        key.catch(() => opening.delete(dekId)); // asked anew, the key may be there
         return key;
       },
     },
     [Symbol.dispose]: () => {
+      isOver = true;
       for (const key of opened.values()) wipeDataKey(key);
     },
   };
