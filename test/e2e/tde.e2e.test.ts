@@ -156,6 +156,28 @@ describeWithKms('TDE with a key service', () => {
     expect(await restored.mget('k:1', 'k:2')).toEqual(['before', 'before']);
   });
 
+  it('knows the original by its address also after a restart that no archiver saw', async () => {
+    await archiver.stop();
+    await source.restart();
+    redis = await source.connect();
+    const here = `redis://localhost:${source.port.toString()}`;
+    const byAddress = ['restore', ID, '--at', iso(good), '--to', here, '--yes'];
+    expect(await tidemark.refused(1, ...byAddress)).toMatchObject({
+      ...{ code: 'TM_TDE_DENIED', context: { operation: 'original-restore' } },
+    });
+    expect(await redis.get('k:1')).toBe('after');
+    // A new server in the place of a lost original is another one.
+    await source.stop();
+    const anew = ['restore', ID, '--at', iso(good), '--to', 'new', '--no-promote'];
+    const { id, state } = await tidemark.json<{ id: string; state: string }>(
+      ...[...anew, '--port', source.port.toString()],
+    );
+    expect(state).toBe('replayed');
+    await tidemark.json('restore', ID, '--abort', id);
+    await source.restart();
+    redis = await source.connect();
+  });
+
   it('stays on without the catalog and with a configuration that names no key service', async () => {
     await archiver.stop();
     for (const name of ['catalog.db', 'catalog.db-wal', 'catalog.db-shm']) {

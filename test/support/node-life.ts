@@ -295,6 +295,7 @@ export class NodeLife implements AsyncDisposable {
       ...{ store, keys, catalog, clock: systemClock, random: systemRandom },
       stateDir: join(this.bench.stateDir(), 'restores'),
       signal: new AbortController().signal,
+      original: null,
       onProgress: () => undefined,
     };
   }

@@ -166,6 +166,7 @@ export class TestArchive implements AsyncDisposable {
       random: seededRandom('restore'),
       stateDir: this.#temp.path,
       signal: new AbortController().signal,
+      original: null,
       onProgress: () => undefined,
     };
   }

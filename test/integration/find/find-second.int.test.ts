@@ -89,6 +89,7 @@ async function within<T>(
     const environment = {
       ...{ store, keys: bench.keys, catalog, clock: systemClock, random: systemRandom },
       ...{ stateDir: bench.stateDir(), signal: new AbortController().signal },
+      original: null,
       onProgress: () => undefined,
     };
     return work(environment, store);

@@ -56,7 +56,7 @@ function environmentOf(
   const { keys } = history;
   const signal = new AbortController().signal;
   const ports = { clock: systemClock, random: systemRandom, stateDir, signal };
-  return { store, keys, catalog, ...ports, onProgress: () => undefined };
+  return { store, keys, catalog, ...ports, original: null, onProgress: () => undefined };
 }
 
 /** A week that ends with the worst second: its hour, ten minutes and minute are all unmerged. */

@@ -144,6 +144,7 @@ export class DamageBench {
       clock: systemClock,
       random: seededRandom('restore'),
       stateDir: this.dir,
+      original: null,
       signal: NEVER,
       onProgress: () => undefined,
     };

@@ -93,6 +93,7 @@ export class KeyHistory implements AsyncDisposable {
         ...{ store, keys, catalog, clock: systemClock, random: systemRandom },
         stateDir: join(this.bench.stateDir(), 'restores'),
         signal: new AbortController().signal,
+        original: null,
         onProgress: () => undefined,
       }),
     );

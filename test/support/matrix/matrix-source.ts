@@ -106,6 +106,7 @@ export class MatrixSource implements AsyncDisposable {
         random: systemRandom,
         stateDir: this.#bench.stateDir('restores'),
         signal: AbortSignal.timeout(60_000),
+        original: null,
         onProgress: () => undefined,
       },
     );

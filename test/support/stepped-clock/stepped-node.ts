@@ -152,7 +152,12 @@ export class SteppedNode implements AsyncDisposable {
         },
         {
           ...{ store: this.bench.store, keys: this.bench.keys, catalog },
-          ...{ clock: systemClock, random: systemRandom, onProgress: () => undefined },
+          ...{
+            clock: systemClock,
+            random: systemRandom,
+            original: null,
+            onProgress: () => undefined,
+          },
           stateDir: join(this.bench.stateDir(), 'restores'),
           signal: new AbortController().signal,
         },

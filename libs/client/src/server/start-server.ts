@@ -42,8 +42,10 @@ export interface StartServerOptions {
   readonly tcp?: boolean;
   /** Whether the server lives on when this process ends. Default false. */
   readonly detached?: boolean;
-  /** A server for one piece of work: it ends with this process, even by SIGKILL; no core file, no
-   * report of a crash in its log where the server can be told so (Redis 6.2). */
+  /**
+   * A server for one piece of work: it ends with this process, even by SIGKILL; no core file, and no
+   * report of a crash in its log (from Redis 6.2 on). Default false.
+   */
   readonly scratch?: boolean;
   /** How long it may take until PING is answered, loading included. Default 60,000 ms. */
   readonly readyTimeoutMs?: number;

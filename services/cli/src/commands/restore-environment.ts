@@ -6,6 +6,7 @@ import { vanishingText } from './vanishing-text.ts';
 
 /**
  * What the restorer runs on, from the workspace of a command.
+ * Its `original` is null: a command that writes into a server of the user's choice sets it.
  * @param show - How progress is told; default: phase, bytes and percent.
  */
 export function restoreEnvironment(
@@ -20,6 +21,7 @@ export function restoreEnvironment(
     clock: systemClock,
     random: systemRandom,
     stateDir: config.stateDir,
+    original: null,
     signal,
     openFeeder: processFeeder({
       store: config.store,

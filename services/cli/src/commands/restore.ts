@@ -19,6 +19,7 @@ import { pointOf, type PointFlags } from './restore-point.ts';
 import { reportText } from './restore-text.ts';
 import { selectorOf, type SelectorFlags } from './selector-flags.ts';
 import { skipOf } from './skip-flag.ts';
+import { configuredAddress } from './spared-original.ts';
 import { ttlOf } from './ttl-flag.ts';
 import { resumeWriteBackCommand, writeBackCommand, type WriteBackFlags } from './write-back.ts';
 
@@ -60,7 +61,10 @@ export async function restoreCommand(
   const request = over === undefined ? await requestOf(id, flags, invocation) : null;
   using workspace = await Workspace.open(invocation);
   await freshen(workspace, id, signal);
-  const environment = restoreEnvironment(workspace, invocation);
+  const environment = {
+    ...restoreEnvironment(workspace, invocation),
+    original: await configuredAddress(id, workspace.config),
+  };
   const lease = {
     instance: id,
     fromSecond: request === null ? null : readFrom(workspace.catalog, id, request.point),

@@ -1,3 +1,4 @@
+import { parseNodeUrl, type NodeAddress } from '@tidemark/client';
 import { UsageError } from '@tidemark/core';
 import { parseRateLimit, type SparedServer } from '@tidemark/restorer';
 import { instanceTarget, type Config } from '../config/load.ts';
@@ -24,4 +25,19 @@ export async function sparedOriginal(
   const latencyMaxMs = parseDuration(flags.maxLatency, '--max-latency');
   const rate = flags.rateLimit === undefined ? null : parseRateLimit(flags.rateLimit);
   return { address, latencyMaxMs, rate };
+}
+
+/**
+ * Where the configured node of an instance is, to tell it from a target; null when none is configured
+ * here. With a password that this user may not read it is told by its place.
+ */
+export async function configuredAddress(id: string, config: Config): Promise<NodeAddress | null> {
+  const entry = config.instances.find((one) => one.id === id);
+  if (entry === undefined) return null;
+  try {
+    return (await instanceTarget(entry, config.path)).address;
+  } catch (cause) {
+    if (cause instanceof UsageError && cause.code === 'TM_CONFIG') return parseNodeUrl(entry.url);
+    throw cause;
+  }
 }

@@ -29,7 +29,7 @@ async function endTarget(
   environment: RestoreEnvironment,
 ): Promise<readonly string[]> {
   const ended = await takeBack(record, target, environment);
-  await new RestoreRecords(environment.stateDir).remove(record.id);
+  await RestoreRecords.of(environment).remove(record.id);
   return ended ? [] : [LEFT_ALONE];
 }
 

@@ -64,7 +64,7 @@ export async function complete(
     databases,
   };
   const known = { ...record, state: 'replayed', replayedOffset: fed.offset.toString() } as const;
-  await new RestoreRecords(environment.stateDir).write(known);
+  await RestoreRecords.of(environment).write(known);
   const none = prepared.selector !== null && databases.every(({ keys }) => keys === 0);
   if (none && record.promote) {
     // Nobody needs an empty server: one that was started for this goes, another is given back.
@@ -200,7 +200,7 @@ async function promote(
     warnings.push('the new server could not write its append-only file: see its log');
   }
   timer.end('persist');
-  await new RestoreRecords(environment.stateDir).remove(record.id);
+  await RestoreRecords.of(environment).remove(record.id);
   return { ...promotion, warnings, facts };
 }
 

@@ -20,8 +20,15 @@ export interface RestoreEnvironment {
   readonly catalog: Catalog;
   readonly clock: Clock;
   readonly random: Random;
-  /** Records of restores are kept here. */
+  /** The archiver's word on TDE lies here, and records of restores are kept here. */
   readonly stateDir: string;
+  /** Where records are kept instead, when nobody will go on with this restore. */
+  readonly recordsDir?: string;
+  /**
+   * The configured node of the instance, which one with TDE is not restored into. Null: none is
+   * configured on this host, or no server that somebody named is written to.
+   */
+  readonly original: NodeAddress | null;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: RestoreProgress) => void;
   /** Told which keys will vanish at once, before the target is promoted. */

@@ -26,7 +26,7 @@ export async function resumeRestore(
   readPassword: ReadPassword,
   environment: RestoreEnvironment,
 ): Promise<RestoreReport> {
-  const records = new RestoreRecords(environment.stateDir);
+  const records = RestoreRecords.of(environment);
   const record = await recordOf(records, instance, id);
   const timer = new PhaseTimer(environment.clock);
   await using target = await reopenTarget(record, readPassword, environment);
@@ -83,7 +83,7 @@ export async function abortRestore(
   readPassword: ReadPassword,
   environment: RestoreEnvironment,
 ): Promise<RestoreReport> {
-  const records = new RestoreRecords(environment.stateDir);
+  const records = RestoreRecords.of(environment);
   if ((await new WriteBackRecords(environment.stateDir).read(id)) !== null) {
     throw new UsageError(
       'TM_USAGE',

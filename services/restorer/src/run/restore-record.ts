@@ -5,6 +5,7 @@ import type { FactsWish } from '../facts/facts-report.ts';
 import type { SkipJson } from '../closure/skip-range.ts';
 import type { TtlRule } from '../plan/ttl-rule.ts';
 import { RecordFiles } from '../records/record-files.ts';
+import type { RestoreEnvironment } from './environment.ts';
 import type { RestorePath } from './restore-path.ts';
 
 /** What another process needs to go on with a restore or to call it off. Plain JSON, mode 0600. */
@@ -66,6 +67,14 @@ export class RestoreRecords {
 
   constructor(stateDir: string) {
     this.#files = new RecordFiles(join(stateDir, 'restores'));
+  }
+
+  /** Those of one restore. */
+  static of({
+    stateDir,
+    recordsDir = stateDir,
+  }: Pick<RestoreEnvironment, 'stateDir' | 'recordsDir'>): RestoreRecords {
+    return new RestoreRecords(recordsDir);
   }
 
   /** Writes a record durably: it must be there before the target is touched. */

@@ -58,7 +58,11 @@ export async function restore(
   let emptied: readonly string[] = [];
   try {
     const found = await lookAt(target, prepared, request);
-    await refuseOriginalAsTarget(request.instance, found.facts.runId, environment);
+    if (target.server === null) {
+      // One that was started for this is not the original, even where that one was.
+      const node = { client: target.client, runId: found.facts.runId };
+      await refuseOriginalAsTarget(request.instance, node, environment);
+    }
     if (request.facts !== null) await preflightFacts(target.client, request.facts);
     const holds = holdsData(found.facts);
     if (holds) emptied = ['what the target held was removed, as --yes allows'];
@@ -206,7 +210,7 @@ async function replayInto(
   environment: RestoreEnvironment,
 ): Promise<RestoreReport> {
   const { target, timer } = place;
-  const records = new RestoreRecords(environment.stateDir);
+  const records = RestoreRecords.of(environment);
   const feed = await openFeedOf(record, prepared, target, environment).catch(
     async (cause: unknown) => {
       // Nothing was sent or recorded yet: only a server that was started for this must not stay.

@@ -69,7 +69,8 @@ export async function restoreIntoScratch(
     let dying: DyingKeys | null = null;
     const report = await restore(requestOf(wish, address), {
       ...environment,
-      stateDir: dir,
+      recordsDir: dir,
+      original: null,
       onDying: (found) => (dying = found),
     });
     const { signal } = environment;

@@ -1,6 +1,8 @@
 import { isIP } from 'node:net';
 import { EMPTY_INSTANCE_STATE, readTde, refuseForTde, type Tde } from '@tidemark/catalog';
+import type { NodeClient } from '@tidemark/client';
 import type { RestoreEnvironment } from '../run/environment.ts';
+import { isConfiguredNode } from './original-node.ts';
 
 /** What it takes to know whether an instance has TDE. */
 export type TdeEnvironment = Pick<
@@ -31,19 +33,34 @@ export async function refuseOriginal(instance: string, environment: TdeEnvironme
   return tde;
 }
 
+/** A target that is connected, and the run id that it gave. */
+export interface TargetNode {
+  readonly client: NodeClient;
+  readonly runId: string;
+}
+
 /**
- * Refuses a restore into a server that is the original itself, named by its address.
- * @param runId - Of the target, as it says.
- * @throws TidemarkError `TM_TDE_DENIED`; as `tdeOf`.
+ * Refuses a restore into a server that is the original itself, named by its address: one whose log
+ * was captured, or the configured node as it is now.
+ * @throws TidemarkError `TM_TDE_DENIED`; as `tdeOf`, `isConfiguredNode`.
  */
 export async function refuseOriginalAsTarget(
   instance: string,
-  runId: string,
-  environment: TdeEnvironment,
+  { client, runId }: TargetNode,
+  environment: TdeEnvironment & Pick<RestoreEnvironment, 'original'>,
 ): Promise<void> {
-  const timelines = environment.catalog.timelines(instance);
-  const isOriginal = timelines.some(({ node }) => runId !== '' && node.runId === runId);
-  if (isOriginal) await refuseOriginal(instance, environment);
+  const { catalog, original, signal } = environment;
+  const known = catalog.instances().find(({ iid }) => iid === instance);
+  if (known?.originalRestore === true) return;
+  const timelines = catalog.timelines(instance);
+  const captured = timelines.some(({ node }) => runId !== '' && node.runId === runId);
+  if (!captured && original === null) return;
+  const tde = await tdeOf(instance, environment);
+  // The node of any other instance need not be asked.
+  if (tde.state === 'disabled') return;
+  const isOriginal =
+    captured || (original !== null && (await isConfiguredNode(client, runId, original, signal)));
+  if (isOriginal) refuseForTde(tde, 'original-restore');
 }
 
 /**

@@ -25,6 +25,7 @@ describe('a restore', () => {
     const request = { instance: LOG.iid, point, ttl: { mode: 'absolute' } as const };
     await using prepared = await preparePlan(request, {
       ...{ store, keys, catalog, ...ports, signal: stop.signal },
+      original: null,
       onProgress: () => undefined,
     });
     const { cut, ttl, reads, at } = prepared.plan;

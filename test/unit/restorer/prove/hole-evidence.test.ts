@@ -64,7 +64,7 @@ describe('findObstacle()', () => {
     const environment: RestoreEnvironment = {
       ...{ store, keys: new MemoryKeys(), catalog, clock: standingClock(START_MS) },
       ...{ random: seededRandom('prove'), stateDir: dir.path },
-      ...{ signal: new AbortController().signal, onProgress: () => undefined },
+      ...{ signal: new AbortController().signal, original: null, onProgress: () => undefined },
     };
     return findObstacle(ends, environment);
   }

@@ -1,0 +1,100 @@
+import { realpath } from 'node:fs/promises';
+import { lookup } from 'node:dns/promises';
+import { BlockList, isIP } from 'node:net';
+import { networkInterfaces } from 'node:os';
+import { resolve } from 'node:path';
+import { connectNode, type NodeAddress, type NodeClient } from '@tidemark/client';
+import { NodeError } from '@tidemark/core';
+
+/** A node that is there answers in less. */
+const ASK_TIMEOUT_MS = 5_000;
+
+/**
+ * Whether a target is the configured node: by the run id that the node has now, which no restart
+ * makes stale, or, where the node cannot be asked for it, by its place.
+ * @param runId - Of the target, as it says; empty: it does not.
+ * @throws NodeError when the target does not answer any more; the signal's reason.
+ */
+export async function isConfiguredNode(
+  target: NodeClient,
+  runId: string,
+  original: NodeAddress,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const present = runId === '' ? '' : await presentRunId(original, signal);
+  return present === '' ? isSamePlace(target, original) : present === runId;
+}
+
+/** Empty when the node is down, refuses us, or does not tell. */
+async function presentRunId(original: NodeAddress, signal: AbortSignal): Promise<string> {
+  const timeoutMs = ASK_TIMEOUT_MS;
+  const options = { signal, name: 'tidemark-restorer', timeoutMs, replyTimeoutMs: timeoutMs };
+  try {
+    await using client = await connectNode(original, options);
+    return (await client.info('server')).get('run_id') ?? '';
+  } catch (cause) {
+    if (cause instanceof NodeError) return '';
+    throw cause;
+  }
+}
+
+/** Whether a server that is connected stands where an address leads to. */
+async function isSamePlace(target: NodeClient, original: NodeAddress): Promise<boolean> {
+  const { address, remoteAddress } = target;
+  if (original.path !== undefined) {
+    const socket = address.path ?? (await ownSocket(target));
+    return socket !== '' && (await realPath(socket)) === (await realPath(original.path));
+  }
+  const port = address.path === undefined ? address.port : await ownPort(target);
+  if (port !== original.port) return false;
+  if (original.host.toLowerCase() === address.host.toLowerCase()) return true;
+  const found = await lookup(original.host, { all: true }).catch(() => []);
+  return found.some(
+    (one) =>
+      has(listOf([remoteAddress]), one.address) ||
+      (isThisHost(one.address) && isThisHost(remoteAddress)),
+  );
+}
+
+/** The unix socket of a server on this host; empty when it has none or does not tell. */
+async function ownSocket(target: NodeClient): Promise<string> {
+  if (!isThisHost(target.remoteAddress)) return '';
+  try {
+    return (await target.configGet('unixsocket'))['unixsocket'] ?? '';
+  } catch (cause) {
+    if (cause instanceof NodeError && cause.code !== 'TM_NODE_UNREACHABLE') return '';
+    throw cause;
+  }
+}
+
+async function ownPort(target: NodeClient): Promise<number> {
+  return Number((await target.info('server')).get('tcp_port') ?? 0);
+}
+
+/** The socket of a server that is down is gone: then the path is what there is to compare. */
+function realPath(path: string): Promise<string> {
+  return realpath(path).catch(() => resolve(path));
+}
+
+/** Whether an IP address is one of this host; 0.0.0.0 and :: lead here too. */
+function isThisHost(ip: string): boolean {
+  const own = Object.values(networkInterfaces()).flatMap((all) => all ?? []);
+  const list = listOf([...own.map(({ address }) => address), '0.0.0.0', '::', '::1']);
+  list.addSubnet('127.0.0.0', 8);
+  return has(list, ip);
+}
+
+/** Takes every spelling of an address for the same. */
+function listOf(ips: readonly string[]): BlockList {
+  const list = new BlockList();
+  for (const ip of ips) if (isIP(ip) !== 0) list.addAddress(ip, familyOf(ip));
+  return list;
+}
+
+function has(list: BlockList, ip: string): boolean {
+  return isIP(ip) !== 0 && list.check(ip, familyOf(ip));
+}
+
+function familyOf(ip: string): 'ipv4' | 'ipv6' {
+  return isIP(ip) === 6 ? 'ipv6' : 'ipv4';
+}
