@@ -123,7 +123,8 @@ it('shows, weighs and hides what the decision says, whatever the history', async
     const left = catalog.retention((ask) => ask.total(IID));
     expect(left.objects).toBe(total.objects - amount.objects);
     expect(left.bytes).toBe(total.bytes - amount.bytes);
-    const marked = catalog.retention((ask) => ask.marked(IID, '', 10_000));
+    const page = { after: '', limit: 10_000 };
+    const marked = catalog.retention((ask) => ask.marked(IID, floors, page));
     expect(marked).toHaveLength(amount.objects);
     // What is hidden is still known, and what is gone is forgotten.
     const [all] = catalog.retention((ask) => ask.shards(IID, true, NONE_SHREDDED));
@@ -134,7 +135,7 @@ it('shows, weighs and hides what the decision says, whatever the history', async
     await log.append(() => ({ type: 'ExpiryBegun', tombstone: 'ts-1', atMs: 0 }));
     await log.append(() => ({ type: 'ExpiryDone', tombstone: 'ts-1', atMs: 0 }));
     await syncTest(catalog, store, [IID]);
-    expect(catalog.retention((ask) => ask.marked(IID, '', 10_000))).toEqual([]);
+    expect(catalog.retention((ask) => ask.marked(IID, floors, page))).toEqual([]);
     expect(catalog.retention((ask) => ask.total(IID))).toEqual(left);
     catalog.clear();
     await syncTest(catalog, store, [IID]);

@@ -135,7 +135,12 @@ export { dropTdeLatch, holdTdeLatch, type LatchPorts } from './tde/hold-latch.ts
 export { enableTde, type EnableTdePorts, type EnableTdeRequest } from './tde/enable-tde.ts';
 export { refuseForTde, type TdeOperation } from './tde/refuse-for-tde.ts';
 export { latchFilePath } from './tde/latch-file.ts';
-export { Catalog, openCatalog, type CatalogWriter } from './projection/catalog.ts';
+export {
+  Catalog,
+  openCatalog,
+  type CatalogWriter,
+  type TombstoneQuestion,
+} from './projection/catalog.ts';
 export type {
   CatalogFacts,
   CatalogSegment,

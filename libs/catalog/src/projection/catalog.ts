@@ -14,6 +14,7 @@ import { HiddenTable } from './hidden-table.ts';
 import { InstanceTable } from './instance-table.ts';
 import { Queries } from './queries.ts';
 import { RetentionQueries } from './retention-queries.ts';
+import type { RetentionFloor } from '../retention/history.ts';
 import type { CatalogFacts, CatalogSegment, CatalogSnapshot, CatalogTimeline } from './rows.ts';
 import { TABLES } from './schema.ts';
 import { Statements } from './statements.ts';
@@ -40,6 +41,12 @@ export interface CatalogWriter {
 export function openCatalog(options: { readonly path: string }): Catalog {
   return new Catalog(options.path, openDatabase(options.path));
 }
+
+/** What is asked for a tombstone, with its floors. */
+export type TombstoneQuestion<T> = (
+  queries: RetentionQueries,
+  floors: readonly RetentionFloor[],
+) => T;
 
 interface Parts {
   readonly statements: Statements;
@@ -203,6 +210,23 @@ export class Catalog implements Disposable {
   /** What retention asks of the tables, what it has marked included. */
   retention<T>(ask: (queries: RetentionQueries) => T): T {
     return this.#guarded(({ retention }) => ask(retention));
+  }
+
+  /**
+   * What retention asks while it deletes what a tombstone marked. Another process may use this file and
+   * be further by now: then what is hidden is no more what this tombstone marked.
+   *
+   * @param ask - All that it asks is of the same instant.
+   * @returns Null when the tombstone does not stand any more, or its deletion has not begun.
+   */
+  ofTombstone<T>(iid: string, tombstone: string, ask: TombstoneQuestion<T>): T | null {
+    return this.#guarded(({ statements, instances, retention }) =>
+      statements.together(() => {
+        const { expiry } = instances.state(iid);
+        const stands = expiry.tombstone?.tombstone === tombstone && expiry.tombstone.begun;
+        return stands ? ask(retention, expiry.floors) : null;
+      }),
+    );
   }
 
   /** Closes the file. */

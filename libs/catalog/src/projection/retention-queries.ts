@@ -40,6 +40,15 @@ const MARKED = OBJECTS({
   snapshot: `NOT ${VISIBLE_SNAPSHOT}`,
 });
 
+/** Stands in for the table of that name: what floors hide, whatever the table shows by now. */
+const HIDDEN_BY = `
+WITH floors AS (SELECT w.id AS writer_id, t.id, CAST(json_extract(f.value, '$[2]') AS INTEGER) AS below
+  FROM json_each(?) f JOIN writers w ON w.writer = json_extract(f.value, '$[0]')
+  JOIN timelines t ON t.writer_id = w.id AND t.timeline = json_extract(f.value, '$[1]')
+  WHERE w.iid = ?),
+hidden AS (SELECT t.id AS timeline_id, iif(t.id = f.id, f.below, ?) AS below
+  FROM floors f JOIN timelines t ON t.writer_id = f.writer_id AND t.id <= f.id)`;
+
 /** Questions of retention to the projection. */
 export class RetentionQueries {
   readonly #db: Statements;
@@ -133,25 +142,31 @@ export class RetentionQueries {
     return amountOf(row);
   }
 
-  /** Objects of their own that retention has marked, by key; a page after `after`. */
-  marked(iid: string, after: string, limit: number): readonly MarkedObject[] {
+  /** Objects of their own below floors, by key; a page after `after`. */
+  marked(
+    iid: string,
+    floors: readonly RetentionFloor[],
+    { after, limit }: { readonly after: string; readonly limit: number },
+  ): readonly MarkedObject[] {
     return this.#db
       .prepare<MarkedObject>(
-        `SELECT o.object_key AS key, o.object_size AS bytes FROM (${MARKED}) o
+        `${HIDDEN_BY}
+         SELECT o.object_key AS key, o.object_size AS bytes FROM (${MARKED}) o
          JOIN timelines t ON t.id = o.timeline_id JOIN writers w ON w.id = t.writer_id
          WHERE w.iid = ? AND o.object_key > ? ORDER BY o.object_key LIMIT ?`,
       )
-      .all(iid, after, limit);
+      .all(...hiddenBy(iid, floors), iid, after, limit);
   }
 
   /**
-   * Data keys that only marked objects were sealed with, 32 hex digits each. The newest of each writer
-   * may seal more and is left out.
+   * Data keys that only objects below floors were sealed with, 32 hex digits each. The newest of each
+   * writer may seal more and is left out.
    */
-  deadKeys(iid: string): readonly string[] {
+  deadKeys(iid: string, floors: readonly RetentionFloor[]): readonly string[] {
     const rows = this.#db
       .rows(
-        `WITH own AS (SELECT t.id, t.writer_id FROM timelines t
+        `${HIDDEN_BY},
+         own AS (SELECT t.id, t.writer_id FROM timelines t
            JOIN writers w ON w.id = t.writer_id WHERE w.iid = ?),
          shown AS (SELECT o.object_dek FROM (${SHOWN}) o JOIN own ON own.id = o.timeline_id
            UNION SELECT f.object_dek FROM node_facts f JOIN writers w ON w.id = f.writer_id
@@ -162,7 +177,7 @@ export class RetentionQueries {
          WHERE o.object_dek NOT IN (SELECT object_dek FROM shown)
            AND o.object_dek NOT IN (SELECT object_dek FROM newest) ORDER BY dek`,
       )
-      .all(iid, iid);
+      .all(...hiddenBy(iid, floors), iid, iid);
     return rows.map((row) => (row['dek'] as Buffer).toString('hex'));
   }
 
@@ -232,6 +247,12 @@ export class RetentionQueries {
     const idOf = ({ timeline }: CatalogTimeline): number => ids.get(timeline) ?? 0;
     return [...timelines].sort((a, b) => idOf(a) - idOf(b));
   }
+}
+
+/** What `HIDDEN_BY` is bound to. */
+function hiddenBy(iid: string, floors: readonly RetentionFloor[]): [string, string, bigint] {
+  const places = floors.map(({ writer, timeline, offset }) => [writer, timeline, `${offset}`]);
+  return [JSON.stringify(places), iid, OFFSET_MAX];
 }
 
 function historyOf(

@@ -35,6 +35,11 @@ export class Statements {
     return statement;
   }
 
+  /** Runs questions in one transaction: all are answered from the same state of the file. */
+  together<T>(questions: () => T): T {
+    return this.#db.transaction(questions).deferred();
+  }
+
   /**
    * Runs work in one transaction that holds the write lock from its first statement: of two
    * processes that bring the catalog up to date one waits for the other.

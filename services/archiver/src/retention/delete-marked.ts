@@ -4,6 +4,7 @@ import {
   listCheckpoints,
   type CatalogWriter,
   type Tombstone,
+  type TombstoneQuestion,
   type WriterLogId,
 } from '@tidemark/catalog';
 import { nameObject, TidemarkError } from '@tidemark/core';
@@ -33,6 +34,8 @@ export interface Deleted {
  *
  * @param options - `isRead`: somebody reads history. He may have planned before a merged segment took the
  *   place of others: those, and the log, wait for another run.
+ * Another process may run beside this one, on the same catalog: once it is done with the tombstone,
+ * and has perhaps marked more, nothing is deleted here any more.
  * @throws The store's error where it refuses, with what was done so far: all the rest stays marked.
  */
 export async function deleteMarked(
@@ -41,13 +44,13 @@ export async function deleteMarked(
   { file, isRead }: { readonly file: UnnamedFile; readonly isRead: boolean },
   ports: RetentionPorts,
 ): Promise<Deleted> {
-  const run = new Deletion(instance, ports);
+  const run = new Deletion(instance, tombstone, ports);
   try {
     await run.marked();
     await run.deadKeys();
     if (!isRead) {
-      await run.unnamed(tombstone, await file.read(tombstone));
-      await run.logs(tombstone);
+      await run.unnamed(await file.read(tombstone));
+      await run.logs();
     }
     return run.deleted;
   } catch (cause) {
@@ -66,20 +69,23 @@ class Deletion {
     ...{ objects: 0, bytes: 0, logEntries: 0, checkpoints: 0, dataKeys: 0, locked: 0 },
   };
   readonly #instance: string;
+  readonly #tombstone: Tombstone;
   readonly #ports: RetentionPorts;
 
-  constructor(instance: string, ports: RetentionPorts) {
+  constructor(instance: string, tombstone: Tombstone, ports: RetentionPorts) {
     this.#instance = instance;
+    this.#tombstone = tombstone;
     this.#ports = ports;
   }
 
   /** Segments and snapshots below the floors. */
   async marked(): Promise<void> {
-    const { catalog } = this.#ports;
     for (let after = ''; ;) {
-      const page = catalog.retention((ask) => ask.marked(this.#instance, after, PAGE));
-      const last = page.at(-1);
-      if (last === undefined) return;
+      const page = this.#ask((ask, floors) =>
+        ask.marked(this.#instance, floors, { after, limit: PAGE }),
+      );
+      const last = page?.at(-1);
+      if (page === null || last === undefined) return;
       await this.#each(page, async ({ key, bytes }) => {
         if (!(await this.#remove(key))) return;
         this.deleted.objects += 1;
@@ -93,7 +99,7 @@ class Deletion {
    * Objects that no log named when they were marked, and none names now. Those of a writer that has
    * shown no life since might be on their way into its log: a frozen process goes on where it stopped.
    */
-  async unnamed({ dueMs }: Tombstone, keys: readonly string[]): Promise<void> {
+  async unnamed(keys: readonly string[]): Promise<void> {
     if (keys.length === 0) return;
     const { catalog, store } = this.#ports;
     await syncInstance(this.#instance, this.#ports);
@@ -102,7 +108,7 @@ class Deletion {
     const free = keys.filter((key) => {
       const parts = parseObjectKey(key);
       const writer = parts !== null && 'writer' in parts ? writers.get(parts.writer) : undefined;
-      return writer !== undefined && hasGoneOn(writer, dueMs) && !isNamed(key);
+      return writer !== undefined && hasGoneOn(writer, this.#tombstone.dueMs) && !isNamed(key);
     });
     await this.#each(free, async (key) => {
       const size = (await store.head(key))?.size;
@@ -114,14 +120,17 @@ class Deletion {
 
   /** Wrapped data keys that sealed only what is gone. */
   async deadKeys(): Promise<void> {
-    const dead = this.#ports.catalog.retention((ask) => ask.deadKeys(this.#instance));
-    for (const dekId of dead) await this.#removeKey(dekId);
+    const dead = this.#ask((ask, floors) => ask.deadKeys(this.#instance, floors));
+    for (const dekId of dead ?? []) await this.#removeKey(dekId);
   }
 
   /** Entries that checkpoints stand for: those that were marked, as far as they are still free. */
-  async logs({ cuts }: Tombstone): Promise<void> {
+  async logs(): Promise<void> {
+    const { cuts } = this.#tombstone;
     if (cuts.length === 0) return;
     for (const free of await findCuts(this.#instance, [], this.#ports)) {
+      // What was found is of this tombstone only if it still stands behind it.
+      if (!this.#stands) return;
       const marked = cuts.find(({ writer }) => writer === free.writer);
       // A later checkpoint than the marked one may stand for more by now: that waits for its turn.
       if (marked !== undefined) await this.#cut({ ...free, seq: Math.min(marked.seq, free.seq) });
@@ -187,8 +196,19 @@ class Deletion {
     }
   }
 
-  /** @returns False when the store holds the object. */
+  /** @returns Null when the tombstone does not stand any more. */
+  #ask<T>(ask: TombstoneQuestion<T>): T | null {
+    const { tombstone } = this.#tombstone;
+    return this.#ports.catalog.ofTombstone(this.#instance, tombstone, ask);
+  }
+
+  get #stands(): boolean {
+    return this.#ask(() => true) ?? false;
+  }
+
+  /** @returns False when the store holds the object, or the tombstone does not stand any more. */
   async #remove(key: string): Promise<boolean> {
+    if (!this.#stands) return false;
     try {
       await this.#ports.store.delete(key);
       return true;
@@ -202,8 +222,11 @@ class Deletion {
   }
 }
 
-/** Whether a writer wrote to its log after an instant, or has given it up. */
+/**
+ * Whether a writer wrote to its log after an instant, or has given it up. One without an entry has lost
+ * its log: objects are put only by who has claimed it.
+ */
 function hasGoneOn({ state }: CatalogWriter, ms: number): boolean {
   const { owner, lastEntryMs } = state;
-  return owner === null || owner.released || (lastEntryMs ?? -Infinity) >= ms;
+  return owner !== null && (owner.released || (lastEntryMs ?? -Infinity) >= ms);
 }

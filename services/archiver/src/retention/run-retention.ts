@@ -123,21 +123,25 @@ class RetentionRun {
     if (tombstone === null || !this.isDue) return NOTHING_SETTLED;
     const { instance } = this.#request;
     const log = await openLog(instance, this.#ports);
-    if (!tombstone.begun && !(await this.#begin(tombstone, log))) {
+    if (!tombstone.begun && (await this.#begin(tombstone, log)) === 'ExpiryRevoked') {
       return { ...NOTHING_SETTLED, revoked: tombstone.tombstone };
     }
     await syncInstance(instance, this.#ports);
+    // Another process was faster: it deleted what was marked, or took it back.
+    const now = this.#state.expiry.tombstone;
+    if (now?.tombstone !== tombstone.tombstone || !now.begun) return NOTHING_SETTLED;
     const isRead = this.#state.leases.some(
       (lease) => lease.purpose !== 'hold' && isLive(lease, this.#nowMs),
     );
     const options = { file: this.#file, isRead };
     const deleted = await deleteMarked(instance, tombstone, options, this.#ports);
-    await log.append((state) =>
+    const seq = await log.append((state) =>
       state.expiry.tombstone?.tombstone === tombstone.tombstone
         ? { type: 'ExpiryDone', tombstone: tombstone.tombstone, atMs: this.#nowMs }
         : null,
     );
-    await this.#file.remove();
+    // The list of another tombstone may lie there by now.
+    if (seq !== null) await this.#file.remove();
     return { ...NOTHING_SETTLED, deleted };
   }
 
@@ -148,12 +152,11 @@ class RetentionRun {
     const plan = this.#plan(this.#state);
     const floors = plan.steps.map(({ floor }) => floor);
     const cuts = (await findCuts(instance, floors, this.#ports)).slice(0, TOMBSTONE_WRITERS_MAX);
-    const unnamed = await findUnnamed(instance, this.#ports);
+    const [unnamed, isCut] = await this.#unnamed();
     const dueMs = this.#nowMs + graceMs;
-    const marked = { ...plan, dueMs, cuts, unnamed: amountOf(unnamed), tombstone: null };
-    if (plan.steps.length + cuts.length === 0 && unnamed === null) {
-      return plan.limited ? marked : null;
-    }
+    const limited = plan.limited || isCut;
+    const marked = { ...plan, limited, dueMs, cuts, unnamed: amountOf(unnamed), tombstone: null };
+    if (plan.steps.length + cuts.length === 0 && unnamed === null) return limited ? marked : null;
     if (dryRun) return marked;
     const tombstone = `ts-${makeId(this.#nowMs, this.#ports.random)}`;
     if (unnamed !== null) await this.#file.write(unnamed);
@@ -178,11 +181,18 @@ class RetentionRun {
     return seq === null ? null : { ...marked, tombstone };
   }
 
-  /** The last look: what was marked may be needed by now. @returns False: it was taken back. */
-  async #begin(tombstone: Tombstone, log: InstanceLog): Promise<boolean> {
+  /**
+   * The last look: what was marked may be needed by now.
+   * @returns What was logged; null when another process was faster.
+   */
+  async #begin(
+    tombstone: Tombstone,
+    log: InstanceLog,
+  ): Promise<'ExpiryBegun' | 'ExpiryRevoked' | null> {
     const { instance } = this.#request;
     const name = tombstone.tombstone;
-    await log.append((state) => {
+    let type: 'ExpiryBegun' | 'ExpiryRevoked' | null = null;
+    const seq = await log.append((state) => {
       if (!isPending(state, tombstone)) return null;
       const leases = state.leases.filter((lease) => isLive(lease, this.#nowMs));
       const rules = { retainSeconds: this.retainSeconds, leases };
@@ -190,10 +200,22 @@ class RetentionRun {
         .retention((ask) => ask.shards(instance, true, state))
         .map((shard) => withFloors(shard, tombstone.before));
       const free = isFree(shards, state.expiry.floors, rules);
-      const type = free ? 'ExpiryBegun' : 'ExpiryRevoked';
+      type = free ? 'ExpiryBegun' : 'ExpiryRevoked';
       return { type, tombstone: name, atMs: this.#nowMs };
     });
-    return log.state.expiry.tombstone?.tombstone === name;
+    return seq === null ? null : type;
+  }
+
+  /**
+   * Objects without a name, held to the share of one run as well: where a log did not tell of what is
+   * kept, nearly everything would be without a name. True: there are more.
+   */
+  async #unnamed(): Promise<readonly [FoundUnnamed | null, boolean]> {
+    const { instance, shareMax } = this.#request;
+    const total = this.#ports.catalog.retention((ask) => ask.total(instance));
+    const bytesMax = shareMax >= 1 ? Infinity : total.bytes * shareMax;
+    const found = await findUnnamed(instance, bytesMax, this.#ports);
+    return [found.unnamed, found.limited];
   }
 
   #plan(state: InstanceState): RetentionPlan {

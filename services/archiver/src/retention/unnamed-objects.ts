@@ -18,17 +18,22 @@ export interface FoundUnnamed extends UnnamedObjects {
  * Lists segments and snapshots of an instance that no log names (any more): those that a merged one
  * took the place of, and what a killed archiver put and never named.
  *
- * A segment beyond the durable end of its timeline is on its way into the log.
+ * A segment beyond the durable end of its timeline is on its way into the log. A writer without an
+ * entry has lost its log: what is there was named in it.
+ * @param bytesMax - Most that may be marked; `limited` says that there is more.
  */
 export async function findUnnamed(
   instance: string,
+  bytesMax: number,
   ports: Pick<RetentionPorts, 'store' | 'catalog' | 'signal'>,
-): Promise<FoundUnnamed | null> {
+): Promise<{ readonly unnamed: FoundUnnamed | null; readonly limited: boolean }> {
   const { store, catalog, signal } = ports;
   const isNamed = namesOf(instance, catalog);
   const ends = new Map(catalog.timelines(instance).map(({ timeline, end }) => [timeline, end]));
   const found: ObjectInfo[] = [];
-  for (const { shard, writer } of catalog.writers(instance)) {
+  let [bytes, limited] = [0, false];
+  for (const { shard, writer, state } of catalog.writers(instance)) {
+    if (state.seq < 0) continue;
     for (const folder of ['rdb/', 'seg/']) {
       const prefix = writerPrefix(instance, shard, writer) + folder;
       for await (const batch of store.list(prefix, { signal })) {
@@ -38,16 +43,20 @@ export async function findUnnamed(
           if (parts.kind === 'segment' && parts.start >= (ends.get(parts.timeline) ?? 2n ** 64n)) {
             continue;
           }
+          if (bytes + object.size > bytesMax) {
+            limited = true;
+            continue;
+          }
+          bytes += object.size;
           found.push(object);
         }
         if (found.length >= UNNAMED_MAX) break;
       }
     }
   }
-  if (found.length === 0) return null;
+  if (found.length === 0) return { unnamed: null, limited };
   const keys = found.map(({ key }) => key).sort();
-  const bytes = found.reduce((sum, { size }) => sum + size, 0);
-  return { keys, objects: keys.length, bytes, digest: digestOf(keys) };
+  return { unnamed: { keys, objects: keys.length, bytes, digest: digestOf(keys) }, limited };
 }
 
 /** Asks whether a log names the object with a key, as far as the catalog has read. */

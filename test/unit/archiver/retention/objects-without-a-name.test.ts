@@ -103,6 +103,35 @@ describe('objects that no log names', () => {
     await liveAt(ENDED_MS + 3 * DAY_MS);
     expect((await expireAt(archive, ENDED_MS + 2 * DAY_MS)).deleted).toMatchObject({ objects: 2 });
   });
+
+  it('are marked no more of at one time than the share allows, unless it is forced', async () => {
+    const { catalog } = await archive.environment();
+    const { bytes } = catalog.retention((ask) => ask.total(ARCHIVED));
+    const half = Buffer.alloc(Math.ceil(bytes / 2) + 1);
+    const large = snapshotKey(iid, shard, writer, 'bk-large');
+    await archive.store.putIfAbsent(large, bytesOf(half));
+    const some = await expireAt(archive, ENDED_MS, { shareMax: 0.5 });
+    expect(some.marked).toMatchObject({ tombstone: null, unnamed: null, limited: true });
+    await put(FROZEN);
+    const other = await expireAt(archive, ENDED_MS, { shareMax: 0.5, dryRun: true });
+    expect(other.marked).toMatchObject({ unnamed: { objects: 1, bytes: 6 }, limited: true });
+    const forced = await expireAt(archive, ENDED_MS, { shareMax: 1 });
+    expect(forced.marked).toMatchObject({ unnamed: { objects: 2 }, limited: false });
+  });
+
+  it('are never those of a writer whose log is lost', async () => {
+    await put(FROZEN);
+    const logKeys = archive.store.keys().filter((key) => key.includes(`/${writer}/log/`));
+    expect(logKeys.length).toBeGreaterThan(3);
+    const { catalog } = await archive.environment();
+    for (const key of logKeys) archive.store.tamper(key, null);
+    catalog.clear();
+    for (let day = 0; day < 3; day++) {
+      const { marked, deleted } = await expireAt(archive, ENDED_MS + day * DAY_MS);
+      expect([marked, deleted]).toEqual([null, null]);
+    }
+    expect(isThere(FROZEN)).toBe(true);
+  });
 });
 
 describe('a long log', () => {

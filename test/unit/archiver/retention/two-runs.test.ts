@@ -1,0 +1,96 @@
+import type { Tombstone } from '@tidemark/catalog';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { deleteMarked } from '../../../../services/archiver/src/retention/delete-marked.ts';
+import {
+  revokeTombstone,
+  type RetentionReport,
+} from '../../../../services/archiver/src/retention/run-retention.ts';
+import { UnnamedFile } from '../../../../services/archiver/src/retention/unnamed-objects.ts';
+import {
+  DAY_MS,
+  ENDED_MS,
+  expireAt,
+  restorableSeconds,
+  writeSeconds,
+} from '../../../support/retention-run.ts';
+import { ARCHIVED, FIRST, TestArchive } from '../../../support/test-archive.ts';
+
+const LAST = FIRST + 99;
+const DUE_MS = ENDED_MS + DAY_MS;
+
+let archive: TestArchive;
+beforeEach(async () => {
+  archive = await TestArchive.begun();
+  await writeSeconds(archive, FIRST, LAST);
+});
+afterEach(() => archive[Symbol.asyncDispose]());
+
+const keys = (part: string): string[] => archive.store.keys().filter((key) => key.includes(part));
+
+/** Runs retention, and a second one with the same catalog once the first deletes. */
+async function runBeside(
+  retainSeconds: number,
+): Promise<{ readonly first: RetentionReport; readonly second: RetentionReport | null }> {
+  let second: RetentionReport | null = null;
+  let begun = false;
+  const store = archive.store.through(({ op }) => {
+    if (op !== 'delete' || begun) return undefined;
+    begun = true;
+    const before = async (): Promise<void> => {
+      second = await expireAt(archive, DUE_MS, { retainSeconds });
+    };
+    return { before };
+  });
+  const first = await expireAt(archive, DUE_MS, { retainSeconds: 60, store });
+  return { first, second };
+}
+
+describe('two runs at one time', () => {
+  it('delete nothing that is only marked', async () => {
+    await expireAt(archive, ENDED_MS, { retainSeconds: 60 });
+    const { first, second } = await runBeside(1);
+    expect(second?.deleted?.objects).toBeGreaterThan(0);
+    expect(second?.marked?.tombstone).toMatch(/^ts-/);
+    expect(first.standing).toMatchObject({ tombstone: second?.marked?.tombstone, begun: false });
+    // What the second one marked can still be taken back, and is whole then.
+    await revokeTombstone(ARCHIVED, await archive.environment(DUE_MS));
+    const { catalog } = await archive.environment(DUE_MS);
+    const shown = catalog.snapshots(ARCHIVED).map(({ object }) => object);
+    expect(shown).toHaveLength(3);
+    for (const { key, dekId } of shown) {
+      expect(archive.store.objects.has(key ?? '')).toBe(true);
+      expect(keys(dekId)).not.toEqual([]);
+    }
+    expect(await restorableSeconds(archive, FIRST, LAST)).toContain(FIRST + 40);
+  });
+
+  it('say of a mark that another one has deleted meanwhile that nothing was left to do', async () => {
+    await expireAt(archive, ENDED_MS, { retainSeconds: 60 });
+    let begun = false;
+    const store = archive.store.through(({ op }) => {
+      if (op !== 'put' || begun) return undefined;
+      begun = true;
+      const before = async (): Promise<void> => {
+        await expireAt(archive, DUE_MS, { retainSeconds: 60 });
+      };
+      return { before };
+    });
+    const late = await expireAt(archive, DUE_MS, { retainSeconds: 60, store });
+    expect(late).toMatchObject({ revoked: null, deleted: null, standing: null });
+  });
+
+  it('leave everything where it is once the mark stands no more', async () => {
+    const { marked } = await expireAt(archive, ENDED_MS);
+    const ports = await archive.environment(DUE_MS);
+    const { tombstone } = ports.catalog.instance(ARCHIVED).expiry;
+    expect(tombstone).toMatchObject({ tombstone: marked?.tombstone, begun: false });
+    const before = archive.store.keys();
+    const file = new UnnamedFile(ports.stateDir, ARCHIVED);
+    for (const stands of [tombstone!, { ...tombstone!, tombstone: 'ts-other' }]) {
+      const begun: Tombstone = { ...stands, begun: true };
+      const deleted = await deleteMarked(ARCHIVED, begun, { file, isRead: false }, ports);
+      expect(deleted).toMatchObject({ objects: 0, logEntries: 0, dataKeys: 0 });
+    }
+    expect(archive.store.keys()).toEqual(before);
+  });
+});
