@@ -208,11 +208,13 @@ export class Backlog {
     const { spool, append, log } = this.#options;
     const entry = await readSpooled(spool, name);
     if (entry === null) throw damaged(name);
-    await putSpooled(entry, this.#options);
-    // Its timeline may still wait in front of it.
+    // Its timeline may still wait in front of it. What was put before that wait could be deleted in it,
+    // as an object that no log names.
     while (log.state.timeline?.timeline !== event.timeline && this.waiting > 0 && !this.#failed) {
       await this.#change(this.#durable + 1);
     }
+    this.#options.signal.throwIfAborted();
+    await putSpooled(entry, this.#options);
     this.#options.signal.throwIfAborted();
     await append(event);
     await spool.remove(name);

@@ -1,12 +1,12 @@
 import { readdir, readFile, truncate, unlink, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { segmentCommands } from '@tidemark/archive';
+import { segmentCommands, writerLogKey } from '@tidemark/archive';
 import type { SegmentStored, WriterEvent } from '@tidemark/catalog';
 import { bytesOf } from '@tidemark/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { shipSnapshot } from '../../../../services/archiver/src/ship/snapshot-shipper.ts';
 import { layOut, type Element } from '../../../support/aof-layout.ts';
-import { closed, opened, START_MS } from '../../../support/log-events.ts';
+import { closed, LOG, opened, START_MS } from '../../../support/log-events.ts';
 import {
   failsBefore,
   MemoryStore,
@@ -184,6 +184,25 @@ describe('Backlog, while the store is away', () => {
       ({ event }) => event.type,
     );
     expect(order).toEqual(['TimelineOpened', 'SnapshotStored', 'TimelineOpened']);
+  });
+
+  it('puts a snapshot only once its timeline is open: it cannot lose its object before it is logged', async () => {
+    const run = await begin();
+    let mayOpen = false;
+    const opening = writerLogKey(LOG.iid, LOG.shard, LOG.writer, run.log.state.seq + 1);
+    run.faults.hook = (call) =>
+      isPut(call) && call.key === opening && !mayOpen ? failsBefore(call.key) : undefined;
+    await run.backlog.addEvent(closed(0n, { timeline: 't1' }));
+    await run.backlog.addEvent(opened({ timeline: 't2', previous: 't1' }));
+    const job = { backup: 'bk-2', path: null, timeline: 't2', offset: 0n, mode: 'attach' } as const;
+    const from = (): Promise<number> => Promise.resolve(1);
+    const shipping = shipSnapshot({ ...job, from }, run.options, run.backlog);
+    await until(() => run.told.length > 500);
+    expect(store.keys().filter((key) => key.includes('/rdb/'))).toEqual([]);
+    mayOpen = true;
+    const { object } = await shipping;
+    expect(store.objects.get(object.key ?? '')).toHaveLength(object.size);
+    expect(await logged(store, 'SnapshotStored')).toHaveLength(1);
   });
 
   it('fails once with an error that time does not mend, and brings nothing behind it', async () => {
