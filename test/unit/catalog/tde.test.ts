@@ -173,6 +173,9 @@ describe('the TDE latch', () => {
       const tde = await readTde(iid, { ...ports(), state: EMPTY_INSTANCE_STATE });
       expect(tde).toMatchObject({ state: 'modifying', latched: true, key: null });
       expect(tde.witnesses).toEqual({ log: 'off', marker: 'off', archiver: 'damaged' });
+      expect(instanceKeysOf(EMPTY_INSTANCE_STATE, tde)).toEqual({
+        ...{ wrapWith: null, allowed: [], keyUnknown: true },
+      });
     }
     const foreign = await readTde(iid, {
       ...ports(),

@@ -43,6 +43,19 @@ describe('openKeys() with a ring', () => {
     await expect(keys.generateDataKey(ORDERS)).rejects.toMatchObject({ code: 'TM_KEY_MISSING' });
   });
 
+  it('wraps nothing where nobody knows the key of the instance, and opens what there is', async () => {
+    const directory = new KeyDirectory();
+    const keys = await open(directory);
+    const { wrapped, dataKey } = await keys.generateDataKey(ORDERS);
+    directory.set('orders', { wrapWith: null, allowed: [], keyUnknown: true });
+    const refused = { code: 'TM_LOG_AUTH', exitCode: 14, context: { iid: 'orders' } };
+    await expect(keys.generateDataKey(ORDERS)).rejects.toMatchObject(refused);
+    await expect(keys.wrappingKeyOf('orders')).rejects.toMatchObject(refused);
+    await expect(keys.rewrapDataKey(wrapped, wrapped.context)).rejects.toMatchObject(refused);
+    expect((await keys.unwrapDataKey(wrapped, wrapped.context)).key).toEqual(dataKey.key);
+    await keys.generateDataKey({ ...ORDERS, instance: 'other' });
+  });
+
   it('refuses a stored key that names a provider or key of its own choice', async () => {
     const keys = await open();
     const { wrapped } = await keys.generateDataKey(ORDERS);

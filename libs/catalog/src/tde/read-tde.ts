@@ -119,12 +119,16 @@ export function latchOf({ marker, archiver }: TdeLatches): TdeLatch | null {
   return archiver === 'damaged' ? null : archiver;
 }
 
-/** The keys of an instance for the directory of a key provider. */
+/**
+ * The keys of an instance for the directory of a key provider. Where TDE is on and only damaged
+ * places say so, nobody knows its key: what is there can be opened, and nothing is wrapped.
+ */
 export function instanceKeysOf(state: InstanceState, tde: Tde): InstanceKeys {
-  return {
-    wrapWith: tde.latched ? tde.key : null,
-    allowed: tde.key === null ? state.keys : [...state.keys, tde.key],
-  };
+  if (tde.key === null) {
+    const keys = { wrapWith: null, allowed: state.keys };
+    return tde.latched ? { ...keys, keyUnknown: true } : keys;
+  }
+  return { wrapWith: tde.latched ? tde.key : null, allowed: [...state.keys, tde.key] };
 }
 
 function witness(latch: TdeLatch | 'damaged' | null): TdeWitness {

@@ -15,6 +15,8 @@ export interface InstanceKeys {
    * stored object never chooses the key it is opened with.
    */
   readonly allowed: readonly WrappingKey[];
+  /** A key of its own must wrap, and no record that says which is whole: nothing is wrapped. */
+  readonly keyUnknown?: true;
 }
 
 const OF_THE_SETTINGS: InstanceKeys = { wrapWith: null, allowed: [] };

@@ -1,4 +1,4 @@
-import { isSafeName, KeyError, UsageError } from '@tidemark/core';
+import { IntegrityError, isSafeName, KeyError, UsageError } from '@tidemark/core';
 import type { DataKey } from '../container/key-schedule.ts';
 import type { KeyAdmin } from './key-admin.ts';
 import { isSameKey, type KeyDirectory, type WrappingKey } from './key-directory.ts';
@@ -64,9 +64,22 @@ export class KeyProviders implements KeyProvider {
     return { provider: this.name, keyId: await wrapper.defaultKeyId() };
   }
 
-  /** The key that new data keys of an instance are wrapped with. */
+  /**
+   * The key that new data keys of an instance are wrapped with.
+   * @throws IntegrityError `TM_LOG_AUTH` when TDE is on and nobody knows its key: that of the settings
+   *   is not put in its place; as `defaultKey`.
+   */
   async wrappingKeyOf(instance: string): Promise<WrappingKey> {
-    return this.directory.of(instance).wrapWith ?? (await this.defaultKey());
+    const { wrapWith, keyUnknown } = this.directory.of(instance);
+    if (keyUnknown !== true) return wrapWith ?? (await this.defaultKey());
+    throw new IntegrityError(
+      'TM_LOG_AUTH',
+      `TDE of ${instance} is on and every record of its key is damaged: nothing is wrapped`,
+      {
+        context: { iid: instance },
+        hint: 'use the key ring and the store this instance was written with: tidemark tde status',
+      },
+    );
   }
 
   /**

@@ -51,6 +51,8 @@ async function targetOf(
       hint: 'nothing was changed; tidemark tde keys list shows the keys that can',
     });
   }
+  // Of a key that nobody knows any more it is not known that it was in the ring.
+  if (provider === 'ring' && tde.latched && tde.key === null) await keys.wrappingKeyOf(id);
   if (provider === 'ring' && tde.key !== null && tde.key.provider !== 'ring') {
     throw new UsageError(
       'TM_USAGE',
