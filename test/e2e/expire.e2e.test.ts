@@ -36,7 +36,7 @@ async function expireWithoutGrace(tidemark: Tidemark): Promise<RetentionReport> 
   using catalog = openCatalog({ path: join(tidemark.dir, 'of-the-test.db') });
   const { signal } = new AbortController();
   const rules = { retainSeconds: 1, graceMs: 0, shareMax: 1 };
-  return runRetention(
+  return await runRetention(
     { ...rules, instance: ID, stateDir: join(tidemark.dir, 'state'), dryRun: false },
     { store, keys, catalog, clock: systemClock, random: systemRandom, signal },
   );
