@@ -10,6 +10,7 @@ import {
 import {
   IntegrityError,
   nameObject,
+  TidemarkError,
   UsageError,
   type ByteSource,
   type Random,
@@ -102,7 +103,7 @@ export async function findBackup(
  *
  * Memory does not grow with the backup.
  * @throws UsageError `TM_NOT_FOUND`, `TM_USAGE` for several shards and one file; KeyError
- *   `TM_KEY_SHREDDED`; TidemarkError `TM_EXISTS`, `TM_OUTPUT`; IntegrityError, FormatError, StoreError
+ *   `TM_KEY_SHREDDED`; TidemarkError `TM_EXISTS`, `TM_OUTPUT`, `TM_BUSY` when TDE is switched on meanwhile; IntegrityError, FormatError, StoreError
  *   that name the object. No file is left then, but those of shards that were done before.
  */
 export async function downloadBackup(
@@ -129,10 +130,32 @@ export async function downloadBackup(
     const { shard } = snapshot.object;
     const name = `${instance}-${shard}-${backup}.${form === 'rdb' ? 'rdb' : 'sealed'}`;
     const path = to.kind === 'file' ? to.path : join(to.path, name);
-    const bytes = await writeSnapshot(snapshot, { form, path, logKey, instance }, environment);
+    const mayPublish = (): Promise<void> => refuseNewTde(request, environment);
+    const file = { form, path, logKey, instance, mayPublish };
+    const bytes = await writeSnapshot(snapshot, file, environment);
     files.push({ shard, path, form, bytes });
   }
   return files;
+}
+
+/**
+ * TDE may have been switched on since it was asked first: a plain file is not given its name then.
+ * @throws TidemarkError `TM_BUSY`.
+ */
+async function refuseNewTde(
+  request: DownloadRequest,
+  environment: DownloadEnvironment,
+): Promise<void> {
+  const { instance } = request;
+  const { store, keys, catalog, signal } = environment;
+  const logKey = (iid: string): Promise<LogKey> => keys.logKey(iid);
+  await catalog.sync({ store, instances: [instance], logKey, signal });
+  const { tde } = await findBackup(request, environment);
+  if (tde.state === 'disabled') return;
+  throw new TidemarkError('TM_BUSY', `TDE of ${instance} was switched on meanwhile`, {
+    context: { instance, state: tde.state },
+    hint: 'no plain file was left; run it again for the sealed container',
+  });
 }
 
 interface SnapshotFile {
@@ -140,11 +163,13 @@ interface SnapshotFile {
   readonly form: DownloadForm;
   readonly path: string;
   readonly logKey: LogKey;
+  /** Of a plain file, when all of it is there. */
+  readonly mayPublish: () => Promise<void>;
 }
 
 async function writeSnapshot(
   snapshot: CatalogSnapshot,
-  { instance, form, path, logKey }: SnapshotFile,
+  { instance, form, path, logKey, mayPublish }: SnapshotFile,
   environment: DownloadEnvironment,
 ): Promise<number> {
   const { store, keys, random, signal, onProgress } = environment;
@@ -163,11 +188,20 @@ async function writeSnapshot(
     if (form === 'rdb') {
       dataKey = await unwrapDataKey({ instance, dekId, purpose: 'snapshot' }, store, keys);
     }
-    const source = form === 'rdb' ? plainRdb(snapshot, object, reader) : container(object, reader);
+    const source =
+      form === 'rdb'
+        ? andThen(plainRdb(snapshot, object, reader), mayPublish)
+        : container(object, reader);
     return await writeWholeFile(path, source, { random, signal, onBytes });
   } finally {
     if (dataKey !== null) wipeDataKey(dataKey);
   }
+}
+
+/** A file is given its name when its source has ended: not where `check` throws. */
+async function* andThen(source: ByteSource, check: () => Promise<void>): ByteSource {
+  yield* source;
+  await check();
 }
 
 /** The RDB of a snapshot; the last chunk comes only when all of it was found right. */

@@ -109,6 +109,28 @@ describe('downloadBackup() without TDE', () => {
 });
 
 describe('downloadBackup() with TDE', () => {
+  it.each<[string, () => Promise<unknown>]>([
+    ['in the log', async () => (await bench.instanceLog()).append(() => TDE)],
+    [
+      'by its marker',
+      () => {
+        bench.store.tamper(`v1/tde/${TINY_INSTANCE}/marker`, Buffer.from('damaged'));
+        return Promise.resolve();
+      },
+    ],
+  ])('leaves no plain file when it is switched on meanwhile: %s', async (_, switchOn) => {
+    let seen = false;
+    const store = bench.store.through(({ op, key }) => {
+      if (seen || op !== 'get' || key !== objectKey()) return undefined;
+      seen = true;
+      return { before: async () => void (await switchOn()) };
+    });
+    await expect(download({}, { store })).rejects.toMatchObject({ code: 'TM_BUSY' });
+    expect(seen).toBe(true);
+    expect(await readdir(folder)).toEqual([]);
+    expect((await download())[0]!.form).toBe('sealed');
+  });
+
   it.each<[string, Partial<DownloadRequest>]>([
     ['as it is asked for', { sealed: true }],
     ['though a plain file was asked for', { sealed: false }],
