@@ -123,7 +123,11 @@ describe('downloadBackup() with TDE', () => {
     const store = bench.store.through(({ op, key }) => {
       if (seen || op !== 'get' || key !== objectKey()) return undefined;
       seen = true;
-      return { before: async () => void (await switchOn()) };
+      return {
+        before: async () => {
+          await switchOn();
+        },
+      };
     });
     await expect(download({}, { store })).rejects.toMatchObject({ code: 'TM_BUSY' });
     expect(seen).toBe(true);
