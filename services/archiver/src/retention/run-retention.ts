@@ -12,6 +12,7 @@ import {
   type Tombstone,
 } from '@tidemark/catalog';
 import { makeId } from '@tidemark/core';
+import { refuseClockAhead } from './clock-ahead.ts';
 import { deleteMarked, type Deleted } from './delete-marked.ts';
 import { findCuts, type WriterCut } from './find-cuts.ts';
 import { syncInstance, type RetentionPorts, type RetentionRequest } from './retention-ports.ts';
@@ -46,7 +47,8 @@ export interface RetentionReport {
  * earlier run and is over its grace is looked at again and deleted; what is needed no more is marked.
  *
  * Safe to kill at any instant and to run twice at one time.
- * @throws CatalogError `TM_NOT_FOUND`; StoreError where the store refuses; as `Catalog.sync`.
+ * @throws CatalogError `TM_NOT_FOUND`; StoreError `TM_STORE_CLOCK` when this host's clock is ahead of
+ *   a live archiver, and where the store refuses; as `Catalog.sync`.
  */
 export async function runRetention(
   request: RetentionRequest,
@@ -55,6 +57,8 @@ export async function runRetention(
   const { instance, dryRun } = request;
   await syncInstance(instance, ports);
   const run = new RetentionRun(request, ports);
+  const { tombstone } = ports.catalog.instance(instance).expiry;
+  if (!dryRun && (tombstone === null || run.isDue)) await refuseClockAhead(instance, ports);
   const settled = dryRun ? NOTHING_SETTLED : await run.settle();
   if (settled.deleted !== null || settled.revoked !== null) await syncInstance(instance, ports);
   const isFreeToMark = ports.catalog.instance(instance).expiry.tombstone === null;
@@ -96,10 +100,13 @@ class RetentionRun {
   readonly #request: RetentionRequest;
   readonly #ports: RetentionPorts;
   readonly #file: UnnamedFile;
+  /** When the run began: a lease that ends while it runs still counts. */
+  readonly #nowMs: number;
 
   constructor(request: RetentionRequest, ports: RetentionPorts) {
     this.#request = request;
     this.#ports = ports;
+    this.#nowMs = ports.clock.nowMs();
     this.#file = new UnnamedFile(request.stateDir, request.instance);
   }
 
@@ -236,10 +243,6 @@ class RetentionRun {
 
   get #state(): InstanceState {
     return this.#ports.catalog.instance(this.#request.instance);
-  }
-
-  get #nowMs(): number {
-    return this.#ports.clock.nowMs();
   }
 }
 

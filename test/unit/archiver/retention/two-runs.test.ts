@@ -3,9 +3,12 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { deleteMarked } from '../../../../services/archiver/src/retention/delete-marked.ts';
 import {
   revokeTombstone,
+  runRetention,
   type RetentionReport,
 } from '../../../../services/archiver/src/retention/run-retention.ts';
 import { UnnamedFile } from '../../../../services/archiver/src/retention/unnamed-objects.ts';
+import { heartbeat } from '../../../support/log-events.ts';
+import { openTestLog } from '../../../support/log-harness.ts';
 import {
   DAY_MS,
   ENDED_MS,
@@ -13,6 +16,7 @@ import {
   restorableSeconds,
   writeSeconds,
 } from '../../../support/retention-run.ts';
+import { steppingClock } from '../../../support/stepping-clock.ts';
 import { ARCHIVED, FIRST, TestArchive } from '../../../support/test-archive.ts';
 
 const LAST = FIRST + 99;
@@ -92,5 +96,39 @@ describe('two runs at one time', () => {
       expect(deleted).toMatchObject({ objects: 0, logEntries: 0, dataKeys: 0 });
     }
     expect(archive.store.keys()).toEqual(before);
+  });
+});
+
+describe('a clock that is ahead', () => {
+  /** The archiver writes a sign of life at an instant, of its clock, while the run looks on. */
+  async function runBesideLive(atMs: number): Promise<RetentionReport> {
+    const log = await openTestLog(archive.store);
+    await log.claim({ ownerId: 'spool-a', takeOver: true });
+    const { timeline, end } = log.state.timeline!;
+    const clock = {
+      ...steppingClock(DUE_MS),
+      sleep: async (): Promise<void> => {
+        await log.append(heartbeat(end, { timeline, atMs }));
+      },
+    };
+    const ports = { ...(await archive.environment(DUE_MS)), clock };
+    const rules = { retainSeconds: 30, graceMs: DAY_MS, shareMax: 1, dryRun: false };
+    return runRetention({ ...rules, instance: ARCHIVED, stateDir: ports.stateDir }, ports);
+  }
+
+  it('ends no grace beside an archiver that writes now', async () => {
+    await expireAt(archive, ENDED_MS);
+    const before = archive.store.keys().filter((key) => !key.includes('/log/'));
+    await expect(runBesideLive(DUE_MS - 601_000)).rejects.toMatchObject({
+      ...{ code: 'TM_STORE_CLOCK', context: { instance: ARCHIVED, aheadMs: 601_000 } },
+    });
+    expect(archive.store.keys().filter((key) => !key.includes('/log/'))).toEqual(before);
+    const { catalog } = await archive.environment();
+    expect(catalog.instance(ARCHIVED).expiry.tombstone).toMatchObject({ begun: false });
+  });
+
+  it('that is right, or ahead by minutes, keeps nothing from being deleted', async () => {
+    await expireAt(archive, ENDED_MS);
+    expect((await runBesideLive(DUE_MS - 600_000)).deleted).toMatchObject({ objects: 3 });
   });
 });

@@ -1,0 +1,46 @@
+import { StoreError } from '@tidemark/core';
+import { syncInstance, type RetentionPorts } from './retention-ports.ts';
+
+/** How far the clock of this host may be ahead of what a live archiver wrote last. */
+const AHEAD_MS_MAX = 600_000;
+/** How long a log is watched for a sign of life: more than a heartbeat. */
+const WATCH_MS = 30_000;
+const LOOK_EVERY_MS = 5_000;
+
+/**
+ * Refuses a clock that is far ahead of an archiver that is alive: by it a grace or a lease would be over
+ * too early. The catalog is up to date; where the newest entry is old, the logs are watched for half a
+ * minute, since an archiver that is gone writes none either.
+ *
+ * @throws StoreError `TM_STORE_CLOCK`; as `Catalog.sync`.
+ */
+export async function refuseClockAhead(instance: string, ports: RetentionPorts): Promise<void> {
+  const { catalog, clock, signal } = ports;
+  const nowMs = clock.nowMs();
+  const aheadMs = (): number => {
+    const last = catalog.writers(instance).map(({ state }) => state.lastEntryMs ?? -Infinity);
+    return nowMs - Math.max(...last, -Infinity);
+  };
+  const owned = (): readonly string[] =>
+    catalog
+      .writers(instance)
+      .filter(({ state }) => state.owner !== null && !state.owner.released)
+      .map(({ writer, state }) => `${writer} ${state.seq}`);
+  const before = owned();
+  if (before.length === 0 || aheadMs() <= AHEAD_MS_MAX) return;
+  for (let watched = 0; watched < WATCH_MS; watched += LOOK_EVERY_MS) {
+    await clock.sleep(LOOK_EVERY_MS, signal);
+    await syncInstance(instance, ports);
+    if (aheadMs() <= AHEAD_MS_MAX) return;
+    if (owned().every((one) => before.includes(one))) continue;
+    const minutes = Math.floor(aheadMs() / 60_000);
+    throw new StoreError(
+      'TM_STORE_CLOCK',
+      `the clock of this host is ${minutes} minutes ahead of the archiver, which is writing now`,
+      {
+        context: { instance, aheadMs: aheadMs() },
+        hint: 'set the clocks of both hosts; nothing was marked or deleted',
+      },
+    );
+  }
+}
