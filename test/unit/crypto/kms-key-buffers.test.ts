@@ -1,4 +1,3 @@
-import type { KMSClient } from '@aws-sdk/client-kms';
 import { describe, expect, it } from 'vitest';
 import { newDataKeyOf } from '../../../libs/crypto/src/kms/kms-answers.ts';
 import { checkAuthorization } from '../../../libs/crypto/src/kms/kms-authorization.ts';
@@ -25,7 +24,10 @@ class GivenAnswers extends KmsService {
   }
   override call<T>(call: KmsCall<T>): Promise<T> {
     const send = (): Promise<unknown> => Promise.resolve(this.#answers.shift());
-    return call.run({ send } as unknown as KMSClient, new AbortController().signal);
+    return call.run(
+      { send } as unknown as Parameters<KmsCall<T>['run']>[0],
+      new AbortController().signal,
+    );
   }
 }
 

@@ -5,6 +5,7 @@ import type { SegmentStored, WriterEvent } from '@tidemark/catalog';
 import { bytesOf } from '@tidemark/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { shipSnapshot } from '../../../../services/archiver/src/ship/snapshot-shipper.ts';
+import { changeByte } from '../../../support/change-byte.ts';
 import { layOut, type Element } from '../../../support/aof-layout.ts';
 import { closed, LOG, opened, START_MS } from '../../../support/log-events.ts';
 import {
@@ -395,10 +396,4 @@ describe('Backlog.recover()', () => {
 
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise(setImmediate);
-}
-
-async function changeByte(path: string, at: number): Promise<void> {
-  const bytes = await readFile(path);
-  bytes.writeUInt8(bytes.at(at)! ^ 0x40, at < 0 ? bytes.length + at : at);
-  await writeFile(path, bytes);
 }
