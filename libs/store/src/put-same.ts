@@ -21,7 +21,9 @@ export async function putSame(
   if (there === null) throw gone(key);
   const { size, digest } = await digestOf(body());
   if (there.size !== size) throw differs(key, size, there.size);
-  const stored = await digestOf(store.get(key, options));
+  const stored = await digestOf(store.get(key, options)).catch((cause: unknown) => {
+    throw cause instanceof StoreError && cause.code === 'TM_STORE_MISSING' ? gone(key) : cause;
+  });
   if (stored.digest !== digest) throw differs(key, size, stored.size);
 }
 

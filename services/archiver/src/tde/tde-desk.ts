@@ -56,6 +56,8 @@ export class TdeDesk {
   #wake: () => void = () => undefined;
   /** Those who wait for the outcome of the backup that is to come. */
   #waiting: ((failure: Error | null) => void)[] = [];
+  /** Nobody makes a backup any more. */
+  #ended = false;
 
   constructor(options: TdeDeskOptions) {
     this.#options = options;
@@ -90,6 +92,7 @@ export class TdeDesk {
     const tde = await this.renew();
     this.#options.dataKeys.renew();
     if (!needsBackup(tde)) return { state: tde.state, backup: tde.backup };
+    if (this.#ended) throw captureEnded();
     const failure = await new Promise<Error | null>((resolve) => {
       this.#waiting.push(resolve);
       this.#wake();
@@ -102,6 +105,7 @@ export class TdeDesk {
   async run(capture: BackupMaker, signal: AbortSignal): Promise<void> {
     const { logger } = this.#options;
     const isOver = (): boolean => signal.aborted;
+    this.#ended = false;
     for (let failures = 0; !isOver();) {
       if (this.#tde === null || !needsBackup(this.#tde)) {
         this.#tell(null);
@@ -115,7 +119,7 @@ export class TdeDesk {
       } catch (cause) {
         const error = cause instanceof Error ? cause : new Error(String(cause));
         this.#tell(error);
-        if (isOver()) return;
+        if (isOver()) break;
         const code = cause instanceof TidemarkError ? cause.code : 'TM_INTERNAL';
         logger.warn('tde-modifying', { code, error: error.message });
         await this.#pause(
@@ -125,9 +129,8 @@ export class TdeDesk {
         failures += 1;
       }
     }
-    this.#tell(
-      new TidemarkError('TM_ARCHIVER_DOWN', 'the capture ended before the backup was made'),
-    );
+    this.#ended = true;
+    this.#tell(captureEnded());
   }
 
   async #finish(capture: BackupMaker, tde: Tde, signal: AbortSignal): Promise<void> {
@@ -215,4 +218,8 @@ function needsBackup({ state, latched }: Tde): boolean {
 
 function isOther(a: WrappingKey | null, b: WrappingKey | null): boolean {
   return a === null || b === null ? a !== b : !isSameKey(a, b);
+}
+
+function captureEnded(): TidemarkError {
+  return new TidemarkError('TM_ARCHIVER_DOWN', 'the capture ended before the backup was made');
 }

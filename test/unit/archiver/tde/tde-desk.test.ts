@@ -189,16 +189,19 @@ describe('TdeDesk', () => {
     await latch();
     await desk.renew();
     const over = new AbortController();
+    let begin = (): void => undefined;
+    const begun = new Promise<void>((resolve) => (begin = resolve));
     const backup = (): Promise<SnapshotStored> =>
       new Promise((_, reject) => {
         over.signal.addEventListener('abort', () => reject(new Error('ended')));
+        begin();
       });
     const running = desk.run({ backup }, over.signal);
     const asked = desk.rekey().then(
       () => null,
       (cause: unknown) => cause,
     );
-    await desk.renew();
+    await begun;
     over.abort(new Error('the test ends'));
     await running;
     expect(await asked).toBeInstanceOf(Error);
