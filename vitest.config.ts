@@ -8,7 +8,9 @@ const conditions = ['source', 'node', 'import', 'default'];
 /** Files that take longest, longest first: begun last, they would run on alone. */
 const LONG = [
   ...['damage-cli', 'c-killed-archiver', 'damage-in-process', 'a2-', 'a-', 'access', 'b-', 'k-'],
-  ...['original.', 'selected-', 'single-file', 'write-'],
+  ...['tde', 's3-store', 'killed-with', 'l-key', 'files-written', 'feeder', 'expire'],
+  ...['rdb-check-peer', 'prove-hole', 'single-file', 'selected-', 'original.', 'node-facts'],
+  ...['clock-steps', 'aof-check-peer', 'store-faults', 'catalog-processes', 'write-'],
 ];
 
 class LongestFirst extends BaseSequencer {
