@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { ByteSource, Random } from '@tidemark/core';
 import { storeError } from './fs-errors.ts';
 import { stagedName } from './staging.ts';
+import { nextOf } from '../next-chunk.ts';
 
 /** What a staged file needs to come into being. */
 export interface StageOptions {
@@ -102,24 +103,4 @@ async function stopQuietly(iterator: AsyncIterator<Uint8Array>): Promise<void> {
   } catch {
     // The error that ended the put is the one to tell.
   }
-}
-
-/** The next chunk, or the signal's reason as soon as it is aborted. */
-function nextOf(
-  iterator: AsyncIterator<Uint8Array>,
-  signal: AbortSignal | undefined,
-): Promise<IteratorResult<Uint8Array>> {
-  if (signal === undefined) return iterator.next();
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason as Error);
-    if (signal.aborted) {
-      abort();
-      return;
-    }
-    signal.addEventListener('abort', abort, { once: true });
-    iterator
-      .next()
-      .then(resolve, reject)
-      .finally(() => signal.removeEventListener('abort', abort));
-  });
 }

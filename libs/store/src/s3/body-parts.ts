@@ -1,4 +1,5 @@
 import type { ByteSource } from '@tidemark/core';
+import { nextOf } from '../next-chunk.ts';
 
 /** A piece of a body. */
 export interface BodyPart {
@@ -59,24 +60,4 @@ function grown(bytes: Buffer, size: number): Buffer {
   const larger = Buffer.allocUnsafeSlow(size);
   bytes.copy(larger);
   return larger;
-}
-
-/** The next chunk, or the signal's reason as soon as it is aborted. */
-function nextOf(
-  iterator: AsyncIterator<Uint8Array>,
-  signal: AbortSignal | undefined,
-): Promise<IteratorResult<Uint8Array>> {
-  if (signal === undefined) return iterator.next();
-  return new Promise((resolve, reject) => {
-    const abort = (): void => reject(signal.reason as Error);
-    if (signal.aborted) {
-      abort();
-      return;
-    }
-    signal.addEventListener('abort', abort, { once: true });
-    iterator
-      .next()
-      .then(resolve, reject)
-      .finally(() => signal.removeEventListener('abort', abort));
-  });
 }

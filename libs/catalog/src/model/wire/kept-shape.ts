@@ -2,14 +2,14 @@ import type { SegmentHeader } from '@tidemark/archive';
 import type { KeptFacts, KeptRows, KeptSegment, KeptSnapshot } from '../kept-rows.ts';
 import { isJsonObject } from './canonical-json.ts';
 import { id, ms, second } from './common.ts';
-import { fields, listOf, nullable, offset, oneOf, whole, type Shape } from './shape.ts';
+import { fields, listOf, nullable, whole, type Shape } from './shape.ts';
 import { timelineState } from './state-shape.ts';
 import {
   capturedEntries,
   mergedHeader,
   objectRef,
-  rdbSummary,
   segmentHeader,
+  snapshotFacts,
 } from './writer-event-shape.ts';
 
 /** Rows that a checkpoint holds; its entries bound them to those of a few thousand entries. */
@@ -47,17 +47,7 @@ export const keptRowsShape: Shape<KeptRows> = fields<KeptRows>({
   snapshots: listOf(
     fields<KeptSnapshot>({
       ...namedObject,
-      event: fields<KeptSnapshot['event']>({
-        backup: id,
-        timeline: id,
-        offset,
-        from: second,
-        mode: oneOf('attach', 'automated', 'manual'),
-        startedMs: ms,
-        endedMs: ms,
-        summary: rdbSummary,
-        rdbBytes: whole(),
-      }),
+      event: fields<KeptSnapshot['event']>(snapshotFacts),
     }),
     ROWS_READ_MAX,
   ),

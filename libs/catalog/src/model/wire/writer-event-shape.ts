@@ -9,6 +9,7 @@ import type {
   MergedHeader,
   ObjectRef,
   RdbSummaryJson,
+  SnapshotStored,
   StreamState,
   TailCursorJson,
   WriterEvent,
@@ -152,6 +153,19 @@ export const capturedEntries: Shape<CapturedEntries> = fields<CapturedEntries>({
   last: whole(),
 });
 
+/** What is said of a snapshot besides its object. */
+export const snapshotFacts: FieldShapes<Omit<SnapshotStored, 'type' | 'object'>> = {
+  backup: id,
+  timeline: id,
+  offset,
+  from: second,
+  mode: oneOf('attach', 'automated', 'manual'),
+  startedMs: ms,
+  endedMs: ms,
+  summary: rdbSummary,
+  rdbBytes: whole(),
+};
+
 /** Every event of a writer log as it stands in the header of its entry. */
 export const writerEventShape: Shape<WriterEvent> = unionOf<WriterEvent>({
   OwnerClaimed: { generation: whole(1), ownerId: id, atMs: ms, tookOver: flag },
@@ -181,18 +195,7 @@ export const writerEventShape: Shape<WriterEvent> = unionOf<WriterEvent>({
     throughMs: ms,
     atMs: ms,
   },
-  SnapshotStored: {
-    backup: id,
-    timeline: id,
-    offset,
-    from: second,
-    mode: oneOf('attach', 'automated', 'manual'),
-    startedMs: ms,
-    endedMs: ms,
-    summary: rdbSummary,
-    rdbBytes: whole(),
-    object: objectRef,
-  },
+  SnapshotStored: { ...snapshotFacts, object: objectRef },
   Heartbeat: { timeline: nullable(id), offset, provenTo: nullable(second), atMs: ms },
   TimelineClosed: {
     timeline: id,
