@@ -1,4 +1,5 @@
 export { Info } from './info.ts';
+export { fixedLocator, type NodeLocator } from './locator/node-locator.ts';
 export { describeAddress, parseNodeUrl, type NodeAddress } from './node-address.ts';
 export { connectNode, type Argument, type ConnectOptions, type NodeClient } from './node-client.ts';
 export { parseVersion, readNodeFacts, type NodeFacts, type ReplicaFacts } from './node-facts.ts';
