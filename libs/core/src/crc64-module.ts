@@ -1,16 +1,40 @@
+import {
+  branchIf,
+  type Code,
+  END,
+  get,
+  I32,
+  i32,
+  I32_ADD,
+  I32_AND,
+  I32_GE_U,
+  I32_LT_U,
+  I32_SHL,
+  I32_SHR_U,
+  I32_SUB,
+  I32_WRAP_I64,
+  I32_XOR,
+  I64,
+  i64,
+  I64_SHR_U,
+  I64_XOR,
+  load64,
+  load8,
+  LOOP,
+  loop,
+  set,
+  store64,
+  type WasmFunction,
+  wasmModule,
+} from './crc64-wasm.ts';
+
 /**
  * The WebAssembly module behind `Crc64`, emitted as bytes.
  *
- * JavaScript has no fast 64-bit integers, so the table look-ups run in WebAssembly. The module is
- * small enough to be written out here, instruction by instruction; nothing is compiled beforehand.
+ * JavaScript has no fast 64-bit integers, so the sums run in WebAssembly. The module is small enough
+ * to be written out here, instruction by instruction; nothing is compiled beforehand.
  *
- * `crc(state: i64, at: i32, end: i32): i64` runs over memory bytes `at..end`:
- * two lanes of LANE_BYTES each are folded side by side (the look-ups of one lane hide the latency of
- * the other), the first lane is then moved past the second by the SHIFT tables and both are joined;
- * what remains goes eight bytes and then one byte at a time.
- *
- * @see docs/formats/rdb-reading.md, "Checksum"; the opcodes: WebAssembly core specification 1.0,
- *   chapter "Binary format".
+ * @see docs/formats/rdb-reading.md, "Checksum".
  */
 
 /** Bytes of one lane. */
@@ -21,63 +45,22 @@ const TABLE_BYTES = 2048;
 export const SLICE_TABLES_AT = 0;
 /** Eight tables that carry a state over LANE_BYTES zero bytes. */
 export const SHIFT_TABLES_AT = 8 * TABLE_BYTES;
+
+/**
+ * x^2312 + x^2137 + x^2123 + x^1877 + x^1123 + x^974 + x^711 + 1 is a multiple of the polynomial of
+ * the CRC, found by trying sums of few powers. Its 64th power, the same sum of powers of x^64, is one
+ * too, so adding a word of the message (64 bits) to the words this far behind it and taking it away
+ * leaves the CRC as it is. The distances, in words:
+ */
+const FOLD_WORDS: readonly number[] = [175, 189, 435, 1189, 1338, 1601, 2312];
+/** Bytes that remain when everything before them is folded into them. */
+export const FOLDED_BYTES = 8 * 2312;
+/** As many bytes that are always zero stand in front of the input. */
+const ZEROS_AT = 16 * TABLE_BYTES;
 /** Where the bytes to be read are put. */
-export const INPUT_AT = 16 * TABLE_BYTES;
+export const INPUT_AT = ZEROS_AT + FOLDED_BYTES;
 /** How many bytes fit there. */
-export const INPUT_BYTES = 65_536;
-
-type Code = readonly number[];
-
-const I32 = 0x7f;
-const I64 = 0x7e;
-const VOID = 0x40;
-const BLOCK: Code = [0x02, VOID];
-const LOOP: Code = [0x03, VOID];
-const END: Code = [0x0b];
-const I32_LT_U: Code = [0x49];
-const I32_GE_U: Code = [0x4f];
-const I32_ADD: Code = [0x6a];
-const I32_SUB: Code = [0x6b];
-const I32_AND: Code = [0x71];
-const I32_XOR: Code = [0x73];
-const I32_SHL: Code = [0x74];
-const I32_SHR_U: Code = [0x76];
-const I64_XOR: Code = [0x85];
-const I64_SHR_U: Code = [0x88];
-const I32_WRAP_I64: Code = [0xa7];
-
-/** Unsigned LEB128. */
-function unsigned(value: number): number[] {
-  const bytes: number[] = [];
-  let rest = value;
-  while (rest > 0x7f) {
-    bytes.push((rest & 0x7f) | 0x80);
-    rest >>>= 7;
-  }
-  bytes.push(rest);
-  return bytes;
-}
-
-/** Signed LEB128 of a value that is not negative. */
-function signed(value: number): number[] {
-  const bytes: number[] = [];
-  let rest = value;
-  while (rest > 0x3f) {
-    bytes.push((rest & 0x7f) | 0x80);
-    rest >>>= 7;
-  }
-  bytes.push(rest);
-  return bytes;
-}
-
-const branch = (depth: number): Code => [0x0c, depth];
-const branchIf = (depth: number): Code => [0x0d, depth];
-const get = (local: number): Code => [0x20, ...unsigned(local)];
-const set = (local: number): Code => [0x21, ...unsigned(local)];
-const i32 = (value: number): Code => [0x41, ...signed(value)];
-const i64 = (value: number): Code => [0x42, ...signed(value)];
-const load64 = (offset: number): Code => [0x29, 3, ...unsigned(offset)];
-const load8 = (offset: number): Code => [0x2d, 0, ...unsigned(offset)];
+export const INPUT_BYTES = 1_048_576;
 
 // Locals: the three parameters, then the second lane, a scratch value, its halves, a loop's end.
 const STATE = 0;
@@ -120,9 +103,8 @@ const leaveBelow = (bytes: number): Code => [
   ...[...get(LIMIT), ...get(AT), ...I32_SUB, ...i32(bytes), ...I32_LT_U, ...branchIf(1)],
 ];
 
-const loop = (...body: readonly Code[]): Code => [
-  ...[...BLOCK, ...LOOP, ...body.flat(), ...branch(0), ...END, ...END],
-];
+/** Leaves a loop when the place has reached the limit. */
+const leaveAtLimit: Code = [...get(AT), ...get(LIMIT), ...I32_GE_U, ...branchIf(1)];
 
 const twoLanes: Code = loop(
   leaveBelow(2 * LANE_BYTES),
@@ -137,26 +119,65 @@ const twoLanes: Code = loop(
 const eightBytes: Code = loop(leaveBelow(8), fold(STATE, 0), advance(8));
 
 const oneByte: Code = loop(
-  [...get(AT), ...get(LIMIT), ...I32_GE_U, ...branchIf(1)],
+  leaveAtLimit,
   [...get(STATE), ...I32_WRAP_I64, ...get(AT), ...load8(0), ...I32_XOR],
   [...i32(0xff), ...I32_AND, ...i32(3), ...I32_SHL, ...load64(SLICE_TABLES_AT)],
   [...get(STATE), ...i64(8), ...I64_SHR_U, ...I64_XOR, ...set(STATE)],
   advance(1),
 );
 
-const section = (id: number, content: Code): Code => [id, ...unsigned(content.length), ...content];
-const name = (text: string): Code => [...unsigned(text.length), ...Buffer.from(text, 'latin1')];
+/**
+ * `crc(state: i64, at: i32, end: i32): i64` runs over memory bytes `at..end`: two lanes of LANE_BYTES
+ * each are looked up side by side (one hides the latency of the other), the first lane is then moved
+ * past the second by the SHIFT tables and both are joined; what remains goes eight bytes and then one
+ * byte at a time.
+ */
+const CRC: WasmFunction = {
+  name: 'crc',
+  parameters: [I64, I32, I32],
+  results: [I64],
+  locals: LOCALS,
+  body: [...twoLanes, ...eightBytes, ...oneByte, ...get(STATE)],
+};
 
-/** The bytes of the module: exports `memory` (two tables and the input) and `crc`. */
+/** Each word up to `LIMIT` takes what the words before it add to it. It is read where it stands. */
+const gather: Code = loop(
+  leaveAtLimit,
+  [...get(AT), ...get(AT), ...load64(FOLDED_BYTES)],
+  FOLD_WORDS.flatMap((words) => [...[...get(AT), ...load64(FOLDED_BYTES - 8 * words), ...I64_XOR]]),
+  [...store64(FOLDED_BYTES), ...advance(8)],
+);
+
+/** The words behind `LIMIT` take what the words before `LIMIT`, `words` words away, add to them. */
+const scatter = (words: number): Code => [
+  ...[...get(LIMIT), ...i32(FOLDED_BYTES - 8 * words), ...I32_ADD, ...set(AT)],
+  ...[...get(LIMIT), ...i32(FOLDED_BYTES), ...I32_ADD, ...set(STOP)],
+  ...[...LOOP, ...get(AT), ...get(AT), ...load64(0), ...get(AT), ...load64(8 * words)],
+  ...[...I64_XOR, ...store64(8 * words), ...advance(8)],
+  ...[...get(AT), ...get(STOP), ...I32_LT_U, ...branchIf(0), ...END],
+];
+
+/**
+ * `fold(state: i64, at: i32, end: i32): void` changes the last FOLDED_BYTES of the whole words
+ * `at..end`, more than FOLDED_BYTES of them, so that their CRC from state 0 on is the one of all of
+ * them from `state` on. Before `at` lie FOLDED_BYTES zeros.
+ */
+const FOLD: WasmFunction = {
+  name: 'fold',
+  parameters: [I64, I32, I32],
+  results: [],
+  locals: LOCALS,
+  body: [
+    ...[...get(AT), ...get(AT), ...load64(0), ...get(STATE), ...I64_XOR, ...store64(0)],
+    // Both count from FOLDED_BYTES in front: offsets are never negative.
+    ...[...get(AT), ...i32(FOLDED_BYTES), ...I32_SUB, ...set(AT)],
+    ...[...get(LIMIT), ...i32(2 * FOLDED_BYTES), ...I32_SUB, ...set(LIMIT)],
+    ...gather,
+    ...FOLD_WORDS.flatMap(scatter),
+  ],
+};
+
+/** The bytes of the module: exports `memory` (tables, zeros and the input), `crc` and `fold`. */
 export function crc64Module(): Uint8Array<ArrayBuffer> {
-  const body = [...LOCALS, ...twoLanes, ...eightBytes, ...oneByte, ...get(STATE), ...END];
-  const pages = Math.ceil((INPUT_AT + INPUT_BYTES) / 65_536);
-  return Uint8Array.from([
-    ...[0x00, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
-    ...section(1, [1, 0x60, 3, I64, I32, I32, 1, I64]),
-    ...section(3, [1, 0]),
-    ...section(5, [1, 0, ...unsigned(pages)]),
-    ...section(7, [2, ...name('memory'), 2, 0, ...name('crc'), 0, 0]),
-    ...section(10, [1, ...unsigned(body.length), ...body]),
-  ]);
+  return wasmModule(Math.ceil((INPUT_AT + INPUT_BYTES) / 65_536), [CRC, FOLD]);
 }

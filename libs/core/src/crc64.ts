@@ -1,5 +1,6 @@
 import {
   crc64Module,
+  FOLDED_BYTES,
   INPUT_AT,
   INPUT_BYTES,
   LANE_BYTES,
@@ -9,15 +10,17 @@ import {
 
 /** The polynomial ad93d235 94c935a9 with its bits reversed, as a right-shifting CRC needs it. */
 const POLYNOMIAL = 0x95ac9329ac4bc9b5n;
+/** Below this, folding costs as much as it saves. */
+const FOLD_FROM_BYTES = 3 * FOLDED_BYTES;
 
 interface Engine {
   readonly input: Uint8Array;
   readonly crc: (state: bigint, at: number, end: number) => bigint;
+  readonly fold: (state: bigint, at: number, end: number) => void;
 }
 
-interface Exports {
+interface Exports extends Pick<Engine, 'crc' | 'fold'> {
   readonly memory: { readonly buffer: ArrayBuffer };
-  readonly crc: Engine['crc'];
 }
 
 // The types of the language version in use do not name it; every supported Node has it.
@@ -55,12 +58,22 @@ function fillShiftTables(table: BigUint64Array, engine: Engine): void {
 
 function startEngine(): Engine {
   const instance = new WebAssembly.Instance(new WebAssembly.Module(crc64Module()));
-  const { memory, crc } = instance.exports as Exports;
+  const { memory, crc, fold } = instance.exports as Exports;
   const input = new Uint8Array(memory.buffer, INPUT_AT, INPUT_BYTES);
-  const engine = { input, crc };
+  const engine = { input, crc, fold };
   fillSliceTables(new BigUint64Array(memory.buffer, SLICE_TABLES_AT, 2048));
   fillShiftTables(new BigUint64Array(memory.buffer, SHIFT_TABLES_AT, 2048), engine);
   return engine;
+}
+
+/** The state after at most INPUT_BYTES bytes. */
+function next({ input, crc, fold }: Engine, state: bigint, bytes: Uint8Array): bigint {
+  input.set(bytes);
+  const end = INPUT_AT + bytes.length;
+  if (bytes.length < FOLD_FROM_BYTES) return crc(state, INPUT_AT, end);
+  const words = end - (bytes.length & 7);
+  fold(state, INPUT_AT, words);
+  return crc(0n, words - FOLDED_BYTES, end);
 }
 
 // Made at the first use and shared: a call runs to its end before another can start.
@@ -80,16 +93,12 @@ export class Crc64 {
   /** Takes the next bytes. */
   update(bytes: Uint8Array): void {
     shared ??= startEngine();
-    const { input, crc } = shared;
     if (bytes.length <= INPUT_BYTES) {
-      input.set(bytes);
-      this.#state = crc(this.#state, INPUT_AT, INPUT_AT + bytes.length);
+      this.#state = next(shared, this.#state, bytes);
       return;
     }
     for (let at = 0; at < bytes.length; at += INPUT_BYTES) {
-      const part = bytes.subarray(at, at + INPUT_BYTES);
-      input.set(part);
-      this.#state = crc(this.#state, INPUT_AT, INPUT_AT + part.length);
+      this.#state = next(shared, this.#state, bytes.subarray(at, at + INPUT_BYTES));
     }
   }
 

@@ -1,5 +1,6 @@
 import { Crc64 } from '@tidemark/core';
 import { describe, expect, it } from 'vitest';
+import { patternBytes } from '../../support/pattern.ts';
 
 /** Bit by bit, as the definition reads. */
 function slowCrc(bytes: Uint8Array): bigint {
@@ -49,6 +50,30 @@ describe('Crc64', () => {
     for (const cut of [1, 4096, 65_535, 65_536, 149_999]) {
       expect(crcOf(bytes.subarray(0, cut), bytes.subarray(cut))).toBe(whole);
     }
+  });
+
+  // From 55,488 bytes on, all but the last 18,496 are folded into these.
+  it.each([55_487, 55_488, 55_489, 55_495, 55_496, 131_071, 1_048_576, 1_048_577, 1_104_069])(
+    'over %i bytes at once it gives what it gives over small pieces',
+    (length) => {
+      const bytes = Buffer.from(patternBytes(length + 3)).subarray(3);
+      const pieces = Array.from({ length: Math.ceil(length / 4000) }, (_, at) =>
+        bytes.subarray(at * 4000, (at + 1) * 4000),
+      );
+      expect(crcOf(bytes)).toBe(crcOf(...pieces));
+      expect(crcOf(sample(5), bytes)).toBe(crcOf(sample(5), ...pieces));
+    },
+  );
+
+  it('notices any changed bit of bytes that are folded', () => {
+    const bytes = Buffer.from(patternBytes(100_000));
+    const whole = crcOf(bytes);
+    for (let at = 0; at < bytes.length; at += 3119) {
+      bytes[at] = (bytes[at] as number) ^ (1 << (at & 7));
+      expect(crcOf(bytes)).not.toBe(whole);
+      bytes[at] = (bytes[at] as number) ^ (1 << (at & 7));
+    }
+    expect(crcOf(bytes)).toBe(whole);
   });
 
   it('keeps two sums apart that are fed by turns', () => {
