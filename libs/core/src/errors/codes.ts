@@ -61,6 +61,11 @@ export const ERROR_CODES = {
   TM_NODE_RIGHTS: fatal(1, 'a server denies a command that is needed'),
   TM_NODE_REPLY: fatal(1, 'a server answered what was not expected'),
   TM_NODE_VERSION: fatal(1, 'a server version that cannot be used here'),
+  // Sentinel
+  TM_SENTINEL_DOWN: passing(16, 'no Sentinel of a set answers'),
+  TM_SENTINEL_MASTER: fatal(2, 'the Sentinels watch no primary of this name'),
+  TM_SENTINEL_AUTH: fatal(1, 'a Sentinel refuses the user or password, or a question'),
+  TM_SENTINEL_STALE: passing(16, 'no node is what the Sentinels say of it'),
   // Target of a restore
   TM_TARGET_NOT_EMPTY: fatal(15, 'the target holds data'),
   TM_TARGET_REPLICAS: fatal(1, 'the target has replicas or is under Sentinel'),
