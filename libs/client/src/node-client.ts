@@ -56,6 +56,8 @@ export interface NodeClient extends AsyncDisposable {
   info(...sections: string[]): Promise<Info>;
   configGet(pattern: string): Promise<Record<string, string>>;
   configSet(name: string, value: string): Promise<void>;
+  /** Listens to a channel; from then on the connection can do nothing else. */
+  subscribe(channel: string, onMessage: (message: string) => void): Promise<void>;
   /** Closes the connection; pending calls reject. */
   close(): Promise<void>;
 }
@@ -243,6 +245,20 @@ class IoredisClient implements NodeClient {
     await this.call('CONFIG', 'SET', name, value);
   }
 
+  async subscribe(channel: string, onMessage: (message: string) => void): Promise<void> {
+    this.redis.on('message', (from: string, message: string) => {
+      if (from === channel) onMessage(message);
+    });
+    // In lower case the library knows it for what it is and takes what comes as messages.
+    const command = new Command('subscribe', [channel], { replyEncoding: 'utf8' });
+    if (this.replyTimeoutMs > 0) command.setTimeout(this.replyTimeoutMs);
+    try {
+      await this.redis.sendCommand(command);
+    } catch (error) {
+      throw this.errorOf(error, 'SUBSCRIBE');
+    }
+  }
+
   async close(): Promise<void> {
     if (this.redis.status === 'end') return;
     this.redis.disconnect();
@@ -276,6 +292,7 @@ const WITH_SUBCOMMAND = new Set([
   'MODULE',
   'OBJECT',
   'SCRIPT',
+  'SENTINEL',
   'SLOWLOG',
   'XGROUP',
   'XINFO',
