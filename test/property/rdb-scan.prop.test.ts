@@ -11,7 +11,7 @@ import {
   RdbBuilder,
   str,
 } from '../support/rdb-builder.ts';
-import { cut, scanChunks, type ScanResult } from '../support/rdb-scan.ts';
+import { countChunks, cut, scanChunks } from '../support/rdb-scan.ts';
 
 type Product = 'redis' | 'valkey';
 
@@ -128,6 +128,9 @@ describe('scanning an RDB', () => {
         expect(whole.entries).toEqual(builder.entries);
         expect(scanChunks(cutAt(bytes, at))).toEqual(whole);
         expect(scanChunks(cut(bytes, 1))).toEqual(whole);
+        for (const chunks of [[bytes], cutAt(bytes, at), cut(bytes, 1)]) {
+          expect(countChunks(chunks)).toEqual(whole.summary);
+        }
       }),
       { numRuns: 150 },
     );
@@ -169,14 +172,6 @@ describe('scanning an RDB', () => {
   });
 
   it('ends damaged files without a checksum in a result or a typed error, the same for all chunks', () => {
-    const outcome = (chunks: Iterable<Uint8Array>): ScanResult | TidemarkError['context'] => {
-      try {
-        return scanChunks(chunks);
-      } catch (error) {
-        if (!(error instanceof TidemarkError)) throw error;
-        return { code: error.code, ...error.context };
-      }
-    };
     fc.assert(
       fc.property(
         file,
@@ -185,13 +180,27 @@ describe('scanning an RDB', () => {
           const bytes = builder.build();
           bytes.fill(0, bytes.length - 8);
           for (const [place, byte] of changes) bytes[place % bytes.length] = byte;
-          expect(outcome(cut(bytes, 1))).toEqual(outcome([bytes]));
+          const whole = outcome(() => scanChunks([bytes]));
+          expect(outcome(() => scanChunks(cut(bytes, 1)))).toEqual(whole);
+          const summary = 'summary' in whole ? whole.summary : whole;
+          expect(outcome(() => countChunks([bytes]))).toEqual(summary);
+          expect(outcome(() => countChunks(cut(bytes, 1)))).toEqual(summary);
         },
       ),
       { numRuns: 800 },
     );
   });
 });
+
+/** What a scan gives, or the fault it ends with. */
+function outcome<T extends object>(scan: () => T): T | TidemarkError['context'] {
+  try {
+    return scan();
+  } catch (error) {
+    if (!(error instanceof TidemarkError)) throw error;
+    return { code: error.code, ...error.context };
+  }
+}
 
 function faultOf(run: () => unknown): unknown {
   try {

@@ -36,6 +36,13 @@ export function scanChunks(chunks: Iterable<Uint8Array>): ScanResult {
   return { entries, opcodes, summary: scanner.end() };
 }
 
+/** Scans a file in chunks without looking at single entries. */
+export function countChunks(chunks: Iterable<Uint8Array>): RdbSummary {
+  const scanner = new RdbScanner();
+  for (const chunk of chunks) scanner.push(chunk);
+  return scanner.end();
+}
+
 /** A buffer cut into pieces of one size. */
 export function* cut(bytes: Uint8Array, size: number): Generator<Uint8Array> {
   for (let at = 0; at < bytes.length; at += size) yield bytes.subarray(at, at + size);

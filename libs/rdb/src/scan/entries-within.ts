@@ -8,9 +8,9 @@ import { lzfLengthMax } from './steps.ts';
 import { int32Le, int64Le, lengthEnd, lengthValue, stringEnd } from './within.ts';
 
 /** The shortest entry: type, empty key, empty value. */
-const ENTRY_BYTES_MIN = 3;
+export const ENTRY_BYTES_MIN = 3;
 /** The longest expiry prefix with the shortest entry after it. */
-const EXPIRING_BYTES_MIN = 9 + ENTRY_BYTES_MIN;
+export const EXPIRING_BYTES_MIN = 9 + ENTRY_BYTES_MIN;
 
 /**
  * Scans entries that lie wholly inside the chunk, as many as follow one another.
@@ -96,7 +96,7 @@ function keyLiteralEnd(bytes: Uint8Array, at: number, end: number): number {
 }
 
 /** Appends an integer or packed key to `apart` and gives the position after it, or -1. */
-function decodeKey(bytes: Uint8Array, at: number, end: number, apart: GrowingBytes): number {
+export function decodeKey(bytes: Uint8Array, at: number, end: number, apart: GrowingBytes): number {
   if (at + 5 > end) return -1;
   const first = bytes[at] as number;
   let next: number;

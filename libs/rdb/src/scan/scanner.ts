@@ -4,7 +4,7 @@ import { type ElementReader, readElement } from './elements.ts';
 import { scanEntriesWithin } from './entries-within.ts';
 import { rdbFault } from './faults.ts';
 import { type RdbHeader, readHeader } from './header.ts';
-import { layoutsOf } from './layout.ts';
+import { type Layout, layoutsOf } from './layout.ts';
 import { OpenElement, type RdbBatch, RowBatch } from './rows.ts';
 import { readBytes } from './steps.ts';
 import { type RdbSummary, SummaryBuilder } from './summary.ts';
@@ -147,7 +147,8 @@ export class RdbScanner {
       db: 0,
     };
     for (;;) {
-      scanEntriesWithin(cursor, rows, layouts, reader.db);
+      if (this.#onBatch === undefined) this.#count(layouts, reader.db);
+      else scanEntriesWithin(cursor, rows, layouts, reader.db);
       if (rows.full) this.#flush();
       else {
         if (!(yield* readElement(reader))) break;
@@ -158,6 +159,12 @@ export class RdbScanner {
     yield* this.#readChecksum(header);
     this.#open.active = false;
     this.#whole = true;
+  }
+
+  /** Nobody looks at single entries: no row is made of them. What came before is counted before. */
+  #count(layouts: readonly (Layout | undefined)[], db: number): void {
+    this.#flush();
+    this.#summary.addWithin(this.#cursor, layouts, db);
   }
 
   *#readChecksum(header: RdbHeader): Steps<void> {

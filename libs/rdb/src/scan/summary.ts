@@ -4,6 +4,7 @@ import {
   DATABASE_MAX,
   MODULE_COUNT_MAX,
 } from '../format/limits.ts';
+import { GrowingBytes } from '../format/growing-bytes.ts';
 import { OPCODE, OPCODE_FIRST } from '../format/opcodes.ts';
 import {
   hasFieldTtl,
@@ -13,7 +14,10 @@ import {
   VERSION_FUNCTION2,
   VERSION_KEY_META,
 } from '../format/types.ts';
+import { countEntriesWithin, type EntryCounts } from './count-within.ts';
+import type { ChunkCursor } from './cursor.ts';
 import { rdbFault } from './faults.ts';
+import type { Layout } from './layout.ts';
 import { type RdbBatch, ROW } from './rows.ts';
 import type { WideLength } from './steps.ts';
 
@@ -90,6 +94,9 @@ export class SummaryBuilder {
   #current: DatabaseCount = { keys: 0, expires: 0 };
   readonly #databases = new Map<number, DatabaseCount>();
   readonly #types = new Float64Array(256);
+  /** Of one run of entries. */
+  readonly #run: EntryCounts = { types: this.#types, keys: 0, expires: 0, largest: 0 };
+  readonly #scratch = new GrowingBytes();
   readonly #modules = new Map<string, string>();
   readonly #aux = new Map<string, string>();
 
@@ -113,6 +120,21 @@ export class SummaryBuilder {
         this.addEntry(kind, rowFlags, db[row] as number, range);
       }
     }
+  }
+
+  /** Counts the entries of `db` that lie wholly inside the chunk, as many as follow one another. */
+  addWithin(cursor: ChunkCursor, layouts: readonly (Layout | undefined)[], db: number): void {
+    const run = this.#run;
+    const { offset } = cursor;
+    run.keys = 0;
+    run.expires = 0;
+    countEntriesWithin(cursor, layouts, run, this.#scratch);
+    if (run.keys === 0) return;
+    if (db !== this.#db) this.#enter(db, offset);
+    this.#current.keys += run.keys;
+    this.#current.expires += run.expires;
+    this.#expires += run.expires;
+    if (run.largest > this.#largest) this.#largest = run.largest;
   }
 
   /** @param range - Offsets of the entry. */
