@@ -7,3 +7,11 @@ export type {
   FeedResult,
   FeedTimeouts,
 } from './feed/options.ts';
+export { openReplicaLink } from './receive/open-replica-link.ts';
+export type {
+  LinkPhase,
+  LinkStart,
+  ReplicaLink,
+  ReplicaLinkOptions,
+  ReplicaLinkTimeouts,
+} from './receive/options.ts';

@@ -61,6 +61,10 @@ export const ERROR_CODES = {
   TM_NODE_RIGHTS: fatal(1, 'a server denies a command that is needed'),
   TM_NODE_REPLY: fatal(1, 'a server answered what was not expected'),
   TM_NODE_VERSION: fatal(1, 'a server version that cannot be used here'),
+  TM_NODE_LOADING: passing(16, 'a server is still loading its data'),
+  TM_REPLICA_LINK_DOWN: passing(16, 'a replica has lost its own primary and cannot be followed'),
+  TM_REPLICATION: passing(16, 'a replication link to a server broke, or was refused for now'),
+  TM_REPLICATION_PEER: fatal(1, 'a server does not speak replication as it is to be spoken'),
   // Sentinel
   TM_SENTINEL_DOWN: passing(16, 'no Sentinel of a set answers'),
   TM_SENTINEL_MASTER: fatal(2, 'the Sentinels watch no primary of this name'),
