@@ -12,8 +12,10 @@ endif
 BIN := node_modules/.bin
 STAMP := node_modules/.tidemark-installed
 PART := scripts/part.sh
+# Where make can, what runs at the same time does not mix its output.
+TOGETHER := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: build runnable test test-matrix check bench soak demo demo-s3 clean install redis servers s3 strace
+.PHONY: build runnable prepare test test-matrix check bench soak demo demo-s3 clean install redis servers s3 strace
 
 install: $(STAMP)
 $(STAMP): package-lock.json package.json
@@ -33,7 +35,7 @@ s3:
 	@scripts/install-s3.sh
 
 # Shows which files a restore writes; where it cannot be had, those tests are skipped.
-strace:
+strace: redis
 	@scripts/install-strace.sh
 
 # The product alone; tests, demo and bench are compiled by the targets that need them.
@@ -44,15 +46,29 @@ build: install
 runnable: build
 	@$(BIN)/tsc -p test/tsconfig.run.json
 
+# Two parts at a time: each of them uses one core.
+CHECKS := lint types format imports dead-code tidy
+.PHONY: $(CHECKS:%=check-%)
 check: install
+	@$(MAKE) --no-print-directory $(TOGETHER) -j2 $(CHECKS:%=check-%)
+check-format:
 	@$(PART) format $(BIN)/prettier --check --log-level warn .
+check-types:
 	@$(PART) types $(BIN)/tsc -b
+check-lint:
 	@$(PART) lint $(BIN)/eslint --cache --cache-location build/eslint --max-warnings 0 .
+check-imports:
 	@$(PART) imports $(BIN)/depcruise --config .dependency-cruiser.cjs --output-type err libs services test
+check-dead-code:
 	@$(PART) dead-code $(BIN)/knip
+check-tidy:
 	@$(PART) tidy node scripts/tidy.mjs
 
-test: install redis servers s3 strace
+# What the tests need, at the same time: most of it is waiting for a network, or uses one core.
+prepare:
+	@$(MAKE) --no-print-directory $(TOGETHER) -j4 install servers s3 strace
+
+test: prepare
 	@rm -f build/parts.txt
 	@$(MAKE) --no-print-directory check
 	@$(PART) unit $(BIN)/vitest run --project unit
