@@ -1,4 +1,5 @@
 import { TidemarkError } from '@tidemark/core';
+import { makeAgain } from './reproduce.ts';
 
 /** What we say of an input: `null` = accepted, else the fault. */
 export type Verdict = TidemarkError | null;
@@ -22,7 +23,7 @@ export interface Comparison {
   readonly onlyWeRefuse: Readonly<Record<string, number>>;
   /** Only we accept it, for a reason of the list: reason to count. */
   readonly onlyWeAccept: Readonly<Record<string, number>>;
-  /** Differences with no reason in a list: index and what we say. */
+  /** Differences with no reason in a list: index, what we say, and how to make the input again. */
   readonly unexplained: readonly string[];
   /** Our codes for what both refuse. */
   readonly codes: Readonly<Record<string, number>>;
@@ -32,11 +33,21 @@ export interface Comparison {
 export interface Reasons {
   readonly refused: (fault: TidemarkError) => string | null;
   readonly accepted: (input: Uint8Array) => string | null;
+  /** What an input is: where it comes from, what was changed. */
+  readonly about?: (at: number) => string;
 }
+
+/** Of so many inputs the bytes are told, which differ from run to run. */
+const MADE_AGAIN = 5;
 
 const add = (counts: Record<string, number>, name: string): void => {
   counts[name] = (counts[name] ?? 0) + 1;
 };
+
+const whatWeSay = (fault: Verdict): string =>
+  fault === null
+    ? 'only we accept'
+    : `only we refuse: ${fault.code} ${fault.message} ${JSON.stringify(fault.context)}`;
 
 /** Compares verdicts, input by input. */
 export function compareVerdicts(
@@ -57,9 +68,10 @@ export function compareVerdicts(
     } else {
       const reason = fault === null ? reasons.accepted(input) : reasons.refused(fault);
       if (reason === null) {
-        unexplained.push(
-          `${at}: ${fault === null ? 'only we accept' : `only we refuse: ${fault.code} ${fault.message}`}`,
-        );
+        const lines = [`${at}: ${whatWeSay(fault)}`];
+        if (reasons.about !== undefined) lines.push(reasons.about(at));
+        if (unexplained.length < MADE_AGAIN) lines.push(makeAgain(input));
+        unexplained.push(lines.join('\n'));
       } else add((fault === null ? accepted : refused) as Record<string, number>, reason);
     }
   });

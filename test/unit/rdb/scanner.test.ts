@@ -87,6 +87,20 @@ describe('keys', () => {
       expect(scanFault(bytes, size)).toMatchObject({ code: 'TM_RDB_STRING', context: { offset } });
     }
   });
+
+  it('refuses a packed key of some bytes that claims to stand for none, and names the claim', () => {
+    const builder = new RdbBuilder().selectDb(0);
+    const offset = builder.offset + 1;
+    const keyBytes = Buffer.concat([Buffer.of(0xc3), len(4), len(0), Buffer.of(2, 97, 98, 99)]);
+    const bytes = builder.entry({ key: '', keyBytes }).string('after', 'x'.repeat(50)).build();
+    for (const size of [bytes.length, 1]) {
+      expect(scanFault(bytes, size)).toMatchObject({
+        code: 'TM_RDB_STRING',
+        message: expect.stringContaining('of 4 bytes claims to stand for none') as unknown,
+        context: { offset },
+      });
+    }
+  });
 });
 
 describe('RdbScanner', () => {

@@ -1,7 +1,7 @@
 import { GrowingBytes } from '../format/growing-bytes.ts';
 import { decodeLzf } from '../format/lzf.ts';
 import type { ChunkCursor, Steps } from '../scan/cursor.ts';
-import { rdbFault } from '../scan/faults.ts';
+import { notDecodable } from '../scan/faults.ts';
 import {
   gather,
   integerText,
@@ -20,10 +20,6 @@ import { LzfWalk } from './lzf-walk.ts';
 export const CONTENT_BYTES_MAX = 32 * 1024 * 1024;
 
 const PACKED = 0xc3;
-
-function notDecodable(offset: number): Error {
-  return rdbFault('TM_RDB_STRING', 'a compressed string does not decode', offset);
-}
 
 /** Reads the strings of values: their content, or only that they are whole. */
 export class StringReader {
@@ -137,18 +133,18 @@ export class StringReader {
       yield* this.#passPacked(cursor, packed, plain, offset);
       return false;
     }
-    if (plain > lzfLengthMax(packed)) throw notDecodable(offset);
+    if (plain > lzfLengthMax(packed)) throw notDecodable(offset, packed, plain);
     const { bytes, at, end } = cursor;
     if (at + packed <= end) {
       cursor.at = at + packed;
       const range = { start: at, end: at + packed };
-      if (!decodeLzf(bytes, range, plain, this.#content)) throw notDecodable(offset);
+      if (!decodeLzf(bytes, range, plain, this.#content)) throw notDecodable(offset, packed, plain);
       return true;
     }
     const block = new GrowingBytes();
     yield* gather(cursor, packed, block);
     if (!decodeLzf(block.view(), { start: 0, end: packed }, plain, this.#content)) {
-      throw notDecodable(offset);
+      throw notDecodable(offset, packed, plain);
     }
     return true;
   }
@@ -163,7 +159,7 @@ export class StringReader {
       left -= here;
       if (left > 0) yield;
     }
-    if (!walk.whole) throw notDecodable(offset);
+    if (!walk.whole) throw notDecodable(offset, packed, plain);
   }
 
   #leave(): void {

@@ -2,7 +2,7 @@ import { GrowingBytes } from '../format/growing-bytes.ts';
 import { LZF_EXPANSION_MAX } from '../format/limits.ts';
 import { decodeLzf } from '../format/lzf.ts';
 import type { ChunkCursor, Steps } from './cursor.ts';
-import { hexByte, rdbFault } from './faults.ts';
+import { hexByte, notDecodable, rdbFault } from './faults.ts';
 import { type Layout, LENGTH, STRING, type Unit, unitEnd } from './layout.ts';
 import { int32Le, uint32Be } from './within.ts';
 
@@ -142,7 +142,7 @@ function* readPacked(
   const block = new GrowingBytes();
   yield* gather(cursor, packed, block);
   if (!decodeLzf(block.view(), { start: 0, end: packed }, plain, out)) {
-    throw rdbFault('TM_RDB_STRING', 'a compressed string does not decode', offset);
+    throw notDecodable(offset, packed, plain);
   }
 }
 
