@@ -1,5 +1,7 @@
 export { Info } from './info.ts';
 export { fixedLocator, type NodeLocator } from './locator/node-locator.ts';
+export { openSentinelLocator, type SentinelSettings } from './locator/sentinel-locator.ts';
+export { isSentinelUrl, parseSentinelUrl, type SentinelUrl } from './locator/sentinel-url.ts';
 export { describeAddress, parseNodeUrl, type NodeAddress } from './node-address.ts';
 export { connectNode, type Argument, type ConnectOptions, type NodeClient } from './node-client.ts';
 export { parseVersion, readNodeFacts, type NodeFacts, type ReplicaFacts } from './node-facts.ts';
