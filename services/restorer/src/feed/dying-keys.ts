@@ -1,30 +1,34 @@
-import { COMMANDS, KEY_EFFECT, KEY_RULE, visitExpiries, visitKeys } from '@tidemark/aof';
+import {
+  COMMANDS,
+  KEY_EFFECT,
+  KEY_RULE,
+  swappedDatabases,
+  visitExpiries,
+  visitKeys,
+} from '@tidemark/aof';
 import type { CommandBatch, KeyRule } from '@tidemark/aof';
 import type { ByteSource } from '@tidemark/core';
+import { isEntry, RdbScanner, ROW, type RdbBatch } from '@tidemark/rdb';
 import type { ObjectReader } from '../fetch/object-reader.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { newExpiry, type TtlRule } from '../plan/ttl-rule.ts';
 import { watchCommands } from './command-source.ts';
+import { ExpiryLedger, type KeyPlace } from './expiry-ledger.ts';
 import { snapshotSource } from './snapshot-source.ts';
-import { isEntry, RdbScanner, ROW, type RdbBatch } from '@tidemark/rdb';
-
-/** Candidates that are kept of each database, and bytes of their names in all. */
-const KEPT_MAX = 20_000;
-const KEPT_BYTES_MAX = 8 * 1024 * 1024;
-const KEY_BYTES_MAX = 1_024;
 
 /** What a command can do to the expiry of a key that it does not name an expiry for. */
-const MOVE = { none: 0, toVisited: 1, anywhere: 2 } as const;
+const MOVE = { none: 0, ofKey: 1, ofDatabase: 2, anywhere: 3 } as const;
 const MOVING_RULES: readonly KeyRule[] = [
   KEY_RULE.rename,
   KEY_RULE.renameNx,
   KEY_RULE.copy,
   KEY_RULE.move,
 ];
-const OPAQUE_RULES: readonly KeyRule[] = [KEY_RULE.opaque, KEY_RULE.script, KEY_RULE.swapDb];
+const OPAQUE_RULES: readonly KeyRule[] = [KEY_RULE.opaque, KEY_RULE.script];
 const MOVE_OF_SPEC = Uint8Array.from(COMMANDS, ({ keys }) => {
   if (OPAQUE_RULES.includes(keys)) return MOVE.anywhere;
-  return MOVING_RULES.includes(keys) ? MOVE.toVisited : MOVE.none;
+  if (keys === KEY_RULE.swapDb) return MOVE.ofDatabase;
+  return MOVING_RULES.includes(keys) ? MOVE.ofKey : MOVE.none;
 });
 
 /** What was noted, as plain data for another process. */
@@ -44,24 +48,27 @@ export interface DyingKeysState {
  * Notes keys that are given an expiry, by the TTL rule, which has passed by now: those that will
  * vanish are among them. They are candidates, the target is asked which of them it holds.
  *
- * Memory is bounded: of too many the latest are kept, and `all` then answers null.
+ * An expiry is followed where its key goes. Memory is bounded: of too many the latest are kept, and
+ * `all` then answers null.
  */
 export class DyingKeys {
   readonly #untilMs: number;
   readonly #ttl: TtlRule;
-  /** By database, names as latin1: the expiry given last; NaN = one that came along with a move. */
-  readonly #byDb = new Map<number, Map<string, number>>();
-  #bytes = 0;
-  #lost = false;
+  readonly #skips: boolean;
+  #ledger = new ExpiryLedger();
   #snapshotSeen = false;
+  /** What the snapshot has given, for commands that are fed once more. */
+  #ofSnapshot: ExpiryLedger | null = null;
 
   /**
    * @param untilMs - Unix milliseconds; what expires later is not noted.
    * @param ttl - What becomes of the expiries of commands; those of an RDB have become it.
+   * @param skips - Commands are left out: those that follow may not do what they did.
    */
-  constructor(untilMs: number, ttl: TtlRule) {
+  constructor(untilMs: number, ttl: TtlRule, skips = false) {
     this.#untilMs = untilMs;
     this.#ttl = ttl;
+    this.#skips = skips;
   }
 
   /** What another process has noted. */
@@ -69,10 +76,10 @@ export class DyingKeys {
     const dying = new DyingKeys(untilMs, ttl);
     for (const [db, names] of keys) {
       for (const [name, expiryMs] of names) {
-        dying.#note(db, Buffer.from(name, 'base64'), expiryMs ?? NaN);
+        dying.#ledger.enter(db, Buffer.from(name, 'base64'), expiryMs ?? NaN);
       }
     }
-    dying.#lost ||= lost;
+    if (lost) dying.#ledger.lose();
     dying.#snapshotSeen = snapshotSeen;
     return dying;
   }
@@ -82,14 +89,14 @@ export class DyingKeys {
     return {
       untilMs: this.#untilMs,
       ttl: this.#ttl,
-      keys: [...this.#byDb].map(([db, keys]) => [
+      keys: [...this.#ledger.entries()].map(([db, keys]) => [
         db,
-        [...keys].map(([name, expiryMs]) => [
+        keys.map(([name, expiryMs]) => [
           Buffer.from(name, 'latin1').toString('base64'),
           Number.isNaN(expiryMs) ? null : expiryMs,
         ]),
       ]),
-      lost: this.#lost,
+      lost: this.#ledger.lost,
       snapshotSeen: this.#snapshotSeen,
     };
   }
@@ -97,9 +104,9 @@ export class DyingKeys {
   /** Candidates of each database, the latest last. */
   get candidates(): ReadonlyMap<number, readonly Buffer[]> {
     return new Map(
-      [...this.#byDb].map(([db, keys]) => [
+      [...this.#ledger.entries()].map(([db, keys]) => [
         db,
-        [...keys.keys()].map((key) => Buffer.from(key, 'latin1')),
+        keys.map(([name]) => Buffer.from(name, 'latin1')),
       ]),
     );
   }
@@ -109,16 +116,17 @@ export class DyingKeys {
    * too many, a command that may have carried an expiry elsewhere, a part that was not seen.
    */
   all(nowMs: number): ReadonlyMap<number, readonly Buffer[]> | null {
-    return this.#lost || !this.#snapshotSeen || nowMs > this.#untilMs ? null : this.candidates;
+    const lost = this.#ledger.lost || !this.#snapshotSeen;
+    return lost || nowMs > this.#untilMs ? null : this.candidates;
   }
 
   /**
-   * Whether a candidate that is expired had expired by the wanted second already, as far as that can
-   * be told: its last expiry was given by name, and no life was moved to before that second.
+   * Whether a key that is expired at `nowMs` had expired by the wanted second already. No where that
+   * cannot be told: its expiry is not known, or lives were moved to before that second.
    */
-  wasDead(db: number, key: Buffer): boolean {
-    const expiryMs = this.#byDb.get(db)?.get(key.toString('latin1')) ?? NaN;
-    return expiryMs <= this.#ttl.atMs && !this.#movesBack;
+  wasDead(db: number, key: Buffer, nowMs: number): boolean {
+    if (nowMs > this.#untilMs || this.#movesBack) return false;
+    return this.#ledger.expiryOf(db, key) <= this.#ttl.atMs;
   }
 
   get #movesBack(): boolean {
@@ -134,11 +142,15 @@ export class DyingKeys {
   }): Promise<void> {
     const { plan, reader } = prepared;
     await drain(this.tapRdb(snapshotSource(plan, reader, null)));
+    this.beginCommands();
     await watchCommands(plan, reader, (batch) => this.noteCommands(batch));
   }
 
   /** Passes an RDB through and notes its keys. */
   async *tapRdb(source: ByteSource): ByteSource {
+    this.#ledger = new ExpiryLedger();
+    this.#ofSnapshot = null;
+    this.#snapshotSeen = false;
     const scanner = new RdbScanner((batch) => this.#noteEntries(batch));
     for await (const part of source) {
       scanner.push(part);
@@ -148,26 +160,75 @@ export class DyingKeys {
     this.#snapshotSeen = true;
   }
 
-  /** Notes the keys of a batch of commands. */
-  noteCommands(batch: CommandBatch): void {
-    const untold = visitExpiries(batch, (db, start, end, expiryMs) => {
-      const expiry = newExpiry(this.#ttl, expiryMs);
-      if (expiry !== null && expiry <= this.#untilMs)
-        this.#note(db, batch.data.subarray(start, end), expiry);
-    });
-    if (untold > 0) this.#lost = true;
-    for (let row = 0; row < batch.count; row++) {
-      const move = MOVE_OF_SPEC[batch.spec[row] as number];
-      if (move !== MOVE.none) this.#noteMoved(batch, row, move === MOVE.anywhere);
-    }
+  /** All commands come now, from the first on; those that came before do not count. */
+  beginCommands(): void {
+    this.#ofSnapshot ??= this.#ledger;
+    this.#ledger = this.#ofSnapshot.copy();
   }
 
-  /** An expiry goes along with its key: the key it goes to is a candidate, whatever its expiry. */
-  #noteMoved(batch: CommandBatch, row: number, anywhere: boolean): void {
+  /** Notes the keys of a batch of commands. */
+  noteCommands(batch: CommandBatch): void {
+    let from = 0;
+    for (let row = 0; row < batch.count; row++) {
+      const move = MOVE_OF_SPEC[batch.spec[row] as number];
+      if (move === MOVE.none) continue;
+      this.#noteGiven(batch, from, row);
+      if (move === MOVE.ofKey) this.#noteMoved(batch, row);
+      else if (move === MOVE.ofDatabase) this.#noteSwapped(batch, row);
+      else this.#noteUnknown(batch, row);
+      from = row + 1;
+    }
+    this.#noteGiven(batch, from, batch.count);
+  }
+
+  #noteGiven(batch: CommandBatch, first: number, end: number): void {
+    if (first === end) return;
+    const untold = visitExpiries(
+      batch,
+      (db, start, stop, expiryMs) => {
+        const expiry = newExpiry(this.#ttl, expiryMs);
+        if (expiry !== null && expiry <= this.#untilMs)
+          this.#ledger.enter(db, batch.data.subarray(start, stop), expiry);
+      },
+      first,
+      end,
+    );
+    if (untold === 0) return;
+    // Which of them it was tells what still holds: they are taken one by one once more.
+    if (end - first > 1)
+      for (let row = first; row < end; row++) this.#noteGiven(batch, row, row + 1);
+    else this.#ledger.doubt();
+  }
+
+  /** An expiry goes along with its key. */
+  #noteMoved(batch: CommandBatch, row: number): void {
+    const visited: (KeyPlace & { readonly write: boolean })[] = [];
+    const effect = visitKeys(batch, row, (db, start, end, write) =>
+      visited.push({ db, name: batch.data.toString('latin1', start, end), write }),
+    );
+    const [from, to] = visited;
+    const told = effect === KEY_EFFECT.multi && from !== undefined && to !== undefined;
+    if (!told || this.#skips) {
+      this.#noteUnknown(batch, row);
+      return;
+    }
+    // COPY only reads the first.
+    this.#ledger.move(from, to, { stays: !from.write, allEntered: this.#snapshotSeen });
+  }
+
+  #noteSwapped(batch: CommandBatch, row: number): void {
+    const pair = swappedDatabases(batch, row);
+    if (pair === null) this.#ledger.doubt();
+    else this.#ledger.swap(pair.first, pair.second);
+  }
+
+  /** The keys that it writes to may have got any expiry, and others with them where they are not all told. */
+  #noteUnknown(batch: CommandBatch, row: number): void {
     const effect = visitKeys(batch, row, (db, start, end, write) => {
-      if (write) this.#note(db, batch.data.subarray(start, end), NaN);
+      if (write) this.#ledger.enter(db, batch.data.subarray(start, end), NaN);
     });
-    if (anywhere || effect === KEY_EFFECT.unknown) this.#lost = true;
+    if (effect === KEY_EFFECT.unknown || MOVE_OF_SPEC[batch.spec[row] as number] === MOVE.anywhere)
+      this.#ledger.doubt();
   }
 
   #noteEntries(batch: RdbBatch): void {
@@ -175,27 +236,7 @@ export class DyingKeys {
       if (((batch.flags[row] as number) & ROW.hasExpiry) === 0) continue;
       const expiryMs = batch.expiryMs[row] as number;
       if (expiryMs > this.#untilMs || !isEntry(batch.type[row] as number)) continue;
-      this.#note(batch.db[row] as number, batch.keyOf(row), expiryMs);
-    }
-  }
-
-  /** The latest ones are kept: those that expired long ago were deleted by the log itself. */
-  #note(db: number, key: Buffer, expiryMs: number): void {
-    if (key.length > KEY_BYTES_MAX) {
-      this.#lost = true;
-      return;
-    }
-    const keys = this.#byDb.get(db) ?? new Map<string, number>();
-    this.#byDb.set(db, keys);
-    const name = key.toString('latin1');
-    if (!keys.delete(name)) this.#bytes += name.length;
-    keys.set(name, expiryMs);
-    while (keys.size > KEPT_MAX || this.#bytes > KEPT_BYTES_MAX) {
-      const [oldest] = keys.keys();
-      if (oldest === undefined) return; // what is left stands in other databases
-      keys.delete(oldest);
-      this.#bytes -= oldest.length;
-      this.#lost = true;
+      this.#ledger.enter(batch.db[row] as number, batch.keyOf(row), expiryMs);
     }
   }
 }

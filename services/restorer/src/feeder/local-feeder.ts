@@ -79,7 +79,7 @@ export class LocalFeeder implements Feeder {
   }
 
   async dyingKeys(untilMs: number): Promise<DyingKeys> {
-    const dying = new DyingKeys(untilMs, this.#order.plan.ttl);
+    const dying = dyingOf(this.#order.plan, untilMs);
     await dying.collect(this.#order);
     return dying;
   }
@@ -114,7 +114,7 @@ async function runFeed(
   { signal, clock, onProgress }: FeederPorts & Pick<FeederSources, 'clock'>,
 ): Promise<RunningFeed> {
   const { listenHost, port, user, password, allowFrom, replicationId, baseOffset, resume } = call;
-  const dying = new DyingKeys(plan.ttl.nowMs + DYING_SOON_MS, plan.ttl);
+  const dying = dyingOf(plan, plan.ttl.nowMs + DYING_SOON_MS);
   const functions = functionsFed(plan);
   let commands = 0;
   let tally = new FunctionTally(functions);
@@ -126,6 +126,7 @@ async function runFeed(
       commands = 0;
       tally = new FunctionTally(functions);
       taint = taintOf(plan);
+      dying.beginCommands();
       const source = commandSource(plan, reader, call.form, {
         onBatch: (batch) => {
           commands += batch.count;
@@ -157,6 +158,10 @@ async function runFeed(
     },
     [Symbol.asyncDispose]: () => feed[Symbol.asyncDispose](),
   };
+}
+
+function dyingOf({ ttl, closure }: RestorePlan, untilMs: number): DyingKeys {
+  return new DyingKeys(untilMs, ttl, closure?.skip != null);
 }
 
 /** Function libraries of the snapshot that are sent. */

@@ -110,7 +110,7 @@ export async function diffPoints(
     const found = await compare(request, selector, environment, {
       ...{ then: scratch.client, live, throttle, shiftMs: 0 },
       nowMs: () => clock.nowMs(),
-      options: hiddenKeys(scratch, { mode: 'absolute' }, clock.nowMs()),
+      options: hiddenKeys(scratch, { mode: 'absolute' }, () => clock.nowMs()),
     });
     const now = new Date(clock.nowMs()).toISOString().replace(/\.\d+Z$/, 'Z');
     const ends = { from: endOf(scratch), to: { at: now, cut: null } };

@@ -104,7 +104,7 @@ export async function preview(
         tally.addSame(count);
         tell();
       },
-      ...hiddenKeys(scratch, ttl, clock.nowMs()),
+      ...hiddenKeys(scratch, ttl, () => clock.nowMs()),
     },
   );
   for await (const batch of found) {
@@ -134,11 +134,11 @@ export async function preview(
 export function hiddenKeys(
   { dying }: ScratchServer,
   ttl: TtlChoice,
-  nowMs: number,
+  nowMs: () => number,
 ): Pick<CompareSelectedOptions, 'expiring' | 'wasDead'> {
-  if (hidesOnlyDead(ttl, nowMs)) return { wasDead: () => true };
+  if (hidesOnlyDead(ttl, nowMs())) return { wasDead: () => true };
   if (dying === null) return {};
-  return { expiring: dying.candidates, wasDead: (db, key) => dying.wasDead(db, key) };
+  return { expiring: dying.candidates, wasDead: (db, key) => dying.wasDead(db, key, nowMs()) };
 }
 
 /** Where lives are taken up anew only what was dead at the point has an expiry in the past. */

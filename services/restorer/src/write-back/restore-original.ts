@@ -136,7 +136,7 @@ async function perform(run: Run, environment: RestoreEnvironment): Promise<Write
     {
       ...{ selector, throttle: session.throttle, signal, nowMs: () => clock.nowMs() },
       onSame: (count) => outcomes.addSame(count),
-      ...hiddenKeys(scratch, ttl, clock.nowMs()),
+      ...hiddenKeys(scratch, ttl, () => clock.nowMs()),
     },
   );
   const failure = await writeFound(found, { scratch, session, outcomes }, environment);

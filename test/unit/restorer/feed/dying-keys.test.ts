@@ -32,12 +32,26 @@ async function notedBy(
 ): Promise<DyingKeys> {
   const dying = new DyingKeys(UNTIL, ttl);
   await collect(dying.tapRdb(bytesOf(rdb)));
+  return run(dying, ...elements);
+}
+
+/** Notes commands from the first on. */
+function run(dying: DyingKeys, ...elements: readonly Element[]): DyingKeys {
+  dying.beginCommands();
   const { stream } = layOut(elements);
   const decoder = new CommandDecoder();
   for (let at = 0; at < stream.length; at += 50_000) {
     for (const batch of decoder.push(stream.subarray(at, at + 50_000))) dying.noteCommands(batch);
   }
   return dying;
+}
+
+/** Which of some keys, as `<db> <name>`, are known to have expired at the point. */
+function deadOf(dying: DyingKeys, ...names: readonly string[]): string[] {
+  return names.filter((name) => {
+    const [db = '', ...key] = name.split(' ');
+    return dying.wasDead(Number(db), Buffer.from(key.join(' ')), UNTIL);
+  });
 }
 const namesOf = (dying: DyingKeys): Record<number, string[]> =>
   Object.fromEntries([...dying.candidates].map(([db, keys]) => [db, keys.map(String)]));
@@ -65,16 +79,150 @@ describe('DyingKeys', () => {
       .build();
     const told = async (rule: Partial<TtlRule> & Pick<TtlRule, 'mode'>): Promise<string[]> => {
       const ttl = { atMs: 500, nowMs: 600, ...rule } as TtlRule;
-      const copied: Element = ['COPY', 'dead', 'moved'];
+      const copied: Element = ['COPY', 'dead', 'copied'];
       const dying = await notedBy(ttl, rdb, copied, expiring('given anew', 700));
-      const names = ['dead', 'since', 'given anew', 'moved', 'never seen'];
-      return names.filter((name) => dying.wasDead(0, Buffer.from(name)));
+      return deadOf(dying, '0 dead', '0 since', '0 given anew', '0 copied', '0 never seen');
     };
-    expect(await told({ mode: 'absolute' })).toEqual(['dead']);
-    expect(await told({ mode: 'shift', byMs: 1 })).toEqual(['dead']);
+    expect(await told({ mode: 'absolute' })).toEqual(['0 dead', '0 copied']);
+    expect(await told({ mode: 'shift', byMs: 1 })).toEqual(['0 dead', '0 copied']);
     // A life that was moved back may end before the point and be alive there.
     expect(await told({ mode: 'shift', byMs: -1 })).toEqual([]);
     expect(await told({ mode: 'rebase', toMs: 499 })).toEqual([]);
+  });
+
+  /** A key that was dead at the point, one that was alive, and one that has no expiry. */
+  const LIVES: readonly Element[] = [
+    expiring('dead', 500),
+    expiring('since', 501),
+    ['SET', 'ever', 'x'],
+  ];
+  const POINT: TtlRule = { ...ABSOLUTE, atMs: 500 };
+
+  it.each<[string, readonly Element[], readonly string[]]>([
+    [
+      'RENAME',
+      [
+        ['RENAME', 'dead', 'a'],
+        ['RENAME', 'since', 'b'],
+      ],
+      ['0 a'],
+    ],
+    [
+      'RENAMENX',
+      [
+        ['RENAMENX', 'dead', 'a'],
+        ['RENAMENX', 'since', 'b'],
+      ],
+      ['0 a'],
+    ],
+    [
+      'COPY',
+      [
+        ['COPY', 'dead', 'a'],
+        ['COPY', 'since', 'b', 'REPLACE'],
+      ],
+      ['0 dead', '0 a'],
+    ],
+    [
+      'COPY ... DB',
+      [
+        ['COPY', 'dead', 'a', 'DB', '1'],
+        ['RENAME', 'dead', 'b'],
+      ],
+      ['1 a', '0 b'],
+    ],
+    [
+      'MOVE',
+      [
+        ['MOVE', 'dead', '1'],
+        ['MOVE', 'since', '2'],
+      ],
+      ['1 dead'],
+    ],
+    [
+      'SWAPDB',
+      [
+        ['SWAPDB', '0', '1'],
+        ['SWAPDB', '2', '1'],
+      ],
+      ['2 dead'],
+    ],
+    [
+      'a way of several',
+      [
+        ['RENAME', 'dead', 'a'],
+        ['SWAPDB', '1', '0'],
+        ['SELECT', '1'],
+        ['MOVE', 'a', '2'],
+      ],
+      ['2 a'],
+    ],
+    ['RENAME over one that was dead', [['RENAME', 'since', 'dead']], []],
+    ['RENAME over one that was not', [['RENAME', 'dead', 'since']], ['0 since']],
+    ['RENAME of what never expires', [['RENAME', 'ever', 'dead']], []],
+    ['an expiry given after the way', [['RENAME', 'dead', 'a'], expiring('a', 600)], []],
+    [
+      'a database that takes the place',
+      [['SELECT', '1'], expiring('dead', 600), ['SWAPDB', '0', '1']],
+      ['1 dead'],
+    ],
+  ])('follows an expiry: %s', async (_, moves, dead) => {
+    const dying = await notedBy(POINT, EMPTY, ...LIVES, ...moves);
+    const names = ['dead', 'since', 'ever', 'a', 'b'];
+    const places = [0, 1, 2].flatMap((db) => names.map((name) => `${db.toString()} ${name}`));
+    expect(deadOf(dying, ...places).sort()).toEqual([...dead].sort());
+    expect(dying.all(UNTIL)).not.toBeNull();
+  });
+
+  it.each<[string, Element]>([
+    ['a script ran', ['EVAL', 'return 1', '0']],
+    ['a command is not known', ['SOME.MODULE', 'a']],
+    ['a life began at a time that nobody knows', ['RESTORE', 'other', '7', 'x']],
+  ])(
+    'says of nothing that it was dead once %s, but of what was given an expiry after',
+    async (_, element) => {
+      const dying = await notedBy(POINT, EMPTY, ...LIVES, element, expiring('anew', 500));
+      expect(deadOf(dying, '0 dead', '0 anew')).toEqual(['0 anew']);
+      const moved = await notedBy(POINT, EMPTY, ...LIVES, element, ['RENAME', 'dead', 'anew']);
+      expect(deadOf(moved, '0 dead', '0 anew')).toEqual([]);
+    },
+  );
+
+  it('does not follow an expiry where commands are left out: what follows them may have failed', async () => {
+    const dying = new DyingKeys(UNTIL, POINT, true);
+    await collect(dying.tapRdb(bytesOf(EMPTY)));
+    run(dying, ...LIVES, expiring('b', 600), ['COPY', 'dead', 'a'], ['RENAME', 'dead', 'b']);
+    expect(deadOf(dying, '0 a', '0 b')).toEqual([]);
+    expect(namesOf(dying)).toEqual({ 0: ['since', 'a', 'dead', 'b'] });
+  });
+
+  it('says the same when the commands, or the snapshot too, come once more', async () => {
+    const rdb = new RdbBuilder({ version: 10 })
+      .selectDb(0)
+      .entry({ key: 'a', expiryMs: 500 })
+      .build();
+    const commands: readonly Element[] = [
+      ['RENAME', 'a', 'b'],
+      ['SWAPDB', '0', '1'],
+      expiring('a', 600),
+    ];
+    const dying = await notedBy(POINT, rdb, ...commands);
+    for (const snapshot of [false, false, true]) {
+      if (snapshot) await collect(dying.tapRdb(bytesOf(rdb)));
+      else expect(deadOf(dying, '0 a', '0 b', '1 a', '1 b')).toEqual(['1 b']);
+      run(dying, ...commands);
+      expect([deadOf(dying, '1 b'), namesOf(dying)]).toEqual([['1 b'], { 0: ['a'], 1: ['b'] }]);
+    }
+  });
+
+  it('does not know what a key has that came from one it never saw', () => {
+    const dying = run(new DyingKeys(UNTIL, POINT), ...LIVES, ['RENAME', 'unseen', 'dead']);
+    expect([deadOf(dying, '0 dead'), namesOf(dying)]).toEqual([[], { 0: ['since', 'dead'] }]);
+  });
+
+  it('says of nothing that it was dead after the time up to which expiries were noted', async () => {
+    const dying = await notedBy(POINT, EMPTY, ...LIVES, expiring('dead', UNTIL + 1));
+    expect(dying.wasDead(0, Buffer.from('dead'), UNTIL + 1)).toBe(false);
   });
 
   it('passes the snapshot on as it is, and fails where it is damaged', async () => {
@@ -125,9 +273,10 @@ describe('DyingKeys', () => {
     expect(dying.all(UNTIL + 1)).toBeNull(); // keys that expire later were not noted
   });
 
-  it('takes the key along that an expiry may have gone to', async () => {
+  it('takes the key along that an expiry has gone to', async () => {
     const dying = await noted(
       EMPTY,
+      ...[expiring('a', 5), expiring('c', 5), expiring('e', 5)],
       ...[
         ['RENAME', 'a', 'b'],
         ['COPY', 'c', 'd', 'DB', '4'],
@@ -142,7 +291,7 @@ describe('DyingKeys', () => {
   });
 
   it.each<[string, Element]>([
-    ['databases were swapped', ['SWAPDB', '0', '1']],
+    ['databases were swapped, which is not told', ['SWAPDB', '0', 'one']],
     ['a script ran', ['EVAL', 'return 1', '0']],
     ['a command is not known', ['SOME.MODULE', 'a']],
   ])('does not claim to know all when %s', async (_, element) => {
@@ -199,9 +348,9 @@ describe('DyingKeys', () => {
       [3, binary],
     ] as const) {
       const key = Buffer.from(name, 'latin1');
-      expect([name, there.wasDead(db, key)]).toEqual([name, here.wasDead(db, key)]);
+      expect([name, there.wasDead(db, key, 900)]).toEqual([name, here.wasDead(db, key, 900)]);
     }
-    expect(there.wasDead(0, Buffer.from('dead'))).toBe(true);
+    expect(deadOf(there, '0 dead', '0 since', '0 moved')).toEqual(['0 dead']);
     const lost = await notedBy(ttl, EMPTY, ['EVAL', 'return 1', '0']);
     expect(DyingKeys.from(lost.state).all(UNTIL)).toBe(lost.all(UNTIL));
     expect(DyingKeys.from(new DyingKeys(UNTIL, ttl).state).all(UNTIL)).toBeNull();
