@@ -142,7 +142,7 @@ export class LevelHistory {
   async snapshotOfNothing(backup: string): Promise<void> {
     const offset = this.log.state.timeline?.end ?? 0n;
     const from = (): Promise<number> => Promise.resolve(this.second);
-    const job = { timeline: TIMELINE, offset, mode: 'automated', path: null } as const;
+    const job = { timeline: TIMELINE, offset, mode: 'automated', open: null } as const;
     await shipSnapshot({ ...job, backup, from }, this.options, this.backlog);
   }
 

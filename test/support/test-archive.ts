@@ -7,6 +7,7 @@ import {
   TimelineWriter,
   type SegmentLimits,
 } from '../../services/archiver/src/capture/timeline-writer.ts';
+import { fileBytes } from '../../services/archiver/src/ship/file-bytes.ts';
 import { shipSnapshot } from '../../services/archiver/src/ship/snapshot-shipper.ts';
 import type { RestoreEnvironment } from '../../services/restorer/src/run/environment.ts';
 import { incrFile, layOut, type Element } from './aof-layout.ts';
@@ -152,7 +153,7 @@ export class TestArchive implements AsyncDisposable {
     const path = join(this.#temp.path, 'base.rdb');
     await writeFile(path, rdb);
     const { timeline, end: offset } = this.writer;
-    const job = { backup, path, timeline, offset, mode: 'manual' as const };
+    const job = { backup, open: fileBytes(path), timeline, offset, mode: 'manual' as const };
     const { options, backlog } = this.#run;
     await shipSnapshot({ ...job, from: () => Promise.resolve(from) }, options, backlog);
   }

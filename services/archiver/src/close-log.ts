@@ -1,19 +1,32 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import { openInstanceLog, openWriterLog, type InstanceLog } from '@tidemark/catalog';
+import { isLost } from './capture/follows-log.ts';
 import { openTimelineOf } from './capture/open-timeline.ts';
-import { openLog, type CaptureSetting } from './open-capture.ts';
+import { SHARD, writersOf, type CaptureSetting } from './open-capture.ts';
 import { readOwnerId } from './owner-id.ts';
 import { SpoolLock } from './ship/spool-lock.ts';
 
+type Ports = Pick<CaptureSetting, 'store' | 'keys' | 'clock' | 'random' | 'takeOver'>;
+
 /** What a log is closed with. */
-export type CloseSetting = Pick<
-  CaptureSetting,
-  'stateDir' | 'store' | 'keys' | 'clock' | 'random' | 'takeOver'
-> & { readonly heartbeatMs: number };
+export interface CloseSetting extends Ports {
+  readonly stateDir: string;
+  readonly heartbeatMs: number;
+}
+
+/** The writer whose timeline is closed, and why. */
+interface Closing {
+  readonly iid: string;
+  readonly writer: string;
+  readonly ownerId: string;
+  readonly detail: string;
+  readonly heartbeatMs: number;
+}
 
 /**
- * Closes the timeline of an instance that no capture runs for, with the reason `detached`, at its
- * durable end. Nothing happens when none is open.
+ * Closes the timelines of an instance that no capture runs for, with the reason `detached`, at their
+ * durable ends. Nothing happens when none is open.
  * @throws CatalogError `TM_LOG_OWNER` when another archiver owns the log; StoreError.
  */
 export async function closeDetached(
@@ -21,14 +34,53 @@ export async function closeDetached(
   ownerId: string,
   setting: CloseSetting,
 ): Promise<void> {
-  const { takeOver, heartbeatMs, clock } = setting;
-  const { log } = await openLog(iid, setting);
+  const { store, keys, clock, random, heartbeatMs } = setting;
+  const logKey = await keys.logKey(iid);
+  const log = await openInstanceLog({ store, iid, logKey, clock, random });
+  const detail = 'the instance was removed';
+  for (const { writer } of writersOf(log)) {
+    await closeOne({ iid, writer, ownerId, detail, heartbeatMs }, setting);
+  }
+}
+
+/**
+ * Closes what another source of the same instance has left open: the source was changed. A log that
+ * another archiver owns is left alone: it captures there.
+ * @param instance - `kept`: the writer that stays.
+ */
+export async function closeOtherSources(
+  instance: {
+    readonly iid: string;
+    readonly log: InstanceLog;
+    readonly kept: string;
+    readonly ownerId: string;
+  },
+  setting: Ports & Pick<CaptureSetting, 'limits'>,
+): Promise<void> {
+  const { iid, log, kept, ownerId } = instance;
+  const { heartbeatMs } = setting.limits;
+  const detail = 'the source of the capture was changed';
+  for (const { writer } of writersOf(log)) {
+    if (writer === kept) continue;
+    try {
+      await closeOne({ iid, writer, ownerId, detail, heartbeatMs }, setting);
+    } catch (cause) {
+      if (!isLost(cause)) throw cause;
+    }
+  }
+}
+
+async function closeOne(
+  { iid, writer, ownerId, detail, heartbeatMs }: Closing,
+  { store, keys, clock, random, takeOver }: Ports,
+): Promise<void> {
+  const logKey = await keys.logKey(iid);
+  const log = await openWriterLog({ store, iid, shard: SHARD, writer, logKey, clock, random });
   if (openTimelineOf(log.state) === null) return;
   await log.claim({ ownerId, takeOver, heartbeatMs });
   const open = openTimelineOf(log.state);
   if (open !== null) {
     const { timeline, end: offset, provenTo } = open;
-    const detail = 'the instance was removed';
     const atMs = clock.nowMs();
     await log.append({
       type: 'TimelineClosed',

@@ -1,6 +1,5 @@
 import { join } from 'node:path';
-import { probeAofDir } from '@tidemark/aof';
-import type { NodeAddress } from '@tidemark/client';
+import { fixedLocator, type NodeAddress, type NodeLocator } from '@tidemark/client';
 import {
   openInstanceLog,
   openWriterLog,
@@ -8,12 +7,15 @@ import {
   type InstanceLog,
   type WriterLog,
 } from '@tidemark/catalog';
-import { makeId, TidemarkError, type Clock, type Random } from '@tidemark/core';
+import { makeId, TidemarkError, UsageError, type Clock, type Random } from '@tidemark/core';
 import { openSpoolKey, type LogKey } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
+import { aofOpener } from './capture/aof/aof-source.ts';
 import type { CaptureLimits } from './capture/capture-options.ts';
+import type { SourceKind, SourceOpener } from './capture/capture-source.ts';
 import { NodeCapture } from './capture/node-capture.ts';
 import { TimelineNoteFile } from './capture/timeline-note.ts';
+import { closeOtherSources } from './close-log.ts';
 import { CopyFolder } from './levels/copy-folder.ts';
 import type { Logger } from './logger.ts';
 import { DataKeys } from './ship/data-keys.ts';
@@ -24,13 +26,16 @@ import { tryStore } from './store-trial.ts';
 import { TdeDesk } from './tde/tde-desk.ts';
 
 /** Only one shard is captured per instance as long as clusters are not. */
-const SHARD = '0';
+export const SHARD = '0';
 
 /** One instance to capture. */
 export interface InstanceTarget {
   readonly id: string;
   readonly address: NodeAddress;
-  readonly aofDir: string;
+  /** Follows the node when it moves; called once for each capture. Default: it stays at `address`. */
+  readonly locator?: () => NodeLocator;
+  /** Folder of the append-only files; absent: the node is captured by replication. */
+  readonly aofDir?: string;
   /** The server keeps history files until they are archived (`aof-disable-auto-gc`), with consent. */
   readonly hold?: boolean;
 }
@@ -69,11 +74,14 @@ export async function openCapture(
   const instance = target.id;
   const requests = new RequestMeter(ports.clock);
   const store = new MeteredStore(ports.store, requests);
-  const logs = await openLog(instance, { ...setting, store });
+  const spoolDir = spoolDirOf(target, stateDir);
+  const source = openerOf(target);
+  const logs = await openLog(instance, source.kind, { ...setting, store });
   const { writer, log, instanceLog, logKey } = logs;
   // Before the claim: a folder that is missing for long must not fill the log with claims.
-  await probeAofDir(target.aofDir);
+  await source.check();
   await tryStore(instanceLog, ports);
+  await closeOtherSources({ iid: instance, log: instanceLog, kept: writer, ownerId }, setting);
   await log.claim({ ownerId, takeOver, heartbeatMs: limits.heartbeatMs });
   const { keys, clock, random } = ports;
   const logger = setting.logger.child({ instance });
@@ -81,7 +89,6 @@ export async function openCapture(
   const latch = { store, logKey, stateDir, clock, random };
   const tde = new TdeDesk({ instance, log: instanceLog, ports: latch, keys, dataKeys, logger });
   await tde.renew();
-  const spoolDir = join(stateDir, 'spool', target.id);
   const capture = new NodeCapture({
     ...ports,
     store,
@@ -90,9 +97,8 @@ export async function openCapture(
     dataKeys,
     shard: SHARD,
     writer,
-    address: target.address,
-    aofDir: target.aofDir,
-    hold: target.hold ?? false,
+    locator: target.locator?.() ?? fixedLocator(target.address),
+    source,
     spool: await Spool.open(spoolDir, spoolBytesMax),
     copies: await CopyFolder.open({
       dir: `${spoolDir}.copies`,
@@ -107,6 +113,17 @@ export async function openCapture(
   return { capture, tde };
 }
 
+/** What a later run of another source does not know lies apart. */
+function spoolDirOf({ id, aofDir }: InstanceTarget, stateDir: string): string {
+  return join(stateDir, 'spool', aofDir === undefined ? `${id}.psync` : id);
+}
+
+function openerOf(target: InstanceTarget): SourceOpener {
+  const { aofDir, hold = false } = target;
+  if (aofDir === undefined) throw new UsageError('TM_CONFIG', 'no AOF folder is named');
+  return aofOpener({ aofDir, hold });
+}
+
 /** The logs that a capture writes to. */
 export interface OpenedLogs {
   readonly writer: string;
@@ -116,17 +133,19 @@ export interface OpenedLogs {
 }
 
 /**
- * Opens the writer log of an instance; claims nothing.
+ * Opens the log of the writer that captures an instance through a source; claims nothing.
  * @throws CatalogError `TM_NOT_FOUND` when the store does not know the instance; StoreError; KeyError.
  */
 export async function openLog(
   iid: string,
+  source: SourceKind,
   ports: Pick<CaptureSetting, 'store' | 'keys' | 'clock' | 'random'>,
 ): Promise<OpenedLogs> {
   const { store, keys, clock, random } = ports;
   const logKey = await keys.logKey(iid);
-  const instanceLog = await instanceLogOf(iid, logKey, ports);
-  const writer = writerOf(instanceLog);
+  const instanceLog = await instanceLogOf(iid, source, logKey, ports);
+  const writer = writersOf(instanceLog).find((one) => one.source === source)?.writer;
+  if (writer === undefined) throw new TidemarkError('TM_INTERNAL', 'no writer is registered');
   const shard = SHARD;
   return {
     writer,
@@ -136,33 +155,34 @@ export async function openLog(
   };
 }
 
-/** The log of an instance, in which its writer is registered. */
+/** The log of an instance, in which its writer is registered: once, then the same for good. */
 async function instanceLogOf(
   iid: string,
+  source: SourceKind,
   logKey: LogKey,
   { store, clock, random }: Pick<CaptureSetting, 'store' | 'clock' | 'random'>,
 ): Promise<InstanceLog> {
   await requireRecord(iid, logKey, store);
   const log = await openInstanceLog({ store, iid, logKey, clock, random });
   await log.append((state) =>
-    state.writers.some(isOurs)
+    state.writers.some((one) => isOurs(one) && one.source === source)
       ? null
       : {
           type: 'WriterRegistered',
           shard: SHARD,
           writer: `w-${makeId(clock.nowMs(), random)}`,
-          source: 'aof',
+          source,
           atMs: clock.nowMs(),
         },
   );
   return log;
 }
 
-/** The writer of an instance: registered once, then the same for good. */
-function writerOf(log: InstanceLog): string {
-  const ours = log.state.writers.find(isOurs);
-  if (ours === undefined) throw new TidemarkError('TM_INTERNAL', 'no writer is registered');
-  return ours.writer;
+/** The writers of an instance, one for each source that it was ever captured through. */
+export function writersOf(
+  log: InstanceLog,
+): readonly { readonly writer: string; readonly source: SourceKind }[] {
+  return log.state.writers.filter(isOurs);
 }
 
 /** A store that is not mounted looks like an empty one: nothing may be begun in it. */
@@ -179,10 +199,6 @@ async function requireRecord(iid: string, logKey: LogKey, store: ObjectStore): P
   }
 }
 
-function isOurs(writer: {
-  readonly shard: string;
-  readonly source: string;
-  readonly retiredMs: number | null;
-}): boolean {
-  return writer.shard === SHARD && writer.source === 'aof' && writer.retiredMs === null;
+function isOurs(writer: { readonly shard: string; readonly retiredMs: number | null }): boolean {
+  return writer.shard === SHARD && writer.retiredMs === null;
 }

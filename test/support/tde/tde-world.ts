@@ -19,6 +19,7 @@ import {
 import { TidemarkError } from '@tidemark/core';
 import { downloadBackup, shredKeys } from '@tidemark/restorer';
 import { writeFile } from 'node:fs/promises';
+import { fileBytes } from '../../../services/archiver/src/ship/file-bytes.ts';
 import { shipSnapshot } from '../../../services/archiver/src/ship/snapshot-shipper.ts';
 import { TdeDesk } from '../../../services/archiver/src/tde/tde-desk.ts';
 import { seededRandom } from '../crypto-ports.ts';
@@ -109,7 +110,11 @@ export class TdeWorld {
         const job = { backup: `bk-${(this.#count += 1).toString()}`, timeline: 't1', offset: 0n };
         const path = join(this.#dir, 'base.rdb');
         const from = (): Promise<number> => Promise.resolve(START_MS / 1000);
-        return shipSnapshot({ ...job, path, mode: 'manual', from }, run.options, run.backlog);
+        return shipSnapshot(
+          { ...job, open: fileBytes(path), mode: 'manual', from },
+          run.options,
+          run.backlog,
+        );
       };
       await desk.renew();
       const over = new AbortController();

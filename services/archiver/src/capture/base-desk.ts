@@ -1,11 +1,11 @@
-import type { BaseFile } from '@tidemark/aof';
 import type { SnapshotStored } from '@tidemark/catalog';
 import { UsageError } from '@tidemark/core';
+import type { SourceBase } from './capture-source.ts';
 import { wantsSnapshot, type LastSnapshot } from '../ship/snapshot-policy.ts';
 
 /** What a base that is wanted is shipped as. */
 export interface WantedBase {
-  readonly base: BaseFile;
+  readonly base: SourceBase;
   readonly offset: bigint;
   readonly secondBefore: number | null;
   readonly mode: SnapshotStored['mode'];
@@ -13,19 +13,23 @@ export interface WantedBase {
 
 /** What the desk asks of its owner. */
 export interface BaseDeskOptions {
-  /** Where an INCR file begins in the open timeline; null when that is not known (yet). */
+  /**
+   * Where an INCR file begins in the open timeline, or a position in it; null when that is not known
+   * (yet).
+   */
   readonly startOf: (
     seq: number,
+    position?: number,
   ) => { readonly offset: bigint; readonly secondBefore: number | null } | null;
-  /** The sequence number of the file the tail stands in. */
-  readonly currentSeq: () => number;
+  /** The file that is being read, and where. */
+  readonly place: () => { readonly seq: number; readonly position: number };
   readonly last: () => LastSnapshot | null;
   readonly nowMs: () => number;
   readonly ship: (wanted: WantedBase) => Promise<SnapshotStored>;
-  readonly release: (base: BaseFile) => Promise<void>;
+  readonly release: (base: SourceBase) => Promise<void>;
 }
 
-const noRdb = (base: BaseFile): UsageError =>
+const noRdb = (base: SourceBase): UsageError =>
   new UsageError('TM_AOF_BASE', 'the node rewrote its log as commands, which are no snapshot', {
     context: { base: base.name },
     hint: 'set "aof-use-rdb-preamble yes" on the node (CONFIG SET and CONFIG REWRITE); capture and restore work without',
@@ -39,12 +43,12 @@ const noRdb = (base: BaseFile): UsageError =>
  */
 export class BaseDesk {
   readonly #options: BaseDeskOptions;
-  #waiting: BaseFile | null = null;
-  #latestForm: BaseFile['form'] = 'rdb';
+  #waiting: SourceBase | null = null;
+  #latestForm: SourceBase['form'] = 'rdb';
   #shipping: Promise<void> | null = null;
   #request: {
     readonly stored: Promise<SnapshotStored>;
-    readonly afterSeq: number;
+    readonly after: { readonly seq: number; readonly position: number };
     readonly done: (stored: SnapshotStored) => void;
     readonly failed: (cause: unknown) => void;
   } | null = null;
@@ -74,7 +78,7 @@ export class BaseDesk {
       done = resolve;
       failed = reject;
     });
-    this.#request = { stored, afterSeq: this.#options.currentSeq(), done, failed };
+    this.#request = { stored, after: this.#options.place(), done, failed };
     return stored;
   }
 
@@ -93,10 +97,10 @@ export class BaseDesk {
    * A base was seen. One of commands becomes no snapshot, and the empty dataset before the first
    * command is no backup.
    */
-  async offer(base: BaseFile): Promise<void> {
+  async offer(base: SourceBase): Promise<void> {
     const { form = 'rdb' } = base;
     this.#latestForm = form;
-    if (form !== 'rdb' && base.alignedSeq > (this.#request?.afterSeq ?? Infinity)) {
+    if (form !== 'rdb' && this.#isRequested(base)) {
       this.refuse(noRdb(base));
     }
     if (form === 'commands') return;
@@ -110,12 +114,12 @@ export class BaseDesk {
   async look(): Promise<void> {
     const base = this.#waiting;
     if (base === null || this.#shipping !== null) return;
-    const { startOf, currentSeq, last, nowMs, ship, release } = this.#options;
-    if (base.alignedSeq > currentSeq()) return;
+    const { startOf, place, last, nowMs, ship, release } = this.#options;
+    if (isBefore(place(), base)) return;
     this.#waiting = null;
-    const start = startOf(base.alignedSeq);
+    const start = startOf(base.alignedSeq, base.position);
     const request = this.#request;
-    const requested = request !== null && base.alignedSeq > request.afterSeq;
+    const requested = request !== null && this.#isRequested(base);
     if (start === null || !wantsSnapshot(last(), { offset: start.offset, requested }, nowMs())) {
       await release(base);
       return;
@@ -138,8 +142,24 @@ export class BaseDesk {
     });
   }
 
+  /** Whether it was made after a request. */
+  #isRequested({ alignedSeq, position }: SourceBase): boolean {
+    if (this.#request === null) return false;
+    const { after } = this.#request;
+    if (alignedSeq > after.seq) return true;
+    return alignedSeq === after.seq && position !== undefined && position >= after.position;
+  }
+
   /** Waits for the snapshot under way, if any. */
   async settled(): Promise<void> {
     await this.#shipping;
   }
+}
+
+/** Whether the place of a base is yet to come. */
+function isBefore(
+  { seq, position }: { readonly seq: number; readonly position: number },
+  base: SourceBase,
+): boolean {
+  return base.alignedSeq > seq || (base.alignedSeq === seq && (base.position ?? 0) > position);
 }

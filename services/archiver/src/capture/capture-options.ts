@@ -1,4 +1,4 @@
-import type { NodeAddress } from '@tidemark/client';
+import type { NodeLocator } from '@tidemark/client';
 import type { WriterLog } from '@tidemark/catalog';
 import type { Clock, Random } from '@tidemark/core';
 import type { KeyProvider } from '@tidemark/crypto';
@@ -8,6 +8,7 @@ import type { DataKeys } from '../ship/data-keys.ts';
 import type { CopyFolder } from '../levels/copy-folder.ts';
 import type { RequestMeter } from '../ship/request-meter.ts';
 import type { Spool } from '../ship/spool.ts';
+import type { SourceOpener } from './capture-source.ts';
 import type { TimelineNoteFile } from './timeline-note.ts';
 
 /** When segments are rolled and how much may be pinned. */
@@ -21,14 +22,14 @@ export interface CaptureLimits {
   readonly requestRewrites: boolean;
 }
 
-/** One capture of one node through its append-only files. */
+/** One capture of one node through one source. */
 export interface CaptureOptions {
   readonly instance: string;
   readonly shard: string;
   readonly writer: string;
-  readonly address: NodeAddress;
-  readonly aofDir: string;
-  readonly hold: boolean;
+  /** Where the node is; the capture ends it. */
+  readonly locator: NodeLocator;
+  readonly source: SourceOpener;
   readonly store: ObjectStore;
   /** Counts what is asked of the store. */
   readonly requests: RequestMeter;

@@ -2,6 +2,8 @@ import type { WriterState } from '@tidemark/catalog';
 import type { Clock, ErrorCode } from '@tidemark/core';
 import type { Outlet } from '../ship/outlet.ts';
 import type { RequestRate } from '../ship/request-meter.ts';
+import type { SourceKind } from './capture-source.ts';
+import type { LinkStatus } from './link-status.ts';
 import { openTimelineOf } from './open-timeline.ts';
 
 /** Why an instance is not captured now. */
@@ -19,7 +21,11 @@ export interface CaptureStatus {
   /** Null before it is known. */
   readonly writer: string | null;
   readonly state: 'starting' | 'capturing' | 'caught-up' | 'stopped' | 'failed';
+  /** Null before it is known. */
+  readonly source: SourceKind | null;
   readonly pinClass: string | null;
+  /** The replication link; null where the source is none. */
+  readonly link: LinkStatus | null;
   readonly timeline: string | null;
   readonly durableOffset: string;
   readonly provenTo: number | null;
@@ -47,7 +53,9 @@ export function failedStatus(instance: string, failure: CaptureFailure | null): 
     instance,
     writer: null,
     state: failure === null ? 'starting' : 'failed',
+    source: null,
     pinClass: null,
+    link: null,
     timeline: null,
     durableOffset: '0',
     provenTo: null,
@@ -67,7 +75,16 @@ export function failedStatus(instance: string, failure: CaptureFailure | null): 
 /** What the status of a capture that runs is made of. */
 export interface StatusParts extends Pick<
   CaptureStatus,
-  'instance' | 'writer' | 'state' | 'pinClass' | 'linkError' | 'segments' | 'requests' | 'snapshots'
+  | 'instance'
+  | 'writer'
+  | 'state'
+  | 'source'
+  | 'pinClass'
+  | 'link'
+  | 'linkError'
+  | 'segments'
+  | 'requests'
+  | 'snapshots'
 > {
   readonly log: { readonly state: WriterState };
   readonly clock: Clock;
@@ -80,14 +97,16 @@ export interface StatusParts extends Pick<
 
 /** The status of a capture that runs. */
 export function statusOf(parts: StatusParts): CaptureStatus {
-  const { instance, writer, state, pinClass, linkError, segments, requests, snapshots } = parts;
+  const { instance, writer, state, linkError, segments, requests, snapshots } = parts;
+  const { source, pinClass, link } = parts;
   const { unreadBytes, unsealedBytes, clock, outlet } = parts;
   const timeline = openTimelineOf(parts.log.state);
   const provenTo = timeline?.provenTo ?? null;
   const nowMs = clock.nowMs();
   const { bytes, logBytes, oldestMs } = outlet.backlog.size;
   return {
-    ...{ instance, writer, state, pinClass, linkError, segments, requests, snapshots },
+    ...{ instance, writer, state, source, pinClass, link, linkError },
+    ...{ segments, requests, snapshots },
     timeline: timeline?.timeline ?? null,
     durableOffset: (timeline?.end ?? 0n).toString(),
     provenTo,

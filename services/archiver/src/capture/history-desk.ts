@@ -1,4 +1,4 @@
-import { connectNode, type NodeAddress } from '@tidemark/client';
+import { connectNode, type NodeLocator } from '@tidemark/client';
 import { TidemarkError, type Clock } from '@tidemark/core';
 import type { Logger } from '../logger.ts';
 
@@ -17,7 +17,7 @@ export interface KeptHistory {
 
 /** What a history desk works with. */
 export interface HistoryDeskOptions {
-  readonly address: NodeAddress;
+  readonly locator: NodeLocator;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly signal: AbortSignal;
@@ -75,8 +75,9 @@ export class HistoryDesk {
 
   /** A server forgets the setting with its process, so it is set anew now and then. */
   async #set(trim: boolean): Promise<void> {
-    const { address, clock, logger, signal } = this.#options;
+    const { locator, clock, logger, signal } = this.#options;
     try {
+      const address = await locator.locate(signal);
       await using client = await connectNode(address, { timeoutMs: 5_000, signal });
       if (trim) await client.configSet(SETTING, 'no'); // it removes them at once
       await client.configSet(SETTING, 'yes');

@@ -1,29 +1,15 @@
-import {
-  openAofTail,
-  probeAofDir,
-  type AofLayout,
-  type AofTail,
-  type TailItem,
-} from '@tidemark/aof';
 import type { HoleReason } from '@tidemark/archive';
 import type { SnapshotStored, WriterEvent } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
 import type { ProvenHole } from '../control/protocol.ts';
 import { Outlet } from '../ship/outlet.ts';
-import { neededRewrite, type RewriteNeed } from '../ship/snapshot-policy.ts';
-import { BaseDesk, type WantedBase } from './base-desk.ts';
 import { boundEnd } from './bound-end.ts';
 import type { CaptureOptions } from './capture-options.ts';
+import type { CaptureSource, SourceItem } from './capture-source.ts';
 import { statusOf, type CaptureStatus } from './capture-status.ts';
-import { isLost } from './follows-log.ts';
-import { HistoryDesk } from './history-desk.ts';
-import { openTimelineOf } from './open-timeline.ts';
-import { readRdbBytes } from './rdb-bytes.ts';
-import { requestBase, requestRewrite } from './request-rewrite.ts';
-import { RewriteAsker } from './rewrite-asker.ts';
 import { SampleDesk } from './sample-desk.ts';
-import { faultOfBase, shipBase } from './ship-base.ts';
 import { SideWork } from './side-work.ts';
+import { SnapshotLine } from './snapshot-line.ts';
 import { TimelineLife } from './timeline-life.ts';
 
 /** Rolled segments that may wait to be sealed before the tail pauses: they are in memory. */
@@ -44,62 +30,42 @@ export class NodeCapture {
   readonly #stop = new AbortController();
   readonly #outlet: Outlet;
   readonly #life: TimelineLife;
-  readonly #desk: BaseDesk;
   readonly #samples: SampleDesk;
-  readonly #rewrites: RewriteAsker;
-  readonly #history: HistoryDesk;
+  readonly #snapshots: SnapshotLine;
   readonly #side: SideWork;
-  #tail: AofTail | null = null;
-  #layout: AofLayout = 'multi-part';
+  #source: CaptureSource | null = null;
   #failure: Error | null = null;
   #state: CaptureStatus['state'] = 'starting';
   /** Whether the tail waited for room in the spool since it had last read all there was. */
   #starved = false;
   #beat: Promise<void> | null = null;
   #segments = 0;
-  #snapshots = 0;
   /** How the timeline is closed at the end; null when the next run goes on with it. */
   #last: { readonly reason: HoleReason; readonly detail: string } | null = null;
 
   constructor(options: CaptureOptions) {
     this.#options = options;
-    const { clock, logger, limits } = options;
+    const onFailed = (cause: unknown): void => this.#fail(cause);
     this.#outlet = new Outlet({
       capture: options,
       signal: this.#stop.signal,
       onDurable: (event) => this.#noteDurable(event),
-      onFailed: (cause) => this.#fail(cause),
+      onFailed,
     });
-    const { backlog, shipping } = this.#outlet;
-    this.#side = new SideWork({ ...shipping, capture: options });
-    const onFailed = (cause: unknown): void => this.#fail(cause);
+    this.#side = new SideWork({ ...this.#outlet.shipping, capture: options });
     this.#life = new TimelineLife({ capture: options, outlet: this.#outlet, onFailed });
     this.#samples = new SampleDesk({
       ...options,
       onPlaced: (place) => this.#life.writer?.addSample(place),
     });
-    this.#rewrites = new RewriteAsker({
-      clock,
-      logger,
-      need: () => this.#neededRewrite(),
+    this.#snapshots = new SnapshotLine({
+      capture: options,
+      outlet: this.#outlet,
+      life: this.#life,
+      source: () => this.#source,
       isQuiet: () => this.#samples.isQuiet,
-      ask: () => this.#askRewrite(),
-    });
-    this.#history = new HistoryDesk({
-      ...options,
       signal: this.#stop.signal,
-      bytesMax: limits.pinBytesMax,
-      ageMaxMs: limits.pinAgeMaxMs,
-      history: () => this.#tail?.history ?? null,
-      isQuiet: () => this.#samples.isQuiet,
-    });
-    this.#desk = new BaseDesk({
-      startOf: (seq) => this.#life.writer?.fileStart(seq) ?? null,
-      currentSeq: () => this.#life.writer?.place.seq ?? -1,
-      last: () => openTimelineOf(backlog.state)?.snapshot ?? null,
-      nowMs: () => clock.nowMs(),
-      ship: (wanted) => this.#shipBase(wanted),
-      release: async (base) => this.#tail?.releaseBase(base.name),
+      onFailed,
     });
   }
 
@@ -110,38 +76,23 @@ export class NodeCapture {
    *   StoreError `TM_STORE_IO` when the store does not answer at the end.
    */
   async run(signal: AbortSignal, onReading: () => void): Promise<void> {
-    const { clock, logger, aofDir, limits } = this.#options;
+    const { clock, logger } = this.#options;
     const reading = AbortSignal.any([signal, this.#stop.signal]);
     boundEnd(signal, this.#stop, clock);
     try {
       const recovered = await this.#outlet.backlog.recover();
       await this.#life.load();
       if (recovered > 0) logger.info('recovered', { objects: recovered });
-      const { manifestName, layout } = await probeAofDir(aofDir);
-      this.#layout = layout;
-      this.#tail = await openAofTail({
-        dir: aofDir,
-        manifestName,
-        layout,
-        rdbBytes: readRdbBytes,
-        resume: this.#life.resumable?.cursor ?? null,
-        resumeBack: this.#life.resumable?.after.partialBytes ?? 0,
-        clock,
-        signal: reading,
-        // Another archiver may capture the same folder: each lets go of its own pins only.
-        pinOwner: this.#options.writer,
-        hold: this.#options.hold,
-        pinBytesMax: limits.pinBytesMax,
-        pinAgeMaxMs: limits.pinAgeMaxMs,
-      });
+      const source = await this.#openSource(reading);
+      this.#source = source;
       onReading();
       const background = [
-        this.#samples.run(this.#tail, reading).catch((cause: unknown) => this.#fail(cause)),
+        this.#samples.run(source, reading).catch((cause: unknown) => this.#fail(cause)),
         this.#tick(reading),
         this.#side.run(reading).catch((cause: unknown) => this.#fail(cause)),
       ];
       try {
-        for (;;) await this.#take(await this.#tail.next());
+        for (;;) await this.#take(await source.next());
       } catch (error) {
         if (!reading.aborted) throw error;
       }
@@ -150,14 +101,15 @@ export class NodeCapture {
       await this.#drain();
     } finally {
       this.#stop.abort();
-      this.#desk.refuse(
+      this.#snapshots.refuse(
         new TidemarkError('TM_ARCHIVER_DOWN', 'the capture ended before the backup was made'),
       );
-      await this.#desk.settled();
-      await Promise.all([this.#rewrites.settled(), this.#history.settled()]);
+      await this.#snapshots.settled();
+      await this.#snapshots.asked();
       await this.#life.sealed();
       await Promise.all([this.#outlet.backlog.ended(), this.#beat]);
-      await this.#tail?.[Symbol.asyncDispose]();
+      await this.#source?.[Symbol.asyncDispose]();
+      await this.#options.locator[Symbol.asyncDispose]();
       this.#options.dataKeys.close();
       this.#state = 'stopped';
     }
@@ -182,25 +134,11 @@ export class NodeCapture {
   }
 
   /**
-   * Makes a backup: asks the node for a rewrite and ships its base.
+   * Makes a backup: asks the node for a base and ships it.
    * @throws TidemarkError `TM_BUSY` while one is being made.
    */
   async backup(): Promise<SnapshotStored> {
-    if (this.#desk.requested) {
-      throw new TidemarkError('TM_BUSY', 'a backup of this instance is being made', {
-        hint: 'wait until it stands in: tidemark backup list ID',
-      });
-    }
-    const { address, clock } = this.#options;
-    const over = new AbortController();
-    const signal = AbortSignal.any([this.#stop.signal, over.signal]);
-    const stored = this.#desk.request();
-    // A small base is rewritten within milliseconds: the pins look closer from now on.
-    this.#tail?.noteRewrite(true);
-    requestBase(address, clock, signal).catch((cause: unknown) => {
-      this.#desk.refuse(cause, stored);
-    });
-    return stored.finally(() => over.abort()); // else its timer runs on
+    return this.#snapshots.backup();
   }
 
   /** Logs that nothing is missing between two timelines. */
@@ -222,33 +160,51 @@ export class NodeCapture {
       ...this.#options,
       outlet: this.#outlet,
       state: this.#state,
-      pinClass: this.#tail?.pinClass ?? null,
+      source: this.#options.source.kind,
+      pinClass: this.#source?.pinClass ?? null,
+      link: this.#source?.link ?? null,
       unsealedBytes: this.#life.unsealedBytes,
       unreadBytes: this.#samples.placed ? this.#samples.unreadBytes(place) : null,
       linkError: this.#samples.linkError,
       segments: this.#segments,
       requests: this.#options.requests.rate(),
-      snapshots: this.#snapshots,
+      snapshots: this.#snapshots.count,
     });
   }
 
-  async #take(item: TailItem): Promise<void> {
+  async #openSource(signal: AbortSignal): Promise<CaptureSource> {
+    const { source } = this.#options;
+    const { resumable } = this.#life;
+    const resume =
+      resumable === null
+        ? null
+        : {
+            cursor: resumable.cursor,
+            back: resumable.after.partialBytes,
+            needsBase: resumable.atFirstFile,
+          };
+    const isQuiet = (): boolean => this.#samples.isQuiet;
+    return source.open({ ...this.#options, resume, signal, isQuiet });
+  }
+
+  async #take(item: SourceItem): Promise<void> {
     this.#rethrow();
     switch (item.kind) {
       case 'opened':
         await this.#life.enter(item);
-        if (item.base !== null) await this.#desk.offer(item.base);
-        else await this.#desk.look();
+        if (item.base !== null) await this.#snapshots.offer(item.base);
+        else await this.#snapshots.look();
         return;
       case 'bytes':
         if (!(await this.#push(item))) return;
         this.#life.rollWhenDue();
         // A server that never pauses leaves the tail no idle moment.
         if (this.#samples.passedSince(0, this.#life.writer?.place)) this.#caughtUp();
+        await this.#snapshots.look();
         await this.#pauseWhileFull();
         return;
       case 'base':
-        await this.#desk.offer(item.base);
+        await this.#snapshots.offer(item.base);
         return;
       case 'ended':
         return;
@@ -262,26 +218,26 @@ export class NodeCapture {
   }
 
   /** @returns False when the bytes are no commands: the log is then followed from the next file on. */
-  async #push({ data, position }: Extract<TailItem, { kind: 'bytes' }>): Promise<boolean> {
+  async #push({ data, position }: Extract<SourceItem, { kind: 'bytes' }>): Promise<boolean> {
     try {
       this.#life.writer?.push(data, position);
       return true;
     } catch (cause) {
       if (!(cause instanceof TidemarkError) || !cause.code.startsWith('TM_AOF_')) throw cause;
       await this.#life.close('divergent-tail', `not to be read (${cause.code}): ${cause.message}`);
-      await this.#tail?.giveUp();
+      await this.#source?.giveUp();
       return false;
     }
   }
 
-  async #broken(item: Extract<TailItem, { kind: 'broken' }>): Promise<void> {
+  async #broken(item: Extract<SourceItem, { kind: 'broken' }>): Promise<void> {
     // A server that was killed cuts its torn last command off. As long as nothing of that was
     // archived, the log goes on behind the last whole command.
     const again = item.cut ? await this.#life.suspend() : null;
     const { detail } = item;
     const starved = this.#starved && item.reason === 'pin-dropped';
     if (again === null) await this.#life.close(starved ? 'spool-full' : item.reason, detail);
-    else this.#tail?.resumeAt(again);
+    else this.#source?.resumeAt(again);
   }
 
   /** Memory is bounded: what cannot be sealed now stays in the files of the server. */
@@ -293,13 +249,13 @@ export class NodeCapture {
   }
 
   async #tick(signal: AbortSignal): Promise<void> {
-    const { clock, limits, hold } = this.#options;
+    const { clock, limits } = this.#options;
     try {
       while (!signal.aborted) {
         await clock.sleep(TICK_MS, signal);
         this.#life.rollWhenDue();
-        if (limits.requestRewrites) this.#rewrites.look();
-        if (hold) this.#history.look();
+        if (limits.requestRewrites) this.#snapshots.lookForNeed();
+        this.#source?.look();
         // A store that is away keeps it waiting: segments are rolled all the same.
         this.#beat ??= this.#life
           .heartbeat(false)
@@ -311,21 +267,6 @@ export class NodeCapture {
     }
   }
 
-  #neededRewrite(): RewriteNeed | null {
-    if (this.#desk.occupied) return null;
-    const { clock } = this.#options;
-    const need = neededRewrite(openTimelineOf(this.#outlet.backlog.state), clock.nowMs());
-    // A rewrite that brings no snapshot, or ends the timeline, makes nothing better.
-    const helps = this.#desk.rewritesGiveRdb && this.#layout === 'multi-part';
-    return need === 'long-log' && !helps ? 'none' : need;
-  }
-
-  async #askRewrite(): Promise<void> {
-    const { address, clock } = this.#options;
-    this.#tail?.noteRewrite(true); // as for a backup
-    await requestRewrite(address, clock, this.#stop.signal);
-  }
-
   #caughtUp(): void {
     this.#starved = false;
     if (this.#state === 'caught-up') return;
@@ -334,7 +275,7 @@ export class NodeCapture {
     this.#options.logger.info('caught-up', {
       writer,
       offset: (this.#life.writer?.end ?? 0n).toString(),
-      pins: this.#tail?.pinClass ?? 'none',
+      pins: this.#source?.pinClass ?? 'none',
     });
   }
 
@@ -342,31 +283,11 @@ export class NodeCapture {
   async #noteDurable(event: WriterEvent): Promise<void> {
     if (event.type !== 'SegmentStored') return;
     this.#segments += 1;
-    const { segment, cursor } = event;
+    const { segment, cursor, after } = event;
     if (cursor === null) return;
     const { writer } = this.#life;
     if (writer?.timeline === segment.timeline) writer.forgetFilesBefore(cursor.seq);
-    await this.#tail?.releaseBefore(cursor);
-  }
-
-  async #shipBase(wanted: WantedBase): Promise<SnapshotStored> {
-    const { logger } = this.#options;
-    try {
-      const stored = await shipBase(
-        { ...wanted, servesFrom: this.#life.servesFrom },
-        () => this.#life.writer,
-        this.#outlet.shipping,
-        this.#outlet.backlog,
-      );
-      this.#snapshots += 1;
-      const { backup, offset, summary } = stored;
-      logger.info('snapshot', { backup, offset: offset.toString(), keys: summary.keys });
-      return stored;
-    } catch (cause) {
-      if (!this.#stop.signal.aborted) logger.error('snapshot', faultOfBase(cause));
-      if (isLost(cause)) this.#fail(cause);
-      throw cause;
-    }
+    await this.#source?.releaseBefore(cursor, after.partialBytes);
   }
 
   async #drain(): Promise<void> {
@@ -380,7 +301,7 @@ export class NodeCapture {
     this.#rethrow();
     // A snapshot under way is for the next run: its event may not come after the release.
     this.#stop.abort();
-    await this.#desk.settled();
+    await this.#snapshots.settled();
     const generation = log.state.owner?.generation ?? 0;
     await this.#outlet.events.append({ type: 'Released', generation, atMs: clock.nowMs() });
   }

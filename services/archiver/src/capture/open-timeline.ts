@@ -6,7 +6,7 @@ import {
   type TimelineState,
   type WriterState,
 } from '@tidemark/catalog';
-import { connectNode, readNodeFacts, takeSample, type NodeAddress } from '@tidemark/client';
+import { connectNode, readNodeFacts, takeSample, type NodeLocator } from '@tidemark/client';
 import type { Clock } from '@tidemark/core';
 import type { TimelineNote } from './timeline-note.ts';
 import { TimelineWriter, type SegmentLimits } from './timeline-writer.ts';
@@ -19,7 +19,7 @@ export function openTimelineOf(state: WriterState): TimelineState | null {
 /** A timeline that a tail may resume, and where. */
 export interface ResumableTimeline extends TimelineState {
   readonly cursor: TailCursorJson;
-  /** Whether it has no snapshot yet, and the file it stands in begins at offset 0. */
+  /** Whether it has no snapshot yet, and its first base stands in the file that it stands in. */
   readonly atFirstFile: boolean;
 }
 
@@ -38,7 +38,8 @@ export function resumableTimeline(
   const cursor = open.cursor ?? (open.end === 0n ? start : null);
   if (cursor === null) return null;
   if (open.snapshot !== null) return { ...open, cursor, atFirstFile: false };
-  const first = start?.position === 0 && start.seq === cursor.seq && start.ino === cursor.ino;
+  if (start === null || (open.source === 'aof' && start.position !== 0)) return null;
+  const first = start.seq === cursor.seq && start.ino === cursor.ino;
   return first && start.dev === cursor.dev ? { ...open, cursor, atFirstFile: true } : null;
 }
 
@@ -78,11 +79,17 @@ function latestSecondOf({ provenTo, steps }: TimelineState): number | null {
 /** A writer at offset 0 of a new timeline. */
 export function freshWriter(
   timeline: string,
-  at: { readonly file: IncrFile; readonly position: number; readonly start: number },
+  at: {
+    readonly file: IncrFile;
+    readonly position: number;
+    readonly start: number;
+    /** Database that the stream begins in. Default 0. */
+    readonly db?: number;
+  },
   clock: Clock,
   limits: SegmentLimits,
 ): TimelineWriter {
-  const start = { offset: 0n, db: 0, inMulti: false, skipBytes: 0 };
+  const start = { offset: 0n, db: at.db ?? 0, inMulti: false, skipBytes: 0 };
   const writer = new TimelineWriter({ timeline, start, latestSecond: null, clock, limits });
   writer.openFile(at.file, at.position, null, at.start);
   return writer;
@@ -95,9 +102,9 @@ export interface ServerSeconds {
 }
 
 /** Seconds of the server's own clock; null when it does not answer. */
-export async function serverSeconds(address: NodeAddress): Promise<ServerSeconds | null> {
+export async function serverSeconds(locator: NodeLocator): Promise<ServerSeconds | null> {
   try {
-    await using client = await connectNode(address, { timeoutMs: 2_000 });
+    await using client = await connectNode(await locator.locate(), { timeoutMs: 2_000 });
     const { timeUs, uptimeSeconds } = await takeSample(client);
     const now = Math.floor(timeUs / 1e6);
     return { now, start: now - uptimeSeconds };
@@ -138,11 +145,11 @@ export function firstOwnSecond(
  * @param before - What the timeline before it says.
  */
 export async function nodeOf(
-  address: NodeAddress,
+  locator: NodeLocator,
   before: TimelineOpened['node'] | null = null,
 ): Promise<TimelineOpened['node']> {
   try {
-    await using client = await connectNode(address, { timeoutMs: 2_000 });
+    await using client = await connectNode(await locator.locate(), { timeoutMs: 2_000 });
     const { runId, version, product } = await readNodeFacts(client);
     return { runId, version, product };
   } catch {

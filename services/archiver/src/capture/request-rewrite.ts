@@ -1,28 +1,9 @@
-import { connectNode, type NodeAddress } from '@tidemark/client';
-import { NodeError, TidemarkError, type Clock } from '@tidemark/core';
+import { connectNode, type NodeLocator } from '@tidemark/client';
+import { NodeError, type Clock } from '@tidemark/core';
 
 const POLL_MS = 500;
 const ATTEMPTS_MAX = 3;
 const UNCOUNTED = -1;
-/** How long a base may take to come after its rewrite. */
-const BASE_WAIT_MS = 600_000;
-
-/**
- * Asks the node for a new base. Whoever waits for it stops waiting when this rejects: a request may
- * not stand in the way of later ones for ever.
- * @throws As `requestRewrite`; TidemarkError `TM_ARCHIVER_REPLY` some time after the rewrite.
- */
-export async function requestBase(
-  address: NodeAddress,
-  clock: Clock,
-  signal: AbortSignal,
-): Promise<never> {
-  await requestRewrite(address, clock, signal);
-  await clock.sleep(BASE_WAIT_MS, signal);
-  throw new TidemarkError('TM_ARCHIVER_REPLY', 'the node rewrote its log, but no base of it came', {
-    hint: 'the pins may be over their limit, or the log is read too slowly: see status',
-  });
-}
 
 /**
  * Asks the node to rewrite its log and watches until it has.
@@ -30,10 +11,11 @@ export async function requestBase(
  *   the user may not ask for one.
  */
 export async function requestRewrite(
-  address: NodeAddress,
+  locator: NodeLocator,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
+  const address = await locator.locate(signal);
   await using client = await connectNode(address, { timeoutMs: 5_000, signal });
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     const before = (await client.info('persistence')).number('aof_rewrites', UNCOUNTED);

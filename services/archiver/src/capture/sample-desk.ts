@@ -1,7 +1,7 @@
-import type { AofTail } from '@tidemark/aof';
-import type { NodeAddress, NodeSample } from '@tidemark/client';
+import type { NodeLocator, NodeSample } from '@tidemark/client';
 import type { Clock } from '@tidemark/core';
 import type { Logger } from '../logger.ts';
+import type { CaptureSource } from './capture-source.ts';
 import { ClockWatch, type ClockJump } from './clock-watch.ts';
 import { runSampler } from './sampler.ts';
 import type { SamplePlace } from './waiting-samples.ts';
@@ -14,7 +14,7 @@ const JUMPS_KEPT = 16;
 
 /** What a sample desk works with. */
 export interface SampleDeskOptions {
-  readonly address: NodeAddress;
+  readonly locator: NodeLocator;
   readonly clock: Clock;
   readonly logger: Logger;
   readonly onPlaced: (place: SamplePlace) => void;
@@ -49,24 +49,24 @@ export class SampleDesk {
     return this.#latest !== null;
   }
 
-  /** Whether the node answered lately, writes its log, and neither loads nor rewrites. */
+  /** Whether the node answered lately and does nothing heavy. */
   get isQuiet(): boolean {
     const { clock } = this.#options;
     return this.#quietAtMs !== null && clock.monotonicMs() - this.#quietAtMs <= QUIET_MS_MAX;
   }
 
   /** Takes samples until the signal is aborted. */
-  async run(tail: AofTail, signal: AbortSignal): Promise<void> {
-    const { address, clock, logger } = this.#options;
+  async run(source: CaptureSource, signal: AbortSignal): Promise<void> {
+    const { locator, clock, logger } = this.#options;
     await runSampler({
-      address,
+      locator,
       clock,
       signal,
-      begin: () => tail.beginSample(),
+      begin: () => source.beginSample(),
       onSample: (sample, stamp, trip) => {
         const jump = this.#watch.see(Math.floor(sample.timeUs / 1000), trip);
         if (jump !== null) this.#noteJump(jump);
-        this.#place(tail, sample, stamp);
+        this.#place(source, sample, stamp);
       },
       onLink: (error) => {
         this.#linkError = error?.message ?? null;
@@ -96,37 +96,16 @@ export class SampleDesk {
     if (this.#jumps.length > JUMPS_KEPT) this.#jumps.shift();
   }
 
-  #place(tail: AofTail, sample: NodeSample, stamp: ReturnType<AofTail['beginSample']>): void {
-    this.#quietAtMs = isQuiet(sample) ? this.#options.clock.monotonicMs() : null;
-    // While it loads its log a server says that the log is off (redis src/aof.c,
-    // loadSingleAppendOnlyFile), and its sizes are not those of its files yet.
-    if (sample.loading) return;
-    tail.noteAofEnabled(sample.aofEnabled, sample.runId);
-    tail.noteRewrite(sample.aofRewriteInProgress);
-    if (!sample.aofEnabled) return;
-    const place = tail.position(
-      {
-        aofCurrentSize: sample.aofCurrentSize,
-        aofBaseSize: sample.aofBaseSize,
-        aofBufferLength: sample.aofBufferLength,
-        rewriteInProgress: sample.aofRewriteInProgress,
-        rewriteScheduled: sample.aofRewriteScheduled,
-        rewrites: sample.aofRewrites,
-        runId: sample.runId,
-      },
-      stamp,
-    );
+  #place(source: CaptureSource, sample: NodeSample, stamp: unknown): void {
+    const { clock, onPlaced } = this.#options;
+    this.#quietAtMs = source.isQuiet(sample) ? clock.monotonicMs() : null;
+    const place = source.place(sample, stamp);
     if (place === null) return;
-    const { seq, position, file } = place;
-    this.#latest = { seq, position, atMs: this.#options.clock.nowMs() };
+    const { seq, position, ino } = place;
+    this.#latest = { seq, position, atMs: clock.nowMs() };
     const { timeUs, runId } = sample;
     const jumps = this.#jumps;
     this.#jumps = [];
-    this.#options.onPlaced({ seq, position, ino: file.ino, timeUs, runId, jumps });
+    onPlaced({ seq, position, ino, timeUs, runId, jumps });
   }
-}
-
-function isQuiet(sample: NodeSample): boolean {
-  const rewrites = sample.aofRewriteInProgress || sample.aofRewriteScheduled;
-  return !sample.loading && sample.aofEnabled && sample.lastWriteOk && !rewrites;
 }

@@ -3,8 +3,8 @@ import { TidemarkError } from '@tidemark/core';
 import {
   connectNode,
   takeSample,
-  type NodeAddress,
   type NodeClient,
+  type NodeLocator,
   type NodeSample,
 } from '@tidemark/client';
 
@@ -17,7 +17,7 @@ const RETRY_MS_MAX = 10_000;
 
 /** What the sampler reports. */
 export interface SamplerOptions<Stamp> {
-  readonly address: NodeAddress;
+  readonly locator: NodeLocator;
   readonly clock: Clock;
   readonly signal: AbortSignal;
   /** Called right before a sample is asked for; its result comes back with the sample. */
@@ -39,7 +39,7 @@ export async function runSampler<Stamp>(options: SamplerOptions<Stamp>): Promise
   let failures = 0;
   while (!stopped()) {
     try {
-      await using client = await connectNode(options.address, {
+      await using client = await connectNode(await options.locator.locate(signal), {
         timeoutMs: 5_000,
         name: 'tidemark-archiver',
         signal,

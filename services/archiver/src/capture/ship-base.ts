@@ -29,9 +29,7 @@ export async function shipBase(
   if (writer === null) throw new TidemarkError('TM_INTERNAL', 'no open timeline');
   const job = {
     backup: `bk-${makeId(clock.nowMs(), random)}`,
-    ...(wanted.base.form === 'empty'
-      ? { path: null }
-      : { path: wanted.base.path, bytes: wanted.base.size }),
+    open: wanted.base.open,
     timeline: writer.timeline,
     offset: wanted.offset,
     mode: wanted.mode,

@@ -1,4 +1,4 @@
-import { digestOf, type TailCursor, type TailItem } from '@tidemark/aof';
+import { digestOf, type TailCursor } from '@tidemark/aof';
 import type { ClockStep, HoleReason } from '@tidemark/archive';
 import { stretchOf, type TimelineState, type WriterEvent } from '@tidemark/catalog';
 import { makeId } from '@tidemark/core';
@@ -7,6 +7,7 @@ import type { Outlet } from '../ship/outlet.ts';
 import type { SealedSegment } from '../ship/segment-shipper.ts';
 import { ShipLine } from '../ship/ship-line.ts';
 import type { CaptureOptions } from './capture-options.ts';
+import type { SourceItem } from './capture-source.ts';
 import type { EventLine } from './event-line.ts';
 import {
   firstOwnSecond,
@@ -25,7 +26,7 @@ import type { TimelineWriter } from './timeline-writer.ts';
 /** How old a segment may become while others wait for the store: fewer of them, and larger. */
 const BEHIND_AGE_MS = 10_000;
 
-type Opened = Extract<TailItem, { kind: 'opened' }>;
+type Opened = Extract<SourceItem, { kind: 'opened' }>;
 
 /** What a timeline life works with. */
 export interface TimelineLifeOptions {
@@ -110,8 +111,11 @@ export class TimelineLife {
         offset: resumable.end.toString(),
       });
     } else {
-      await this.close(item.reason ?? 'capture-down', 'the log could not be followed on');
+      const { reason = 'capture-down', detail = 'the log could not be followed on' } = item;
+      const closed = openTimelineOf(this.#backlog.state)?.timeline ?? null;
+      await this.close(reason, detail);
       await this.#open(item);
+      if (item.provesHole === true && closed !== null) await this.#prove(closed);
     }
   }
 
@@ -246,7 +250,7 @@ export class TimelineLife {
   }
 
   async #open(item: Opened): Promise<void> {
-    const { clock, random, logger, address, note } = this.#options;
+    const { clock, random, logger, locator, source, note } = this.#options;
     const previous = this.#backlog.state.timeline;
     const timeline = makeId(clock.nowMs(), random);
     const reason = previous === null ? 'attach' : (previous.closed?.reason ?? 'capture-down');
@@ -259,20 +263,26 @@ export class TimelineLife {
     await this.#log({
       type: 'TimelineOpened',
       timeline,
-      source: 'aof',
+      source: source.kind,
       reason,
       previous: previous?.timeline ?? null,
       atMs: clock.nowMs(),
-      node: await nodeOf(address, previous?.node),
+      node: await nodeOf(locator, previous?.node),
     });
     this.#writer = freshWriter(timeline, item, clock, this.#segmentLimits());
     this.#sealedTo = 0n;
     logger.info('timeline', { timeline, reason, file: item.file.name });
   }
 
+  /** Nothing is missing between the timeline that was closed and the one that is open. */
+  async #prove(closed: string): Promise<void> {
+    const opened = this.#writer?.timeline ?? '';
+    await this.#log({ type: 'HoleProven', closed, opened, atMs: this.#options.clock.nowMs() });
+  }
+
   async #seconds(): Promise<ServerSeconds> {
     const now = Math.floor(this.#options.clock.nowMs() / 1000);
-    return (await serverSeconds(this.#options.address)) ?? { now, start: now };
+    return (await serverSeconds(this.#options.locator)) ?? { now, start: now };
   }
 
   #segmentLimits(): { readonly bytesMax: number } {

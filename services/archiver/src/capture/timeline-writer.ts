@@ -124,9 +124,17 @@ export class TimelineWriter {
     return { seq: this.#seq, position: this.#intake.position };
   }
 
-  /** Where an INCR file of this timeline begins; null when it was not opened here. */
-  fileStart(seq: number): FileStart | null {
-    return this.#fileStarts.get(seq) ?? null;
+  /**
+   * Where an INCR file of this timeline begins; null when it was not opened here.
+   * @param position - A physical position in the open file instead, between which and the place of
+   *   the tail only commands stand.
+   */
+  fileStart(seq: number, position?: number): FileStart | null {
+    if (position === undefined) return this.#fileStarts.get(seq) ?? null;
+    if (seq !== this.#seq) return null;
+    const offset = this.#intake.taken - BigInt(this.#intake.position - position);
+    if (offset < 0n || offset > this.#intake.taken) return null;
+    return { offset, secondBefore: offset === 0n ? null : this.#latestSecond };
   }
 
   /** Forgets files before this one: no base can be offered for them any more. */

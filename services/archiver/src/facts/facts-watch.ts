@@ -51,13 +51,13 @@ export class FactsWatch {
    * @throws CatalogError when another owner has taken the log.
    */
   async run(signal: AbortSignal): Promise<void> {
-    const { address, keys, instance, clock } = this.#options.capture;
+    const { locator, keys, instance, clock } = this.#options.capture;
     const stopped = (): boolean => signal.aborted;
     const logKey = await keys.logKey(instance);
     this.#fingerprint = await this.#storedLast();
     for (let failures = 0; !stopped(); failures++) {
       try {
-        await using client = await connectNode(address, {
+        await using client = await connectNode(await locator.locate(signal), {
           timeoutMs: 5_000,
           name: 'tidemark-facts',
           signal,

@@ -1,4 +1,3 @@
-import { open } from 'node:fs/promises';
 import { objectIdentity, packSnapshot, snapshotKey } from '@tidemark/archive';
 import type { RdbSummaryJson, SnapshotStored } from '@tidemark/catalog';
 import { bytesOf, TidemarkError, type ByteSource } from '@tidemark/core';
@@ -9,16 +8,13 @@ import { retrying } from './retry.ts';
 import type { ShipperOptions } from './segment-shipper.ts';
 import { encodeSpoolNote } from './spool-note.ts';
 
-const READ_BYTES = 1024 * 1024;
 const CHUNK_LOG2 = 20;
 
-/** A pinned base file that becomes a snapshot. */
+/** A base that becomes a snapshot. */
 export interface SnapshotJob {
   readonly backup: string;
-  /** Null for the empty dataset, which no file holds. */
-  readonly path: string | null;
-  /** Bytes of the RDB at the start of the file. Default: the whole file. */
-  readonly bytes?: number;
+  /** Reads its RDB; null for the empty dataset, which no file holds. */
+  readonly open: ((signal: AbortSignal) => ByteSource) | null;
   readonly timeline: string;
   readonly offset: bigint;
   readonly mode: SnapshotStored['mode'];
@@ -63,10 +59,7 @@ export async function shipSnapshot(
     if (seen === null) throw new TidemarkError('TM_INTERNAL', 'a base without a summary');
     return seen;
   };
-  const source =
-    job.path === null
-      ? bytesOf(EMPTY_RDB)
-      : readFileChunks(job.path, job.bytes ?? Infinity, options.signal);
+  const source = job.open === null ? bytesOf(EMPTY_RDB) : job.open(options.signal);
   const rdb = passRdb(source, (summary) => {
     seen = summary;
   });
@@ -96,27 +89,4 @@ export async function shipSnapshot(
   await spool.note(name, encodeSpoolNote({ event, wrapped }));
   await backlog.ship(name, event);
   return event;
-}
-
-/** A chunk is valid until the next one: scan and packing are done with it by then. */
-async function* readFileChunks(path: string, bytesMax: number, signal: AbortSignal): ByteSource {
-  const file = await open(path, 'r').catch((cause: unknown) => {
-    // Not a fault of the spool that it is read for: trying again does not bring it back.
-    throw new TidemarkError('TM_AOF_DIR', 'the base is gone', {
-      cause,
-      hint: 'its pin was over the limit (archiver.pin_max); the next rewrite brings another base',
-    });
-  });
-  const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
-  try {
-    for (let rest = bytesMax; rest > 0;) {
-      signal.throwIfAborted();
-      const { bytesRead } = await file.read(buffer, 0, Math.min(READ_BYTES, rest));
-      if (bytesRead === 0) return;
-      rest -= bytesRead;
-      yield buffer.subarray(0, bytesRead);
-    }
-  } finally {
-    await file.close();
-  }
 }

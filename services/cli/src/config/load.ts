@@ -116,7 +116,7 @@ function faultOf(
 export async function instanceTarget(
   entry: InstanceEntry,
   configPath: string,
-): Promise<InstanceTarget> {
+): Promise<InstanceTarget & { readonly aofDir: string }> {
   const base = dirname(resolve(configPath));
   const address = parseNodeUrl(entry.url);
   const password =

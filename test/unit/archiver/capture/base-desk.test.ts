@@ -1,14 +1,15 @@
-import type { BaseFile } from '@tidemark/aof';
 import type { SnapshotStored } from '@tidemark/catalog';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { BaseDesk, type WantedBase } from '../../../../services/archiver/src/capture/base-desk.ts';
+import type { SourceBase } from '../../../../services/archiver/src/capture/capture-source.ts';
 import type { LastSnapshot } from '../../../../services/archiver/src/ship/snapshot-policy.ts';
+import { fileBytes } from '../../../../services/archiver/src/ship/file-bytes.ts';
 import { snapshot } from '../../../support/log-events.ts';
 
-const base = (alignedSeq: number): BaseFile => ({
+const base = (alignedSeq: number): SourceBase => ({
   name: `base-${alignedSeq}`,
   seq: alignedSeq,
-  path: `/pins/base-${alignedSeq}`,
+  open: fileBytes(`/pins/base-${alignedSeq}`),
   size: 100,
   alignedSeq,
 });
@@ -36,7 +37,7 @@ beforeEach(() => {
       const offset = starts.get(seq);
       return offset === undefined ? null : { offset, secondBefore: 7 };
     },
-    currentSeq: () => currentSeq,
+    place: () => ({ seq: currentSeq, position: 0 }),
     last: () => last,
     nowMs: () => 1_000,
     ship: (wanted) =>
@@ -59,7 +60,7 @@ describe('BaseDesk.offer()', () => {
     currentSeq = 4;
     const stored = desk.request();
     currentSeq = 5;
-    await desk.offer({ ...base(5), form: 'empty', path: '', size: 0 });
+    await desk.offer({ ...base(5), form: 'empty', open: null, size: 0 });
     await expect(stored).rejects.toMatchObject({
       code: 'TM_AOF_BASE',
       context: { base: 'base-5' },
@@ -72,9 +73,9 @@ describe('BaseDesk.offer()', () => {
   it('takes no base of commands, and tells the one who waits for a backup why', async () => {
     last = null;
     const earlier = desk.request();
-    await desk.offer({ ...base(5), form: 'commands', path: '', size: 0 });
+    await desk.offer({ ...base(5), form: 'commands', open: null, size: 0 });
     expect(desk.requested).toBe(true); // its rewrite began before
-    await desk.offer({ ...base(6), form: 'commands', path: '', size: 0 });
+    await desk.offer({ ...base(6), form: 'commands', open: null, size: 0 });
     await expect(earlier).rejects.toMatchObject({ code: 'TM_AOF_BASE' });
     expect([ships(), desk.occupied, desk.rewritesGiveRdb]).toEqual([[], false, false]);
     await desk.offer(base(5));

@@ -1,4 +1,5 @@
 import { evolve, EMPTY_WRITER_STATE, type WriterEvent, type WriterState } from '@tidemark/catalog';
+import { fixedLocator } from '@tidemark/client';
 import { describe, expect, it } from 'vitest';
 import { followsLog } from '../../../../services/archiver/src/capture/follows-log.ts';
 import {
@@ -108,7 +109,7 @@ describe('freshWriter()', () => {
 
 describe('nodeOf()', () => {
   it('says unknown for a server that does not answer: its files can be captured all the same', async () => {
-    expect(await nodeOf({ host: '127.0.0.1', port: 1 })).toEqual({
+    expect(await nodeOf(fixedLocator({ host: '127.0.0.1', port: 1 }))).toEqual({
       ...{ runId: 'unknown', version: 'unknown', product: 'redis' },
     });
   });

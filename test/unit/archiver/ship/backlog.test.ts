@@ -164,7 +164,7 @@ describe('Backlog, while the store is away', () => {
     const shipping = shipSnapshot(
       {
         backup: 'bk-1',
-        path: null,
+        open: null,
         timeline: 't1',
         offset: 0n,
         mode: 'attach',
@@ -195,7 +195,7 @@ describe('Backlog, while the store is away', () => {
       isPut(call) && call.key === opening && !mayOpen ? failsBefore(call.key) : undefined;
     await run.backlog.addEvent(closed(0n, { timeline: 't1' }));
     await run.backlog.addEvent(opened({ timeline: 't2', previous: 't1' }));
-    const job = { backup: 'bk-2', path: null, timeline: 't2', offset: 0n, mode: 'attach' } as const;
+    const job = { backup: 'bk-2', open: null, timeline: 't2', offset: 0n, mode: 'attach' } as const;
     const from = (): Promise<number> => Promise.resolve(1);
     const shipping = shipSnapshot({ ...job, from }, run.options, run.backlog);
     await until(() => run.told.length > 500);
@@ -305,7 +305,7 @@ describe('Backlog.recover()', () => {
       };
       return { after: cut };
     };
-    const job = { backup: 'bk-1', path: null, timeline: 't1', offset: 0n, mode: 'attach' } as const;
+    const job = { backup: 'bk-1', open: null, timeline: 't1', offset: 0n, mode: 'attach' } as const;
     const from = (): Promise<number> => Promise.resolve(1);
     const shipping = shipSnapshot({ ...job, from }, run.options, run.backlog);
     await until(() => run.told.includes('TM_STORE_DIFFERS'));

@@ -7,6 +7,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readRdbBytes } from '../../../../services/archiver/src/capture/rdb-bytes.ts';
 import { shipBase } from '../../../../services/archiver/src/capture/ship-base.ts';
 import type { TimelineWriter } from '../../../../services/archiver/src/capture/timeline-writer.ts';
+import { fileBytes } from '../../../../services/archiver/src/ship/file-bytes.ts';
 import { shipSnapshot } from '../../../../services/archiver/src/ship/snapshot-shipper.ts';
 import { opened, START_MS } from '../../../support/log-events.ts';
 import { failsBefore, MemoryStore } from '../../../support/memory-store.ts';
@@ -39,7 +40,13 @@ beforeEach(async () => {
 afterEach(() => temp[Symbol.asyncDispose]());
 
 const job = () => ({
-  ...{ backup: 'bk-1', path, timeline: 't1', offset: 500n, mode: 'manual' as const },
+  ...{
+    backup: 'bk-1',
+    open: fileBytes(path),
+    timeline: 't1',
+    offset: 500n,
+    mode: 'manual' as const,
+  },
   from: () => Promise.resolve(SECOND),
 });
 const ship = (): Promise<SnapshotStored> => shipSnapshot(job(), run.options, run.backlog);
@@ -64,14 +71,14 @@ describe('shipSnapshot()', () => {
   it('stores the RDB at the start of a file that goes on with commands', async () => {
     await writeFile(path, Buffer.concat([RDB, Buffer.from('*1\r\n$4\r\nPING\r\n')]));
     expect(await readRdbBytes(path, new AbortController().signal)).toBe(RDB.length);
-    await shipSnapshot({ ...job(), bytes: RDB.length }, run.options, run.backlog);
+    await shipSnapshot({ ...job(), open: fileBytes(path, RDB.length) }, run.options, run.backlog);
     const [entry] = await logged(store, 'SnapshotStored');
     const plain = await openShipped(store, entry!, { timeline: 't1', start: 500n });
     expect((await collect(unpackSnapshot(bytesOf(plain)))).equals(RDB)).toBe(true);
   });
 
   it('stores the empty dataset, which no file holds, as an RDB that every server loads', async () => {
-    const event = await shipSnapshot({ ...job(), path: null }, run.options, run.backlog);
+    const event = await shipSnapshot({ ...job(), open: null }, run.options, run.backlog);
     expect(event.summary).toMatchObject({ keys: 0, version: 9, checksum: 'verified' });
     expect(event.rdbBytes).toBe(18);
   });
@@ -148,7 +155,7 @@ describe('shipBase()', () => {
   ): Promise<number> {
     const writer = { timeline: 't1', firstMark } as unknown as TimelineWriter;
     const place = { offset: 0n, secondBefore, servesFrom };
-    const wanted = { base: { ...base, path }, ...place, mode: 'attach' as const };
+    const wanted = { base: { ...base, open: fileBytes(path) }, ...place, mode: 'attach' as const };
     return (await shipBase(wanted, () => writer, run.options, run.backlog)).from;
   }
 
@@ -180,7 +187,7 @@ describe('shipBase()', () => {
 
   it('needs an open timeline', async () => {
     const wanted = {
-      base: { ...base, path },
+      base: { ...base, open: fileBytes(path) },
       offset: 0n,
       secondBefore: 1,
       servesFrom: null,
