@@ -10,7 +10,7 @@ export { verifySealedHeader, wipeDataKey, type DataKey } from './container/key-s
 export { SealedDigest } from './container/digest.ts';
 export { Sealer, type SealOptions } from './container/sealer.ts';
 export { Opener, type OpenOptions } from './container/opener.ts';
-export { openBytes, openStream, sealBytes, sealStream } from './container/streams.ts';
+export { openBytes, openStream, sealBytes, sealPieces, sealStream } from './container/streams.ts';
 export { openRange, type OpenRangeOptions } from './container/open-range.ts';
 export { plainSizeOf, sealedSizeOf } from './container/sizes.ts';
 export { LOG_MAC_BYTES, authenticateLogBytes, verifyLogBytes } from './log-auth/mac.ts';
@@ -46,3 +46,12 @@ export {
 } from './keys/key-admin.ts';
 export type { KeyRingOptions } from './keys/ring-dir.ts';
 export { openSpoolKey } from './keys/spool-key.ts';
+export {
+  FRAME_BYTES_MAX,
+  FRAME_COMMITMENT_BYTES,
+  FRAME_HEAD_BYTES,
+  FRAME_OVERHEAD_BYTES,
+  FrameCipher,
+  parseFrameHead,
+  type FrameHead,
+} from './frames/frame-cipher.ts';
