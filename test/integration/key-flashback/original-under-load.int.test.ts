@@ -18,6 +18,7 @@ import {
 import {
   diffAlive,
   expectedAfter,
+  tellKeys,
   undoWriteBack,
   writeBackKeys,
 } from '../../support/key-flashback/original-keys.ts';
@@ -74,7 +75,7 @@ describe('selected keys of an original that clients write to, 10,000 commands ea
         await using whole = await scratchAt(second, environment);
         const reference = await readKeyStates(whole.client);
         const selector = quietSelector(dice, reference);
-        const label = `second ${second.toString()} of ${describeSpec(selector.spec)}`;
+        const label = `seed ${seed.toString()}, second ${second.toString()} of ${describeSpec(selector.spec)}`;
         await client.call('DEL', ...loadKeys());
         const before = await readKeyStates(client);
         const expected = expectedAfter(selector, second, { reference, before });
@@ -89,9 +90,8 @@ describe('selected keys of an original that clients write to, 10,000 commands ea
           new Map([...known].filter(([name]) => expected.isSelected(name) !== null)),
         );
         const wanted = new Map([...expected.others, ...expected.selected]);
-        expect(diffAlive(withoutGroupCounters(wanted), withoutGroupCounters(after)), label).toEqual(
-          [],
-        );
+        const differences = diffAlive(withoutGroupCounters(wanted), withoutGroupCounters(after));
+        expect(tellKeys(differences, second, { reference, before }), label).toEqual([]);
         expect(report, label).toMatchObject({ conflicts: 0, refused: 0 });
         if (report.undo === null) continue;
         const again = new ClientLoad(writer, PER_SECOND);
@@ -102,7 +102,8 @@ describe('selected keys of an original that clients write to, 10,000 commands ea
         expect(failure, label).toBeNull();
         expect(await countsOf(client, undone), label).toEqual(undone.counts);
         const back = withoutLoad(await readKeyStates(client));
-        expect(diffAlive(before, back), `${label}, undone`).toEqual([]);
+        const left = tellKeys(diffAlive(before, back), second, { reference, before });
+        expect(left, `${label}, undone`).toEqual([]);
       }
     });
     console.log(`commands of clients each second: ${rates.map(Math.round).join(' ')}`);

@@ -57,8 +57,9 @@ export async function undoWriteBack(
 /** What the original must hold after a write-back. */
 export interface Expected {
   /**
-   * Whether a key is selected: by its type at the point, or now if it was not there. Null: a type is
-   * asked for, and its time has passed since, or will in a moment. Of such a key a server tells no type any more.
+   * Whether a key is selected: by its type at the point, or now if it was not there. Of a key whose
+   * time has passed since no server tells the type: where types are asked for it is not selected.
+   * Null: its time passes in a moment.
    */
   readonly isSelected: (name: string) => boolean | null;
   readonly selected: KeyStates;
@@ -74,12 +75,13 @@ export function expectedAfter(
   second: number,
   { reference, before }: { readonly reference: KeyStates; readonly before: KeyStates },
 ): Expected {
-  const then = statesWhere(reference, (state) => !isDead(state, (second + 1) * 1000));
+  const then = statesWhere(reference, (state) => !isDead(state, endOf(second)));
   const byType = spec.types !== null || spec.excludeTypes.length > 0;
-  const soonMs = Date.now() + SOON_MS;
+  const nowMs = Date.now();
   const isSelected = (name: string): boolean | null => {
     const old = then.get(name);
-    if (byType && old !== undefined && isDead(old, soonMs)) return null;
+    if (byType && old !== undefined && isDead(old, nowMs + SOON_MS))
+      return isDead(old, nowMs) ? false : null;
     const state = old ?? before.get(name);
     return state !== undefined && selects(state);
   };
@@ -94,6 +96,31 @@ export function diffAlive(wanted: KeyStates, found: KeyStates): string[] {
   const alive = (states: KeyStates): KeyStates =>
     statesWhere(states, (state) => !isDead(state, nowMs));
   return diffKeyStates(alive(wanted), alive(found), nowMs);
+}
+
+/** The last instant of a second, Unix milliseconds. */
+function endOf(second: number): number {
+  return second * 1000 + 999;
+}
+
+/** Adds to each line of a difference what its key was at the end of a second, and before the write-back. */
+export function tellKeys(
+  lines: readonly string[],
+  second: number,
+  states: { readonly reference: KeyStates; readonly before: KeyStates },
+): string[] {
+  const tell = (state: KeyState | undefined): string => {
+    if (state === undefined) return 'nothing';
+    const { type, expiryMs } = state;
+    if (expiryMs === null) return type;
+    return `${type} until ${(expiryMs - endOf(second)).toString()} ms after the second`;
+  };
+  const names = [...states.reference.keys(), ...states.before.keys()];
+  return lines.map((line) => {
+    const name = names.find((one) => line.startsWith(`${one}: `)) ?? '';
+    const [then, before] = [states.reference.get(name), states.before.get(name)].map(tell);
+    return `${line} [then: ${then ?? ''}; before: ${before ?? ''}]`;
+  });
 }
 
 function isDead({ expiryMs }: KeyState, atMs: number): boolean {

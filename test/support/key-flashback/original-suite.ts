@@ -17,6 +17,7 @@ import {
 import {
   diffAlive,
   expectedAfter,
+  tellKeys,
   undoWriteBack,
   writeBackKeys,
   type Expected,
@@ -71,7 +72,9 @@ export function describeOriginal(suite: OriginalSuite): void {
           const drawn = [...reference.values(), ...(await readKeyStates(client)).values()];
           for (let turn = 0; turn < selectors; turn++) {
             const selector = randomSelector(dice, drawn, DATABASES);
-            await thereAndBack({ original, selector, second, reference, dice }, environment);
+            const place = `second ${i.toString()}, selector ${turn.toString()} of ${name}`;
+            const label = `seed ${seed.toString()}, ${place}: ${second.toString()}, ${describeSpec(selector.spec)}`;
+            await thereAndBack({ original, selector, second, reference, dice, label }, environment);
           }
         });
       },
@@ -85,23 +88,28 @@ interface Turn {
   readonly second: number;
   readonly reference: KeyStates;
   readonly dice: Dice;
+  /** All that it takes to run this turn again; when things expire is up to the clock. */
+  readonly label: string;
 }
 
 /** Writes back, looks, changes a key as a client would, undoes, and looks again. */
 async function thereAndBack(turn: Turn, environment: RestoreEnvironment): Promise<void> {
-  const { selector, second, reference, dice } = turn;
+  const { selector, second, reference, dice, label } = turn;
   const { server, client } = turn.original;
-  const label = `second ${second.toString()} of ${describeSpec(selector.spec)}`;
   const before = await readKeyStates(client);
+  const differences = (wanted: KeyStates, found: KeyStates): string[] =>
+    tellKeys(diffAlive(wanted, found), second, { reference, before });
   const expected = expectedAfter(selector, second, { reference, before });
   const report = await writeBackKeys(server, second, selector, environment);
   const after = await readKeyStates(client);
   const selected = part(after, expected, true);
   expect(
-    diffAlive(withoutGroupCounters(expected.selected), withoutGroupCounters(selected)),
+    differences(withoutGroupCounters(expected.selected), withoutGroupCounters(selected)),
     label,
   ).toEqual([]);
-  expect(diffAlive(expected.others, part(after, expected, false)), `${label}, others`).toEqual([]);
+  expect(differences(expected.others, part(after, expected, false)), `${label}, others`).toEqual(
+    [],
+  );
   expect(report, label).toMatchObject({ conflicts: 0, refused: 0, uncertain: 0 });
   if (report.undo === null) {
     expect(report, label).toMatchObject({ state: 'nothing', restored: 0, deleted: 0 });
@@ -118,7 +126,7 @@ async function thereAndBack(turn: Turn, environment: RestoreEnvironment): Promis
   const back = await readKeyStates(client);
   const wanted = new Map(before);
   if (changed !== null) wanted.set(changed.name, changed.state);
-  expect(diffAlive(wanted, back), `${label}, undone`).toEqual([]);
+  expect(differences(wanted, back), `${label}, undone`).toEqual([]);
 }
 
 function part(states: KeyStates, { isSelected }: Expected, selected: boolean): KeyStates {
