@@ -95,10 +95,10 @@ export class LinkSocket {
       const chunk = await this.read();
       const end = chunk.indexOf(LF);
       const bytes = end < 0 ? chunk : chunk.subarray(0, end);
-      if (line.length + bytes.length > LINE_MAX) {
+      line += bytes.toString('latin1', 0, LINE_MAX + 1);
+      if (line.length > LINE_MAX) {
         throw foreignPeer(this.#place(), 'a line without an end', line);
       }
-      line += bytes.toString('latin1');
       if (end < 0) continue;
       this.unread(chunk.subarray(end + 1));
       if (line.endsWith('\r')) line = line.slice(0, -1);
