@@ -1,8 +1,11 @@
 import { once } from 'node:events';
+import { rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { bytesOf, collectBytes, type ByteSource } from '@tidemark/core';
 import type { ObjectInfo, ObjectStore } from '@tidemark/store';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { inChunks, patternBytes } from '../support/pattern.ts';
+import { TempDir } from '../support/temp-dir.ts';
 import { spawnTypeScript } from '../support/ts-child.ts';
 import type { StoreChildSpec } from './store-child.ts';
 
@@ -65,6 +68,24 @@ function describePutAndGet(subject: () => StoreUnderTest): void {
       expect(await store.head('a/b')).toEqual({ key: 'a/b', size: length });
     },
   );
+
+  it('takes the bytes of a file that is named beside the body, and keeps them when its name goes', async () => {
+    const { store } = subject();
+    await using temp = await TempDir.create();
+    const file = join(temp.path, 'ready');
+    const bytes = patternBytes(MIB + 7);
+    await writeFile(file, bytes, { mode: 0o600 });
+    expect(await store.putIfAbsent('a', bytesOf(bytes), { file })).toBe('created');
+    expect(await store.putIfAbsent('a', bytesOf(Buffer.from('other')), { file })).toBe('exists');
+    expect(await store.putIfAbsent('b', bytesOf(bytes), { file })).toBe('created');
+    await rm(file);
+    for (const key of ['a', 'b']) {
+      expect((await read(store.get(key))).equals(bytes)).toBe(true);
+      expect(await store.head(key)).toEqual({ key, size: bytes.length });
+    }
+    await store.delete('a');
+    expect((await read(store.get('b'))).equals(bytes)).toBe(true);
+  });
 
   it('yields chunks above zero and at most 1 MiB that the consumer may overwrite', async () => {
     const { store } = subject();

@@ -14,6 +14,12 @@ export type PutOutcome = 'created' | 'exists';
 export interface PutOptions {
   /** Aborting leaves nothing visible; the put rejects with the signal's reason. */
   readonly signal?: AbortSignal;
+  /**
+   * Path of a local file (0600) that holds exactly the bytes of the body and that nobody changes any
+   * more; its name may go. A store on the same file system takes the file itself and leaves the body
+   * unread.
+   */
+  readonly file?: string;
 }
 
 /** Options of a get. */
@@ -69,7 +75,7 @@ export interface ObjectStore {
    * Stores an object under a key that is not taken.
    *
    * The length need not be known. The body is read at most once, and not at all where the key is
-   * seen to be taken. A body that throws leaves nothing visible, and its error is passed on as it is.
+   * seen to be taken or `file` serves. A body that throws leaves nothing visible, and its error is passed on as it is.
    * @throws StoreError `TM_STORE_KEY`, `TM_STORE_FULL`, `TM_STORE_IO`; the signal's reason.
    */
   putIfAbsent(key: string, body: ByteSource, options?: PutOptions): Promise<PutOutcome>;

@@ -13,6 +13,10 @@ const open = (root: string): Promise<ObjectStore> => openFileStore({ root, rando
 const read = (source: ByteSource): Promise<Buffer> =>
   collectBytes(source, 1e6, () => new Error('too much'));
 
+async function* unread(): ByteSource {
+  yield await Promise.reject<Buffer>(new Error('the body was read'));
+}
+
 async function allPaths(root: string): Promise<string[]> {
   return (await readdir(root, { recursive: true })).sort();
 }
@@ -116,6 +120,42 @@ describe('a file store', () => {
     };
     expect(await store.putIfAbsent('a', body())).toBe('exists');
     expect(pulled).toBe(false);
+  });
+
+  it('takes a ready file itself where it can: no byte is read, and it has one more name', async () => {
+    await using temp = await TempDir.create();
+    const store = await open(join(temp.path, 'store'));
+    const file = join(temp.path, 'ready');
+    await writeFile(file, 'sealed', { mode: 0o600 });
+    expect(await store.putIfAbsent('a', unread(), { file })).toBe('created');
+    const [own, theirs] = [
+      await lstat(join(temp.path, 'store', 'a+obj')),
+      await lstat(join(temp.path, 'ready')),
+    ];
+    expect([own.ino, own.nlink]).toEqual([theirs.ino, 2]);
+    const stop = AbortSignal.abort(new Error('enough'));
+    await expect(store.putIfAbsent('b', unread(), { file, signal: stop })).rejects.toThrow(
+      'enough',
+    );
+    expect(await store.head('b')).toBeNull();
+    expect(await readdir(join(temp.path, 'store', '.tmp'))).toEqual([]);
+  });
+
+  it.each([
+    ['is not there', () => Promise.resolve()],
+    ['others may read', (file: string) => writeFile(file, 'x', { mode: 0o644 })],
+    ['is a folder', (file: string) => mkdir(file, { mode: 0o700 })],
+    ['is a symbolic link', (file: string) => symlink('target', file)],
+  ])('writes the body where the file %s', async (_, make) => {
+    await using temp = await TempDir.create();
+    const store = await open(join(temp.path, 'store'));
+    await writeFile(join(temp.path, 'target'), 'x', { mode: 0o600 });
+    const file = join(temp.path, 'ready');
+    await make(file);
+    expect(await store.putIfAbsent('a', text('x'), { file })).toBe('created');
+    expect((await read(store.get('a'))).toString()).toBe('x');
+    const facts = await lstat(join(temp.path, 'store', 'a+obj'));
+    expect([facts.isFile(), facts.nlink, facts.mode & 0o777]).toEqual([true, 1, 0o600]);
   });
 
   it('ignores foreign files and objects outside the place of their key', async () => {

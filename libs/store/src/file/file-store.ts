@@ -16,6 +16,7 @@ import { errnoOf, storeError } from './fs-errors.ts';
 import { pathOfKey, STAGING_FOLDER } from './key-path.ts';
 import { listObjects } from './list-objects.ts';
 import { missing, readObject } from './read-object.ts';
+import { isLinkable, NOT_LINKED } from './ready-file.ts';
 import { StagedFile } from './staged-file.ts';
 import { prepareStaging } from './staging.ts';
 
@@ -107,6 +108,8 @@ class FileStore implements ObjectStore {
       await this.settle(key);
       return 'exists';
     }
+    const adopted = options.file === undefined ? null : await this.adopt(key, options);
+    if (adopted !== null) return adopted;
     await using staged = await StagedFile.create({
       folder: this.staging,
       random: this.random,
@@ -115,6 +118,18 @@ class FileStore implements ObjectStore {
     await staged.appendAll(body, options.signal);
     await staged.finish(this.durable);
     return await this.publish(key, staged.path);
+  }
+
+  /** Gives the caller's file its second name; null where only a copy will do. */
+  private async adopt(key: string, { file, signal }: PutOptions): Promise<PutOutcome | null> {
+    if (file === undefined || !(await isLinkable(file, key, this.durable))) return null;
+    signal?.throwIfAborted();
+    try {
+      return await this.publish(key, file);
+    } catch (cause) {
+      if (cause instanceof StoreError && NOT_LINKED.has(errnoOf(cause.cause))) return null;
+      throw cause;
+    }
   }
 
   private refuseWrite(): void {
