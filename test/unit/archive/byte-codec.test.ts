@@ -2,7 +2,12 @@ import { describe, expect, it } from 'vitest';
 import { ByteReader } from '../../../libs/archive/src/frames/byte-reader.ts';
 import { ByteWriter } from '../../../libs/archive/src/frames/byte-writer.ts';
 import { SourceCursor } from '../../../libs/archive/src/frames/source-cursor.ts';
-import { FramePacker, FrameUnpacker } from '../../../libs/archive/src/frames/zstd.ts';
+import {
+  FramePacker,
+  FrameUnpacker,
+  packedBytesMax,
+} from '../../../libs/archive/src/frames/zstd.ts';
+import { patternBytes } from '../../support/pattern.ts';
 import { chunked } from '../../support/segments.ts';
 
 const reader = (bytes: Buffer): ByteReader => new ByteReader(bytes, 'segment', 'test');
@@ -111,6 +116,17 @@ describe('frame packing', () => {
     expect(unpacker.unpack(packed.subarray(0, -1), target)).toBe(false);
     expect(unpacker.unpack(Buffer.alloc(0), target)).toBe(false);
     expect(unpacker.unpack(Buffer.from('no zstd here'), target)).toBe(false);
+  });
+
+  it('packs into a buffer of the caller what it packs into its own', () => {
+    const packer = new FramePacker(1);
+    const target = Buffer.alloc(packedBytesMax(100_000), 0xee);
+    for (const raw of [patternBytes(100_000), Buffer.alloc(70_000, 'abc'), Buffer.from('x')]) {
+      const frame = packer.packInto(raw, target);
+      expect(frame.equals(packer.pack(raw))).toBe(true);
+      expect(frame.buffer).toBe(target.buffer);
+    }
+    expect(() => packer.packInto(patternBytes(100_000), Buffer.alloc(50_000))).toThrow(/dst|Dest/i);
   });
 
   it('does not unpack a bomb of 64 MiB in few bytes', () => {

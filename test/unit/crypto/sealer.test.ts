@@ -10,6 +10,7 @@ import {
   parseSealedHeader,
   plainSizeOf,
   sealBytes,
+  sealPieces,
   sealStream,
   sealedSizeOf,
   verifySealedHeader,
@@ -199,6 +200,24 @@ describe('sealStream() and openStream()', () => {
     expect(sizes.slice(1, 4)).toEqual([16_400, 16_400, 16_400]);
     expect(sizes.reduce((sum, size) => sum + size)).toBe(sealer.size);
     expect(opener.digest()).toBe(sealer.digest());
+  });
+
+  it('give the same bytes in groups: a chunk and its tag, the header with the first', async () => {
+    const plain = patternBytes(40_000);
+    const whole = await collectBytes(
+      sealStream(inChunks(plain, 9_000), new Sealer(optionsOf({ chunkLog2: 14 }))),
+      1e6,
+      () => new Error('long'),
+    );
+    const sealer = new Sealer(optionsOf({ chunkLog2: 14 }));
+    const groups: (readonly Buffer[])[] = [];
+    for await (const group of sealPieces(inChunks(plain, 9_000), sealer)) groups.push(group);
+    const sizes = groups.map((group) => group.slice(-2).map(({ length }) => length));
+    expect(sizes.flat()).toEqual([16_384, 16, 16_384, 16, 7_232, 16]);
+    expect(groups.map(({ length }) => length)).toEqual([3, 2, 2]);
+    const bytes = Buffer.concat(groups.flat());
+    expect([bytes.length, sealer.size]).toEqual([whole.length, whole.length]);
+    expect(openBytes(bytes, ask).equals(plain)).toBe(true);
   });
 
   it('make an object out of an empty stream', async () => {

@@ -37,11 +37,31 @@ export class FramePacker {
     if (this.#scratch.length < bound) this.#scratch = Buffer.allocUnsafeSlow(bound);
     const packed = this.#context.compress2(this.#scratch, raw);
     const frame = Buffer.allocUnsafeSlow(FRAME_HEAD_BYTES + packed);
-    frame.writeUInt32BE(raw.length, 0);
-    frame.writeUInt32BE(packed, 4);
+    writeHead(frame, raw.length, packed);
     frame.set(this.#scratch.subarray(0, packed), FRAME_HEAD_BYTES);
     return frame;
   }
+
+  /**
+   * The same into a buffer of the caller's, so that nothing is copied.
+   * @param target - At least `packedBytesMax(raw.length)` bytes.
+   * @returns The frame with its head, the front of `target`.
+   */
+  packInto(raw: Uint8Array, target: Buffer): Buffer {
+    const packed = this.#context.compress2(target.subarray(FRAME_HEAD_BYTES), raw);
+    writeHead(target, raw.length, packed);
+    return target.subarray(0, FRAME_HEAD_BYTES + packed);
+  }
+}
+
+/** Bytes that a frame of so many raw bytes has at most, with its head. */
+export function packedBytesMax(rawBytes: number): number {
+  return FRAME_HEAD_BYTES + binding.compressBound(rawBytes);
+}
+
+function writeHead(frame: Buffer, rawBytes: number, packedBytes: number): void {
+  frame.writeUInt32BE(rawBytes, 0);
+  frame.writeUInt32BE(packedBytes, 4);
 }
 
 const packers = new Map<number, FramePacker>();

@@ -2,7 +2,7 @@ import { TidemarkError, UsageError, type ByteSource } from '@tidemark/core';
 import { type RdbSummary } from '@tidemark/rdb';
 import { ByteWriter } from '../frames/byte-writer.ts';
 import { SectionWriter } from '../frames/sections.ts';
-import { FRAME_HEAD_BYTES, FRAME_RAW_MAX, packerOf } from '../frames/zstd.ts';
+import { FRAME_HEAD_BYTES, FRAME_RAW_MAX, packedBytesMax, packerOf } from '../frames/zstd.ts';
 import {
   addSnapshotFrame,
   encodeSnapshotHead,
@@ -24,7 +24,8 @@ export interface PackSnapshotOptions {
 }
 
 /**
- * Packs an RDB into the plain content of a snapshot object, in constant memory.
+ * Packs an RDB into the plain content of a snapshot object, in constant memory. A part is valid until
+ * the next one.
  * @throws UsageError `TM_USAGE` for options out of range; TidemarkError `TM_LIMIT` for an RDB over
  *   5 TiB, `TM_INTERNAL` when the summary is of other bytes; whatever `rdb` throws.
  */
@@ -37,12 +38,13 @@ export async function* packSnapshot(
     throw new UsageError('TM_USAGE', `frameBytes ${frameBytes} is not in 1..${FRAME_RAW_MAX}`);
   }
   const packer = packerOf(options.level);
+  const target = Buffer.allocUnsafeSlow(packedBytesMax(frameBytes));
   const index = new ByteWriter(SNAPSHOT_INDEX_BYTES_MAX);
   let frames = 0;
   let rdbBytes = 0;
   let framesEnd = 0;
   for await (const raw of cutFrames(rdb, frameBytes)) {
-    const frame = packer.pack(raw);
+    const frame = packer.packInto(raw, target);
     addSnapshotFrame(index, frame.length - FRAME_HEAD_BYTES, raw.length);
     if (index.overflowed) {
       throw new TidemarkError('TM_LIMIT', 'a snapshot has too many frames', {

@@ -3,23 +3,30 @@ import { Opener, type OpenOptions } from './opener.ts';
 import { Sealer, type SealOptions } from './sealer.ts';
 
 /**
- * Seals a stream. Ask the sealer for size and digest after the last piece.
+ * Seals a stream. Ask the sealer for size and digest after the last piece. Chunks of the source are
+ * used up before the next one is asked for.
  *
  * A chunk leaves as one piece with its tag; the header goes with the first.
  */
 export async function* sealStream(source: ByteSource, sealer: Sealer): AsyncGenerator<Buffer> {
+  for await (const pieces of sealPieces(source, sealer)) yield Buffer.concat(pieces);
+}
+
+/** The same for who can take a chunk, its tag and the header piece by piece: nothing is copied. */
+export async function* sealPieces(
+  source: ByteSource,
+  sealer: Sealer,
+): AsyncGenerator<readonly Buffer[]> {
   try {
-    let head: Buffer | null = sealer.begin();
+    let head: readonly Buffer[] = [sealer.begin()];
     for await (const bytes of source) {
       const pieces = sealer.push(bytes);
       for (let i = 0; i + 1 < pieces.length; i += 2) {
-        const pair = pieces.slice(i, i + 2);
-        yield Buffer.concat(head === null ? pair : [head, ...pair]);
-        head = null;
+        yield [...head, ...pieces.slice(i, i + 2)];
+        head = [];
       }
     }
-    const last = sealer.end();
-    yield Buffer.concat(head === null ? last : [head, ...last]);
+    yield [...head, ...sealer.end()];
   } finally {
     sealer.destroy();
   }
