@@ -1,3 +1,5 @@
+export { backoffMs } from './backoff.ts';
+export { dialNode, type DialOptions } from './dial.ts';
 export { Info } from './info.ts';
 export { fixedLocator, type NodeLocator } from './locator/node-locator.ts';
 export { openSentinelLocator, type SentinelSettings } from './locator/sentinel-locator.ts';
@@ -14,3 +16,13 @@ export {
   type ServerProcess,
   type StartServerOptions,
 } from './server/start-server.ts';
+export { daysLeft, type TlsExpiry } from './tls/expiry.ts';
+export {
+  openNodeTls,
+  type NodeTls,
+  type TlsHooks,
+  type TlsPeer,
+  type TlsPlace,
+} from './tls/node-tls.ts';
+export type { TlsSettings, TlsVersion } from './tls/tls-settings.ts';
+export type { CertificateFacts } from './tls/trust.ts';

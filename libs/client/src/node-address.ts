@@ -1,5 +1,6 @@
 import { isIPv6 } from 'node:net';
 import { UsageError } from '@tidemark/core';
+import type { NodeTls } from './tls/node-tls.ts';
 
 /** How to reach a server and who to be there. */
 export interface NodeAddress {
@@ -11,12 +12,20 @@ export interface NodeAddress {
   /** ACL user; the default user when absent. */
   readonly username?: string;
   readonly password?: string;
+  /** TLS was asked for (`rediss://`): without `tls` nothing is connected to, rather than plain. */
+  readonly secure?: true;
+  /**
+   * What the connection is secured with. A live object: an address that holds one is not written
+   * down and not handed to another process.
+   */
+  readonly tls?: NodeTls;
 }
 
 const DEFAULT_PORT = 6379;
 
 /**
- * Reads `redis://[USER@]HOST[:PORT]` (port 6379 by default) or `unix://[USER@]/PATH`.
+ * Reads `redis://[USER@]HOST[:PORT]` (port 6379 by default), `rediss://…` (the same with TLS) or
+ * `unix://[USER@]/PATH`. An address of `rediss://` is `secure`; whoever connects adds its `tls`.
  *
  * @throws UsageError `TM_USAGE` for anything else; a password in the address is refused, because
  *   addresses are shown in lists and logs. The address is never repeated in the error.
@@ -43,7 +52,8 @@ export function parseNodeUrl(url: string): NodeAddress {
     }
     return { host: 'localhost', port: DEFAULT_PORT, path, ...user };
   }
-  if (parts.protocol !== 'redis:') throw refused('is not of a kind that is known');
+  const secure = parts.protocol === 'rediss:' ? { secure: true as const } : {};
+  if (!/^rediss?:$/.test(parts.protocol)) throw refused('is not of a kind that is known');
   if (parts.hostname === '') throw refused('names no host');
   if (parts.pathname !== '' && parts.pathname !== '/') {
     throw refused('names a database', 'an instance is always taken whole; leave the path away');
@@ -51,14 +61,15 @@ export function parseNodeUrl(url: string): NodeAddress {
   const host = decode(parts.hostname.replace(/^\[(.*)\]$/, '$1'));
   const port = parts.port === '' ? DEFAULT_PORT : Number(parts.port);
   if (port === 0) throw refused('names port 0');
-  return { host, port, ...user };
+  return { host, port, ...user, ...secure };
 }
 
 /** The address without user and password, for messages. */
 export function describeAddress(address: NodeAddress): string {
   if (address.path !== undefined) return `unix://${address.path}`;
   const host = isIPv6(address.host) ? `[${address.host}]` : address.host;
-  return `redis://${host}:${address.port}`;
+  const scheme = address.secure === true || address.tls !== undefined ? 'rediss' : 'redis';
+  return `${scheme}://${host}:${address.port}`;
 }
 
 function decode(text: string): string {
@@ -69,6 +80,9 @@ function decode(text: string): string {
   }
 }
 
-function refused(why: string, hint = 'write redis://[USER@]HOST:PORT or unix:///PATH'): UsageError {
+function refused(
+  why: string,
+  hint = 'write redis://[USER@]HOST:PORT, rediss:// for TLS, or unix:///PATH',
+): UsageError {
   return new UsageError('TM_USAGE', `the address of a server ${why}`, { hint });
 }

@@ -1,8 +1,13 @@
-import { NodeError } from '@tidemark/core';
-import { Command, Redis } from 'ioredis';
+import type { Socket } from 'node:net';
+import { NodeError, TidemarkError } from '@tidemark/core';
+import { AbstractConnector, Command, Redis } from 'ioredis';
+import { dialNode, explainPlain } from './dial.ts';
 import { Info } from './info.ts';
 import { describeAddress, type NodeAddress } from './node-address.ts';
 import { connectionError, isServerReply, nodeError, type ErrorPlace } from './node-errors.ts';
+
+/** For finding out why a connection broke at once. */
+const EXPLAIN_MS = 2_000;
 
 /** One word of a command. */
 export type Argument = string | number | Buffer;
@@ -65,7 +70,8 @@ export interface NodeClient extends AsyncDisposable {
 /**
  * Connects and logs in. A server that is still loading its data counts as connected.
  *
- * @throws NodeError `TM_NODE_UNREACHABLE`, `TM_NODE_AUTH`; the signal's reason.
+ * @throws NodeError `TM_NODE_UNREACHABLE`, `TM_NODE_AUTH`, `TM_TLS_…` as `dialNode`; the signal's
+ *   reason.
  */
 export async function connectNode(
   address: NodeAddress,
@@ -106,15 +112,19 @@ class IoredisClient implements NodeClient {
   private readonly replyTimeoutMs: number;
   private readonly node: string;
   private lastError: Error | null = null;
+  private readonly dialling = new AbortController();
 
   constructor(address: NodeAddress, replyTimeoutMs: number, connectTimeoutMs: number) {
     this.address = address;
     this.replyTimeoutMs = replyTimeoutMs;
     this.node = describeAddress(address);
+    const { signal } = this.dialling;
+    // With TLS the answer to the first PING says whether the server took us.
+    const hello = address.tls !== undefined;
+    const dial = (): Promise<Socket> =>
+      dialNode(address, { timeoutMs: connectTimeoutMs, signal, hello });
     this.redis = new Redis({
-      ...(address.path === undefined
-        ? { host: address.host, port: address.port }
-        : { path: address.path }),
+      Connector: connectorOf(dial),
       protocol: 2,
       lazyConnect: true,
       connectTimeout: connectTimeoutMs,
@@ -138,13 +148,24 @@ class IoredisClient implements NodeClient {
     try {
       await this.redis.connect();
     } catch (error) {
-      throw connectionError(this.lastError ?? error, { node: this.node, command: 'connecting' });
+      const cause = this.lastError ?? error;
+      if (cause instanceof TidemarkError) throw cause;
+      throw connectionError(cause, { node: this.node, command: 'connecting' });
     }
     if (this.address.path === undefined) {
       const { stream } = this.redis;
       this.localAddress = plainIp(stream.localAddress);
       this.remoteAddress = plainIp(stream.remoteAddress);
     }
+    try {
+      await this.greet(name);
+    } catch (error) {
+      if (this.address.tls !== undefined) throw error;
+      throw await explainPlain(this.address, error, AbortSignal.timeout(EXPLAIN_MS));
+    }
+  }
+
+  private async greet(name: string): Promise<void> {
     await this.logIn();
     const [, answer] = await this.pipeline([['CLIENT', 'SETNAME', name], ['PING']]);
     if (answer instanceof NodeError && answer.code === 'TM_NODE_AUTH') throw answer;
@@ -267,6 +288,7 @@ class IoredisClient implements NodeClient {
 
   /** Ends the connection without waiting for anything. */
   destroy(): void {
+    this.dialling.abort();
     if (this.redis.status === 'end') return;
     this.redis.disconnect();
     const { stream } = this.redis as { stream: Redis['stream'] | undefined };
@@ -276,6 +298,21 @@ class IoredisClient implements NodeClient {
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
   }
+}
+
+/** The way of ioredis to be given a connection that was opened elsewhere. */
+function connectorOf(dial: () => Promise<Socket>): new () => AbstractConnector {
+  return class extends AbstractConnector {
+    constructor() {
+      super(1000);
+    }
+
+    async connect(): Promise<Socket> {
+      this.connecting = true;
+      this.stream = await dial();
+      return this.stream;
+    }
+  };
 }
 
 /** Commands whose second word is part of the name. */

@@ -60,6 +60,7 @@ export function nodeError(error: unknown, place: ErrorPlace): NodeError {
 
 /** The connection broke, was closed, or a reply did not come in time. */
 export function connectionError(error: unknown, place: ErrorPlace): NodeError {
+  if (error instanceof NodeError) return error;
   const errno =
     error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : null;
   const text = error instanceof Error ? cleanText(error.message) : 'unknown';

@@ -10,6 +10,8 @@ describe('parseNodeUrl()', () => {
     ['redis://10.0.0.1:1', { host: '10.0.0.1', port: 1 }],
     ['redis://[::1]:6380', { host: '::1', port: 6380 }],
     ['redis://back%40up@h:65535', { host: 'h', port: 65535, username: 'back@up' }],
+    ['rediss://h:1', { host: 'h', port: 1, secure: true }],
+    ['rediss://u@h', { host: 'h', port: 6379, username: 'u', secure: true }],
     ['unix:///run/a%20b.sock', { host: 'localhost', port: 6379, path: '/run/a b.sock' }],
   ])('reads %s', (url, address) => {
     expect(parseNodeUrl(url)).toEqual(address);
@@ -25,7 +27,9 @@ describe('parseNodeUrl()', () => {
     'redis://h:0',
     'redis://',
     'redis:///x',
-    'rediss://h:1',
+    'rediss://h:1/0',
+    'rediss://u:secret@h:1',
+    'redisss://h:1',
     'http://h:1',
     'h:1',
     '',
@@ -49,7 +53,7 @@ describe('parseNodeUrl()', () => {
 
 describe('describeAddress()', () => {
   it('leaves user and password away and can be read again', () => {
-    for (const url of ['redis://h:1', 'redis://[::1]:2', 'unix:///run/x.sock']) {
+    for (const url of ['redis://h:1', 'redis://[::1]:2', 'rediss://h:3', 'unix:///run/x.sock']) {
       expect(describeAddress({ ...parseNodeUrl(url), username: 'u', password: 'p' })).toBe(url);
     }
   });

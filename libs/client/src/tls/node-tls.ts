@@ -1,0 +1,321 @@
+import { X509Certificate } from 'node:crypto';
+import { isIP } from 'node:net';
+import { resolve } from 'node:path';
+import {
+  checkServerIdentity,
+  type ConnectionOptions,
+  type DetailedPeerCertificate,
+  type TLSSocket,
+} from 'node:tls';
+import { NodeError, TidemarkError } from '@tidemark/core';
+import { daysLeft, expiryLevel, type TlsExpiry } from './expiry.ts';
+import { FolderWatch, type WatchPauses } from './folder-watch.ts';
+import { SessionCache } from './session-cache.ts';
+import { loadMaterial, type TlsMaterial } from './tls-material.ts';
+import { refuseUnverified, type TlsSettings } from './tls-settings.ts';
+import { certificateFacts, findAnchor, type CertificateFacts } from './trust.ts';
+
+const PAUSES: WatchPauses = { settleMs: 250, pollMs: 60_000 };
+const PEERS_MAX = 1024;
+const CHAIN_MAX = 12;
+
+/** What is told while connections are used. Each thing is told once, not at every look. */
+export interface TlsHooks {
+  /** The files on disk cannot be used; what was read before stays in force. */
+  readonly onFault?: (fault: TidemarkError) => void;
+  /** Changed files are in force: new connections use them. */
+  readonly onReload?: (dropped: number) => void;
+  /** A certificate ends soon. */
+  readonly onExpiry?: (expiry: TlsExpiry) => void;
+  /** Default: looks 250 ms after an event, and every 60 s. */
+  readonly pauses?: WatchPauses;
+}
+
+/** Where a connection goes. */
+export interface TlsPlace {
+  readonly host: string;
+  readonly port: number;
+}
+
+/** A peer as it showed itself at the latest connection. */
+export interface TlsPeer extends TlsPlace {
+  /** The name that was verified. */
+  readonly name: string;
+  readonly certificate: CertificateFacts;
+  /** The authority that vouched for it; null when it cannot be told. */
+  readonly verifiedBy: CertificateFacts | null;
+  /** E.g. `TLSv1.3`. */
+  readonly protocol: string;
+  /** Name of the IETF, e.g. `TLS_AES_256_GCM_SHA384`. */
+  readonly cipher: string;
+  /** Whether an earlier session was gone on with. */
+  readonly resumed: boolean;
+}
+
+/** A connection that is open, and what its peer showed. */
+interface LiveConnection {
+  readonly chain: readonly X509Certificate[];
+  readonly place: TlsPlace;
+}
+
+/**
+ * Reads the files of the settings and keeps them up to date. It is shared by all connections of one
+ * node or set of nodes, and disposed of by whoever opened it; it does not keep the process alive.
+ * @throws UsageError `TM_TLS_SETTINGS` for settings and files that cannot be used.
+ */
+export async function openNodeTls(settings: TlsSettings, hooks: TlsHooks = {}): Promise<NodeTls> {
+  refuseUnverified();
+  const tls = new NodeTls(settings, hooks, await loadMaterial(settings, Date.now()));
+  await tls.watch();
+  return tls;
+}
+
+/** What the connections to a node are secured with, as it is now. Made by `openNodeTls`. */
+export class NodeTls implements Disposable {
+  readonly settings: TlsSettings;
+  readonly #hooks: TlsHooks;
+  readonly #sessions = new SessionCache(() => performance.now());
+  readonly #live = new Map<TLSSocket, LiveConnection>();
+  readonly #peers = new Map<string, TlsPeer>();
+  readonly #told = new Set<string>();
+  readonly #files: readonly string[];
+  #material: TlsMaterial;
+  #watch: FolderWatch | null = null;
+  #reloading: Promise<void> | null = null;
+  #again = false;
+  #fault: string | null = null;
+
+  constructor(settings: TlsSettings, hooks: TlsHooks, material: TlsMaterial) {
+    this.settings = settings;
+    this.#hooks = hooks;
+    this.#material = material;
+    const { caFiles = [], certFile, keyFile } = settings;
+    const own = [certFile, keyFile].filter((path) => path !== undefined);
+    this.#files = [...caFiles, ...own].map((path) => resolve(path));
+  }
+
+  /** Changes with every file and setting. */
+  get fingerprint(): string {
+    return this.#material.fingerprint;
+  }
+
+  /** The latest connection to each node. */
+  get peers(): readonly TlsPeer[] {
+    return [...this.#peers.values()];
+  }
+
+  /** How many sessions could be gone on with. */
+  get sessions(): number {
+    return this.#sessions.size;
+  }
+
+  /** Our own certificate; null without one. */
+  get ownCertificate(): CertificateFacts | null {
+    const [own] = this.#material.own;
+    return own === undefined ? null : certificateFacts(own);
+  }
+
+  /** The trusted authorities; null: those that Node.js brings. */
+  get authorities(): readonly CertificateFacts[] | null {
+    return this.#material.bundle?.map(certificateFacts) ?? null;
+  }
+
+  /** Begins to look after the files. */
+  async watch(): Promise<void> {
+    this.#tellExpiries();
+    this.#watch = new FolderWatch(this.#files, this.#hooks.pauses ?? PAUSES, () => {
+      void this.reload();
+    });
+    await this.#watch.refresh();
+  }
+
+  /** The name that the certificate of a host must have. */
+  nameOf({ host }: TlsPlace): string {
+    return this.settings.serverName ?? host;
+  }
+
+  /**
+   * Options of `tls.connect` for a host: verification is on, whatever the environment says.
+   * `prove` is called once the peer is verified, before anything is sent.
+   */
+  connectTo(place: TlsPlace): {
+    readonly options: ConnectionOptions;
+    readonly prove: (socket: TLSSocket) => TlsPeer;
+    readonly forget: () => void;
+  } {
+    refuseUnverified();
+    const name = this.nameOf(place);
+    const material = this.#material;
+    const key = `${place.host} ${place.port} ${name} ${material.fingerprint}`;
+    const cached = this.#sessions.get(key);
+    const options: ConnectionOptions = {
+      host: place.host,
+      port: place.port,
+      secureContext: material.context,
+      rejectUnauthorized: true,
+      // An IP address is no server name (RFC 6066, section 3).
+      ...(isIP(name) === 0 ? { servername: name } : {}),
+      checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate),
+      ...(cached === null ? {} : { session: cached.session }),
+    };
+    const prove = (socket: TLSSocket): TlsPeer => {
+      const old = socket.isSessionReused() ? cached : null;
+      const resumed = old !== null;
+      const chain = old?.chain ?? chainOf(socket.getPeerCertificate(true));
+      const [leaf] = chain;
+      if (leaf === undefined) throw unproven('no-certificate', 'is missing', place);
+      if (resumed) this.#checkResumed(leaf, place);
+      this.#checkStillTrusted(chain, material, place);
+      const verifiedBy = resumed ? old.verifiedBy : this.#anchorOf(chain, material);
+      const sinceMs = old?.sinceMs ?? performance.now();
+      socket.on('session', (session: Buffer) => {
+        if (material !== this.#material) return; // trust has changed meanwhile
+        this.#sessions.put(key, { session, chain, verifiedBy, sinceMs });
+      });
+      this.#remember(socket, chain, place);
+      return this.#note({
+        ...{ ...place, name, resumed, verifiedBy, certificate: certificateFacts(leaf) },
+        protocol: socket.getProtocol() ?? 'unknown',
+        cipher: socket.getCipher().standardName,
+      });
+    };
+    return { options, prove, forget: () => this.#sessions.delete(key) };
+  }
+
+  /** Node.js leaves both to the handshake that the session came from. */
+  #checkResumed(leaf: X509Certificate, place: TlsPlace): void {
+    if (checkServerIdentity(this.nameOf(place), leaf.toLegacyObject()) !== undefined) {
+      throw unproven('wrong-name', 'has another name', place);
+    }
+    if (Date.parse(leaf.validTo) <= Date.now()) throw unproven('expired', 'has expired', place);
+  }
+
+  /** The files may have changed while hands were shaken. */
+  #checkStillTrusted(
+    chain: readonly X509Certificate[],
+    begunWith: TlsMaterial,
+    place: TlsPlace,
+  ): void {
+    const { bundle } = this.#material;
+    if (begunWith === this.#material || bundle === null) return;
+    if (findAnchor(chain, bundle, Date.now()) === null) throw untrusted(place);
+  }
+
+  #anchorOf(chain: readonly X509Certificate[], { bundle }: TlsMaterial): CertificateFacts | null {
+    const anchor = bundle === null ? chain.at(-1) : findAnchor(chain, bundle, Date.now());
+    return anchor === undefined || anchor === null ? null : certificateFacts(anchor);
+  }
+
+  #remember(socket: TLSSocket, chain: readonly X509Certificate[], place: TlsPlace): void {
+    this.#live.set(socket, { chain, place });
+    socket.once('close', () => this.#live.delete(socket));
+  }
+
+  #note(peer: TlsPeer): TlsPeer {
+    const key = `${peer.host} ${peer.port}`;
+    this.#peers.delete(key);
+    this.#peers.set(key, peer);
+    const [oldest] = this.#peers.keys();
+    if (this.#peers.size > PEERS_MAX && oldest !== undefined) this.#peers.delete(oldest);
+    this.#tellExpiry('peer', key.replace(' ', ':'), peer.certificate);
+    return peer;
+  }
+
+  /** Reads the files again. What cannot be used leaves everything as it is. */
+  reload(): Promise<void> {
+    this.#again = true;
+    this.#reloading ??= this.#reloadAll().finally(() => (this.#reloading = null));
+    return this.#reloading;
+  }
+
+  async #reloadAll(): Promise<void> {
+    while (this.#again) {
+      this.#again = false;
+      await this.#reloadOnce();
+    }
+  }
+
+  async #reloadOnce(): Promise<void> {
+    let material: TlsMaterial;
+    try {
+      material = await loadMaterial(this.settings, Date.now());
+    } catch (error) {
+      if (!(error instanceof TidemarkError)) throw error;
+      if (this.#fault !== error.message) this.#hooks.onFault?.(error);
+      this.#fault = error.message;
+      return;
+    }
+    this.#fault = null;
+    this.#tellExpiries();
+    if (material.fingerprint === this.#material.fingerprint) return;
+    this.#material = material;
+    this.#sessions.purge();
+    this.#hooks.onReload?.(this.#dropUntrusted(material));
+  }
+
+  /** Ends connections to peers for which nobody in the new bundle vouches. */
+  #dropUntrusted({ bundle }: TlsMaterial): number {
+    if (bundle === null) return 0;
+    let dropped = 0;
+    for (const [socket, { chain, place }] of [...this.#live]) {
+      if (findAnchor(chain, bundle, Date.now()) !== null) continue;
+      dropped += 1;
+      socket.destroy(untrusted(place));
+    }
+    return dropped;
+  }
+
+  #tellExpiries(): void {
+    const [own] = this.#material.own;
+    if (own !== undefined) this.#tellExpiry('own', null, certificateFacts(own));
+    for (const authority of this.#material.bundle ?? []) {
+      this.#tellExpiry('authority', null, certificateFacts(authority));
+    }
+    for (const { host, port, certificate } of this.#peers.values()) {
+      this.#tellExpiry('peer', `${host}:${port}`, certificate);
+    }
+  }
+
+  #tellExpiry(what: TlsExpiry['what'], node: string | null, certificate: CertificateFacts): void {
+    const nowMs = Date.now();
+    const level = expiryLevel(certificate, nowMs);
+    const key = `${what} ${certificate.fingerprint} ${level ?? ''}`;
+    if (level === null || this.#told.has(key) || this.#told.size > 4 * PEERS_MAX) return;
+    this.#told.add(key);
+    this.#hooks.onExpiry?.({
+      ...{ what, node, certificate, level },
+      daysLeft: daysLeft(certificate, nowMs),
+    });
+  }
+
+  /** Stops looking after the files. Connections that are open stay. */
+  [Symbol.dispose](): void {
+    this.#watch?.[Symbol.dispose]();
+  }
+}
+
+function untrusted(place: TlsPlace): NodeError {
+  return unproven('unknown-ca', 'comes from an authority that is trusted no longer', place);
+}
+
+function unproven(reason: string, what: string, { host, port }: TlsPlace): NodeError {
+  const node = `rediss://${host}:${port}`;
+  return new NodeError('TM_TLS_VERIFY', `the certificate of ${node} ${what}`, {
+    context: { node, reason },
+    hint: 'tidemark tls check shows the certificate of a node and the authorities that are trusted',
+  });
+}
+
+/** What the peer showed, its own certificate first; Node.js adds the authority it found. */
+function chainOf(certificate: DetailedPeerCertificate): readonly X509Certificate[] {
+  const chain: X509Certificate[] = [];
+  // An object without anything where there is no certificate, whatever the type says.
+  let at = certificate as Partial<DetailedPeerCertificate> | undefined;
+  while (at?.raw !== undefined && chain.length < CHAIN_MAX) {
+    const known = new X509Certificate(at.raw);
+    if (chain.some(({ fingerprint256 }) => fingerprint256 === known.fingerprint256)) break;
+    chain.push(known);
+    at = at.issuerCertificate;
+  }
+  return chain;
+}

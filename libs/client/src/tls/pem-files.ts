@@ -1,0 +1,75 @@
+import { X509Certificate } from 'node:crypto';
+import { open } from 'node:fs/promises';
+import { settingsError } from './tls-settings.ts';
+
+const FILE_BYTES_MAX = 1 << 20;
+const CERTIFICATES_MAX = 1000;
+const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g;
+
+/**
+ * Reads a file of certificates or a key.
+ * @param isKey - Refuse one that others can read, or that a group can write.
+ * @throws UsageError `TM_TLS_SETTINGS`.
+ */
+export async function readPemFile(path: string, isKey = false): Promise<string> {
+  let file;
+  try {
+    file = await open(path, 'r');
+  } catch (cause) {
+    const errno = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown';
+    throw settingsError(
+      `cannot read ${path}: ${errno}`,
+      'name a PEM file that the user of this process may read',
+    );
+  }
+  try {
+    const { size, mode } = await file.stat();
+    if (size > FILE_BYTES_MAX) {
+      throw settingsError(`${path} is too large for a PEM file`, 'at most 1 MiB', {
+        bytes: size,
+        bytesMax: FILE_BYTES_MAX,
+      });
+    }
+    if (isKey && (mode & 0o027) !== 0) {
+      throw settingsError(
+        `the key ${path} is open to others (mode ${(mode & 0o777).toString(8).padStart(4, '0')})`,
+        'chmod 600, or 640 with a group of its own; Kubernetes: defaultMode: 0400 of the secret',
+      );
+    }
+    const buffer = Buffer.alloc(FILE_BYTES_MAX);
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
+    return buffer.toString('utf8', 0, bytesRead);
+  } finally {
+    await file.close();
+  }
+}
+
+/**
+ * All certificates of a PEM text, in order.
+ * @throws UsageError `TM_TLS_SETTINGS` when there is none, or one that is not well formed.
+ */
+export function parseCertificates(text: string, path: string): readonly X509Certificate[] {
+  const blocks = [...text.matchAll(BLOCK)].filter(([, kind]) => kind === 'CERTIFICATE');
+  if (blocks.length === 0 || blocks.length > CERTIFICATES_MAX) {
+    throw settingsError(
+      `${path} holds ${blocks.length === 0 ? 'no certificate' : 'too many certificates'}`,
+      'it is to hold PEM blocks: -----BEGIN CERTIFICATE-----',
+    );
+  }
+  return blocks.map(([block], at) => {
+    try {
+      return new X509Certificate(block);
+    } catch {
+      throw settingsError(
+        `certificate ${at + 1} of ${path} is not well formed`,
+        `check it: openssl crl2pkcs7 -nocrl -certfile ${path} | openssl pkcs7 -print_certs -noout`,
+        { certificate: at + 1 },
+      );
+    }
+  });
+}
+
+/** Whether a PEM text holds a private key. */
+export function holdsKey(text: string): boolean {
+  return /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text);
+}
