@@ -15,6 +15,8 @@ export interface SentinelOptions {
   readonly binary?: string;
   /** Lines of sentinel.conf beside port and folder. */
   readonly lines: readonly string[];
+  /** A command that it is given after each start; a refusal does not matter. */
+  readonly greeting?: readonly string[];
   /** Listens with TLS only. */
   readonly tls?: boolean;
   /** User, password and TLS that the test itself comes with. */
@@ -92,11 +94,15 @@ export class SentinelProcess implements AsyncDisposable {
 
   /** @returns Null, or why it does not answer. */
   async #waitReady(): Promise<string | null> {
-    for (const end = performance.now() + READY_MS; performance.now() < end; await delay(20)) {
+    const end = performance.now() + READY_MS;
+    while (performance.now() < end) {
+      await delay(20);
       if (this.#child.exitCode !== null) return this.log();
       const client = await this.connect().catch(() => null);
-      await client?.close();
-      if (client !== null) return null;
+      if (client === null) continue;
+      await using open = client;
+      await open.pipeline([this.#options.greeting ?? ['PING']]);
+      return null;
     }
     return `no answer within ${READY_MS} ms; ${await this.log()}`;
   }

@@ -100,7 +100,7 @@ export class SentinelSet implements AsyncDisposable {
     const lines = [
       `sentinel monitor ${MASTER} 127.0.0.1 ${this.node(0).port} ${Math.min(2, sentinels)}`,
       `sentinel down-after-milliseconds ${MASTER} ${this.#options.downAfterMs ?? 3_000}`,
-      `sentinel failover-timeout ${MASTER} 5000`,
+      `sentinel failover-timeout ${MASTER} 3000`,
       `sentinel parallel-syncs ${MASTER} 2`,
       ...sentinelLines,
     ];
@@ -110,10 +110,9 @@ export class SentinelSet implements AsyncDisposable {
         ...(login === undefined ? {} : { login }),
         ...(tls === undefined ? {} : { tls }),
         lines,
+        greeting: ['SENTINEL', 'DEBUG', ...PACE], // unknown before 7.0
       });
       this.sentinels.push(sentinel);
-      await using client = await sentinel.connect();
-      await client.pipeline([['SENTINEL', 'DEBUG', ...PACE]]); // unknown before 7.0
     }
   }
 
@@ -171,8 +170,7 @@ export class SentinelSet implements AsyncDisposable {
       const client = await sentinel.connect().catch(() => null);
       if (client === null) continue;
       await using open = client;
-      const reply = await open.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', MASTER);
-      return this.nodeAt(Number((reply as string[])[1]));
+      return this.nodeAt(await namedPort(open));
     }
     throw new Error('no Sentinel answers');
   }
@@ -186,21 +184,24 @@ export class SentinelSet implements AsyncDisposable {
     });
   }
 
-  /** Waits until all Sentinels name another primary, which says so itself. */
-  async newPrimary(before: SetNode): Promise<SetNode> {
-    for (const sentinel of this.sentinels) {
+  /**
+   * Waits until the Sentinels name another primary, which says so itself.
+   * @param sentinels - Default all.
+   */
+  async newPrimary(
+    before: SetNode,
+    sentinels: readonly SentinelProcess[] = this.sentinels,
+  ): Promise<SetNode> {
+    let port = before.port;
+    for (const sentinel of sentinels) {
       await using client = await sentinel.connect();
       await waitUntil('the primary has changed', async () => {
-        const reply = await client.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', MASTER);
-        return Number((reply as string[])[1]) !== before.port;
+        port = await namedPort(client);
+        return port !== before.port;
       });
     }
-    const after = await this.primary();
-    const client = await after.connect();
-    await waitUntil('the new primary says so', async () => {
-      const [role] = (await client.call('ROLE')) as string[];
-      return role === 'master';
-    });
+    const after = this.nodeAt(port);
+    await waitUntil('the new primary says so', async () => (await roleOf(after)) === 'master');
     return after;
   }
 
@@ -220,6 +221,24 @@ export class SentinelSet implements AsyncDisposable {
     await Promise.all(this.sentinels.map((sentinel) => sentinel[Symbol.asyncDispose]()));
     await Promise.all(this.nodes.map((node) => node[Symbol.asyncDispose]()));
   }
+}
+
+/** `master` or `slave`; null while it does not answer. Sentinels close clients where they reconfigure. */
+export async function roleOf(node: SetNode): Promise<string | null> {
+  try {
+    const client = await node.connect();
+    const [role] = (await client.call('ROLE')) as string[];
+    client.disconnect();
+    return role ?? null;
+  } catch {
+    return null;
+  }
+}
+
+/** The port of the primary that a Sentinel names. */
+async function namedPort(sentinel: NodeClient): Promise<number> {
+  const reply = await sentinel.call('SENTINEL', 'GET-MASTER-ADDR-BY-NAME', MASTER);
+  return Number((reply as string[])[1]);
 }
 
 /** One entry of a reply of SENTINEL, by name. */
