@@ -76,7 +76,8 @@ export class KeyHistory implements AsyncDisposable {
       await workload.open();
       await rewriteAof(await bench.server.connect());
       const archiver = await bench.begin({ limits: { rollMaxAgeMs: 150 } });
-      const seconds = await writeFor(options.seconds, workload, bench, archiver);
+      const steps = new ExpirySteps(client, workload);
+      const seconds = await writeFor(options.seconds, steps, bench, archiver);
       await archiver.stop();
       return new KeyHistory(bench, workload, seconds, owned);
     } catch (cause) {
@@ -147,27 +148,54 @@ export function connect(server: RedisServer): Promise<NodeClient> {
   return connectNode({ host: '127.0.0.1', port: server.port, path: server.socketPath });
 }
 
+/**
+ * Steps of a workload on a server that deletes what has expired in the first half of each second
+ * alone: keys that die in the second half are still held at its end, as some are on any server.
+ */
+class ExpirySteps {
+  readonly #client: NodeClient;
+  readonly #workload: DependencyWorkload;
+  #deletes = true;
+
+  constructor(client: NodeClient, workload: DependencyWorkload) {
+    this.#client = client;
+    this.#workload = workload;
+  }
+
+  async step(): Promise<void> {
+    await this.deleteExpired(Date.now() % 1000 < 500);
+    await this.#workload.step();
+  }
+
+  async deleteExpired(deletes: boolean): Promise<void> {
+    if (deletes === this.#deletes) return;
+    await this.#client.call('DEBUG', 'SET-ACTIVE-EXPIRE', deletes ? 1 : 0);
+    this.#deletes = deletes;
+  }
+}
+
 async function writeFor(
   seconds: number,
-  workload: DependencyWorkload,
+  steps: ExpirySteps,
   bench: ArchiverBench,
   archiver: RunningArchiver,
 ): Promise<readonly number[]> {
   const from = Math.floor(Date.now() / 1000) + 1;
   const until = from + seconds;
   while (Date.now() < until * 1000) {
-    await workload.step();
+    await steps.step();
     await systemClock.sleep(STEP_PAUSE_MS);
   }
   const deadline = performance.now() + PROVEN_MS_MAX;
   for (;;) {
-    await workload.step(); // the next second begins with its next write
+    await steps.step(); // the next second begins with its next write
     await archiver.ask('roll');
     const windows = await bench.withCatalog((catalog) => catalog.windows(INSTANCE));
     if ((windows.latest ?? 0) >= until - 1) break;
     if (performance.now() > deadline) throw new Error(`not proven: ${JSON.stringify(windows)}`);
     await systemClock.sleep(50);
   }
+  await steps.deleteExpired(true);
   return Array.from({ length: seconds }, (_, i) => from + i);
 }
 
