@@ -1,7 +1,7 @@
 import { objectIdentity, segmentKey } from '@tidemark/archive';
 import type { KeptSegment, SegmentsMerged } from '@tidemark/catalog';
 import { bytesOf, collectBytes, makeId, TidemarkError, type ByteSource } from '@tidemark/core';
-import { COMPRESSION, OBJECT_KIND, Sealer, sealStream, type DataKey } from '@tidemark/crypto';
+import { COMPRESSION, OBJECT_KIND, Sealer, sealPieces, type DataKey } from '@tidemark/crypto';
 import { putSame } from '@tidemark/store';
 import type { CaptureOptions } from '../capture/capture-options.ts';
 import { isLost } from '../capture/follows-log.ts';
@@ -147,7 +147,7 @@ export class SegmentLevels {
       const dataKey = await capture.dataKeys.forSegment(plainBytes);
       try {
         const sealer = this.#sealerOf(merged, key, dataKey);
-        await spool.write(name, sealStream(bytesOf(...merged.payload), sealer));
+        await spool.write(name, sealPieces(bytesOf(...merged.payload), sealer));
         const { size } = sealer;
         const object = { key, size, digest: sealer.digest(), dekId: dataKey.id, kind: KIND };
         return eventOf(merged, segments, object, clock.nowMs());
@@ -163,7 +163,8 @@ export class SegmentLevels {
         const { store } = capture;
         // Other bytes there end this try: the next one seals anew, for a key of its own.
         const body = (): ByteSource => spool.read(name);
-        await retrying(this.#options, () => putSame(store, key, body, { signal }));
+        const options = { signal, file: spool.fileOf(name) };
+        await retrying(this.#options, () => putSame(store, key, body, options));
         await append(event);
       }
     } finally {

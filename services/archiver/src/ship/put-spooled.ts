@@ -56,7 +56,9 @@ export async function putSpooled(
   const { key, dekId, size } = event.object;
   if (wrapped !== null) await retrying(options, () => dataKeys.store(dekId, wrapped), FOREIGN);
   if (key === null) return bodyOf(spool, name, size);
-  const put = (): Promise<void> => putSame(store, key, () => spool.read(name), { signal });
+  // Where spool and store share a file system, no byte is read and written again for it.
+  const file = spool.fileOf(name);
+  const put = (): Promise<void> => putSame(store, key, () => spool.read(name), { signal, file });
   await retrying(options, put, FOREIGN);
   return undefined;
 }
@@ -77,7 +79,7 @@ async function bodyOf(spool: Spool, name: string, size: number): Promise<Uint8Ar
 async function isWhole(spool: Spool, name: string, object: ObjectRef): Promise<boolean> {
   const digest = new SealedDigest();
   try {
-    for await (const part of spool.read(name)) digest.push(part);
+    for await (const part of spool.read(name, true)) digest.push(part);
     return digest.end() === object.digest;
   } catch (cause) {
     // No sealed object any more, or one that cannot be read.

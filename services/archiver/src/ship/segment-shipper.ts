@@ -1,7 +1,7 @@
 import { objectIdentity, segmentKey } from '@tidemark/archive';
 import type { SegmentStored, WriterEvent } from '@tidemark/catalog';
 import { bytesOf, makeId, type Random } from '@tidemark/core';
-import { COMPRESSION, OBJECT_KIND, Sealer, sealStream, type DataKey } from '@tidemark/crypto';
+import { COMPRESSION, OBJECT_KIND, Sealer, sealPieces, type DataKey } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { RolledSegment } from '../capture/timeline-writer.ts';
 import type { CopyFolder } from '../levels/copy-folder.ts';
@@ -63,7 +63,7 @@ export class SegmentShipper {
     const sealed = retrying(this.#options, async () => {
       // Sealed while it is written, so that it is not in memory twice; a second try seals anew.
       const sealer = this.#sealerOf(segment, key, dataKey);
-      await spool.write(name, sealStream(bytesOf(...segment.payload), sealer));
+      await spool.write(name, sealPieces(bytesOf(...segment.payload), sealer));
       const written: SegmentStored = {
         type: 'SegmentStored',
         segment: segment.header,

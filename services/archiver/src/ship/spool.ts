@@ -1,15 +1,31 @@
-import { mkdir, open, readFile, readdir, rename, rm, stat, statfs } from 'node:fs/promises';
+import {
+  mkdir,
+  open,
+  readFile,
+  readdir,
+  rename,
+  rm,
+  stat,
+  statfs,
+  type FileHandle,
+} from 'node:fs/promises';
 import { join } from 'node:path';
 import { TidemarkError, type ByteSource } from '@tidemark/core';
 
 /** Room left on the spool's disk below which nothing more is spooled. */
 const FREE_BYTES_MIN = 64 * 1024 * 1024;
-/** How much is written between two looks at that room. */
+/**
+ * How much is written between two looks at that room, and at least between two syncs: a large object
+ * goes to the disk while the rest of it is made, not in one burst that others on that disk wait for.
+ */
 const LOOK_BYTES = 16 * 1024 * 1024;
 const READ_BYTES = 1024 * 1024;
 
 /** Names of entries that go into the log in their order; others have a name of their own. */
 const IN_ORDER = /^q(\d{12})$/;
+
+/** Sealed bytes in order, alone or in groups that are written at once. */
+type SealedSource = readonly Uint8Array[] | AsyncIterable<Uint8Array | readonly Uint8Array[]>;
 
 /**
  * Sealed bytes on the archiver's own disk, from before the first PUT until they are logged (I3).
@@ -78,29 +94,36 @@ export class Spool {
   }
 
   /**
-   * Writes sealed bytes durably, without a note yet. An entry in order (`nextName`) that is alone
+   * Writes sealed bytes durably, without a note yet. They may come piece by piece or in groups, and
+   * are used up before more are asked for. An entry in order (`nextName`) that is alone
    * is taken whatever its size.
    * @throws TidemarkError `TM_SPOOL` when the limit is reached or the disk is nearly full.
    */
-  async write(name: string, sealed: ByteSource | readonly Uint8Array[]): Promise<number> {
-    const path = join(this.#dir, `${name}.sealed`);
+  async write(name: string, sealed: SealedSource): Promise<number> {
+    const path = this.fileOf(name);
     if (this.#refused?.name === name) throw this.#refused.cause;
     let size = 0;
     let lookAt = 0;
     this.#count(name, 0); // a first try may have failed after this
     try {
-      await using file = await open(path, 'w', 0o600);
+      // Never over a file of that name: it may be an object of the store by now, under another one.
+      await rm(path, { force: true });
+      await using file = await open(path, 'wx', 0o600);
+      const syncs = new SyncLine(file);
       for await (const part of sealed) {
         if (size >= lookAt) {
           await this.#checkDisk();
+          if (size > 0) syncs.begin();
           lookAt = size + LOOK_BYTES;
         }
-        this.#checkRoom(name, part.length);
-        await file.write(part);
-        size += part.length;
+        const pieces = part instanceof Uint8Array ? [part] : part;
+        const bytes = bytesIn(pieces);
+        this.#checkRoom(name, bytes);
+        await writeAll(file, pieces, bytes);
+        size += bytes;
         this.#count(name, size);
       }
-      await file.datasync();
+      await syncs.finish();
     } catch (cause) {
       await rm(path, { force: true }).catch(() => undefined); // else it is swept at the next start
       this.#count(name, 0);
@@ -140,12 +163,21 @@ export class Spool {
     return null;
   }
 
-  /** The bytes of an object, as a stream. */
-  async *read(name: string): ByteSource {
-    const file = await open(join(this.#dir, `${name}.sealed`), 'r');
+  /** Where the bytes of a finished object lie. They are not changed any more, only their name goes. */
+  fileOf(name: string): string {
+    return join(this.#dir, `${name}.sealed`);
+  }
+
+  /**
+   * The bytes of an object, as a stream.
+   * @param reuse - A chunk is valid until the next one only.
+   */
+  async *read(name: string, reuse = false): ByteSource {
+    const file = await open(this.fileOf(name), 'r');
     try {
-      for (;;) {
-        const buffer = Buffer.allocUnsafe(READ_BYTES);
+      let buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+      for (let first = true; ; first = false) {
+        if (!reuse && !first) buffer = Buffer.allocUnsafeSlow(READ_BYTES);
         const { bytesRead } = await file.read(buffer, 0, READ_BYTES);
         if (bytesRead === 0) return;
         yield buffer.subarray(0, bytesRead);
@@ -211,6 +243,53 @@ export class Spool {
       context: { freeBytes, freeBytesMin: this.#freeBytesMin },
       hint: 'make room on it, or move state.dir',
     });
+  }
+}
+
+function bytesIn(pieces: readonly Uint8Array[]): number {
+  return pieces.reduce((sum, { length }) => sum + length, 0);
+}
+
+async function writeAll(
+  file: FileHandle,
+  pieces: readonly Uint8Array[],
+  bytes: number,
+): Promise<void> {
+  let { bytesWritten: done } = await file.writev(pieces);
+  if (done === bytes) return;
+  // A disk that fills up takes a part; the next try says so.
+  const whole = Buffer.concat(pieces);
+  while (done < bytes) done += (await file.write(whole, done)).bytesWritten;
+}
+
+/** The syncs of one file, one after the other, beside the writing. */
+class SyncLine {
+  readonly #file: FileHandle;
+  #running: Promise<void> | null = null;
+  #failed: { readonly cause: unknown } | null = null;
+
+  constructor(file: FileHandle) {
+    this.#file = file;
+  }
+
+  /** Syncs what was written so far, unless a sync is under way. */
+  begin(): void {
+    this.#running ??= this.#file.datasync().then(
+      () => {
+        this.#running = null;
+      },
+      (cause: unknown) => {
+        this.#failed ??= { cause };
+        this.#running = null;
+      },
+    );
+  }
+
+  /** Syncs all. A sync that failed is told of, and never taken for done because a later one holds. */
+  async finish(): Promise<void> {
+    await this.#running;
+    if (this.#failed !== null) throw this.#failed.cause;
+    await this.#file.datasync();
   }
 }
 

@@ -1,4 +1,5 @@
-import { chmod, mkdir, readdir, stat, writeFile } from 'node:fs/promises';
+import { createHash } from 'node:crypto';
+import { chmod, link, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { ByteSource } from '@tidemark/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -29,6 +30,38 @@ describe('Spool', () => {
       expect((await collect(spool.read(name))).equals(bytes)).toBe(true);
     }
     expect(spool.bytes).toBe(600_000);
+  });
+
+  it('takes pieces in groups, and more of them than it keeps from the disk', async () => {
+    const piece = patternBytes(1_000_000);
+    const group = [piece.subarray(0, 3), piece.subarray(3), Buffer.alloc(16, 7)];
+    const large = await Spool.open(join(temp.path, 'large'), 100_000_000);
+    async function* groups(): AsyncGenerator<readonly Uint8Array[]> {
+      for (let at = 0; at < 40; at++) yield await Promise.resolve(group);
+    }
+    expect(await large.write('a', groups())).toBe(40 * 1_000_016);
+    const wanted = createHash('sha256');
+    for (let at = 0; at < 40; at++) for (const part of group) wanted.update(part);
+    const found = createHash('sha256');
+    for await (const part of large.read('a', true)) found.update(part);
+    expect(found.digest('hex')).toBe(wanted.digest('hex'));
+    expect(large.bytes).toBe(40 * 1_000_016);
+  });
+
+  it('never writes into a file that has another name by now', async () => {
+    const object = join(temp.path, 'object');
+    await spool.write('a', [Buffer.from('first')]);
+    await link(spool.fileOf('a'), object);
+    await spool.write('a', [Buffer.from('second try')]);
+    expect(await readFile(object, 'utf8')).toBe('first');
+    expect((await collect(spool.read('a'))).toString()).toBe('second try');
+    async function* failing(): ByteSource {
+      yield await Promise.resolve(Buffer.from('third'));
+      throw new Error('lost');
+    }
+    await link(spool.fileOf('a'), `${object}-2`);
+    await expect(spool.write('a', failing())).rejects.toThrow('lost');
+    expect(await readFile(`${object}-2`, 'utf8')).toBe('second try');
   });
 
   it('lets others neither look into its folder nor into its files', async () => {
