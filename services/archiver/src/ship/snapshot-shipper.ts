@@ -1,7 +1,7 @@
 import { objectIdentity, packSnapshot, snapshotKey } from '@tidemark/archive';
 import type { RdbSummaryJson, SnapshotStored } from '@tidemark/catalog';
 import { bytesOf, TidemarkError, type ByteSource } from '@tidemark/core';
-import { COMPRESSION, OBJECT_KIND, Sealer, sealStream } from '@tidemark/crypto';
+import { COMPRESSION, OBJECT_KIND, Sealer, sealPieces } from '@tidemark/crypto';
 import { EMPTY_RDB, passRdb, type RdbSummary } from '@tidemark/rdb';
 import { SNAPSHOT_NAME, type Backlog } from './backlog.ts';
 import { retrying } from './retry.ts';
@@ -67,7 +67,7 @@ export async function shipSnapshot(
   try {
     await spool.write(
       name,
-      sealStream(packSnapshot(rdb, { timeline, offset, summary: found }), sealer),
+      sealPieces(packSnapshot(rdb, { timeline, offset, summary: found }), sealer),
     );
   } finally {
     dataKey.key.fill(0);
