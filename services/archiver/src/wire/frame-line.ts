@@ -3,25 +3,28 @@ import { spoolFailed } from './sealed-file.ts';
 
 /** How late a small chunk reaches the operating system at most. */
 const FLUSH_MS = 5;
-/** Below this a frame is copied out of its buffer of 256 KiB, so that it does not pin it. */
-const COPY_BELOW = FRAME_BYTES_MAX / 2;
 
 /**
  * Gathers chunks into frames and writes them one after the other, while the next one is gathered.
  *
- * Memory: one frame that is gathered and one that is written. After a write that failed every call
+ * Memory: two buffers of 256 KiB, one that is gathered into and one that is written. After a write that failed every call
  * throws its error, and what was gathered is gone: whoever appends asks where to go on from.
  */
 export class FrameLine {
   readonly #write: (data: Buffer) => Promise<void>;
-  #stage = Buffer.allocUnsafeSlow(FRAME_BYTES_MAX);
+  #stage = Buffer.alloc(0);
+  /** The other buffer, free once the frame before is written. */
+  #spare = Buffer.alloc(0);
   #staged = 0;
   #writing: Promise<void> = Promise.resolve();
   #waitingBytes = 0;
   #timer: NodeJS.Timeout | null = null;
   #failure: Error | null = null;
 
-  /** @param write - Writes one frame; never called before the call before has ended. */
+  /**
+   * @param write - Writes one frame; never called before the call before has ended. The frame's bytes
+   *   are used again after.
+   */
   constructor(write: (data: Buffer) => Promise<void>) {
     this.#write = write;
   }
@@ -38,6 +41,10 @@ export class FrameLine {
   /** Takes a chunk; it may be used again after. Waits while two frames are under way. */
   async append(chunk: Uint8Array): Promise<void> {
     if (this.#failure !== null) throw this.#failure;
+    if (this.#stage.length === 0) {
+      this.#stage = Buffer.allocUnsafeSlow(FRAME_BYTES_MAX);
+      this.#spare = Buffer.allocUnsafeSlow(FRAME_BYTES_MAX);
+    }
     for (let at = 0; at < chunk.length;) {
       const part = chunk.subarray(at, at + FRAME_BYTES_MAX - this.#staged);
       this.#stage.set(part, this.#staged);
@@ -91,8 +98,7 @@ export class FrameLine {
   #takeStage(): Buffer {
     const data = this.#stage.subarray(0, this.#staged);
     this.#staged = 0;
-    if (data.length < COPY_BELOW) return Buffer.from(data);
-    this.#stage = Buffer.allocUnsafeSlow(FRAME_BYTES_MAX);
+    [this.#stage, this.#spare] = [this.#spare, this.#stage];
     return data;
   }
 

@@ -162,9 +162,9 @@ export class SpoolReader implements WireReader {
     const recent = this.#options.recent.find(file, this.#position);
     if (recent !== null) {
       const { nextOffset: offset, nextNumber: number } = recent;
-      const position = recent.position + BigInt(recent.data.length);
+      const position = recent.position + BigInt(recent.length);
       this.#place = { offset, number, position };
-      return this.#clip(file, recent.data, recent.position);
+      return this.#clip(file, this.#options.recent.bytesOf(recent), recent.position);
     }
     try {
       return await this.#readFrame(file);
@@ -210,6 +210,7 @@ export class SpoolReader implements WireReader {
   }
 
   async #wait(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted(); // it may have been while the disk was read
     let abort = (): void => undefined;
     try {
       await new Promise<void>((resolve, reject) => {

@@ -108,7 +108,7 @@ export class StreamWriter {
     file.end = target.written;
     file.size = sealed.size;
     const next = { nextOffset: sealed.size, nextNumber: sealed.frames };
-    this.#options.recent.push({ file, position, data, ...next });
+    this.#options.recent.push({ file, position, length: data.length, ...next }, data);
     this.#options.onNews();
   }
 

@@ -35,7 +35,7 @@ export type WireItem =
   | { readonly kind: 'history'; readonly history: WireHistory; readonly position: bigint }
   /** The history goes on under another replication id. */
   | { readonly kind: 'renamed'; readonly replid: string; readonly position: bigint }
-  /** At most 256 KiB; never written to. `position` is the offset of the byte before the first. */
+  /** At most 256 KiB, the reader's own. `position` is the offset of the byte before the first. */
   | { readonly kind: 'bytes'; readonly data: Buffer; readonly position: bigint }
   /** All that is there was read; the next call waits for more. */
   | { readonly kind: 'idle' };
