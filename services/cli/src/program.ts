@@ -13,6 +13,7 @@ import { addRestore } from './program/restore-command.ts';
 import { addStatus } from './program/status-command.ts';
 import { addStoreCommands, withStoreFlags } from './program/store-commands.ts';
 import { addTdeCommands } from './program/tde-commands.ts';
+import { withTlsFlags, type TlsFlags } from './program/tls-flags.ts';
 
 const EXIT_CODES = `
 Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 done but for some keys; 10 not found; 11 locked, busy or owned by
@@ -189,8 +190,13 @@ function addInit(program: Command, leaf: Leaf, perform: Perform): void {
 
 function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
   const instance = program.command('instance').description('The deployments under protection.');
-  leaf(instance, 'add <id>', 'Check a node and its AOF folder and take it into the configuration.')
-    .requiredOption('-u, --url <url>', 'redis://[USER@]HOST:PORT')
+  withTlsFlags(
+    leaf(
+      instance,
+      'add <id>',
+      'Check a node and its AOF folder and take it into the configuration.',
+    ).requiredOption('-u, --url <url>', 'redis://[USER@]HOST:PORT; rediss:// with TLS'),
+  )
     .option('--pass-file <file>', 'file whose first line is the password')
     .requiredOption(
       '--aof-dir <path>',
@@ -204,7 +210,7 @@ function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
     .action(
       async (
         id: string,
-        options: {
+        options: TlsFlags & {
           url: string;
           passFile?: string;
           aofDir: string;

@@ -16,15 +16,17 @@ import { instanceTarget, loadConfig } from '../config/load.ts';
 import type { InstanceEntry } from '../config/schema.ts';
 import { Workspace, type Invocation } from '../context.ts';
 import { table } from '../output/table.ts';
+import type { TlsFlags } from '../program/tls-flags.ts';
 import { checkAofPlace } from './aof-place.ts';
 import { SwitchedSettings } from './node-settings.ts';
+import { tlsTableOf } from './tls-flags.ts';
 
 const TIMESTAMPS = 'aof-timestamp-enabled';
 const HOLD = 'aof-disable-auto-gc';
 const OLDEST_VERSION = 60_000;
 
 /** Options of `tidemark instance add`. */
-export interface AddOptions {
+export interface AddOptions extends TlsFlags {
   readonly url: string;
   readonly passFile?: string;
   readonly aofDir: string;
@@ -56,6 +58,7 @@ export async function addNode(
     source: 'aof',
     aof_dir: resolve(options.aofDir),
     ...(options.hold ? { hold: true } : {}),
+    ...tlsTableOf(options),
   };
   const target = await instanceTarget(entry, config.path);
   await using client = await connectNode(target.address, { signal: invocation.signal });

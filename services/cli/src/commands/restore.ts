@@ -12,7 +12,9 @@ import {
 } from '@tidemark/restorer';
 import { systemClock } from '@tidemark/system';
 import { readPassword } from '../config/load.ts';
+import { securedAddress } from '../config/node-tls.ts';
 import { freshen, Workspace, type Invocation } from '../context.ts';
+import type { TlsFlags } from '../program/tls-flags.ts';
 import { readFrom, withLease } from './reading-lease.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import { pointOf, type PointFlags } from './restore-point.ts';
@@ -20,11 +22,12 @@ import { reportText } from './restore-text.ts';
 import { selectorOf, type SelectorFlags } from './selector-flags.ts';
 import { skipOf } from './skip-flag.ts';
 import { configuredAddress } from './spared-original.ts';
+import { tlsOfFlags } from './tls-flags.ts';
 import { ttlOf } from './ttl-flag.ts';
 import { resumeWriteBackCommand, writeBackCommand, type WriteBackFlags } from './write-back.ts';
 
 /** Flags of `tidemark restore` as commander gives them. */
-export interface RestoreFlags extends PointFlags, SelectorFlags, WriteBackFlags {
+export interface RestoreFlags extends PointFlags, SelectorFlags, WriteBackFlags, TlsFlags {
   readonly to?: string;
   readonly passFile?: string;
   readonly port?: string;
@@ -87,6 +90,15 @@ export async function restoreCommand(
   printer.result(report, () => reportText(id, report, invocation.configPath));
 }
 
+const TLS_FLAGS = [
+  ['tlsCa', '--tls-ca'],
+  ['tlsCert', '--tls-cert'],
+  ['tlsKey', '--tls-key'],
+  ['tlsName', '--tls-name'],
+  ['tlsMinVersion', '--tls-min-version'],
+  ['tlsCiphers', '--tls-ciphers'],
+] as const satisfies readonly (readonly [keyof RestoreFlags, string])[];
+
 /** Flags that --resume and --abort do not heed: a restore is gone on with as it was begun. */
 const OF_A_NEW_RESTORE: readonly (readonly [keyof RestoreFlags, string])[] = [
   ['dryRun', '--dry-run'],
@@ -112,6 +124,7 @@ const OF_A_NEW_RESTORE: readonly (readonly [keyof RestoreFlags, string])[] = [
   ['skip', '--skip'],
   ['to', '--to'],
   ['passFile', '--pass-file'],
+  ...TLS_FLAGS,
   ['port', '--port'],
   ['dir', '--dir'],
   ['verify', '--verify'],
@@ -136,6 +149,7 @@ function refuseOther(flags: RestoreFlags): void {
 /** Flags that mean nothing for the running original. */
 const OF_OTHER_TARGETS: readonly (readonly [keyof RestoreFlags, string])[] = [
   ['passFile', '--pass-file'],
+  ...TLS_FLAGS,
   ['port', '--port'],
   ['dir', '--dir'],
   ['verify', '--verify'],
@@ -202,10 +216,11 @@ async function targetOf(flags: RestoreFlags): Promise<RestoreTarget> {
   if (to === undefined) {
     throw new UsageError(
       'TM_USAGE',
-      'say where to: --to redis://HOST:PORT, --to new or --to original',
+      'say where to: --to redis://HOST:PORT (rediss:// with TLS), --to new or --to original',
     );
   }
   if (to === 'new') {
+    refuseTls(flags);
     const number = Number(port ?? 0);
     if (!Number.isInteger(number) || number < 0 || number > 65_535) {
       throw new UsageError('TM_USAGE', `${JSON.stringify(port)} is not a port`);
@@ -218,16 +233,25 @@ async function targetOf(flags: RestoreFlags): Promise<RestoreTarget> {
   // Not shown: a password may stand in it.
   if (!/^[a-z]+:/.test(to)) {
     throw new UsageError('TM_USAGE', 'what --to names is no target', {
-      hint: 'write redis://[USER@]HOST:PORT, unix:///PATH, new or original',
+      hint: 'write redis://[USER@]HOST:PORT, rediss:// for TLS, unix:///PATH, new or original',
     });
   }
-  const address = parseNodeUrl(to);
+  const tls = tlsOfFlags(flags);
+  const address = await securedAddress(parseNodeUrl(to), tls);
   const passwordFile = passFile === undefined ? null : resolve(passFile);
   return {
     kind: 'server',
     url: to,
     passwordFile,
+    tls,
     address:
       passwordFile === null ? address : { ...address, password: await readPassword(passwordFile) },
   };
+}
+
+/** A server that is started here is reached over its unix socket. */
+function refuseTls(flags: RestoreFlags): void {
+  const [, found] = TLS_FLAGS.find(([name]) => flags[name] !== undefined) ?? [];
+  if (found === undefined) return;
+  throw new UsageError('TM_USAGE', `--to new does not go with ${found}`);
 }

@@ -29,7 +29,7 @@ export async function sparedOriginal(
 
 /**
  * Where the configured node of an instance is, to tell it from a target; null when none is configured
- * here. With a password that this user may not read it is told by its place.
+ * here. With a password or certificates that this user may not read it is told by its place.
  */
 export async function configuredAddress(id: string, config: Config): Promise<NodeAddress | null> {
   const entry = config.instances.find((one) => one.id === id);
@@ -37,7 +37,8 @@ export async function configuredAddress(id: string, config: Config): Promise<Nod
   try {
     return (await instanceTarget(entry, config.path)).address;
   } catch (cause) {
-    if (cause instanceof UsageError && cause.code === 'TM_CONFIG') return parseNodeUrl(entry.url);
+    const isUnread = cause instanceof UsageError && /^TM_(CONFIG|TLS_SETTINGS)$/.test(cause.code);
+    if (isUnread) return parseNodeUrl(entry.url);
     throw cause;
   }
 }

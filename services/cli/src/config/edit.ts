@@ -63,7 +63,7 @@ export async function addInstance(path: string, entry: InstanceEntry): Promise<v
 
 function linesOf(table: object): string {
   return Object.entries(table)
-    .map(([name, value]) => `${name} = ${quote(value as string | boolean | number)}`)
+    .map(([name, value]) => `${name} = ${quote(value as TomlValue)}`)
     .join('\n');
 }
 
@@ -103,6 +103,9 @@ async function replace(path: string, text: string): Promise<void> {
   await rename(`${path}.tmp`, path);
 }
 
-function quote(value: string | boolean | number): string {
+/** What JSON and TOML write alike. */
+type TomlValue = string | boolean | number | readonly string[];
+
+function quote(value: TomlValue): string {
   return JSON.stringify(value);
 }

@@ -3,11 +3,12 @@ import { dirname, resolve } from 'node:path';
 import { parse } from 'smol-toml';
 import { Compile } from 'typebox/schema';
 import type { CaptureLimits, InstanceTarget } from '@tidemark/archiver';
-import { parseNodeUrl } from '@tidemark/client';
+import { parseNodeUrl, type TlsHooks } from '@tidemark/client';
 import { UsageError } from '@tidemark/core';
 import type { KeySettings } from '@tidemark/crypto';
 import type { StoreSettings } from '@tidemark/store';
 import { keySettings } from './keys.ts';
+import { securedAddress, tlsSettings } from './node-tls.ts';
 import { ConfigSchema, type ConfigFile, type InstanceEntry } from './schema.ts';
 import { storeSettings } from './store.ts';
 import { parseDuration, parseSize } from './units.ts';
@@ -116,9 +117,10 @@ function faultOf(
 export async function instanceTarget(
   entry: InstanceEntry,
   configPath: string,
+  hooks: TlsHooks = {},
 ): Promise<InstanceTarget & { readonly aofDir: string }> {
   const base = dirname(resolve(configPath));
-  const address = parseNodeUrl(entry.url);
+  const secured = await securedAddress(parseNodeUrl(entry.url), tlsSettings(entry, base), hooks);
   const password =
     entry.password_file === undefined
       ? undefined
@@ -128,7 +130,7 @@ export async function instanceTarget(
     aofDir: resolve(base, entry.aof_dir),
     hold: entry.hold ?? false,
     address: {
-      ...address,
+      ...secured,
       ...(entry.user === undefined ? {} : { username: entry.user }),
       ...(password === undefined ? {} : { password }),
     },

@@ -16,6 +16,12 @@ const InstanceSchema = {
     source: { const: 'aof' },
     aof_dir: text,
     hold: { type: 'boolean' },
+    tls_ca_file: { anyOf: [text, texts] },
+    tls_cert_file: text,
+    tls_key_file: text,
+    tls_server_name: text,
+    tls_min_version: { enum: ['1.2', '1.3'] },
+    tls_ciphers: text,
   },
 } as const;
 

@@ -5,6 +5,7 @@ import { spareFlags } from '../commands/spare-flags.ts';
 import type { Leaf, Perform } from './command-tree.ts';
 import { conflictFlag } from './conflict-flag.ts';
 import { pointFlags } from './point-flags.ts';
+import { withTlsFlags } from './tls-flags.ts';
 
 /** Adds `restore`. */
 export function addRestore(program: Command, leaf: Leaf, perform: Perform): void {
@@ -13,11 +14,11 @@ export function addRestore(program: Command, leaf: Leaf, perform: Perform): void
     'restore <id>',
     'Rebuild an instance, or some of its keys, as of any second.',
   );
-  spareFlags(pointFlags(selectorFlags(restore)))
+  withTlsFlags(spareFlags(pointFlags(selectorFlags(restore))))
     .addOption(conflictFlag())
     .option(
       '--to <target>',
-      'redis://[USER@]HOST:PORT, new = a server started here, or original = the running instance',
+      'redis://[USER@]HOST:PORT (rediss:// with TLS), new = a server started here, or original = the running instance',
     )
     .option('--pass-file <file>', 'password of the target, first line of a file')
     .option('--port <n>', 'port of the new server (default: a free one)')

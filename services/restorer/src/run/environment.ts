@@ -1,5 +1,5 @@
 import type { Catalog } from '@tidemark/catalog';
-import type { NodeAddress } from '@tidemark/client';
+import type { NodeAddress, TlsSettings } from '@tidemark/client';
 import type { Clock, Random } from '@tidemark/core';
 import type { KeyProvider } from '@tidemark/crypto';
 import type { SelectorSpec } from '@tidemark/selector';
@@ -58,6 +58,8 @@ export type RestoreTarget =
       readonly address: NodeAddress;
       /** So that another process can go on: the password itself is not kept. */
       readonly passwordFile: string | null;
+      /** Files and settings of TLS with absolute paths, for the same purpose. */
+      readonly tls?: TlsSettings;
     }
   | { readonly kind: 'new'; readonly port: number; readonly dir: string | null };
 

@@ -1,4 +1,4 @@
-import { connectNode, parseNodeUrl } from '@tidemark/client';
+import { connectNode, openNodeTls, parseNodeUrl } from '@tidemark/client';
 import { NodeError, TidemarkError, UsageError } from '@tidemark/core';
 import { selectorFromJson } from '@tidemark/selector';
 import { skipFromJson } from '../closure/skip-range.ts';
@@ -171,8 +171,9 @@ async function reopenTarget(
   readPassword: ReadPassword,
   environment: RestoreEnvironment,
 ): Promise<OpenTarget> {
-  const { url, passwordFile, newDir } = record.target;
-  const address = parseNodeUrl(url);
+  const { url, passwordFile, newDir, tls = {} } = record.target;
+  const named = parseNodeUrl(url);
+  const address = named.secure === true ? { ...named, tls: await openNodeTls(tls) } : named;
   const client = await connectNode(
     passwordFile === null ? address : { ...address, password: await readPassword(passwordFile) },
     { signal: environment.signal, name: 'tidemark-restorer', replyTimeoutMs: 0 },

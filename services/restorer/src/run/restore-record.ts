@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import type { TlsSettings } from '@tidemark/client';
 import { UsageError } from '@tidemark/core';
 import type { CommandForm } from '../feed/command-source.ts';
 import type { FactsWish } from '../facts/facts-report.ts';
@@ -43,6 +44,8 @@ export interface RestoreRecord {
   readonly target: {
     readonly url: string;
     readonly passwordFile: string | null;
+    /** Names of files and settings of TLS; absent without it. */
+    readonly tls?: TlsSettings;
     /** Folder of a server that was started for this restore. */
     readonly newDir: string | null;
   };

@@ -275,6 +275,9 @@ async function makeRecord(
     target: {
       url: target.url,
       passwordFile: request.target.kind === 'server' ? request.target.passwordFile : null,
+      ...(request.target.kind === 'server' && request.target.tls !== undefined
+        ? { tls: request.target.tls }
+        : {}),
       newDir: target.dir,
     },
     feed: {

@@ -4,7 +4,7 @@ import { BlockList, isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import { resolve } from 'node:path';
 import { connectNode, type NodeAddress, type NodeClient } from '@tidemark/client';
-import { NodeError } from '@tidemark/core';
+import { NodeError, UsageError } from '@tidemark/core';
 
 /** A node that is there answers in less. */
 const ASK_TIMEOUT_MS = 5_000;
@@ -33,9 +33,14 @@ async function presentRunId(original: NodeAddress, signal: AbortSignal): Promise
     await using client = await connectNode(original, options);
     return (await client.info('server')).get('run_id') ?? '';
   } catch (cause) {
-    if (cause instanceof NodeError) return '';
+    if (cause instanceof NodeError || isUnreadTls(cause)) return '';
     throw cause;
   }
+}
+
+/** Certificates of the configured node that this user may not read: it is told by its place. */
+function isUnreadTls(cause: unknown): boolean {
+  return cause instanceof UsageError && cause.code === 'TM_TLS_SETTINGS';
 }
 
 /** Whether a server that is connected stands where an address leads to. */
@@ -45,8 +50,8 @@ async function isSamePlace(target: NodeClient, original: NodeAddress): Promise<b
     const socket = address.path ?? (await ownSocket(target));
     return socket !== '' && (await realPath(socket)) === (await realPath(original.path));
   }
-  const port = address.path === undefined ? address.port : await ownPort(target);
-  if (port !== original.port) return false;
+  const ports = [address.path === undefined ? address.port : 0, ...(await ownPorts(target))];
+  if (!ports.includes(original.port)) return false;
   if (original.host.toLowerCase() === address.host.toLowerCase()) return true;
   const found = await lookup(original.host, { all: true }).catch(() => []);
   return found.some(
@@ -67,8 +72,15 @@ async function ownSocket(target: NodeClient): Promise<string> {
   }
 }
 
-async function ownPort(target: NodeClient): Promise<number> {
-  return Number((await target.info('server')).get('tcp_port') ?? 0);
+/** The ports a server listens on, the one with TLS too as far as it tells. */
+async function ownPorts(target: NodeClient): Promise<readonly number[]> {
+  const port = Number((await target.info('server')).get('tcp_port') ?? 0);
+  try {
+    return [port, Number((await target.configGet('tls-port'))['tls-port'] ?? 0)];
+  } catch (cause) {
+    if (cause instanceof NodeError && cause.code !== 'TM_NODE_UNREACHABLE') return [port];
+    throw cause;
+  }
 }
 
 /** The socket of a server that is down is gone: then the path is what there is to compare. */
