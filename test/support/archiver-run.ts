@@ -51,6 +51,16 @@ export interface StartOptions {
   readonly instances?: readonly InstanceTarget[];
 }
 
+/** Through what the server is captured. */
+export type CaptureOf = 'aof' | 'psync';
+
+/** How a test wants its bench. */
+export interface BenchOptions extends StartRedisOptions {
+  readonly keys?: TestKeys;
+  readonly store?: ObjectStore;
+  readonly source?: CaptureOf;
+}
+
 /** An archiver that runs in this process. */
 export interface RunningArchiver {
   readonly done: Promise<void>;
@@ -75,14 +85,24 @@ export class ArchiverBench implements AsyncDisposable {
   /** The key service behind a proxy that refuses the archivers to open data keys; null with a ring. */
   readonly kms: GuardedKms | null;
   readonly #ownsKms: boolean;
+  readonly #source: CaptureOf;
   readonly #archiverKeys: KeyProviders;
   readonly #temp: TempDir;
   readonly #archivers: RunningArchiver[] = [];
 
-  private constructor(temp: TempDir, server: RedisServer, store: FaultyStore, keys: BenchKeys) {
+  private constructor(
+    temp: TempDir,
+    parts: {
+      readonly server: RedisServer;
+      readonly store: FaultyStore;
+      readonly source: CaptureOf;
+    },
+    keys: BenchKeys,
+  ) {
     this.#temp = temp;
-    this.server = server;
-    this.store = store;
+    this.server = parts.server;
+    this.store = parts.store;
+    this.#source = parts.source;
     this.keys = keys.all;
     this.#archiverKeys = keys.archiver;
     this.kms = keys.kms;
@@ -90,18 +110,19 @@ export class ArchiverBench implements AsyncDisposable {
   }
 
   /** @param options - `keys`: who wraps data keys; default as `TIDEMARK_TEST_KEYS` says, or a ring.
-   *   `store`: default a folder. */
-  static async open(
-    options: StartRedisOptions & { readonly keys?: TestKeys; readonly store?: ObjectStore } = {},
-  ): Promise<ArchiverBench> {
+   *   `store`: default a folder. `source`: default the append-only files; by replication they are off. */
+  static async open(options: BenchOptions = {}): Promise<ArchiverBench> {
     const temp = await TempDir.create();
-    const config = { 'aof-timestamp-enabled': 'no', save: '', ...options.config };
-    const server = await startRedis({ ...options, config });
+    const source = options.source ?? 'aof';
+    const stamps = source === 'aof' ? { 'aof-timestamp-enabled': 'no' } : {};
+    const config = { ...stamps, save: '', ...options.config };
+    const server = await startRedis({ aof: source === 'aof', ...options, config });
     const random = systemRandom;
     const keys = await openBenchKeys(join(temp.path, 'ring'), options.keys ?? testKeys());
     const folder = { root: join(temp.path, 'store'), random, durable: false };
     const store = options.store ?? (await openFileStore(folder));
-    const bench = new ArchiverBench(temp, server, new FaultyStore(store), keys);
+    const parts = { server, store: new FaultyStore(store), source };
+    const bench = new ArchiverBench(temp, parts, keys);
     await bench.register(INSTANCE);
     return bench;
   }
@@ -116,6 +137,7 @@ export class ArchiverBench implements AsyncDisposable {
 
   target(id: string = INSTANCE): InstanceTarget {
     const address = { host: '127.0.0.1', port: this.server.port };
+    if (this.#source === 'psync') return { id, address };
     // Before 7.0 there is no folder: the file lies in the folder of the server.
     const { aofDir, dir } = this.server;
     return { id, address, aofDir: existsSync(aofDir) ? aofDir : dir };

@@ -9,6 +9,7 @@ import { expect } from 'vitest';
 import {
   ArchiverBench,
   INSTANCE,
+  type CaptureOf,
   type RunningArchiver,
   type StartOptions,
 } from './archiver-run.ts';
@@ -43,7 +44,9 @@ export interface LifeOptions {
   readonly old?: boolean;
   /** The server's own load of its log loses something of streams: see `comparableLog`. Default: as `old`. */
   readonly lossyLog?: boolean;
-  /** The log has no time stamps: writes wait until a sample came. Default: as `old`. */
+  /** Through what the node is captured. Default: its append-only files. */
+  readonly source?: CaptureOf;
+  /** The log has no time stamps: writes wait until a sample came. Default: as `old`, or by replication. */
   readonly unstamped?: boolean;
 }
 
@@ -84,16 +87,20 @@ export class NodeLife implements AsyncDisposable {
     const databases = DATABASES.toString();
     const config = {
       databases,
-      'auto-aof-rewrite-percentage': '0',
-      'aof-timestamp-enabled': 'yes',
+      ...(options.source === 'psync'
+        ? {}
+        : { 'auto-aof-rewrite-percentage': '0', 'aof-timestamp-enabled': 'yes' }),
       ...options.config,
     };
     const program = options.binary === undefined ? {} : { binary: options.binary };
     const target = await startRedis({ ...program, aof: false, config: { databases } });
-    const bench = await ArchiverBench.open({ ...program, config }).catch(async (cause: unknown) => {
-      await target[Symbol.asyncDispose]();
-      throw cause;
-    });
+    const { source = 'aof' } = options;
+    const bench = await ArchiverBench.open({ ...program, source, config }).catch(
+      async (cause: unknown) => {
+        await target[Symbol.asyncDispose]();
+        throw cause;
+      },
+    );
     const life = new NodeLife(bench, target, options);
     if (options.hold === true)
       await writeFile(join(life.server.dir, '.tidemark-pins'), 'in the way');
@@ -123,8 +130,7 @@ export class NodeLife implements AsyncDisposable {
   /** Stops the archiver, as SIGTERM does. */
   async leave(): Promise<void> {
     // Without time stamps a second ends at the first sample after it.
-    const { old = false, unstamped = old } = this.#options;
-    if (unstamped) await systemClock.sleep(WRITE_FROM_MS);
+    if (this.#unstamped) await systemClock.sleep(WRITE_FROM_MS);
     await this.archiver.stop();
     this.#archiver = null;
   }
@@ -132,10 +138,10 @@ export class NodeLife implements AsyncDisposable {
   /** Writes for so many seconds and records each. */
   async record(seconds = 1, server: RedisServer = this.server): Promise<void> {
     const [writing, blocking] = [await this.#connect(server), await this.#connect(server)];
-    const { old = false, unstamped = old } = this.#options;
+    const { old = false } = this.#options;
     const recorder = new SecondRecorder(await server.connect(), DATABASES, {
       ...(old ? { old: server } : {}),
-      ...(unstamped ? { writeFromMs: WRITE_FROM_MS } : {}),
+      ...(this.#unstamped ? { writeFromMs: WRITE_FROM_MS } : {}),
     });
     const seed = this.#seed + this.recorded.length;
     const workload = new Workload(writing, blocking, {
@@ -263,6 +269,11 @@ export class NodeLife implements AsyncDisposable {
       return [];
     }
     return differences.filter((line) => !old || !isLateExpiry(line));
+  }
+
+  get #unstamped(): boolean {
+    const { old = false, source, unstamped = old || source === 'psync' } = this.#options;
+    return unstamped;
   }
 
   async #try(second: number): Promise<unknown> {

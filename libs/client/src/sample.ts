@@ -10,6 +10,8 @@ export interface NodeSample {
   readonly runId: string;
   readonly uptimeSeconds: number;
   readonly role: 'master' | 'replica';
+  /** Of a replica: whether it receives what its primary writes. */
+  readonly masterLinkUp: boolean;
   readonly masterReplid: string;
   /** Bytes. */
   readonly masterReplOffset: number;
@@ -107,6 +109,7 @@ function sampleOf([seconds = NaN, micros = NaN]: readonly number[], info: Info):
     runId: info.get('run_id') ?? '',
     uptimeSeconds: info.number('uptime_in_seconds', 0),
     role: info.get('role') === 'master' ? 'master' : 'replica',
+    masterLinkUp: info.get('master_link_status') === 'up',
     masterReplid: info.get('master_replid') ?? '',
     masterReplOffset: info.number('master_repl_offset'),
     loading: info.flag('loading') || info.flag('async_loading'),

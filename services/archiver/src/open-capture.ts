@@ -7,13 +7,14 @@ import {
   type InstanceLog,
   type WriterLog,
 } from '@tidemark/catalog';
-import { makeId, TidemarkError, UsageError, type Clock, type Random } from '@tidemark/core';
-import { openSpoolKey, type LogKey } from '@tidemark/crypto';
+import { makeId, TidemarkError, type Clock, type Random } from '@tidemark/core';
+import { openSpoolKey, type DataKey, type LogKey } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import { aofOpener } from './capture/aof/aof-source.ts';
 import type { CaptureLimits } from './capture/capture-options.ts';
 import type { SourceKind, SourceOpener } from './capture/capture-source.ts';
 import { NodeCapture } from './capture/node-capture.ts';
+import { psyncOpener } from './capture/psync/open-psync.ts';
 import { TimelineNoteFile } from './capture/timeline-note.ts';
 import { closeOtherSources } from './close-log.ts';
 import { CopyFolder } from './levels/copy-folder.ts';
@@ -75,7 +76,7 @@ export async function openCapture(
   const requests = new RequestMeter(ports.clock);
   const store = new MeteredStore(ports.store, requests);
   const spoolDir = spoolDirOf(target, stateDir);
-  const source = openerOf(target);
+  const source = openerOf(target, setting);
   const logs = await openLog(instance, source.kind, { ...setting, store });
   const { writer, log, instanceLog, logKey } = logs;
   // Before the claim: a folder that is missing for long must not fill the log with claims.
@@ -118,10 +119,19 @@ function spoolDirOf({ id, aofDir }: InstanceTarget, stateDir: string): string {
   return join(stateDir, 'spool', aofDir === undefined ? `${id}.psync` : id);
 }
 
-function openerOf(target: InstanceTarget): SourceOpener {
-  const { aofDir, hold = false } = target;
-  if (aofDir === undefined) throw new UsageError('TM_CONFIG', 'no AOF folder is named');
-  return aofOpener({ aofDir, hold });
+function openerOf(
+  { id, aofDir, hold = false }: InstanceTarget,
+  { stateDir, spoolBytesMax: bytesMax, random }: CaptureSetting,
+): SourceOpener {
+  if (aofDir !== undefined) return aofOpener({ aofDir, hold });
+  const path = join(stateDir, 'spool', 'spool.key');
+  const key = (): Promise<DataKey> => openSpoolKey({ path, random });
+  return psyncOpener({ dir: wireDirOf(id, stateDir), bytesMax, key });
+}
+
+/** Where what came by replication waits to be read. */
+export function wireDirOf(id: string, stateDir: string): string {
+  return join(stateDir, 'spool', `${id}.wire`);
 }
 
 /** The logs that a capture writes to. */

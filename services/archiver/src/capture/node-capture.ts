@@ -165,7 +165,7 @@ export class NodeCapture {
       link: this.#source?.link ?? null,
       unsealedBytes: this.#life.unsealedBytes,
       unreadBytes: this.#samples.placed ? this.#samples.unreadBytes(place) : null,
-      linkError: this.#samples.linkError,
+      linkError: this.#samples.linkError ?? this.#source?.link?.error?.message ?? null,
       segments: this.#segments,
       requests: this.#options.requests.rate(),
       snapshots: this.#snapshots.count,

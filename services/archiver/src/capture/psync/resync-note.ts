@@ -1,0 +1,57 @@
+import { readFile, rename, writeFile } from 'node:fs/promises';
+import { HOLE_REASONS, type HoleReason } from '@tidemark/archive';
+import type { ResyncCause } from './node-history.ts';
+
+const NOTE_BYTES_MAX = 8_192;
+
+/** What this host knows of the link beyond the bytes. */
+export interface ResyncNote {
+  /** Process that the link last followed. */
+  readonly runId: string | null;
+  /** The newest full resync, by the id of its history, and what it means. */
+  readonly resync: (ResyncCause & { readonly ino: string }) | null;
+}
+
+const NOTHING: ResyncNote = { runId: null, resync: null };
+
+/** A small file beside the wire spool. It may be lost: a hole is then named less well. */
+export class ResyncNoteFile {
+  readonly #path: string;
+
+  constructor(path: string) {
+    this.#path = path;
+  }
+
+  async read(): Promise<ResyncNote> {
+    try {
+      const text = await readFile(this.#path, 'utf8');
+      return text.length > NOTE_BYTES_MAX ? NOTHING : noteOf(JSON.parse(text));
+    } catch {
+      return NOTHING;
+    }
+  }
+
+  /** Without it capture goes on all the same. */
+  async write(note: ResyncNote): Promise<void> {
+    try {
+      await writeFile(`${this.#path}.tmp`, `${JSON.stringify(note)}\n`, { mode: 0o600 });
+      await rename(`${this.#path}.tmp`, this.#path);
+    } catch {
+      // The disk is full: what it says is known until this process ends.
+    }
+  }
+}
+
+function noteOf(value: unknown): ResyncNote {
+  if (typeof value !== 'object' || value === null) return NOTHING;
+  const { runId, resync } = value as Record<string, unknown>;
+  return { runId: typeof runId === 'string' ? runId : null, resync: resyncOf(resync) };
+}
+
+function resyncOf(value: unknown): ResyncNote['resync'] {
+  if (typeof value !== 'object' || value === null) return null;
+  const { ino, reason, detail, provesHole } = value as Record<string, unknown>;
+  if (typeof ino !== 'string' || typeof detail !== 'string') return null;
+  if (!HOLE_REASONS.includes(reason as HoleReason)) return null;
+  return { ino, reason: reason as HoleReason, detail, provesHole: provesHole === true };
+}
