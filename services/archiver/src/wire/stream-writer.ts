@@ -100,7 +100,8 @@ export class StreamWriter {
   async #write(data: Buffer): Promise<void> {
     const target = this.#target;
     if (target === null) return;
-    if ((target.sealed?.size ?? 0) >= this.#options.fileBytesMax) await this.#closeFile();
+    const { size = 0, frames = 0 } = target.sealed ?? {};
+    if (frames > 0 && size >= this.#options.fileBytesMax) await this.#closeFile();
     const { sealed, file } = await this.#open(target);
     await sealed.write(WIRE_FRAME.bytes, data);
     const position = target.written;
