@@ -3,6 +3,7 @@ export { controlSocketPath } from './archiver.ts';
 export type { CaptureLimits } from './capture/capture-options.ts';
 export type { CaptureStatus } from './capture/capture-status.ts';
 export { putSpooled, readSpooled } from './ship/put-spooled.ts';
+export { fileBytes } from './ship/file-bytes.ts';
 export { encodeSpoolNote } from './ship/spool-note.ts';
 export { Spool } from './ship/spool.ts';
 export type { RequestRate } from './ship/request-meter.ts';

@@ -1,28 +1,14 @@
 /* Ships one RDB into a store, as the archiver does, and says how long it took: see `snapshot-ship.ts`. */
-import { open } from 'node:fs/promises';
 import { join } from 'node:path';
 import { packSnapshot } from '@tidemark/archive';
-import { encodeSpoolNote, putSpooled, readSpooled, Spool } from '@tidemark/archiver';
+import { encodeSpoolNote, fileBytes, putSpooled, readSpooled, Spool } from '@tidemark/archiver';
 import type { SnapshotStored } from '@tidemark/catalog';
-import type { ByteSource } from '@tidemark/core';
 import { COMPRESSION, OBJECT_KIND, Sealer, sealPieces } from '@tidemark/crypto';
 import { passRdb, type RdbSummary } from '@tidemark/rdb';
 import { openFileStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 
-const CHUNK_BYTES = 1024 * 1024;
 const [path = '', dir = '', rounds = '1'] = process.argv.slice(2);
-
-/** As the archiver reads a base: a chunk is valid until the next one. */
-async function* readFileChunks(): ByteSource {
-  await using file = await open(path, 'r');
-  const buffer = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-  for (;;) {
-    const { bytesRead } = await file.read(buffer, 0, CHUNK_BYTES);
-    if (bytesRead === 0) return;
-    yield buffer.subarray(0, bytesRead);
-  }
-}
 
 const store = await openFileStore({ root: join(dir, 'store'), random: systemRandom });
 const spool = await Spool.open(join(dir, 'spool'), 2 ** 40);
@@ -38,7 +24,7 @@ async function seal(name: string, key: string): Promise<number> {
   let seen: RdbSummary | null = null;
   const summary = (): RdbSummary => seen as unknown as RdbSummary;
   const place = { timeline: 'tl_bench', offset: 0n };
-  const rdb = passRdb(readFileChunks(), (found) => {
+  const rdb = passRdb(fileBytes(path)(options.signal), (found) => {
     seen = found;
   });
   const dekId = '0f'.repeat(16);

@@ -1,10 +1,11 @@
-import { open } from 'node:fs/promises';
+import { open, type FileHandle } from 'node:fs/promises';
 import { TidemarkError, type ByteSource } from '@tidemark/core';
 
 const READ_BYTES = 1024 * 1024;
 
 /**
- * Reads a pinned base file, as often as it is asked to.
+ * Reads a pinned base file, as often as it is asked to. The next MiB is read while the one before is
+ * worked on.
  * @param bytesMax - Bytes at its start. Default: all.
  * @throws TidemarkError `TM_AOF_DIR` when it is gone.
  */
@@ -24,16 +25,32 @@ async function* readFileChunks(path: string, bytesMax: number, signal: AbortSign
       hint: 'its pin was over the limit (archiver.pin_max); the next rewrite brings another base',
     });
   });
-  const buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  let buffer = Buffer.allocUnsafeSlow(READ_BYTES);
+  let other = Buffer.allocUnsafeSlow(READ_BYTES);
+  let rest = bytesMax;
+  let ahead = readInto(file, buffer, rest);
   try {
-    for (let rest = bytesMax; rest > 0;) {
+    for (;;) {
       signal.throwIfAborted();
-      const { bytesRead } = await file.read(buffer, 0, Math.min(READ_BYTES, rest));
+      const bytesRead = await ahead;
       if (bytesRead === 0) return;
       rest -= bytesRead;
+      ahead = readInto(file, other, rest);
       yield buffer.subarray(0, bytesRead);
+      [buffer, other] = [other, buffer];
     }
   } finally {
+    await ahead.catch(() => 0);
     await file.close();
   }
+}
+
+/** Begins to read; 0 at the end. Looked at when it is its turn. */
+function readInto(file: FileHandle, buffer: Buffer, bytesMax: number): Promise<number> {
+  if (bytesMax <= 0) return Promise.resolve(0);
+  const reading = file
+    .read(buffer, 0, Math.min(READ_BYTES, bytesMax))
+    .then(({ bytesRead }) => bytesRead);
+  reading.catch(() => undefined);
+  return reading;
 }

@@ -94,8 +94,8 @@ export class Spool {
   }
 
   /**
-   * Writes sealed bytes durably, without a note yet. They may come piece by piece or in groups, and
-   * are used up before more are asked for. An entry in order (`nextName`) that is alone
+   * Writes sealed bytes durably, without a note yet. They may come piece by piece or in groups; a
+   * piece is kept while the next one is made, so each has memory of its own. An entry in order (`nextName`) that is alone
    * is taken whatever its size.
    * @throws TidemarkError `TM_SPOOL` when the limit is reached or the disk is nearly full.
    */
@@ -110,6 +110,7 @@ export class Spool {
       await rm(path, { force: true });
       await using file = await open(path, 'wx', 0o600);
       const syncs = new SyncLine(file);
+      let writing = Promise.resolve();
       for await (const part of sealed) {
         if (size >= lookAt) {
           await this.#checkDisk();
@@ -119,10 +120,14 @@ export class Spool {
         const pieces = part instanceof Uint8Array ? [part] : part;
         const bytes = bytesIn(pieces);
         this.#checkRoom(name, bytes);
-        await writeAll(file, pieces, bytes);
         size += bytes;
         this.#count(name, size);
+        // One part is written while the next one is made.
+        await writing;
+        writing = writeAll(file, pieces, bytes);
+        writing.catch(() => undefined);
       }
+      await writing;
       await syncs.finish();
     } catch (cause) {
       await rm(path, { force: true }).catch(() => undefined); // else it is swept at the next start
