@@ -13,6 +13,7 @@ import { addRestore } from './program/restore-command.ts';
 import { addStatus } from './program/status-command.ts';
 import { addStoreCommands, withStoreFlags } from './program/store-commands.ts';
 import { addTdeCommands } from './program/tde-commands.ts';
+import { withSentinelFlags, type SentinelFlags } from './program/sentinel-flags.ts';
 import { withTlsFlags, type TlsFlags } from './program/tls-flags.ts';
 
 const EXIT_CODES = `
@@ -190,12 +191,17 @@ function addInit(program: Command, leaf: Leaf, perform: Perform): void {
 
 function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
   const instance = program.command('instance').description('The deployments under protection.');
-  withTlsFlags(
-    leaf(
-      instance,
-      'add <id>',
-      'Check a node and its AOF folder and take it into the configuration.',
-    ).requiredOption('-u, --url <url>', 'redis://[USER@]HOST:PORT; rediss:// with TLS'),
+  withSentinelFlags(
+    withTlsFlags(
+      leaf(
+        instance,
+        'add <id>',
+        'Check a node and its AOF folder and take it into the configuration.',
+      ).requiredOption(
+        '-u, --url <url>',
+        'redis://[USER@]HOST:PORT, or redis+sentinel://[USER@]HOST:PORT,HOST:PORT/MASTER; rediss with TLS',
+      ),
+    ),
   )
     .option('--pass-file <file>', 'file whose first line is the password')
     .requiredOption(
@@ -210,13 +216,14 @@ function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
     .action(
       async (
         id: string,
-        options: TlsFlags & {
-          url: string;
-          passFile?: string;
-          aofDir: string;
-          yes?: boolean;
-          hold?: boolean;
-        },
+        options: TlsFlags &
+          SentinelFlags & {
+            url: string;
+            passFile?: string;
+            aofDir: string;
+            yes?: boolean;
+            hold?: boolean;
+          },
         command: Command,
       ) =>
         perform(command, async (invocation) =>

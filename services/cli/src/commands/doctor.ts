@@ -5,6 +5,7 @@ import { describeUsable } from '@tidemark/crypto';
 import { probeStore, refusalOf, type StoreCapabilities } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { instanceTarget } from '../config/load.ts';
+import { locateNode } from '../config/node-place.ts';
 import type { InstanceEntry } from '../config/schema.ts';
 import { Workspace, type Invocation } from '../context.ts';
 import { sharesDevice } from '../files/shares-device.ts';
@@ -136,7 +137,7 @@ async function tryNode(
   signal: AbortSignal,
 ): Promise<string> {
   const target = await instanceTarget(entry, configPath);
-  await using client = await connectNode(target.address, { signal });
+  await using client = await connectNode(await locateNode(target, signal), { signal });
   const facts = await readNodeFacts(client);
   const before = systemClock.nowMs();
   const sample = await takeSample(client);

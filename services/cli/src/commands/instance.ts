@@ -13,12 +13,15 @@ import { isSafeName, NodeError, UsageError } from '@tidemark/core';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { addInstance, removeInstance } from '../config/edit.ts';
 import { instanceTarget, loadConfig } from '../config/load.ts';
+import { locateNode } from '../config/node-place.ts';
 import type { InstanceEntry } from '../config/schema.ts';
 import { Workspace, type Invocation } from '../context.ts';
 import { table } from '../output/table.ts';
 import type { TlsFlags } from '../program/tls-flags.ts';
 import { checkAofPlace } from './aof-place.ts';
 import { SwitchedSettings } from './node-settings.ts';
+import type { SentinelFlags } from '../program/sentinel-flags.ts';
+import { sentinelTableOf } from './sentinel-flags.ts';
 import { tlsTableOf } from './tls-flags.ts';
 
 const TIMESTAMPS = 'aof-timestamp-enabled';
@@ -26,7 +29,7 @@ const HOLD = 'aof-disable-auto-gc';
 const OLDEST_VERSION = 60_000;
 
 /** Options of `tidemark instance add`. */
-export interface AddOptions extends TlsFlags {
+export interface AddOptions extends TlsFlags, SentinelFlags {
   readonly url: string;
   readonly passFile?: string;
   readonly aofDir: string;
@@ -59,9 +62,12 @@ export async function addNode(
     aof_dir: resolve(options.aofDir),
     ...(options.hold ? { hold: true } : {}),
     ...tlsTableOf(options),
+    ...sentinelTableOf(options),
   };
   const target = await instanceTarget(entry, config.path);
-  await using client = await connectNode(target.address, { signal: invocation.signal });
+  await using client = await connectNode(await locateNode(target, invocation.signal), {
+    signal: invocation.signal,
+  });
   const facts = await checkNode(client);
   const probe = await probeAofDir(target.aofDir);
   await checkAofPlace(client, facts, probe);
@@ -106,7 +112,9 @@ export async function removeNode(id: string, invocation: Invocation): Promise<vo
   if (switched.length > 0) {
     await warnIfNot(`put ${switched.join(' and ')} back`, invocation, async () => {
       const target = await instanceTarget(entry, config.path);
-      await using client = await connectNode(target.address, { signal: invocation.signal });
+      await using client = await connectNode(await locateNode(target, invocation.signal), {
+        signal: invocation.signal,
+      });
       await settings.putBack(client);
     });
   }
@@ -178,7 +186,9 @@ export async function showInstance(id: string, invocation: Invocation): Promise<
     });
   }
   const target = await instanceTarget(entry, config.path);
-  await using client = await connectNode(target.address, { signal: invocation.signal });
+  await using client = await connectNode(await locateNode(target, invocation.signal), {
+    signal: invocation.signal,
+  });
   const facts = await readNodeFacts(client);
   const probe = await probeAofDir(target.aofDir);
   const { product, version, role, databases } = facts;

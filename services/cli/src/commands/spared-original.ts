@@ -1,7 +1,9 @@
-import { parseNodeUrl, type NodeAddress } from '@tidemark/client';
-import { UsageError } from '@tidemark/core';
+import type { NodeAddress } from '@tidemark/client';
+import { NodeError, UsageError } from '@tidemark/core';
 import { parseRateLimit, type SparedServer } from '@tidemark/restorer';
 import { instanceTarget, type Config } from '../config/load.ts';
+import { entryAddress, locateNode } from '../config/node-place.ts';
+import type { InstanceEntry } from '../config/schema.ts';
 import { parseDuration } from '../config/units.ts';
 import type { SpareFlags } from './spare-flags.ts';
 
@@ -21,7 +23,7 @@ export async function sparedOriginal(
       hint: `the running server is that of [[instance]] in ${config.path}`,
     });
   }
-  const { address } = await instanceTarget(entry, config.path);
+  const address = await primaryAddress(entry, config);
   const latencyMaxMs = parseDuration(flags.maxLatency, '--max-latency');
   const rate = flags.rateLimit === undefined ? null : parseRateLimit(flags.rateLimit);
   return { address, latencyMaxMs, rate };
@@ -29,16 +31,22 @@ export async function sparedOriginal(
 
 /**
  * Where the configured node of an instance is, to tell it from a target; null when none is configured
- * here. With a password or certificates that this user may not read it is told by its place.
+ * here, or no Sentinel knows. With a password or certificates that this user may not read it is told by its place.
  */
 export async function configuredAddress(id: string, config: Config): Promise<NodeAddress | null> {
   const entry = config.instances.find((one) => one.id === id);
   if (entry === undefined) return null;
   try {
-    return (await instanceTarget(entry, config.path)).address;
+    return await primaryAddress(entry, config);
   } catch (cause) {
     const isUnread = cause instanceof UsageError && /^TM_(CONFIG|TLS_SETTINGS)$/.test(cause.code);
-    if (isUnread) return parseNodeUrl(entry.url);
+    if (isUnread) return entryAddress(entry.url);
+    if (cause instanceof NodeError) return null; // a disaster that is restored from
     throw cause;
   }
+}
+
+/** A replica takes no writes, and may be behind. */
+async function primaryAddress(entry: InstanceEntry, config: Config): Promise<NodeAddress> {
+  return locateNode(await instanceTarget({ ...entry, prefer_replica: false }, config.path));
 }

@@ -3,11 +3,12 @@ import { dirname, resolve } from 'node:path';
 import { parse } from 'smol-toml';
 import { Compile } from 'typebox/schema';
 import type { CaptureLimits, InstanceTarget } from '@tidemark/archiver';
-import { parseNodeUrl, type TlsHooks } from '@tidemark/client';
+import type { TlsHooks } from '@tidemark/client';
 import { UsageError } from '@tidemark/core';
 import type { KeySettings } from '@tidemark/crypto';
 import type { StoreSettings } from '@tidemark/store';
 import { keySettings } from './keys.ts';
+import { entryAddress, locatorOpener } from './node-place.ts';
 import { securedAddress, tlsSettings } from './node-tls.ts';
 import { ConfigSchema, type ConfigFile, type InstanceEntry } from './schema.ts';
 import { storeSettings } from './store.ts';
@@ -113,27 +114,33 @@ function faultOf(
   return fault.message;
 }
 
-/** The node of a configured instance, with its password read from its file. */
+/**
+ * The node of a configured instance, with passwords read from their files. Behind Sentinels its
+ * `locator` tells where it is; `locateNode` asks that where there is one.
+ */
 export async function instanceTarget(
   entry: InstanceEntry,
   configPath: string,
   hooks: TlsHooks = {},
 ): Promise<InstanceTarget & { readonly aofDir: string }> {
   const base = dirname(resolve(configPath));
-  const secured = await securedAddress(parseNodeUrl(entry.url), tlsSettings(entry, base), hooks);
-  const password =
-    entry.password_file === undefined
-      ? undefined
-      : await readPassword(resolve(base, entry.password_file));
+  const secured = await securedAddress(entryAddress(entry.url), tlsSettings(entry, base), hooks);
+  const passwordOf = async (path: string | undefined): Promise<string | undefined> =>
+    path === undefined ? undefined : readPassword(resolve(base, path));
+  const password = await passwordOf(entry.password_file);
+  const address = {
+    ...secured,
+    ...(entry.user === undefined ? {} : { username: entry.user }),
+    ...(password === undefined ? {} : { password }),
+  };
+  const sentinelPassword = await passwordOf(entry.sentinel_password_file);
+  const locator = locatorOpener(entry, address, sentinelPassword);
   return {
     id: entry.id,
     aofDir: resolve(base, entry.aof_dir),
     hold: entry.hold ?? false,
-    address: {
-      ...secured,
-      ...(entry.user === undefined ? {} : { username: entry.user }),
-      ...(password === undefined ? {} : { password }),
-    },
+    address,
+    ...(locator === undefined ? {} : { locator }),
   };
 }
 

@@ -22,6 +22,9 @@ const InstanceSchema = {
     tls_server_name: text,
     tls_min_version: { enum: ['1.2', '1.3'] },
     tls_ciphers: text,
+    prefer_replica: { type: 'boolean' },
+    sentinel_user: text,
+    sentinel_password_file: text,
   },
 } as const;
 
