@@ -140,8 +140,9 @@ class Attempt {
 
   async #secure(raw: Socket, tls: NodeTls): Promise<Socket> {
     const { host, port } = this.#address;
-    const { options, prove, forget } = tls.connectTo({ host, port });
+    const { options, attend, prove, forget } = tls.connectTo({ host, port });
     const socket = connectTls({ ...options, socket: raw });
+    attend(socket);
     this.#take(socket);
     try {
       await Promise.race([this.#shakeHands(socket, tls), this.#unlessSilent(raw)]);

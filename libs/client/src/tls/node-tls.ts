@@ -10,7 +10,7 @@ import {
 import { NodeError, TidemarkError } from '@tidemark/core';
 import { daysLeft, expiryLevel, type TlsExpiry } from './expiry.ts';
 import { FolderWatch, type WatchPauses } from './folder-watch.ts';
-import { SessionCache } from './session-cache.ts';
+import { SessionCache, type CachedSession } from './session-cache.ts';
 import { loadMaterial, type TlsMaterial } from './tls-material.ts';
 import { refuseUnverified, type TlsSettings } from './tls-settings.ts';
 import { certificateFacts, findAnchor, type CertificateFacts } from './trust.ts';
@@ -50,6 +50,20 @@ export interface TlsPeer extends TlsPlace {
   readonly cipher: string;
   /** Whether an earlier session was gone on with. */
   readonly resumed: boolean;
+}
+
+/** A connection that is about to be opened. */
+interface PlannedConnection {
+  readonly options: ConnectionOptions;
+  /** Called with the connection at once. */
+  readonly attend: (socket: TLSSocket) => void;
+  /**
+   * Called after the handshake, before anything is sent.
+   * @throws NodeError `TM_TLS_VERIFY` for what the handshake of a resumed session does not look at.
+   */
+  readonly prove: (socket: TLSSocket) => void;
+  /** Called when the connection failed: its session is not tried again. */
+  readonly forget: () => void;
 }
 
 /** A connection that is open, and what its peer showed. */
@@ -135,14 +149,10 @@ export class NodeTls implements Disposable {
   }
 
   /**
-   * Options of `tls.connect` for a host: verification is on, whatever the environment says.
-   * `prove` is called once the peer is verified, before anything is sent.
+   * Options of `tls.connect` for a host: verification is on, whatever the environment says; and what
+   * is to be done with the connection that comes of it.
    */
-  connectTo(place: TlsPlace): {
-    readonly options: ConnectionOptions;
-    readonly prove: (socket: TLSSocket) => TlsPeer;
-    readonly forget: () => void;
-  } {
+  connectTo(place: TlsPlace): PlannedConnection {
     refuseUnverified();
     const name = this.nameOf(place);
     const material = this.#material;
@@ -158,28 +168,50 @@ export class NodeTls implements Disposable {
       checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate),
       ...(cached === null ? {} : { session: cached.session }),
     };
-    const prove = (socket: TLSSocket): TlsPeer => {
-      const old = socket.isSessionReused() ? cached : null;
-      const resumed = old !== null;
-      const chain = old?.chain ?? chainOf(socket.getPeerCertificate(true));
-      const [leaf] = chain;
-      if (leaf === undefined) throw unproven('no-certificate', 'is missing', place);
-      if (resumed) this.#checkResumed(leaf, place);
-      this.#checkStillTrusted(chain, material, place);
-      const verifiedBy = resumed ? old.verifiedBy : this.#anchorOf(chain, material);
-      const sinceMs = old?.sinceMs ?? performance.now();
-      socket.on('session', (session: Buffer) => {
-        if (material !== this.#material) return; // trust has changed meanwhile
-        this.#sessions.put(key, { session, chain, verifiedBy, sinceMs });
-      });
-      this.#remember(socket, chain, place);
-      return this.#note({
-        ...{ ...place, name, resumed, verifiedBy, certificate: certificateFacts(leaf) },
-        protocol: socket.getProtocol() ?? 'unknown',
-        cipher: socket.getCipher().standardName,
-      });
+    let proven: Omit<CachedSession, 'session'> | null = null;
+    let early: Buffer | null = null;
+    const keep = (session: Buffer): void => {
+      if (material !== this.#material) return; // trust has changed meanwhile
+      if (proven === null) early = session;
+      else this.#sessions.put(key, { ...proven, session });
     };
-    return { options, prove, forget: () => this.#sessions.delete(key) };
+    const prove = (socket: TLSSocket): void => {
+      proven = this.#prove(socket, { place, material, cached });
+      if (early !== null) keep(early);
+    };
+    return {
+      options,
+      // In TLS 1.2 the session is there before the end of the handshake, in 1.3 after it.
+      attend: (socket) => void socket.on('session', keep),
+      prove,
+      forget: () => this.#sessions.delete(key),
+    };
+  }
+
+  #prove(
+    socket: TLSSocket,
+    {
+      place,
+      material,
+      cached,
+    }: { place: TlsPlace; material: TlsMaterial; cached: CachedSession | null },
+  ): Omit<CachedSession, 'session'> {
+    const old = socket.isSessionReused() ? cached : null;
+    const chain = old?.chain ?? chainOf(socket.getPeerCertificate(true));
+    const [leaf] = chain;
+    if (leaf === undefined) throw unproven('no-certificate', 'is missing', place);
+    if (old !== null) this.#checkResumed(leaf, place);
+    this.#checkStillTrusted(chain, material, place);
+    const verifiedBy = old === null ? this.#anchorOf(chain, material) : old.verifiedBy;
+    this.#live.set(socket, { chain, place });
+    socket.once('close', () => this.#live.delete(socket));
+    this.#note({
+      ...{ ...place, name: this.nameOf(place), resumed: old !== null, verifiedBy },
+      certificate: certificateFacts(leaf),
+      protocol: socket.getProtocol() ?? 'unknown',
+      cipher: socket.getCipher().standardName,
+    });
+    return { chain, verifiedBy, sinceMs: old?.sinceMs ?? performance.now() };
   }
 
   /** Node.js leaves both to the handshake that the session came from. */
@@ -206,19 +238,13 @@ export class NodeTls implements Disposable {
     return anchor === undefined || anchor === null ? null : certificateFacts(anchor);
   }
 
-  #remember(socket: TLSSocket, chain: readonly X509Certificate[], place: TlsPlace): void {
-    this.#live.set(socket, { chain, place });
-    socket.once('close', () => this.#live.delete(socket));
-  }
-
-  #note(peer: TlsPeer): TlsPeer {
+  #note(peer: TlsPeer): void {
     const key = `${peer.host} ${peer.port}`;
     this.#peers.delete(key);
     this.#peers.set(key, peer);
     const [oldest] = this.#peers.keys();
     if (this.#peers.size > PEERS_MAX && oldest !== undefined) this.#peers.delete(oldest);
     this.#tellExpiry('peer', key.replace(' ', ':'), peer.certificate);
-    return peer;
   }
 
   /** Reads the files again. What cannot be used leaves everything as it is. */
