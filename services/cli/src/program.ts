@@ -196,7 +196,7 @@ function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
       leaf(
         instance,
         'add <id>',
-        'Check a node and its AOF folder and take it into the configuration.',
+        'Check a node and its source of capture and take it into the configuration.',
       ).requiredOption(
         '-u, --url <url>',
         'redis://[USER@]HOST:PORT, or redis+sentinel://[USER@]HOST:PORT,HOST:PORT/MASTER; rediss with TLS',
@@ -204,7 +204,15 @@ function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
     ),
   )
     .option('--pass-file <file>', 'file whose first line is the password')
-    .requiredOption(
+    .addOption(
+      new Option(
+        '--source <source>',
+        'aof: beside the node, from its files; psync: as a replica of it',
+      )
+        .choices(['aof', 'psync'])
+        .default('aof'),
+    )
+    .option(
       '--aof-dir <path>',
       'folder that holds <appendfilename>.manifest (of 6.x: <appendfilename>), as seen here',
     )
@@ -220,7 +228,8 @@ function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
           SentinelFlags & {
             url: string;
             passFile?: string;
-            aofDir: string;
+            source: 'aof' | 'psync';
+            aofDir?: string;
             yes?: boolean;
             hold?: boolean;
           },

@@ -170,7 +170,12 @@ describe('parseConfig()', () => {
     [
       'another source',
       `${MINIMAL}${INSTANCE}source = "rdb"\n`,
-      /instance\.0\.source must be "aof"$/,
+      /instance\.0\.source must be "aof" or "psync"$/,
+    ],
+    [
+      'a folder that is not read',
+      `${MINIMAL}${INSTANCE}source = "psync"\n`,
+      /aof_dir of instance a needs source = "aof"$/,
     ],
     ['an instance without its folder', `${MINIMAL}[[instance]]\nid = "a"\nurl = "x"\n`, /aof_dir/],
     ['an id that is no name', `${MINIMAL}${INSTANCE.replace('"a"', '"A b"')}`, /instance\.0\.id /],

@@ -164,7 +164,9 @@ describe('a NodeClient', () => {
         socket.write(
           `+OK\r\n${'+QUEUED\r\n'.repeat(4)}*4\r\n*2\r\n${bulk('1700000000')}${bulk('000123')}` +
             bulk('# Persistence\r\nloading:0\r\naof_enabled:1\r\naof_current_size:700\r\n') +
-            bulk('role:slave\r\nmaster_replid:ab\r\nmaster_repl_offset:9007199254740991\r\n') +
+            bulk(
+              'role:slave\r\nmaster_link_status:up\r\nmaster_replid:ab\r\nmaster_repl_offset:9007199254740991\r\n',
+            ) +
             bulk('run_id:cd\r\nuptime_in_seconds:5\r\n'),
         );
       }),
@@ -175,6 +177,7 @@ describe('a NodeClient', () => {
       runId: 'cd',
       uptimeSeconds: 5,
       role: 'replica',
+      masterLinkUp: true,
       masterReplid: 'ab',
       masterReplOffset: Number.MAX_SAFE_INTEGER,
       loading: false,

@@ -9,6 +9,7 @@ import { locateNode } from '../config/node-place.ts';
 import type { InstanceEntry } from '../config/schema.ts';
 import { Workspace, type Invocation } from '../context.ts';
 import { sharesDevice } from '../files/shares-device.ts';
+import { checkPsyncNode } from './psync-node.ts';
 
 /** Largest difference between the clocks of host and node that is not remarked on. */
 const CLOCK_SKEW_MS_MAX = 1_000;
@@ -143,6 +144,12 @@ async function tryNode(
   const sample = await takeSample(client);
   const halfTripMs = (systemClock.nowMs() - before) / 2;
   const skewMs = Math.abs(sample.timeUs / 1000 - (before + halfTripMs));
+  const skew =
+    skewMs > CLOCK_SKEW_MS_MAX ? `; its clock is ${Math.round(skewMs).toString()} ms off ours` : '';
+  if (target.aofDir === undefined) {
+    await checkPsyncNode(client);
+    return `${facts.product} ${facts.version} (${facts.role}), captured by replication${skew}`;
+  }
   if (!sample.aofEnabled) {
     throw new TidemarkError('TM_AOF_OFF', 'the append-only file is off', {
       hint: 'redis-cli CONFIG SET appendonly yes',
@@ -150,7 +157,5 @@ async function tryNode(
   }
   const probe = await probeAofDir(target.aofDir);
   const stamps = facts.config?.['aof-timestamp-enabled'] === 'yes' ? 'on' : 'OFF';
-  const skew =
-    skewMs > CLOCK_SKEW_MS_MAX ? `; its clock is ${Math.round(skewMs).toString()} ms off ours` : '';
   return `${facts.product} ${facts.version}, pins ${probe.pinClass}, time stamps ${stamps}${skew}`;
 }

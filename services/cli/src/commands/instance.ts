@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
 import { probeAofDir, removeAofPins } from '@tidemark/aof';
-import { detachOffline } from '@tidemark/archiver';
+import { detachOffline, type InstanceTarget } from '@tidemark/archiver';
 import { createInstance, listInstanceIds } from '@tidemark/catalog';
 import {
   checkRights,
@@ -20,6 +20,7 @@ import { table } from '../output/table.ts';
 import type { TlsFlags } from '../program/tls-flags.ts';
 import { checkAofPlace } from './aof-place.ts';
 import { SwitchedSettings } from './node-settings.ts';
+import { checkPsyncNode, refuseAofFlags } from './psync-node.ts';
 import type { SentinelFlags } from '../program/sentinel-flags.ts';
 import { sentinelTableOf } from './sentinel-flags.ts';
 import { tlsTableOf } from './tls-flags.ts';
@@ -32,13 +33,14 @@ const OLDEST_VERSION = 60_000;
 export interface AddOptions extends TlsFlags, SentinelFlags {
   readonly url: string;
   readonly passFile?: string;
-  readonly aofDir: string;
+  readonly source: 'aof' | 'psync';
+  readonly aofDir?: string;
   readonly yes: boolean;
   /** The server keeps what a rewrite makes needless until it is archived. */
   readonly hold: boolean;
 }
 
-/** Checks a node and its AOF folder, and takes it into the configuration. */
+/** Checks a node and where it is captured from, and takes it into the configuration. */
 export async function addNode(
   id: string,
   options: AddOptions,
@@ -54,43 +56,89 @@ export async function addNode(
   if (config.instances.some((known) => known.id === id)) {
     throw new UsageError('TM_EXISTS', `instance ${id} is configured already`);
   }
-  const entry: InstanceEntry = {
-    id,
-    url: options.url,
-    ...(options.passFile === undefined ? {} : { password_file: resolve(options.passFile) }),
-    source: 'aof',
-    aof_dir: resolve(options.aofDir),
-    ...(options.hold ? { hold: true } : {}),
-    ...tlsTableOf(options),
-    ...sentinelTableOf(options),
-  };
+  const entry = entryOf(id, options);
   const target = await instanceTarget(entry, config.path);
   await using client = await connectNode(await locateNode(target, invocation.signal), {
     signal: invocation.signal,
   });
-  const facts = await checkNode(client);
-  const probe = await probeAofDir(target.aofDir);
-  await checkAofPlace(client, facts, probe);
-  await warnOfCommandBases(client, invocation);
-  await createRecord(workspace, id);
-  const settings = new SwitchedSettings(config.stateDir, id);
-  const timestamps = await consentToTimestamps(client, options.yes, settings, invocation);
-  if (options.hold) await switchHold(client, settings);
+  const added = { id, options, workspace, target, client, invocation };
+  const [document, lines] = await (options.source === 'psync'
+    ? addByLink(added)
+    : addByFiles(added));
   await addInstance(config.path, entry);
   const options_ = { timeoutMs: 10_000, signal: invocation.signal };
   const attached = (await workspace.askArchiver('attach', id, options_)) !== null;
+  invocation.printer.result({ instance: id, ...document, attached }, () => [
+    ...lines,
+    attached
+      ? 'the running archiver has taken it up'
+      : `next: tidemark -c ${invocation.configPath} serve archiver`,
+  ]);
+}
+
+function entryOf(id: string, options: AddOptions): InstanceEntry {
+  const { source, aofDir } = options;
+  if (source === 'psync') refuseAofFlags(options);
+  else if (aofDir === undefined) {
+    throw new UsageError('TM_USAGE', 'the folder of the append-only files is not named', {
+      hint: 'add --aof-dir PATH, or --source psync to capture by replication',
+    });
+  }
+  return {
+    id,
+    url: options.url,
+    ...(options.passFile === undefined ? {} : { password_file: resolve(options.passFile) }),
+    source,
+    ...(aofDir === undefined ? {} : { aof_dir: resolve(aofDir) }),
+    ...(options.hold ? { hold: true } : {}),
+    ...tlsTableOf(options),
+    ...sentinelTableOf(options),
+  };
+}
+
+/** An instance that is being added. */
+interface Adding {
+  readonly id: string;
+  readonly options: AddOptions;
+  readonly workspace: Workspace;
+  readonly target: InstanceTarget;
+  readonly client: NodeClient;
+  readonly invocation: Invocation;
+}
+
+/** What is said of an instance that was added: as a document, and in lines. */
+type Added = readonly [Readonly<Record<string, string>>, readonly string[]];
+
+async function addByFiles(adding: Adding): Promise<Added> {
+  const { id, options, workspace, client, invocation, target } = adding;
+  const { aofDir = '' } = target;
+  const facts = await checkNode(client);
+  const probe = await probeAofDir(aofDir);
+  await checkAofPlace(client, facts, probe);
+  await warnOfCommandBases(client, invocation);
+  await createRecord(workspace, id);
+  const settings = new SwitchedSettings(workspace.config.stateDir, id);
+  const timestamps = await consentToTimestamps(client, options.yes, settings, invocation);
+  if (options.hold) await switchHold(client, settings);
   const { version, product } = facts;
   const pinClass = probe.pinClass === 'held' && options.hold ? 'hold' : probe.pinClass;
-  invocation.printer.result(
-    { instance: id, product, version, pinClass, timestamps, attached },
-    () => [
-      `${id}: ${product} ${version}, AOF in ${target.aofDir}`,
+  return [
+    { source: 'aof', product, version, pinClass, timestamps },
+    [
+      `${id}: ${product} ${version}, AOF in ${aofDir}`,
       `pins: ${pinClass}; time stamps in the AOF: ${timestamps}`,
-      attached
-        ? 'the running archiver has taken it up'
-        : `next: tidemark -c ${invocation.configPath} serve archiver`,
     ],
-  );
+  ];
+}
+
+/** Nothing is changed on the node. */
+async function addByLink({ id, workspace, client }: Adding): Promise<Added> {
+  const { product, version, role } = await checkPsyncNode(client);
+  await createRecord(workspace, id);
+  return [
+    { source: 'psync', product, version, role },
+    [`${id}: ${product} ${version} (${role}), captured by replication`],
+  ];
 }
 
 /** Stops protecting an instance; what is stored stays and can be restored. */
@@ -121,6 +169,7 @@ export async function removeNode(id: string, invocation: Invocation): Promise<vo
   // Nobody bounds pins that are left behind: they would keep old files on the disk of the node.
   await warnIfNot('remove the pins beside the AOF folder', invocation, async () => {
     const { aofDir } = await instanceTarget(entry, config.path);
+    if (aofDir === undefined) return;
     const { dir, manifestName } = await probeAofDir(aofDir);
     await workspace.sync(invocation.signal, id);
     for (const { writer } of workspace.catalog.writers(id)) {
@@ -161,17 +210,21 @@ export async function listInstances(invocation: Invocation): Promise<void> {
   const stored = workspace.catalog.instances().map(({ iid }) => iid ?? '');
   const configured = workspace.config.instances;
   const rows = [
-    ...configured.map(({ id, url, aof_dir }) => ({ id, url, aofDir: aof_dir, configured: true })),
+    ...configured.map(({ id, url, source = 'aof', aof_dir: aofDir = null }) => {
+      return { id, url, source, aofDir, configured: true };
+    }),
     ...stored
       .filter((iid) => !configured.some(({ id }) => id === iid))
-      .map((id) => ({ id, url: null, aofDir: null, configured: false })),
+      .map((id) => ({ id, url: null, source: null, aofDir: null, configured: false })),
   ];
   invocation.printer.result({ instances: rows }, () =>
     rows.length === 0
       ? ['no instances; add one with: tidemark instance add ID -u redis://HOST:PORT --aof-dir PATH']
       : table(
-          ['INSTANCE', 'NODE', 'AOF FOLDER'],
-          rows.map(({ id, url, aofDir }) => [id, url ?? '(history only)', aofDir ?? '-']),
+          ['INSTANCE', 'NODE', 'SOURCE', 'AOF FOLDER'],
+          rows.map(({ id, url, source, aofDir }) => [
+            ...[id, url ?? '(history only)', source ?? '-', aofDir ?? '-'],
+          ]),
         ),
   );
 }
@@ -190,20 +243,28 @@ export async function showInstance(id: string, invocation: Invocation): Promise<
     signal: invocation.signal,
   });
   const facts = await readNodeFacts(client);
-  const probe = await probeAofDir(target.aofDir);
   const { product, version, role, databases } = facts;
+  const node = { product, version, role, databases };
+  const head = `${id}  ${entry.url}  ${product} ${version} (${role})`;
+  if (target.aofDir === undefined) {
+    invocation.printer.result({ instance: id, url: entry.url, source: 'psync', node }, () => [
+      ...[head, 'captured by replication'],
+    ]);
+    return;
+  }
+  const probe = await probeAofDir(target.aofDir);
   const timestamps = facts.config?.[TIMESTAMPS] ?? 'unknown';
   const document = {
     instance: id,
     url: entry.url,
     aofDir: target.aofDir,
     source: 'aof',
-    node: { product, version, role, databases },
+    node,
     pinClass: probe.pinClass,
     timestamps,
   };
   invocation.printer.result(document, () => [
-    `${id}  ${entry.url}  ${product} ${version} (${role})`,
+    head,
     `AOF folder ${target.aofDir}; pins: ${probe.pinClass}; time stamps: ${timestamps}`,
   ]);
 }

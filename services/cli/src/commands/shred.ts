@@ -54,7 +54,8 @@ export async function shredCommand(
  * its own key opens.
  */
 async function eraseSpool(id: string, stateDir: string): Promise<void> {
-  for (const name of [id, `${id}.copies`]) {
+  const psync = `${id}.psync`;
+  for (const name of [id, `${id}.copies`, psync, `${psync}.copies`, `${id}.wire`]) {
     await rm(join(stateDir, 'spool', name), { recursive: true, force: true });
   }
 }

@@ -89,7 +89,7 @@ export function parseConfig(text: string, path: string): ConfigFile {
     const message = cause instanceof Error ? (cause.message.split('\n')[0] ?? '') : '';
     throw new UsageError('TM_CONFIG', `${path} is not TOML: ${message}`, { cause });
   }
-  if (validator.Check(value)) return checkUnique(value, path);
+  if (validator.Check(value)) return checkInstances(value, path);
   const [first] = validator.Errors(value)[1];
   const where = first?.instancePath.replace(/^\//, '').replaceAll('/', '.') ?? '';
   const name = where === '' ? '' : `${where} `;
@@ -122,7 +122,7 @@ export async function instanceTarget(
   entry: InstanceEntry,
   configPath: string,
   hooks: TlsHooks = {},
-): Promise<InstanceTarget & { readonly aofDir: string }> {
+): Promise<InstanceTarget> {
   const base = dirname(resolve(configPath));
   const secured = await securedAddress(entryAddress(entry.url), tlsSettings(entry, base), hooks);
   const passwordOf = async (path: string | undefined): Promise<string | undefined> =>
@@ -137,8 +137,9 @@ export async function instanceTarget(
   const locator = locatorOpener(entry, address, sentinelPassword);
   return {
     id: entry.id,
-    aofDir: resolve(base, entry.aof_dir),
-    hold: entry.hold ?? false,
+    ...(entry.aof_dir === undefined
+      ? {}
+      : { aofDir: resolve(base, entry.aof_dir), hold: entry.hold ?? false }),
     address,
     ...(locator === undefined ? {} : { locator }),
   };
@@ -157,7 +158,18 @@ export async function readPassword(path: string): Promise<string> {
   }
 }
 
-function checkUnique(config: ConfigFile, path: string): ConfigFile {
+function checkInstances(config: ConfigFile, path: string): ConfigFile {
+  for (const { id, source = 'aof', aof_dir, hold } of config.instance ?? []) {
+    if (source === 'aof' && aof_dir === undefined) {
+      throw new UsageError('TM_CONFIG', `${path}: instance ${id} lacks aof_dir`, {
+        hint: 'the folder of its append-only files, or source = "psync" for a capture by replication',
+      });
+    }
+    if (source === 'psync' && (aof_dir !== undefined || hold === true)) {
+      const name = aof_dir === undefined ? 'hold' : 'aof_dir';
+      throw new UsageError('TM_CONFIG', `${path}: ${name} of instance ${id} needs source = "aof"`);
+    }
+  }
   const ids = (config.instance ?? []).map(({ id }) => id);
   const twice = ids.find((id, index) => ids.indexOf(id) !== index);
   if (twice === undefined) return config;

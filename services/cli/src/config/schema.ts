@@ -7,13 +7,13 @@ const texts = { type: 'array', items: text } as const;
 const InstanceSchema = {
   type: 'object',
   additionalProperties: false,
-  required: ['id', 'url', 'aof_dir'],
+  required: ['id', 'url'],
   properties: {
     id: { type: 'string', pattern: '^[a-z0-9][a-z0-9-]{0,62}$' },
     url: text,
     user: text,
     password_file: text,
-    source: { const: 'aof' },
+    source: { enum: ['aof', 'psync'] },
     aof_dir: text,
     hold: { type: 'boolean' },
     tls_ca_file: { anyOf: [text, texts] },

@@ -1,5 +1,5 @@
 import type { IncrFile, TailCursor } from '@tidemark/aof';
-import { describeAddress, type NodeSample } from '@tidemark/client';
+import { describeAddress, dialNode, type NodeSample } from '@tidemark/client';
 import { NodeError } from '@tidemark/core';
 import { openReplicaLink } from '@tidemark/replication';
 import type { WireItem, WirePlace, WireReader } from '../../wire/wire-types.ts';
@@ -12,8 +12,7 @@ import type {
   SourceSetting,
 } from '../capture-source.ts';
 import type { LinkStatus } from '../link-status.ts';
-import { dialLink } from './dial-link.ts';
-import { loginOf, type ReceiveLine } from './receive-line.ts';
+import { DIAL_MS, loginOf, type ReceiveLine } from './receive-line.ts';
 import { streamDatabase } from './stream-database.ts';
 
 /** Names of snapshots beside the stream: one is made, one may wait, one may be read. */
@@ -120,7 +119,7 @@ export class PsyncSource implements CaptureSource {
     }
     const address = await setting.locator.locate(signal);
     await using link = await openReplicaLink({
-      dial: dialLink(address),
+      dial: (ended) => dialNode(address, { timeoutMs: DIAL_MS, signal: ended }),
       node: describeAddress(address),
       ...loginOf(address),
       resume: null,

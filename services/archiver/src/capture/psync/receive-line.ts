@@ -1,10 +1,9 @@
-import { describeAddress, type NodeAddress, type NodeLocator } from '@tidemark/client';
+import { describeAddress, dialNode, type NodeAddress, type NodeLocator } from '@tidemark/client';
 import { NodeError, TidemarkError, type Clock, type Random } from '@tidemark/core';
 import { openReplicaLink, type ReplicaLink } from '@tidemark/replication';
 import type { Logger } from '../../logger.ts';
 import type { WireSpool } from '../../wire/wire-spool.ts';
 import type { LinkStatus } from '../link-status.ts';
-import { dialLink } from './dial-link.ts';
 import { LinkPace } from './link-pace.ts';
 import {
   causeOfResync,
@@ -16,6 +15,8 @@ import {
 } from './node-history.ts';
 import type { ResyncNote, ResyncNoteFile } from './resync-note.ts';
 
+/** For a connection, TLS and all. */
+export const DIAL_MS = 10_000;
 /** A link that was up for so long has got over what ailed it before. */
 const STEADY_MS = 5_000;
 /** A full spool is gone on with when this share of it is free again. */
@@ -141,7 +142,7 @@ export class ReceiveLine {
     const place = this.#place();
     if (place === null || !goesOnBehind(place, node)) await this.#waitForSync(signal);
     await using link = await openReplicaLink({
-      dial: dialLink(address),
+      dial: (ended) => dialNode(address, { timeoutMs: DIAL_MS, signal: ended }),
       node: describeAddress(address),
       ...loginOf(address),
       resume: place,
