@@ -14,7 +14,7 @@ import {
   type TlsFailure,
 } from './tls/tls-errors.ts';
 import type { NodeTls } from './tls/node-tls.ts';
-import { settingsError } from './tls/tls-settings.ts';
+import { refuseUnverified, settingsError } from './tls/tls-settings.ts';
 
 /** A plain port waits for the end of a line when it is greeted in TLS: then it is looked into. */
 const SILENCE_MS = 1_000;
@@ -48,6 +48,7 @@ export async function dialNode(address: NodeAddress, options: DialOptions): Prom
       'open the settings for it first: a connection without TLS is no way out',
     );
   }
+  if (address.tls !== undefined) refuseUnverified();
   options.signal?.throwIfAborted();
   const attempt = new Attempt(address, options);
   try {

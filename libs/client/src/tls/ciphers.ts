@@ -41,8 +41,9 @@ function assertKnown(word: string, known: ReadonlySet<string>): void {
     throw unknown(word);
   }
   // '@' changes the security level of the library or the order of the whole list.
-  const [, bare = ''] = /^[!+-]?([A-Za-z0-9+_.-]+)$/.exec(word) ?? [];
+  const [, sign = '', bare = ''] = /^([!+-]?)([A-Za-z0-9+_.-]+)$/.exec(word) ?? [];
   if (bare === '') throw unknown(word);
+  if (sign !== '') return; // takes away, or moves: nothing comes of it
   try {
     createSecureContext({ ciphers: `${bare}:${NEVER}`, minVersion: 'TLSv1.2' });
   } catch {
