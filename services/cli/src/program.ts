@@ -5,6 +5,7 @@ import type { InitOptions } from './commands/init.ts';
 import type { Leaf, Perform } from './program/command-tree.ts';
 import { watchStandardOutput } from './output/standard-output.ts';
 import { addBackupCommands, addShred } from './program/backup-commands.ts';
+import { addDump } from './program/dump-command.ts';
 import { addExpire } from './program/expire-commands.ts';
 import { addFileCommands } from './program/file-commands.ts';
 import { addFindCommands } from './program/find-commands.ts';
@@ -165,6 +166,7 @@ ${EXIT_CODES}`,
   addStoreCommands(repo, leaf, perform);
   addShred(repo, leaf, perform);
   addFindCommands(program, leaf, perform);
+  addDump(program, leaf, perform);
   addFileCommands(program, leaf, perform);
   for (const group of program.commands) if (group.commands.length > 0) withGlobals(group);
   return program;

@@ -72,6 +72,13 @@ export {
   type KnownBackup,
 } from './download/download-backup.ts';
 export {
+  dumpNode,
+  type DumpedFile,
+  type DumpEnvironment,
+  type DumpRequest,
+} from './dump/dump-node.ts';
+export { refuseTdeNode, type ConfiguredNode } from './dump/refuse-tde-node.ts';
+export {
   rewrapKeys,
   type RewrapFault,
   type RewrapOptions,

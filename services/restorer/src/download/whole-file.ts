@@ -10,6 +10,8 @@ export interface WholeFileOptions {
   readonly random: Random;
   readonly signal: AbortSignal;
   readonly onBytes: (bytes: number) => void;
+  /** A file of that name is replaced once the new one is whole. Default: refused. */
+  readonly replace?: boolean;
 }
 
 /**
@@ -25,8 +27,8 @@ export async function writeWholeFile(
   source: ByteSource,
   options: WholeFileOptions,
 ): Promise<number> {
-  const { random, signal } = options;
-  if (await exists(path)) throw taken(path);
+  const { random, signal, replace = false } = options;
+  if (!replace && (await exists(path))) throw taken(path);
   const folder = dirname(path);
   const id = Buffer.from(random.bytes(8)).toString('hex');
   const staged = join(folder, `.${basename(path)}.${id}.part`);
@@ -40,7 +42,8 @@ export async function writeWholeFile(
       await file.close();
     }
     signal.throwIfAborted();
-    await publish(staged, path);
+    if (replace) await onDisk(path, rename(staged, path));
+    else await publish(staged, path);
     await syncFolder(folder);
     return bytes;
   } finally {

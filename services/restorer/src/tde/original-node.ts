@@ -61,6 +61,25 @@ async function isSamePlace(target: NodeClient, original: NodeAddress): Promise<b
   );
 }
 
+/** Whether two addresses lead to the same place, as far as names and addresses tell. */
+export async function isSameAddress(one: NodeAddress, other: NodeAddress): Promise<boolean> {
+  if (one.path !== undefined || other.path !== undefined) {
+    if (one.path === undefined || other.path === undefined) return false;
+    return (await realPath(one.path)) === (await realPath(other.path));
+  }
+  if (one.port !== other.port) return false;
+  if (one.host.toLowerCase() === other.host.toLowerCase()) return true;
+  const [left, right] = await Promise.all([addressesOf(one.host), addressesOf(other.host)]);
+  return left.some(
+    (ip) => has(listOf(right), ip) || (isThisHost(ip) && right.some((its) => isThisHost(its))),
+  );
+}
+
+async function addressesOf(host: string): Promise<readonly string[]> {
+  const found = await lookup(host, { all: true }).catch(() => []);
+  return found.map(({ address }) => address);
+}
+
 /** The unix socket of a server on this host; empty when it has none or does not tell. */
 async function ownSocket(target: NodeClient): Promise<string> {
   if (!isThisHost(target.remoteAddress)) return '';
