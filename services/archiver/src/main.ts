@@ -50,7 +50,7 @@ export async function serveArchiver(options: ServeOptions, signal: AbortSignal):
 }
 
 /** JSON lines on standard error: standard output stays free for results. */
-function stderrLogger(): Logger {
+export function stderrLogger(): Logger {
   const wrap = (log: pino.Logger): Logger => ({
     info: (message, fields = {}) => log.info(fields, message),
     warn: (message, fields = {}) => log.warn(fields, message),

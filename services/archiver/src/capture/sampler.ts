@@ -1,6 +1,7 @@
 import type { Clock } from '@tidemark/core';
 import { TidemarkError } from '@tidemark/core';
 import {
+  backoffMs,
   connectNode,
   takeSample,
   type NodeClient,
@@ -13,7 +14,6 @@ import type { RoundTrip } from './clock-watch.ts';
 /** Milliseconds between samples, and how long after a second boundary the extra one is taken. */
 const SAMPLE_INTERVAL_MS = 200;
 const AFTER_BOUNDARY_MS = 3;
-const RETRY_MS_MAX = 10_000;
 
 /** What the sampler reports. */
 export interface SamplerOptions<Stamp> {
@@ -52,8 +52,7 @@ export async function runSampler<Stamp>(options: SamplerOptions<Stamp>): Promise
       if (!(error instanceof TidemarkError)) throw error;
       if (failures === 0) options.onLink(error);
       failures += 1;
-      const pause = Math.min(RETRY_MS_MAX, 100 * 2 ** Math.min(failures, 10));
-      await clock.sleep(pause, signal).catch(() => undefined);
+      await clock.sleep(backoffMs(failures - 1, error), signal).catch(() => undefined);
     }
   }
 }

@@ -1,5 +1,5 @@
 import type { FactsPart } from '@tidemark/archive';
-import { connectNode, type NodeClient } from '@tidemark/client';
+import { backoffMs, connectNode, type NodeClient } from '@tidemark/client';
 import { TidemarkError } from '@tidemark/core';
 import { wipeDataKey, type LogKey } from '@tidemark/crypto';
 import type { CaptureOptions } from '../capture/capture-options.ts';
@@ -17,10 +17,6 @@ const LOOK_MS = 60_000;
  * and with them every later entry of the log.
  */
 const STORED_ANEW_MS = 24 * 3_600_000;
-/** Before the node is asked again after a fault; doubled with each further one. */
-const AGAIN_MS = 200;
-const AGAIN_MS_MAX = 10_000;
-
 /** What a watch works with. */
 export interface FactsWatchOptions extends RetryOptions {
   readonly capture: CaptureOptions;
@@ -56,6 +52,7 @@ export class FactsWatch {
     const logKey = await keys.logKey(instance);
     this.#fingerprint = await this.#storedLast();
     for (let failures = 0; !stopped(); failures++) {
+      let fault: unknown = null;
       try {
         await using client = await connectNode(await locator.locate(signal), {
           timeoutMs: 5_000,
@@ -68,9 +65,9 @@ export class FactsWatch {
         if (stopped()) return;
         if (!(error instanceof TidemarkError) || isFinal(error)) throw error;
         this.#warn(error);
+        fault = error;
       }
-      const pause = Math.min(AGAIN_MS_MAX, AGAIN_MS * 2 ** Math.min(failures, 10));
-      await clock.sleep(pause, signal).catch(() => undefined);
+      await clock.sleep(backoffMs(failures, fault), signal).catch(() => undefined);
     }
   }
 

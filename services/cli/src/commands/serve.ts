@@ -1,7 +1,9 @@
-import { serveArchiver } from '@tidemark/archiver';
+import { serveArchiver, stderrLogger, type InstanceTarget } from '@tidemark/archiver';
 import { instanceTarget, loadConfig } from '../config/load.ts';
+import type { InstanceEntry } from '../config/schema.ts';
 import { retentionRules } from './expire-rules.ts';
 import type { Invocation } from '../context.ts';
+import { OpenedTls, tlsLog } from './tls-log.ts';
 
 /** Runs the archiver in the foreground until SIGTERM or Ctrl-C. */
 export async function serve(
@@ -9,8 +11,15 @@ export async function serve(
   invocation: Invocation,
 ): Promise<void> {
   const config = await loadConfig(invocation.configPath);
+  const logger = stderrLogger();
+  using opened = new OpenedTls();
+  const targetOf = async (entry: InstanceEntry, path: string): Promise<InstanceTarget> => {
+    const target = await instanceTarget(entry, path, tlsLog(entry.id, logger));
+    opened.keep(entry.id, target.address.tls);
+    return target;
+  };
   const instances = await Promise.all(
-    config.instances.map((entry) => instanceTarget(entry, config.path)),
+    config.instances.map((entry) => targetOf(entry, config.path)),
   );
   const { store, keys, stateDir, spoolBytesMax, limits } = config;
   await serveArchiver(
@@ -26,7 +35,7 @@ export async function serve(
       findInstance: async (id) => {
         const now = await loadConfig(invocation.configPath);
         const entry = now.instances.find((known) => known.id === id);
-        return entry === undefined ? null : instanceTarget(entry, now.path);
+        return entry === undefined ? null : targetOf(entry, now.path);
       },
     },
     invocation.signal,
