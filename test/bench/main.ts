@@ -1,6 +1,7 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { benchAofDecode } from './aof-decode.ts';
 import { jsonOf, tableOf, type Bar, type Bench, type Outcome } from './outcome.ts';
+import { benchPsyncCost, PSYNC_NAMES } from './psync-cost.ts';
 import { benchRdbCheck, RDB_CHECK_NAMES } from './rdb-check.ts';
 import { benchRdbScan } from './rdb-scan.ts';
 import { benchRestore, RESTORE_NAMES } from './restore-full.ts';
@@ -10,6 +11,7 @@ import { benchSegment } from './segment.ts';
 import { benchSnapshotShip, SNAPSHOT_NAMES } from './snapshot-ship.ts';
 import { benchSourceCost } from './source-cost.ts';
 import { benchSourceLatency, LATENCY_NAMES } from './source-latency.ts';
+import { benchTlsCost, TLS_NAMES } from './tls-cost.ts';
 import { benchWriteBack, WRITE_BACK_NAMES } from './write-back.ts';
 
 const REPORT = 'build/bench.json';
@@ -35,6 +37,8 @@ const BENCHES: readonly Bench[] = [
   { names: KEYS_NAMES, run: benchRestoreKeys },
   { names: ['source-cost'], run: benchSourceCost },
   { names: LATENCY_NAMES, run: benchSourceLatency },
+  { names: PSYNC_NAMES, run: benchPsyncCost },
+  { names: TLS_NAMES, run: benchTlsCost },
   { names: WRITE_BACK_NAMES, run: benchWriteBack },
   simple('aof-decode', { atLeast: 0.6 }, benchAofDecode),
   simple('rdb-scan', { atLeast: 0.5 }, benchRdbScan),

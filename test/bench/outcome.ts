@@ -4,15 +4,17 @@ export type Bar = { readonly atLeast: number } | { readonly atMost: number };
 /** One line of the table and one entry of `build/bench.json`. */
 export interface Outcome {
   readonly name: string;
-  /** A ratio, or megabytes (10^6 bytes) when `unit` says so. */
+  /** A ratio, megabytes (10^6 bytes), or CPU seconds for a gigabyte (10^9 bytes), as `unit` says. */
   readonly value: number;
-  readonly unit: 'ratio' | 'MB';
+  readonly unit: 'ratio' | 'MB' | 's/GB';
   /** null: for information only. */
   readonly bar: Bar | null;
   /** What was compared, or measured. */
   readonly of: string;
   readonly detail: string;
 }
+
+const FIGURE_NAMES = { ratio: 'ratio', MB: 'megabytes', 's/GB': 'cpuSecondsPerGigabyte' } as const;
 
 /** Some outcomes that are measured together. */
 export interface Bench {
@@ -30,7 +32,7 @@ export function isMet({ value, bar }: Outcome): boolean | null {
 export function tableOf(outcomes: readonly Outcome[]): string {
   const rows = outcomes.map((outcome) => [
     outcome.name,
-    `${outcome.value.toFixed(outcome.unit === 'MB' ? 0 : 2)}${outcome.unit === 'MB' ? ' MB' : ''}`,
+    `${outcome.value.toFixed(outcome.unit === 'MB' ? 0 : 2)}${unitText(outcome)}`,
     barText(outcome),
     verdictOf(outcome),
     outcome.of,
@@ -59,16 +61,23 @@ export function jsonOf(outcomes: readonly Outcome[]): Record<string, object> {
     outcomes.map((outcome) => {
       const { name, value, unit, bar, of, detail } = outcome;
       const rounded = Number(value.toPrecision(4));
-      const figure = unit === 'ratio' ? { ratio: rounded } : { megabytes: rounded };
-      return [name, { ...figure, of, bar, verdict: verdictOf(outcome), detail }];
+      return [
+        name,
+        { [FIGURE_NAMES[unit]]: rounded, of, bar, verdict: verdictOf(outcome), detail },
+      ];
     }),
   );
 }
 
-function barText({ bar, unit }: Outcome): string {
+function unitText({ unit }: Outcome): string {
+  return unit === 'ratio' ? '' : ` ${unit}`;
+}
+
+function barText(outcome: Outcome): string {
+  const { bar } = outcome;
   if (bar === null) return '-';
   const [sign, limit] = 'atLeast' in bar ? ['>=', bar.atLeast] : ['<=', bar.atMost];
-  return `${sign} ${limit}${unit === 'MB' ? ' MB' : ''}`;
+  return `${sign} ${limit}${unitText(outcome)}`;
 }
 
 function verdictOf(outcome: Outcome): string {

@@ -48,6 +48,19 @@ export class Tidemark {
     return tidemark;
   }
 
+  /** The same for a capture by replication. */
+  static async initPsync(
+    dir: string,
+    id: string,
+    url: string,
+    flags: readonly string[] = [],
+  ): Promise<Tidemark> {
+    await run(['init', '--dir', dir, '-o', 'json']);
+    const tidemark = new Tidemark(`${dir}/tidemark.toml`);
+    await tidemark.run('instance', 'add', id, '-u', url, '--source', 'psync', ...flags, '--yes');
+    return tidemark;
+  }
+
   /** Runs a command that must succeed. */
   async run<T>(...args: readonly string[]): Promise<Ran<T>> {
     const { out, ...rest } = await run(['-c', this.config, ...args, '-o', 'json']);
