@@ -8,7 +8,7 @@ import {
 } from '@tidemark/client';
 import { systemClock, systemRandom } from '@tidemark/system';
 import type { Redis } from 'ioredis';
-import { startRedis } from '../redis-server.ts';
+import { RedisServer, startRedis } from '../redis-server.ts';
 import { SentinelProcess } from './sentinel-process.ts';
 
 /** A node of a set, over TCP or TLS. */
@@ -122,6 +122,12 @@ export class SentinelSet implements AsyncDisposable {
     return node;
   }
 
+  /** The node as a server of the tests; only of a set without TLS. */
+  server(node: SetNode): RedisServer {
+    if (!(node instanceof RedisServer)) throw new Error('this node is no plain server');
+    return node;
+  }
+
   sentinel(index: number): SentinelProcess {
     const sentinel = this.sentinels[index];
     if (sentinel === undefined) throw new Error(`there is no Sentinel ${index}`);
@@ -148,9 +154,8 @@ export class SentinelSet implements AsyncDisposable {
 
   /** Waits until every Sentinel sees the whole set: replicas that follow, and the other Sentinels. */
   async settled(): Promise<void> {
-    for (const sentinel of this.sentinels) {
-      await using client = await sentinel.connect();
-      await waitUntil(`Sentinel ${sentinel.address.port} sees the set`, async () => {
+    await this.eachSentinel((client) =>
+      waitUntil(`Sentinel ${client.address.port} sees the set`, async () => {
         const master = fieldsOf(await client.call('SENTINEL', 'MASTER', MASTER));
         const replicas = await seenReplicas(client);
         const following = replicas.filter(isFollowing);
@@ -160,8 +165,8 @@ export class SentinelSet implements AsyncDisposable {
           following.length >= this.nodes.length - 1 &&
           following.every((replica) => replica.get('master-port') === master.get('port'))
         );
-      });
-    }
+      }),
+    );
   }
 
   /** The node that the first Sentinel that answers names. */
@@ -173,6 +178,13 @@ export class SentinelSet implements AsyncDisposable {
       return this.nodeAt(await namedPort(open));
     }
     throw new Error('no Sentinel answers');
+  }
+
+  async eachSentinel(work: (client: NodeClient) => Promise<unknown>): Promise<void> {
+    for (const sentinel of this.sentinels) {
+      await using client = await sentinel.connect();
+      await work(client);
+    }
   }
 
   /** A graceful change of primary: `SENTINEL FAILOVER`. */

@@ -1,0 +1,42 @@
+import { connectNode } from '@tidemark/client';
+import { describe, expect, it } from 'vitest';
+import { SetLife } from '../../support/sentinel-set/set-life.ts';
+
+describe('a capture of a Sentinel set', () => {
+  it('restores both sides of two failovers under load, one graceful and one by SIGKILL', async () => {
+    await using it = await SetLife.start();
+    await it.record();
+    await it.failover();
+    await it.record();
+    await it.kill();
+    await it.record();
+    await it.expectHistory();
+  });
+
+  it('goes on in the same timeline where the new primary has all bytes', async () => {
+    await using it = await SetLife.start();
+    await it.record();
+    await it.handOver();
+    await it.record();
+    expect(await it.expectHistory()).toBe(0);
+  });
+
+  it('shows the branch that a failover lost, and both sides can be restored', async () => {
+    await using it = await SetLife.start();
+    await it.record();
+    const { set } = it;
+    const replicas = set.nodes.filter((node) => node !== it.primary);
+    for (const replica of replicas) set.pause(replica);
+    // More than the kernel keeps for them between the two processes.
+    await using client = await connectNode({ host: '127.0.0.1', port: it.primary.port });
+    for (let i = 0; i < 24; i++) await client.call('SET', `lost:${i}`, Buffer.alloc(1 << 20, i));
+    await it.record(); // on the branch that nobody else has
+    await it.captured();
+    await it.primary.kill();
+    for (const replica of replicas) set.resume(replica);
+    await it.kill();
+    await it.record();
+    expect(await it.expectHistory()).toBe(1);
+    expect(await it.closed()).toEqual(['divergent-tail']);
+  });
+});
