@@ -12,7 +12,7 @@ async function failOverTwice(binary: string | undefined): Promise<number> {
   await life.record();
   await life.kill();
   await life.record();
-  return life.expectHistory();
+  return await life.expectHistory();
 }
 
 describe('a capture of a Sentinel set of three', () => {

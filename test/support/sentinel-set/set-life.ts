@@ -24,7 +24,7 @@ export class SetLife implements AsyncDisposable {
     const program = binary === undefined ? {} : { binary };
     const set = await SentinelSet.start({ ...program, config: { databases: '4' } });
     try {
-      const [{ address }] = set.sentinels as [{ address: { host: string; port: number } }];
+      const { address } = set.sentinel(0);
       const instances = [{ id: INSTANCE, address, locator: () => set.locator() }];
       const life = await NodeLife.start({ ...program, source: 'psync', archiver: { instances } });
       return new SetLife(set, life);
@@ -150,7 +150,8 @@ export class SetLife implements AsyncDisposable {
   }
 
   async #write(signal: AbortSignal): Promise<void> {
-    for (let i = 0; !signal.aborted; i++) {
+    const goesOn = (): boolean => !signal.aborted;
+    for (let i = 0; goesOn(); i++) {
       const client = await connectNode({ host: '127.0.0.1', port: this.#primary.port }).catch(
         () => null,
       );
@@ -159,7 +160,7 @@ export class SetLife implements AsyncDisposable {
         continue;
       }
       await using writer = client;
-      while (!signal.aborted && writer.isOpen) {
+      while (goesOn() && writer.isOpen) {
         if (Date.now() % 1000 < WRITE_FROM_MS) {
           await systemClock.sleep(10);
           continue;
