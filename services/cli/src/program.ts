@@ -14,6 +14,7 @@ import { addRestore } from './program/restore-command.ts';
 import { addStatus } from './program/status-command.ts';
 import { addStoreCommands, withStoreFlags } from './program/store-commands.ts';
 import { addTdeCommands } from './program/tde-commands.ts';
+import { addTlsCommands } from './program/tls-commands.ts';
 import { withSentinelFlags, type SentinelFlags } from './program/sentinel-flags.ts';
 import { withTlsFlags, type TlsFlags } from './program/tls-flags.ts';
 
@@ -142,6 +143,7 @@ ${EXIT_CODES}`,
   addRestore(program, leaf, perform);
   addKeyCommands(program, leaf, perform);
   addTdeCommands(program, leaf, perform);
+  addTlsCommands(program, leaf, perform);
   addExpire(program, leaf, perform);
   addStatus(program, leaf, perform);
   leaf(program, 'doctor', 'Check configuration, keys, store, nodes and clocks.').action(

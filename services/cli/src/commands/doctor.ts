@@ -138,6 +138,7 @@ async function tryNode(
   signal: AbortSignal,
 ): Promise<string> {
   const target = await instanceTarget(entry, configPath);
+  using _certificates = target.address.tls;
   await using client = await connectNode(await locateNode(target, signal), { signal });
   const facts = await readNodeFacts(client);
   const before = systemClock.nowMs();
