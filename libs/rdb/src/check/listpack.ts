@@ -9,7 +9,8 @@ import {
   visitInteger,
 } from './packed.ts';
 
-const HEADER_BYTES = 6;
+/** Bytes before the first element of a listpack. */
+export const HEADER_BYTES = 6;
 const END = 0xff;
 /** The count in the header when it did not fit. */
 const COUNT_UNKNOWN = 0xffff;

@@ -1,6 +1,6 @@
 import { FIELD_EXPIRY_MAX } from '../format/limits.ts';
 import { checkIntset } from './intset.ts';
-import { checkListpack } from './listpack.ts';
+import { checkListpack, ListpackWalk } from './listpack.ts';
 import type { MemberTable } from './member-table.ts';
 import { type ElementVisitor, PackedFault, type PackedRange } from './packed.ts';
 import { checkZiplist } from './ziplist.ts';
@@ -32,19 +32,31 @@ const listpackOf =
     demandTuples(checkListpack(range, unique(members, every)), every);
   };
 
-/** Field, value, expiry (0 = none); fields stand once. */
+/**
+ * Field, value, expiry (0 = none): fields stand once, by their expiry, those without one last.
+ * @see redis src/t_hash.c, listpackEx
+ */
 const fieldsWithExpiry: Check = (range, members) => {
-  const field = unique(members, 3);
-  const count = checkListpack(range, (index, bytes, start, end, within) => {
-    field(index, bytes, start, end, within);
-    if (index % 3 !== 2) return;
-    const text = end - start > 20 ? '' : Buffer.from(bytes.subarray(start, end)).toString('latin1');
-    if (!/^[0-9]+$/.test(text) || Number(text) >= FIELD_EXPIRY_MAX) {
-      throw new PackedFault('an expiry of a field that is none', within);
-    }
-  });
-  demandTuples(count, 3);
+  const field = unique(members, 1);
+  const walk = new ListpackWalk(range);
+  let latest = 0;
+  while (walk.read()) {
+    if (walk.passed % 3 === 0) walk.visit(field);
+    else if (walk.passed % 3 === 2) latest = nextExpiry(walk, latest);
+    walk.pass();
+  }
+  walk.finish();
+  demandTuples(walk.passed, 3);
 };
+
+function nextExpiry({ integer, within }: ListpackWalk, before: number): number {
+  if (integer === null || integer < 0 || integer > FIELD_EXPIRY_MAX) {
+    throw new PackedFault('an expiry of a field that is none', within);
+  }
+  const expiry = integer === 0 ? Number.POSITIVE_INFINITY : Number(integer);
+  if (expiry < before) throw new PackedFault('a field behind one that expires later', within);
+  return expiry;
+}
 
 const ziplistPairs: Check = (range, members) => {
   demandTuples(checkZiplist(range, unique(members, 2)), 2);

@@ -52,7 +52,8 @@ export function* checkValue(
   if (layout.kind === 'module') return yield* checkModuleItems(cursor, tools);
   const packed = PACKED_VALUES.get(type);
   if (packed === undefined) return yield* passValue(cursor, type, layout, () => undefined);
-  if (type === 25) yield* readExpiry(cursor);
+  // What a server makes of this expiry it takes from the fields.
+  if (type === 25) yield* passBytes(cursor, 8);
   yield* tools.readPacked(cursor, (range) => {
     packed(range, tools.members);
   });
@@ -148,11 +149,11 @@ function* checkMembers(
   tools.settle(members);
 }
 
-/** The expiry before a hash of types 24 and 25: what its fields' are counted from. */
+/** The expiry before a hash of type 24: what its fields' are counted from. */
 function* readExpiry(cursor: ChunkCursor): Steps<number> {
   const offset = cursor.offset;
   const expiryMs = int64Le(yield* readBytes(cursor, 8), 0);
-  if (expiryMs < 0 || expiryMs > FIELD_EXPIRY_MAX) {
+  if (expiryMs < 0 || expiryMs > FIELD_EXPIRY_MAX + 1) {
     throw valueFault(`an expiry of a field at ${expiryMs}`, offset);
   }
   return expiryMs;
@@ -161,7 +162,7 @@ function* readExpiry(cursor: ChunkCursor): Steps<number> {
 function* readRelativeExpiry(cursor: ChunkCursor, earliest: number): Steps<void> {
   const offset = cursor.offset;
   const relative = yield* readLength(cursor);
-  if (relative !== 0 && relative + earliest - 1 >= FIELD_EXPIRY_MAX) {
+  if (relative !== 0 && relative + earliest - 1 > FIELD_EXPIRY_MAX) {
     throw valueFault(`an expiry of a field at ${relative + earliest - 1}`, offset);
   }
 }
