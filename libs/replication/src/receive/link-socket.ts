@@ -6,6 +6,9 @@ import type { LinkPhase } from './options.ts';
 /** Bytes held for the reader at which the socket is no longer read, and at which it is again. */
 const HELD_HIGH = 1024 * 1024;
 const HELD_LOW = 256 * 1024;
+/** The same in chunks: those of a peer that sends byte by byte weigh more than their bytes. */
+const CHUNKS_HIGH = 2048;
+const CHUNKS_LOW = 512;
 /** Unsent bytes of ours at which no further sign of life is written. */
 const UNSENT_MAX = 64 * 1024;
 const LINE_MAX = 4096;
@@ -52,6 +55,8 @@ export class LinkSocket {
     duplex.on('error', (error) => this.#broke(error));
     duplex.on('end', () => this.#broke());
     duplex.on('close', () => this.#broke());
+    if (duplex.destroyed) this.#broke();
+    duplex.resume(); // whoever dialled may have paused it
     void this.#watch();
   }
 
@@ -70,7 +75,7 @@ export class LinkSocket {
       const chunk = this.#held.shift();
       if (chunk !== undefined) {
         this.#heldBytes -= chunk.length;
-        if (this.#paused && this.#heldBytes <= HELD_LOW) this.#resume();
+        if (this.#paused) this.#resumeIfLow();
         return chunk;
       }
       if (this.#lost !== null) throw this.#lost;
@@ -124,14 +129,16 @@ export class LinkSocket {
     this.#heardAnything = true;
     this.#held.push(chunk);
     this.#heldBytes += chunk.length;
-    if (!this.#paused && this.#heldBytes >= HELD_HIGH) {
+    const isHigh = this.#heldBytes >= HELD_HIGH || this.#held.length >= CHUNKS_HIGH;
+    if (!this.#paused && isHigh) {
       this.#paused = true;
       this.#duplex.pause();
     }
     this.#wakeReader();
   }
 
-  #resume(): void {
+  #resumeIfLow(): void {
+    if (this.#heldBytes > HELD_LOW || this.#held.length > CHUNKS_LOW) return;
     this.#paused = false;
     this.#lastHeardMs = this.#options.clock.monotonicMs();
     this.#duplex.resume();
