@@ -136,7 +136,6 @@ export class WireSpool implements AsyncDisposable {
     readonly offset: bigint;
   }): Promise<WireHistory> {
     await this.settle();
-    await this.dropPartial();
     const { seq, replid, offset } = o;
     const ino = (this.#folder.random.bytes(8).readBigUInt64BE() >> 2n).toString();
     const name = this.#nextName(ino, 'snapshot');
@@ -199,7 +198,6 @@ export class WireSpool implements AsyncDisposable {
     readonly offset: bigint;
   }): Promise<void> {
     await this.settle();
-    await this.dropPartial();
     const { seq, ino, replid, offset } = o;
     const known = this.#ledger.find(ino);
     if (known !== null && known !== this.#stream.entry) throw notNewest(ino);
@@ -234,11 +232,13 @@ export class WireSpool implements AsyncDisposable {
   }
 
   /**
-   * Before a link begins: writes what was taken, and after an error of the disk forgets it, so that
-   * appending goes on at `newest.to`. Throws nothing.
+   * After a link ended: writes what was taken, and after an error of the disk forgets it, so that
+   * appending goes on at `newest.to`. An unfinished snapshot goes: it would only take room. Throws
+   * nothing.
    */
   async settle(): Promise<void> {
     await this.#stream.settle();
+    await this.dropPartial().catch(() => undefined); // its file goes at the next start
   }
 
   /**
@@ -337,7 +337,6 @@ export class WireSpool implements AsyncDisposable {
   /** Writes what was taken and closes everything; an unfinished snapshot goes. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.settle();
-    await this.dropPartial();
     await this.#stream.close();
     await this.#reader?.[Symbol.asyncDispose]();
   }

@@ -61,7 +61,7 @@ describe('limits of a wire spool', () => {
       for (let at = 0; at < 100; at++) await spool.appendSnapshot(patternBytes(MIB / 4));
     };
     await expect(fill()).rejects.toMatchObject({ code: 'TM_SPOOL', context: { bytesMax } });
-    await spool.dropPartial();
+    await spool.settle();
     expect(spool.bytes).toBe(0);
     expect(await wireFiles(dir, 'snapshot')).toEqual([]);
     expect(spool.newest).toBe(null);
