@@ -27,6 +27,8 @@ export class SetLife implements AsyncDisposable {
       const { address } = set.sentinel(0);
       const instances = [{ id: INSTANCE, address, locator: () => set.locator() }];
       const life = await NodeLife.start({ ...program, source: 'psync', archiver: { instances } });
+      // One that ends by itself fails a test somewhere; this says why.
+      life.archiver.done.catch((cause: unknown) => console.error('the archiver ended', cause));
       return new SetLife(set, life);
     } catch (error) {
       await set[Symbol.asyncDispose]();

@@ -41,6 +41,11 @@ export function locatorOpener(
     refuseWithoutSentinel(entry);
     return undefined;
   }
+  if (entry.source !== 'psync') {
+    throw new UsageError('TM_CONFIG', `the Sentinel set of ${entry.id} needs source = "psync"`, {
+      hint: 'append-only files are captured beside their node: name that node',
+    });
+  }
   const { sentinels, master } = parseSentinelUrl(entry.url);
   const { host: _host, port: _port, ...login } = node;
   const { username: _username, password: _password, ...transport } = login;

@@ -61,6 +61,14 @@ export function goesOnBehind({ replid, offset }: HistoryPlace, node: NodeHistory
 }
 
 /**
+ * Whether a node is a replica of this history that has not received yet what was captured from
+ * another one: asked now it would give a full resync, a little later it goes on.
+ */
+export function lagsBehind({ replid, offset }: HistoryPlace, node: NodeHistory): boolean {
+  return node.role === 'replica' && node.replid === replid && node.offset < offset;
+}
+
+/**
  * Why a node gave a full resync to who asked to go on.
  * @param asked - Where it was to go on; null when nobody knew any more.
  * @param given - Where its snapshot stands.

@@ -8,6 +8,7 @@ import { LinkPace } from './link-pace.ts';
 import {
   causeOfResync,
   goesOnBehind,
+  lagsBehind,
   readHistory,
   type HistoryPlace,
   type NodeHistory,
@@ -140,6 +141,11 @@ export class ReceiveLine {
     const address = await locator.locate(signal);
     const node = await readHistory(address, signal);
     const place = this.#place();
+    if (place !== null && lagsBehind(place, node)) {
+      throw new NodeError('TM_REPLICATION', 'the replica has yet to receive what was captured', {
+        context: { node: describeAddress(address), behind: place.offset - node.offset },
+      });
+    }
     if (place === null || !goesOnBehind(place, node)) await this.#waitForSync(signal);
     await using link = await openReplicaLink({
       dial: (ended) => dialNode(address, { timeoutMs: DIAL_MS, signal: ended }),
