@@ -29,7 +29,7 @@ interface KeptFrame extends RecentFrame {
  * would leave more garbage behind than the archiver may hold.
  */
 export class RecentFrames {
-  readonly #bytes = Buffer.allocUnsafeSlow(BYTES_MAX);
+  #bytes = Buffer.alloc(0);
   #frames: KeptFrame[] = [];
   #first = 0;
   /** Where the next frame goes; older ones lie from here on around the ring. */
@@ -37,6 +37,7 @@ export class RecentFrames {
 
   /** @param data - The frame's bytes; they are copied. */
   push(frame: RecentFrame, data: Buffer): void {
+    if (this.#bytes.length === 0) this.#bytes = Buffer.allocUnsafeSlow(BYTES_MAX);
     if (this.#at + data.length > BYTES_MAX) {
       this.#dropFrom(this.#at);
       this.#at = 0;

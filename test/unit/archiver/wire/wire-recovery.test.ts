@@ -1,10 +1,11 @@
-import { readdir, rename, stat } from 'node:fs/promises';
+import { readdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { patternBytes } from '../../../support/pattern.ts';
 import { collect } from '../../../support/segments.ts';
 import { TempDir } from '../../../support/temp-dir.ts';
 import {
+  bytesAmong,
   harm,
   inShort,
   openWire,
@@ -69,6 +70,31 @@ describe('a wire spool that is opened again', () => {
     }
     expect((await stat(last)).size).toBe(size - 32 - 'later'.length);
     expect((await found()).slice(-2)).toEqual(['history 1 a at 50', 'LATER after 50']);
+  });
+
+  it('gives a prefix of whole frames wherever a byte is changed or the file is cut', async () => {
+    {
+      await using spool = await openWire(dir);
+      await syncWire(spool);
+      for (const text of ['one', 'two', 'three']) {
+        await spool.append(Buffer.from(text));
+        await spool.flush();
+      }
+    }
+    const [path] = await wireFiles(dir, 'stream');
+    const bytes = await readFile(path!);
+    const prefixes = ['', 'one', 'onetwo', 'onetwothree'];
+    const ends = prefixes.map((text, count) => bytes.length - 11 - 96 + 32 * count + text.length);
+    for (let at = 0; at < bytes.length; at += 11) {
+      const kept = ends.findLast((end) => end <= at);
+      const wanted = prefixes[kept === undefined ? 0 : ends.indexOf(kept)]!;
+      for (const what of ['flip', 'cut'] as const) {
+        await writeFile(path!, bytes);
+        await harm(path!, what, at);
+        await using spool = await openWire(dir);
+        expect(bytesAmong(await readAll(spool.read(null))).toString()).toBe(wanted);
+      }
+    }
   });
 
   it('drops what another key sealed, and goes on', async () => {
