@@ -28,7 +28,7 @@ export async function isLinkable(path: string, key: string, durable: boolean): P
   try {
     const facts = await file.stat();
     if (!facts.isFile() || (facts.mode & 0o077) !== 0) return false;
-    if (durable) await file.sync();
+    if (durable) await file.datasync(); // all but the time of its last change
     return true;
   } catch (cause) {
     throw storeError('sync', key, cause);
