@@ -7,6 +7,8 @@ export class CuttingProxy implements AsyncDisposable {
   /** Bytes to the client after which the next connection is cut; used up from the front. */
   readonly cuts: number[] = [];
   connections = 0;
+  /** Connections that were cut because they came to their last byte. */
+  broken = 0;
 
   private constructor(port: number) {
     this.server = createServer((inner) => {
@@ -26,6 +28,7 @@ export class CuttingProxy implements AsyncDisposable {
       outer.on('data', (chunk: Buffer) => {
         left -= chunk.length;
         if (left < 0) {
+          this.broken += 1;
           inner.destroy();
         } else if (!inner.write(chunk)) {
           outer.pause();

@@ -51,7 +51,10 @@ describe('certificates that change on disk', () => {
     await swapFile(caFile, world.caB.cert);
     await vi.waitFor(() => expect(reloads).toEqual([0, 1]), WAIT);
     await long.closed; // nobody vouches for its peer any more
-    await expect(long.call('PING')).rejects.toMatchObject({ code: 'TM_TLS_VERIFY' });
+    await expect(long.call('PING')).rejects.toMatchObject({
+      ...{ code: 'TM_NODE_UNREACHABLE', retryable: true },
+      context: { reason: 'unknown-ca' },
+    });
     await expectVerifiedBy(address, tls, 'CA B');
   });
 

@@ -319,8 +319,11 @@ export class NodeTls implements Disposable {
   }
 }
 
-function untrusted(place: TlsPlace): NodeError {
-  return unproven('unknown-ca', 'comes from an authority that is trusted no longer', place);
+/** The next attempt tells whether somebody else vouches for the peer: it may come at once. */
+function untrusted({ host, port }: TlsPlace): NodeError {
+  const node = `rediss://${host}:${port}`;
+  const message = `ended: the certificate of ${node} comes from an authority that is trusted no longer`;
+  return new NodeError('TM_NODE_UNREACHABLE', message, { context: { node, reason: 'unknown-ca' } });
 }
 
 function unproven(reason: string, what: string, { host, port }: TlsPlace): NodeError {

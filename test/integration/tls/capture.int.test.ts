@@ -1,0 +1,145 @@
+import { randomBytes } from 'node:crypto';
+import { join } from 'node:path';
+import { openNodeTls, type NodeAddress, type NodeTls } from '@tidemark/client';
+import { NodeError } from '@tidemark/core';
+import { systemClock } from '@tidemark/system';
+import { describe, expect, it } from 'vitest';
+import { INSTANCE, waitFor, type RunningArchiver } from '../../support/archiver-run.ts';
+import { CuttingProxy } from '../../support/cutting-proxy.ts';
+import { NodeLife, type LifeOptions } from '../../support/node-life.ts';
+import { swapFile, writeCertificates } from '../../support/tls/certificate-files.ts';
+import { freePort } from '../../support/tls/tls-server.ts';
+import { TlsWorld } from '../../support/tls/tls-world.ts';
+
+const STARTS_MAX = 5;
+const RDB_BYTES = 6 << 20;
+const CUT_BYTES = 2 << 20;
+
+describe('capture by replication over TLS', () => {
+  it('loses no byte while the authority of both sides is rotated under load', async () => {
+    await using world = await TlsWorld.create();
+    const caFile = join(world.dir, 'trusted.pem');
+    await swapFile(caFile, world.caA.cert);
+    const settings = await world.settings({ caFiles: [caFile] });
+    const reloads: number[] = [];
+    using tls = await openNodeTls(settings, {
+      pauses: { settleMs: 20, pollMs: 60_000 },
+      onReload: (dropped) => void reloads.push(dropped),
+    });
+    await using life = await startLife(world, tls, {});
+    const recording = life.record(4);
+    await systemClock.sleep(700); // well into the first recorded second
+
+    await swapFile(caFile, `${world.caA.cert}\n${world.caB.cert}`);
+    await waitFor(() => reloads.length === 1);
+    expect(reloads).toEqual([0]); // the old one is still good: nothing was ended
+    await showB(life, world);
+    const next = await world.caB.issueKind('client');
+    await swapFile(settings.certFile ?? '', next.cert);
+    await swapFile(settings.keyFile ?? '', next.key);
+    await swapFile(caFile, world.caB.cert);
+    await waitFor(() => reloads.some((dropped) => dropped > 0));
+    await recording;
+
+    await untilStreaming(life.archiver);
+    await life.record(1);
+    const status = await life.archiver.status();
+    expect(status.link).toMatchObject({ state: 'streaming', fullResyncs: 1, error: null });
+    expect(status.link?.partialResyncs).toBeGreaterThan(0);
+    expect(tls.peers).toMatchObject([{ verifiedBy: { subject: 'CA B' } }]);
+    await life.expectHistory({ closed: [], holes: [] });
+  });
+
+  it('comes to a whole snapshot when the connection breaks in the middle of it', async () => {
+    await using world = await TlsWorld.create();
+    using tls = await openNodeTls(await world.settings());
+    const config = { 'repl-backlog-size': '16kb', 'repl-timeout': '60' };
+    await using life = await startLife(world, tls, config);
+    await life.record();
+    await life.leave();
+    const redis = await life.server.connect();
+    await redis.set('more', randomBytes(RDB_BYTES)); // does not compress, and is past the backlog
+    await using proxy = await CuttingProxy.to(await tlsPortOf(life));
+    // Whichever of the first connections carries the snapshot is cut inside it; others are short.
+    proxy.cuts.push(...Array<number>(4).fill(CUT_BYTES));
+    const address: NodeAddress = { host: '127.0.0.1', port: proxy.port, secure: true, tls };
+    await life.attach({ instances: [{ id: INSTANCE, address }] });
+    await life.untilTimeline(2);
+    expect(proxy.broken).toBeGreaterThan(0);
+    await life.record();
+    await life.expectHistory({ closed: ['backlog-overrun'], holes: ['backlog-overrun'] });
+  });
+
+  it('tells a link that the node refuses, and follows it once it does not', async () => {
+    await using world = await TlsWorld.create();
+    using tls = await openNodeTls(await world.settings());
+    await using life = await startLife(world, tls, {});
+    await life.record();
+    await life.leave();
+    const before = await world.address(await tlsPortOf(life), {}, null);
+    const archiver = life.bench.start({ instances: [{ id: INSTANCE, address: before }] });
+    const codeOf = async (): Promise<string> => {
+      const status = await archiver.status().catch(() => null); // not up yet
+      return status?.link?.error?.code ?? '';
+    };
+    await waitFor(async () => (await codeOf()) !== '');
+    expect(await codeOf()).toBe('TM_TLS_CLIENT_CERT');
+    await archiver.stop();
+    await life.attach();
+    await life.record();
+    await life.expectHistory({ closed: [], holes: [] });
+  });
+});
+
+/** A node that is captured over its TLS port; tests look into it over its plain one. */
+async function startLife(
+  world: TlsWorld,
+  tls: NodeTls,
+  config: Readonly<Record<string, string>>,
+): Promise<NodeLife> {
+  const trusted = [world.caA.cert, world.caB.cert];
+  const files = await writeCertificates(world.dir, 'node', trusted, await world.caA.issue());
+  for (let attempt = 1; ; attempt++) {
+    const port = await freePort();
+    const address: NodeAddress = { host: '127.0.0.1', port, secure: true, tls };
+    const options: LifeOptions = {
+      source: 'psync',
+      config: {
+        ...config,
+        'tls-port': port.toString(),
+        'tls-ca-cert-file': files.caFile,
+        'tls-cert-file': files.certFile,
+        'tls-key-file': files.keyFile,
+      },
+      archiver: { instances: [{ id: INSTANCE, address }] },
+    };
+    try {
+      return await NodeLife.start(options);
+    } catch (error) {
+      // Somebody else was faster with the port.
+      const taken = error instanceof NodeError && /in use/i.test(String(error.context.log));
+      if (!taken || attempt >= STARTS_MAX) throw error;
+    }
+  }
+}
+
+/** The node shows a certificate of the new authority from the next connection on. */
+async function showB(life: NodeLife, world: TlsWorld): Promise<void> {
+  const trusted = [world.caA.cert, world.caB.cert];
+  const files = await writeCertificates(world.dir, 'node-b', trusted, await world.caB.issue());
+  const redis = await life.server.connect();
+  const pair = ['tls-cert-file', files.certFile, 'tls-key-file', files.keyFile] as const;
+  await redis.call('CONFIG', 'SET', ...pair);
+  redis.disconnect();
+}
+
+async function tlsPortOf(life: NodeLife): Promise<number> {
+  const redis = await life.server.connect();
+  const [, port] = (await redis.call('CONFIG', 'GET', 'tls-port')) as [string, string];
+  redis.disconnect();
+  return Number(port);
+}
+
+async function untilStreaming(archiver: RunningArchiver): Promise<void> {
+  await waitFor(async () => (await archiver.status()).link?.state === 'streaming');
+}
