@@ -5,8 +5,8 @@ import { newestServer } from '../support/servers.ts';
 const ROUNDS = 20;
 
 /** Two failovers under load: the first one graceful, the second one by SIGKILL. */
-async function failOverTwice(binary: string | undefined): Promise<number> {
-  await using life = await SetLife.start(binary);
+async function failOverTwice(newer: string | undefined): Promise<number> {
+  await using life = await SetLife.start({ newer });
   await life.record();
   await life.failover();
   await life.record();

@@ -21,6 +21,23 @@ describe('a capture of a Sentinel set', () => {
     expect(await it.expectHistory()).toBe(0);
   });
 
+  it('is taken from replicas, and from the primary while there is none, without a hole', async () => {
+    await using it = await SetLife.start({ preferReplica: true });
+    const { set } = it;
+    await it.record();
+    const { link } = await it.life.archiver.status();
+    const first = set.nodes.find(({ port }) => link?.node === `redis://127.0.0.1:${port}`)!;
+    expect(first).not.toBe(it.primary);
+    const second = set.nodes.find((node) => node !== first && node !== it.primary)!;
+    await first.kill();
+    await it.follows(second);
+    await it.record();
+    await second.kill();
+    await it.follows(it.primary);
+    await it.record();
+    expect(await it.expectHistory()).toBe(0);
+  });
+
   it('shows the branch that a failover lost, and both sides can be restored', async () => {
     await using it = await SetLife.start();
     await it.record();

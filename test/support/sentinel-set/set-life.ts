@@ -8,6 +8,14 @@ import { MASTER, roleOf, SentinelSet, waitUntil, type SetNode } from './sentinel
 /** A sample comes between the start of a second and this many milliseconds. */
 const WRITE_FROM_MS = 300;
 
+/** How a test wants its set. */
+export interface SetLifeOptions {
+  /** A server from 7.2 on, which does not log every consumer; default that of the PATH. */
+  readonly newer?: string | undefined;
+  /** The capture prefers a replica. Default false. */
+  readonly preferReplica?: boolean;
+}
+
 /** A Sentinel set under load, and a capture that follows it by replication. */
 export class SetLife implements AsyncDisposable {
   readonly set: SentinelSet;
@@ -20,13 +28,16 @@ export class SetLife implements AsyncDisposable {
     this.#primary = set.node(0);
   }
 
-  static async start(binary?: string): Promise<SetLife> {
-    const program = binary === undefined ? {} : { binary };
+  static async start({ newer, preferReplica = false }: SetLifeOptions = {}): Promise<SetLife> {
+    const program = newer === undefined ? {} : { binary: newer };
     const set = await SentinelSet.start({ ...program, config: { databases: '4' } });
     try {
       const { address } = set.sentinel(0);
-      const instances = [{ id: INSTANCE, address, locator: () => set.locator() }];
-      const life = await NodeLife.start({ ...program, source: 'psync', archiver: { instances } });
+      const instances = [{ id: INSTANCE, address, locator: () => set.locator({ preferReplica }) }];
+      const life = await NodeLife.start({
+        ...{ ...program, source: 'psync', lossyLog: newer !== undefined },
+        archiver: { instances },
+      });
       // One that ends by itself fails a test somewhere; this says why.
       life.archiver.done.catch((cause: unknown) => console.error('the archiver ended', cause));
       return new SetLife(set, life);
@@ -52,7 +63,7 @@ export class SetLife implements AsyncDisposable {
       await this.set.failover();
       this.#primary = await this.set.newPrimary(before);
     });
-    await this.#followed();
+    await this.follows(this.#primary);
     await this.set.settled();
   }
 
@@ -72,7 +83,7 @@ export class SetLife implements AsyncDisposable {
       await waitUntil('another node leads', async () => (await this.#leader()) !== null);
       this.#primary = (await this.#leader()) ?? before;
     });
-    await this.#followed();
+    await this.follows(this.#primary);
   }
 
   /** SIGKILL of the primary; its successor is chosen by the Sentinels. */
@@ -82,7 +93,7 @@ export class SetLife implements AsyncDisposable {
       await before.kill();
       this.#primary = await this.set.newPrimary(before);
     });
-    await this.#followed();
+    await this.follows(this.#primary);
     await before.restart();
     await this.set.settled();
   }
@@ -123,12 +134,11 @@ export class SetLife implements AsyncDisposable {
     return closed.length;
   }
 
-  /** The capture receives from the primary. */
-  async #followed(): Promise<void> {
-    const node = `redis://127.0.0.1:${this.#primary.port}`;
-    await waitUntil('the capture follows the new primary', async () => {
+  /** Waits until the capture receives from a node, and has every byte of the primary. */
+  async follows(node: SetNode): Promise<void> {
+    await waitUntil(`the capture follows ${node.port}`, async () => {
       const { link } = await this.life.archiver.status();
-      return link?.state === 'streaming' && link.node === node;
+      return link?.state === 'streaming' && link.node === `redis://127.0.0.1:${node.port}`;
     });
     await this.captured();
   }
