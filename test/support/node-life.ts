@@ -3,7 +3,14 @@ import { join } from 'node:path';
 import type { HoleReason, Windows } from '@tidemark/archive';
 import { connectNode, type NodeClient } from '@tidemark/client';
 import type { TidemarkError } from '@tidemark/core';
-import { dryRun, restore, type RestoreEnvironment, type RestoreRequest } from '@tidemark/restorer';
+import {
+  dryRun,
+  restore,
+  type RestoreEnvironment,
+  type RestoreReport,
+  type RestoreRequest,
+} from '@tidemark/restorer';
+import type { Redis } from 'ioredis';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { expect } from 'vitest';
 import {
@@ -235,13 +242,27 @@ export class NodeLife implements AsyncDisposable {
     await this.#target[Symbol.asyncDispose]();
   }
 
-  /** Waits until the last recorded second can be restored. */
-  async untilProven(): Promise<void> {
-    await this.#provenWindows();
+  /** Waits until the last recorded second can be restored, or another one. */
+  async untilProven(second?: number): Promise<void> {
+    await this.#provenWindows(second);
   }
 
-  async #provenWindows(): Promise<Windows> {
-    const last = this.recorded.at(-1)?.second ?? 0;
+  /** Restores a second and reads something of what was restored. */
+  async restoreAndRead<T>(
+    second: number,
+    read: (client: Redis) => Promise<T>,
+  ): Promise<{ readonly report: RestoreReport; readonly value: T }> {
+    const client = await this.#target.connect();
+    const report = await this.bench.withCatalog((catalog) =>
+      restore(this.#request(second), this.#environment(catalog)),
+    );
+    const value = await read(client);
+    await client.call('REPLICAOF', 'NO', 'ONE');
+    client.disconnect();
+    return { report, value };
+  }
+
+  async #provenWindows(last = this.recorded.at(-1)?.second ?? 0): Promise<Windows> {
     let windows: Windows | null = null;
     await this.#until(`${last} proven`, async () => {
       await this.archiver.ask('roll');

@@ -60,6 +60,8 @@ export interface DiffOptions {
   readonly hashes?: boolean;
   /** A restored expiry may be so many milliseconds later than the source's. Default 0. */
   readonly laterMs?: number;
+  /** Or so many earlier. Default 0. */
+  readonly earlierMs?: number;
   /** What of both is compared. Default: all but the counters of groups. */
   readonly comparable?: (oracle: Oracle) => Oracle;
 }
@@ -190,6 +192,7 @@ async function diffRead(
   options: DiffOptions,
 ): Promise<string[]> {
   const { hashes = false, comparable = withoutGroupCounters } = options;
+  const { laterMs = 0, earlierMs = 0 } = options;
   const found = await readAlive(client, {
     hashes,
     ...(options.old === true ? { old: target } : {}),
@@ -207,8 +210,8 @@ async function diffRead(
     databases.set(db, { dbSize, keys: all });
     for (const [key, facts] of all) {
       const expiryMs = wanted.databases.get(db)?.keys.get(key)?.expiryMs ?? -1;
-      const laterMs = facts.expiryMs - expiryMs;
-      if (expiryMs >= 0 && laterMs > 0 && laterMs <= (options.laterMs ?? 0)) {
+      const byMs = facts.expiryMs - expiryMs;
+      if (expiryMs >= 0 && byMs !== 0 && byMs <= laterMs && byMs >= -earlierMs) {
         all.set(key, { ...facts, expiryMs });
       }
     }

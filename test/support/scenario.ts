@@ -20,6 +20,8 @@ export interface ScenarioOptions {
   readonly config?: StartRedisOptions['config'];
   /** Who wraps data keys; default as `TIDEMARK_TEST_KEYS` says, or a ring. */
   readonly keys?: TestKeys;
+  /** Captured by replication; its append-only file is off then. Default false. */
+  readonly psync?: boolean;
   /** Further arguments of `init`, e.g. a store. */
   readonly init?: readonly string[];
 }
@@ -63,11 +65,14 @@ export class Scenario implements AsyncDisposable {
     try {
       const databases = DATABASES.toString();
       const tidemark = own(await Tidemark.init(options.init ?? [], '', options.keys));
-      const source = own(await startRedis({ config: { databases, ...options.config } }));
+      const { psync = false } = options;
+      const config = { databases, ...options.config };
+      const source = own(await startRedis({ aof: !psync, config }));
       const target = own(await startRedis({ aof: false, config: { databases } }));
       const [writing, blocking] = [own(await nodeOf(source)), own(await nodeOf(source))];
       const [redis, targetRedis] = [await source.connect(), await target.connect()];
-      await tidemark.add(INSTANCE, source);
+      if (psync) await tidemark.addByReplication(INSTANCE, source);
+      else await tidemark.add(INSTANCE, source);
       const workload = new Workload(writing, blocking, options.workload);
       return new Scenario(owned, { tidemark, source, target, redis, targetRedis }, workload);
     } catch (error) {

@@ -237,6 +237,16 @@ export class Tidemark implements AsyncDisposable {
     );
   }
 
+  /** `instance add ID … --source psync` for a source. */
+  async addByReplication(
+    id: string,
+    source: RedisServer,
+    ...flags: readonly string[]
+  ): Promise<void> {
+    const url = `redis://127.0.0.1:${source.port}`;
+    await this.json('instance', 'add', id, '-u', url, '--source', 'psync', ...flags);
+  }
+
   /** Starts `serve archiver`; does not wait for anything. */
   spawnArchiver(...flags: readonly string[]): ArchiverProcess {
     const args = ['-c', this.config, 'serve', 'archiver', ...flags];

@@ -4,7 +4,7 @@ import { restore } from '@tidemark/restorer';
 import { systemClock, systemRandom } from '@tidemark/system';
 import type { Redis } from 'ioredis';
 import { rewriteAof } from '../aof-source.ts';
-import { ArchiverBench, INSTANCE } from '../archiver-run.ts';
+import { ArchiverBench, INSTANCE, type CaptureOf } from '../archiver-run.ts';
 import { diffRestored, SecondRecorder, type RecordedSecond } from '../recorded-seconds.ts';
 import { nodeOf } from '../scenario.ts';
 import type { RedisServer } from '../redis-server.ts';
@@ -21,6 +21,8 @@ const WRITE_FROM_MS = 300;
 const PROVEN_MS_MAX = 20_000;
 /** Before 7.0 an expiry is counted from the time at which it is logged (docs/promises.md). */
 const LOGGED_LATER_MS_MAX = 50;
+/** By replication samples tell when: they lie 200 ms apart, further when the machine is short of time. */
+const SAMPLED_MS_MAX = 1_000;
 const COMMON_LEVEL = 6_00_00;
 const DATABASES = '16';
 /** Databases that the type-complete dataset is written to, before the capture and while it runs. */
@@ -40,33 +42,44 @@ export class MatrixSource implements AsyncDisposable {
   readonly #catalog: Catalog;
   readonly #can: Capabilities;
   readonly #dataset: Dataset;
+  readonly #source: CaptureOf;
   readonly recorded: readonly RecordedSecond[];
 
   private constructor(
     bench: ArchiverBench,
     catalog: Catalog,
-    what: { readonly can: Capabilities; readonly dataset: Dataset },
+    what: Pick<Capturing, 'can' | 'dataset' | 'source'>,
     recorded: readonly RecordedSecond[],
   ) {
     this.#bench = bench;
     this.#catalog = catalog;
     this.#can = what.can;
     this.#dataset = what.dataset;
+    this.#source = what.source;
     this.recorded = recorded;
   }
 
-  /** Starts a server, writes to it, captures it for five recorded seconds and ends it. */
-  static async record(binary: ServerBinary, dataset: Dataset, seed: number): Promise<MatrixSource> {
+  /**
+   * Starts a server, writes to it, captures it for five recorded seconds and ends it.
+   * @param source - Through what. By replication nothing is persisted.
+   */
+  static async record(
+    binary: ServerBinary,
+    dataset: Dataset,
+    seed: number,
+    source: CaptureOf = 'aof',
+  ): Promise<MatrixSource> {
     const can = capabilitiesOf(binary);
-    const config = { databases: DATABASES, 'aof-timestamp-enabled': 'yes' };
-    const bench = await ArchiverBench.open({ binary: binary.binary, config });
+    const stamps = source === 'aof' ? { 'aof-timestamp-enabled': 'yes' } : {};
+    const config = { databases: DATABASES, ...stamps };
+    const bench = await ArchiverBench.open({ binary: binary.binary, source, config });
     try {
-      const recorded = await capture(bench, can, dataset, seed);
+      const recorded = await capture(bench, { can, dataset, seed, source });
       const catalog = openCatalog({ path: ':memory:' });
       const logKey = await bench.keys.logKey(INSTANCE);
       const { store } = bench;
       await catalog.sync({ store, instances: [INSTANCE], logKey: () => Promise.resolve(logKey) });
-      return new MatrixSource(bench, catalog, { can, dataset }, recorded);
+      return new MatrixSource(bench, catalog, { can, dataset, source }, recorded);
     } catch (error) {
       await bench[Symbol.asyncDispose]();
       throw error;
@@ -114,12 +127,19 @@ export class MatrixSource implements AsyncDisposable {
       return await diffRestored(wanted.oracle, server, client, {
         old: can.old,
         hashes: true,
-        laterMs: this.#can.version < 7_00_00 ? LOGGED_LATER_MS_MAX : 0,
+        ...this.#expiryBounds(),
         comparable: comparableOf(this.#can, can, withFields),
       });
     } finally {
       await client.call('REPLICAOF', 'NO', 'ONE');
     }
+  }
+
+  /** Before 7.0 an expiry is sent, and logged, as what is left of a life. */
+  #expiryBounds(): { readonly laterMs?: number; readonly earlierMs?: number } {
+    if (this.#can.version >= 7_00_00) return {};
+    if (this.#source === 'aof') return { laterMs: LOGGED_LATER_MS_MAX };
+    return { laterMs: SAMPLED_MS_MAX, earlierMs: SAMPLED_MS_MAX };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -132,11 +152,16 @@ function hasFieldExpiry(can: Capabilities, dataset: Dataset): boolean {
   return dataset === 'full' && can.fieldExpiry;
 }
 
+interface Capturing {
+  readonly can: Capabilities;
+  readonly dataset: Dataset;
+  readonly seed: number;
+  readonly source: CaptureOf;
+}
+
 async function capture(
   bench: ArchiverBench,
-  can: Capabilities,
-  dataset: Dataset,
-  seed: number,
+  { can, dataset, seed, source }: Capturing,
 ): Promise<readonly RecordedSecond[]> {
   const { server } = bench;
   await using writing = await nodeOf(server);
@@ -154,7 +179,7 @@ async function capture(
   for (const db of BEFORE) await writeTypesInto(writing, db, 'before', types);
   await workload.open();
   // So that the first snapshot holds all that was written up to now, and not the log.
-  await rewriteAof(await server.connect());
+  if (source === 'aof') await rewriteAof(await server.connect());
   const archiver = await bench.begin({ limits: { rollMaxAgeMs: 1_000 } });
   const recorder = new SecondRecorder(await server.connect(), Number(DATABASES), {
     writeFromMs: WRITE_FROM_MS,
