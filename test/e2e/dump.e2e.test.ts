@@ -2,9 +2,11 @@ import { once } from 'node:events';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { writeEveryType } from '../support/every-type.ts';
 import { startRedis, type RedisServer } from '../support/redis-server.ts';
+import { MASTER, SentinelSet } from '../support/sentinel-set/sentinel-set.ts';
 import { TempDir } from '../support/temp-dir.ts';
 import { runTidemark, Tidemark, type CliError } from '../support/tidemark-cli.ts';
 
@@ -107,6 +109,33 @@ describe('tidemark dump', () => {
     const wrong = await runTidemark([...dump, file, '-o', 'json']);
     expect(errorOf(wrong.err)).toMatchObject({ code: 'TM_NODE_AUTH' });
     expect(await files()).toEqual([]);
+  });
+
+  it('finds the node behind Sentinels, a replica where one is wanted', async () => {
+    await using temp = await TempDir.create('tidemark-dump-');
+    await using set = await SentinelSet.start({ nodes: 2, sentinels: 2 });
+    const [first, second] = [await set.node(0).connect(), await set.node(1).connect()];
+    await first.set('a', 1);
+    const syncs = async (client: Redis): Promise<string> =>
+      /^sync_full:(.*)$/m.exec(await client.info('stats'))?.[1]?.trim() ?? '';
+    const before = await syncs(first);
+    const { port } = set.sentinel(0).address;
+    const dump = ['dump', '-u', `redis+sentinel://127.0.0.1:${port}/${MASTER}`];
+    const { code, err } = await runTidemark([
+      ...dump,
+      join(temp.path, 'replica.rdb'),
+      '--prefer-replica',
+    ]);
+    expect({ code, err }).toEqual({ code: 0, err: '' });
+    expect([await syncs(first), await syncs(second)]).toEqual([before, '1']);
+    expect((await runTidemark([...dump, join(temp.path, 'primary.rdb')])).code).toBe(0);
+    expect(await syncs(first)).toBe(String(Number(before) + 1));
+    const direct = await runTidemark([
+      ...['dump', '-u', 'redis://127.0.0.1:1', '--prefer-replica', join(temp.path, 'no.rdb')],
+      ...['-o', 'json'],
+    ]);
+    expect(errorOf(direct.err).code).toBe('TM_CONFIG');
+    expect((await readdir(temp.path)).sort()).toEqual(['primary.rdb', 'replica.rdb']);
   });
 
   it('makes no plain copy of an instance with TDE, nor of a replica of it', async () => {

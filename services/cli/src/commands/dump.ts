@@ -1,19 +1,21 @@
 import { access } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import { parseNodeUrl, type NodeAddress } from '@tidemark/client';
+import type { NodeAddress } from '@tidemark/client';
 import { TidemarkError } from '@tidemark/core';
 import { dumpNode, refuseTdeNode, type ConfiguredNode, type DumpedFile } from '@tidemark/restorer';
 import { systemClock, systemRandom } from '@tidemark/system';
-import { loadConfig, readPassword, type Config } from '../config/load.ts';
-import { securedAddress } from '../config/node-tls.ts';
+import { instanceTarget, loadConfig, type Config } from '../config/load.ts';
+import { locateNode } from '../config/node-place.ts';
 import { Workspace, type Invocation } from '../context.ts';
 import { formatBytes } from '../output/table.ts';
+import type { SentinelFlags } from '../program/sentinel-flags.ts';
 import type { TlsFlags } from '../program/tls-flags.ts';
+import { sentinelTableOf } from './sentinel-flags.ts';
 import { configuredAddress } from './spared-original.ts';
-import { tlsOfFlags } from './tls-flags.ts';
+import { tlsTableOf } from './tls-flags.ts';
 
 /** Flags of `dump`. */
-export interface DumpFlags extends TlsFlags {
+export interface DumpFlags extends TlsFlags, SentinelFlags {
   readonly url: string;
   readonly passFile?: string;
   readonly force?: boolean;
@@ -29,12 +31,16 @@ export async function dumpCommand(
   invocation: Invocation,
 ): Promise<void> {
   const { printer, signal } = invocation;
-  const login = parseNodeUrl(flags.url);
-  const password =
-    flags.passFile === undefined ? {} : { password: await readPassword(resolve(flags.passFile)) };
-  const secured = await securedAddress(login, tlsOfFlags(flags));
-  const address = { ...secured, ...password };
+  const { passFile } = flags;
+  const entry = {
+    ...{ id: 'dump', url: flags.url, source: 'psync' as const },
+    ...tlsTableOf(flags),
+    ...sentinelTableOf(flags),
+    ...(passFile === undefined ? {} : { password_file: resolve(passFile) }),
+  };
+  const target = await instanceTarget(entry, resolve(DEFAULT_CONFIG));
   try {
+    const address = await locateNode(target, signal);
     const mayCopy = await copyGuard(address, invocation);
     printer.progress('the node makes a snapshot');
     const request = { address, path: resolve(file), replace: flags.force === true };
@@ -47,7 +53,7 @@ export async function dumpCommand(
     }).catch(sayForce);
     printResult(done, invocation);
   } finally {
-    address.tls?.[Symbol.dispose]();
+    target.address.tls?.[Symbol.dispose]();
   }
 }
 

@@ -12,8 +12,5 @@ export function withSentinelFlags(command: Command): Command {
   return command
     .option('--sentinel-user <user>', 'user of the Sentinels, which have users of their own')
     .option('--sentinel-pass-file <file>', 'file whose first line is the password of the Sentinels')
-    .option(
-      '--prefer-replica',
-      'behind Sentinels: capture from a healthy replica while there is one',
-    );
+    .option('--prefer-replica', 'behind Sentinels: take a healthy replica while there is one');
 }
