@@ -6,6 +6,7 @@ export type {
   FeedProgress,
   FeedResult,
   FeedTimeouts,
+  FeedTls,
 } from './feed/options.ts';
 export { openReplicaLink } from './receive/open-replica-link.ts';
 export type {

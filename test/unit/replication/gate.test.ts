@@ -17,6 +17,7 @@ async function listen(changes: Partial<GateOptions> = {}) {
     port: 0,
     ...CREDENTIALS,
     allowFrom: '127.0.0.1',
+    tls: null,
     authenticateMs: 5000,
     clock: systemClock,
     onArrival: (link) => void arrivals.push(link),
@@ -44,7 +45,7 @@ describe('Gate', () => {
     await turn();
     expect(arrivals).toHaveLength(1);
     expect(arrivals[0]?.request.eof).toBe(true);
-    expect(gate.rejections).toEqual({ address: 0, password: 0, protocol: 0, time: 0 });
+    expect(gate.rejections).toEqual({ address: 0, password: 0, protocol: 0, time: 0, tls: 0 });
   });
 
   it('says nothing to another address', async () => {
@@ -64,7 +65,7 @@ describe('Gate', () => {
   it.each([
     ['an HTTP request', 'GET / HTTP/1.1\r\nHost: x\r\n\r\n'],
     ['an inline command', 'SYNC\r\n'],
-    ['random bytes', Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3])],
+    ['random bytes', Buffer.from([0x17, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3])],
     ['an array of integers', '*1\r\n:1\r\n'],
     ['a claim of 512 MB', '*1\r\n$536870912\r\n'],
     ['a claim of a million arguments', '*1000000\r\n'],
@@ -75,6 +76,21 @@ describe('Gate', () => {
     expect(await replica.untilClosed()).toBe('-ERR Protocol error\r\n');
     expect(gate.rejections.protocol).toBe(1);
     expect(arrivals).toHaveLength(0);
+  });
+
+  it('notes a TLS handshake at a plain gate, and forgets it with the next that gets in', async () => {
+    const { gate, stranger } = await listen();
+    for (const attempts of [1, 2]) {
+      const replica = await stranger();
+      replica.socket.write(Buffer.from([0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]));
+      expect(await replica.untilClosed()).toBe('');
+      expect(gate.trouble).toMatchObject({ reason: 'tls-target', attempts });
+    }
+    expect(gate.rejections).toMatchObject({ protocol: 0, tls: 2 });
+    const right = await stranger();
+    await right.attach({ ...CREDENTIALS, psync: ['?', '-1'] });
+    await turn();
+    expect(gate.trouble).toBeNull();
   });
 
   it('closes a connection after 64 KiB', async () => {

@@ -87,6 +87,7 @@ export const ERROR_CODES = {
   TM_TARGET_COMMAND: fatal(1, 'the target cannot run a command of the replay'),
   TM_TARGET_REPLAY: fatal(1, 'the target refused a command of the replay'),
   TM_FEED: fatal(1, 'the replication feed failed'),
+  TM_FEED_TLS: fatal(1, 'target and feed do not agree on TLS or on certificates'),
   TM_FEEDER: passing(1, 'the process that feeds a restore ended or failed'),
   TM_FEED_LISTEN: fatal(1, 'the feed cannot listen'),
   TM_SERVER_START: fatal(1, 'a server that was to be started did not come up'),

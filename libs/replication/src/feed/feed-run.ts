@@ -6,6 +6,7 @@ import { StreamLedger } from './ledger.ts';
 import type { FeedOptions, FeedPhase, FeedProgress, FeedResult, FeedTimeouts } from './options.ts';
 import { pumpSource } from './pump-source.ts';
 import type { ReplicaLink } from './replica-link.ts';
+import { waitForLink, type TlsTrouble } from './tls-trouble.ts';
 
 const RESTARTS_MAX = 2;
 /** Links that came back without a byte applied in between. */
@@ -31,6 +32,13 @@ interface Loss {
   readonly message: string;
 }
 
+/** What a run wants to know of those who were turned away. */
+interface GateView {
+  /** More context for errors. */
+  readonly explain: () => ErrorContext;
+  readonly trouble: () => TlsTrouble | null;
+}
+
 /**
  * The course of one feed over one or more links: full resync, commands, acknowledgement, idling.
  *
@@ -42,7 +50,7 @@ interface Loss {
 export class FeedRun {
   readonly #options: FeedOptions;
   readonly #timeouts: Required<FeedTimeouts>;
-  readonly #explain: () => ErrorContext;
+  readonly #gate: GateView;
   #phase: FeedPhase = 'handshake';
   #mode: Mode = 'preparing';
   #ledger: StreamLedger;
@@ -65,11 +73,10 @@ export class FeedRun {
   #toldMs = -Infinity;
   #sentMs = 0;
 
-  /** @param explain - More context for errors: the connections that were turned away. */
-  constructor(options: FeedOptions, timeouts: Required<FeedTimeouts>, explain: () => ErrorContext) {
+  constructor(options: FeedOptions, timeouts: Required<FeedTimeouts>, gate: GateView) {
     this.#options = options;
     this.#timeouts = timeouts;
-    this.#explain = explain;
+    this.#gate = gate;
     this.#ledger = new StreamLedger(options.baseOffset);
     this.#adopting = options.resume === true;
     this.#resumableByOthers = options.resumable === true || options.resume === true;
@@ -138,7 +145,7 @@ export class FeedRun {
       rdbBytes: this.#rdbBytes,
       commandBytes: this.#ledger.commandBytes,
       ackedOffset: this.#link?.acked ?? null,
-      ...this.#explain(),
+      ...this.#gate.explain(),
     };
   }
 
@@ -159,7 +166,11 @@ export class FeedRun {
     if (this.#next === null) {
       const arrived = new AbortController();
       this.#wake = () => arrived.abort();
-      await this.#options.clock.sleep(ms, arrived.signal).catch(() => undefined);
+      const { clock } = this.#options;
+      const { tlsMs } = this.#timeouts;
+      const { trouble } = this.#gate;
+      const context = (): ErrorContext => this.#context();
+      await waitForLink({ clock, ms, arrived: arrived.signal, trouble, tlsMs, context });
       this.#wake = null;
       this.#throwFailure();
     }

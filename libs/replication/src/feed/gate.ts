@@ -9,7 +9,10 @@ import {
 import { NodeError, type Clock } from '@tidemark/core';
 import { RespDecoder, commandArguments, encodeError } from '@tidemark/resp';
 import { Handshake, type PsyncRequest } from './handshake.ts';
+import type { FeedTls } from './options.ts';
 import { ReplicaLink } from './replica-link.ts';
+import { TlsDoor, endOf } from './tls-door.ts';
+import { addTrouble, type TlsReason, type TlsTrouble } from './tls-trouble.ts';
 
 /** At most this many connections may be in their handshake; the oldest stranger makes room. */
 const WAITING_MAX = 4;
@@ -17,6 +20,8 @@ const HANDSHAKE_BYTES_MAX = 64 * 1024;
 /** A server that has authenticated may be busy before it asks. */
 const ASK_MS = 60_000;
 const SOCKET_BUFFER_BYTES = 1024 * 1024;
+/** First byte of a TLS handshake (RFC 8446, section 5.1). */
+const TLS_HANDSHAKE = 0x16;
 
 /** How many connections were turned away, and why. */
 export interface Rejections {
@@ -24,6 +29,8 @@ export interface Rejections {
   readonly password: number;
   readonly protocol: number;
   readonly time: number;
+  /** Came from the right address and failed in TLS. */
+  readonly tls: number;
 }
 
 /** What a gate needs. */
@@ -33,6 +40,7 @@ export interface GateOptions {
   readonly user: string;
   readonly password: string;
   readonly allowFrom: string | undefined;
+  readonly tls: FeedTls | null;
   readonly authenticateMs: number;
   readonly clock: Clock;
   /** A server that authenticated asks for the data. */
@@ -40,7 +48,9 @@ export interface GateOptions {
 }
 
 interface Waiting {
-  readonly socket: Socket;
+  /** With TLS at first the connection below it. */
+  socket: Socket;
+  readonly end: string;
   readonly handshake: Handshake;
   readonly decoder: RespDecoder;
   readonly done: AbortController;
@@ -68,11 +78,20 @@ export class Gate {
   readonly #server: Server;
   readonly #allowed: BlockList | null;
   readonly #waiting = new Set<Waiting>();
-  readonly #counts = { address: 0, password: 0, protocol: 0, time: 0 };
+  readonly #counts = { address: 0, password: 0, protocol: 0, time: 0, tls: 0 };
+  readonly #door: TlsDoor | null;
+  #trouble: TlsTrouble | null = null;
 
   private constructor(options: GateOptions) {
     this.#options = options;
     this.#allowed = options.allowFrom === undefined ? null : allowList(options.allowFrom);
+    this.#door =
+      options.tls === null
+        ? null
+        : new TlsDoor(options.tls, {
+            onSecured: (end, socket) => this.#secured(end, socket),
+            onTrouble: (reason, detail) => this.#note(reason, detail),
+          });
     this.#server = createServer(
       {
         noDelay: true,
@@ -116,6 +135,11 @@ export class Gate {
     return this.#counts;
   }
 
+  /** Failures in TLS since the last server that got through; null: none. */
+  get trouble(): TlsTrouble | null {
+    return this.#trouble;
+  }
+
   /** Stops listening and closes connections that are in their handshake. */
   close(): void {
     this.#server.close();
@@ -133,6 +157,7 @@ export class Gate {
     this.#makeRoom();
     const waiting: Waiting = {
       socket,
+      end: endOf(socket),
       handshake: new Handshake(this.#options),
       decoder: new RespDecoder({
         bulkBytesMax: 4096,
@@ -145,9 +170,27 @@ export class Gate {
       bytes: 0,
     };
     this.#waiting.add(waiting);
-    socket.on('data', waiting.listener);
     socket.once('close', () => this.#drop(waiting));
+    if (this.#door === null) socket.on('data', waiting.listener);
+    else this.#door.shakeHands(socket);
     void this.#expire(waiting);
+  }
+
+  /** The connection of somebody who waits has the right certificate at its other end. */
+  #secured(end: string, socket: Socket): void {
+    const waiting = [...this.#waiting].find((one) => one.end === end);
+    if (waiting === undefined) {
+      socket.destroy();
+      return;
+    }
+    waiting.socket = socket;
+    socket.once('close', () => this.#drop(waiting));
+    socket.on('data', waiting.listener);
+  }
+
+  #note(reason: TlsReason, detail: string): void {
+    this.#counts.tls++;
+    this.#trouble = addTrouble(this.#trouble, reason, detail, this.#options.clock.monotonicMs());
   }
 
   /** Closes the oldest stranger, or the oldest of all, when too many wait. */
@@ -171,6 +214,11 @@ export class Gate {
   }
 
   #receive(waiting: Waiting, chunk: Buffer): void {
+    if (waiting.bytes === 0 && this.#door === null && chunk[0] === TLS_HANDSHAKE) {
+      this.#note('tls-target', 'a TLS handshake');
+      this.#drop(waiting);
+      return;
+    }
     waiting.bytes += chunk.length;
     if (waiting.bytes > HANDSHAKE_BYTES_MAX) {
       this.#counts.protocol++;
@@ -208,6 +256,7 @@ export class Gate {
   #letIn(waiting: Waiting, request: PsyncRequest): void {
     this.#waiting.delete(waiting);
     waiting.done.abort();
+    this.#trouble = null;
     // The link listens before this turn ends, so that no byte is lost between the two.
     waiting.socket.off('data', waiting.listener);
     const { clock, onArrival } = this.#options;

@@ -16,6 +16,9 @@ function checkOptions(options: FeedOptions): void {
   if (options.allowFrom !== undefined && isIP(options.allowFrom) === 0) {
     throw wrong('the address that may connect must be an IP address');
   }
+  if (options.tls != null && !/^([0-9A-F]{2}:){31}[0-9A-F]{2}$/.test(options.tls.peerFingerprint)) {
+    throw wrong('the pin is a SHA-256 in hexadecimal with colons');
+  }
 }
 
 /**
@@ -24,6 +27,9 @@ function checkOptions(options: FeedOptions): void {
  * The server is then told `REPLICAOF host port`, with `masteruser` and `masterauth` set to the
  * feed's one-time user and password. It gets the snapshot, then the commands. When the link breaks
  * it goes on exactly after the last command that the server applied.
+ *
+ * With `tls` the server verifies us by its own authorities, and only one that shows the pinned
+ * certificate gets as far as the password. Sessions are not gone on with.
  * @throws NodeError `TM_FEED_LISTEN`; UsageError `TM_USAGE`.
  * @see redis src/replication.c, `syncWithMaster`, `readSyncBulkPayload`
  */
@@ -36,17 +42,22 @@ export async function openFeed(options: FeedOptions): Promise<Feed> {
     authenticateMs: options.timeouts?.authenticateMs ?? 5000,
     stallMs: options.timeouts?.stallMs ?? 600_000,
     keepaliveMs: options.timeouts?.keepaliveMs ?? 5000,
+    tlsMs: options.timeouts?.tlsMs ?? 5000,
   };
-  const run: FeedRun = new FeedRun(options, timeouts, () => ({
-    strangers: gate.rejections.address + gate.rejections.protocol + gate.rejections.time,
-    wrongPasswords: gate.rejections.password,
-  }));
+  const run: FeedRun = new FeedRun(options, timeouts, {
+    explain: () => ({
+      strangers: gate.rejections.address + gate.rejections.protocol + gate.rejections.time,
+      wrongPasswords: gate.rejections.password,
+    }),
+    trouble: () => gate.trouble,
+  });
   const gate = await Gate.listen({
     host: options.listenHost,
     port: options.listenPort ?? 0,
     user: options.user,
     password: options.password,
     allowFrom: options.allowFrom,
+    tls: options.tls ?? null,
     authenticateMs: timeouts.authenticateMs,
     clock: options.clock,
     onArrival: (link) => run.arrive(link),

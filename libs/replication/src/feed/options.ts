@@ -44,6 +44,21 @@ export interface FeedTimeouts {
   readonly stallMs?: number;
   /** Silence after which a keepalive is due. Default 5,000. */
   readonly keepaliveMs?: number;
+  /** A server that comes, and fails in TLS each time, is waited for so long. Default 5,000. */
+  readonly tlsMs?: number;
+}
+
+/** What a feed over TLS shows, and whom it lets in. PEM throughout. */
+export interface FeedTls {
+  /** Our certificate, then those between it and its authority. */
+  readonly cert: string;
+  readonly key: string;
+  /** Authorities of the server's certificate; null: those that Node.js brings. */
+  readonly ca: readonly string[] | null;
+  /** SHA-256 of the one certificate that the server may show, hexadecimal with colons. */
+  readonly peerFingerprint: string;
+  /** Of TLS 1.2 and 1.3, in the language of OpenSSL; default: forward secret with AEAD. */
+  readonly ciphers?: string;
 }
 
 /** What `openFeed` takes. */
@@ -57,6 +72,8 @@ export interface FeedOptions {
   readonly password: string;
   /** The only address that may connect. */
   readonly allowFrom?: string;
+  /** Absent or null: without TLS. */
+  readonly tls?: FeedTls | null;
   /** 40 lower-case hex digits, drawn for this feed alone. */
   readonly replicationId: string;
   /** Replication offset of the snapshot; the first command byte has this offset plus one. */
@@ -91,8 +108,8 @@ export interface Feed extends AsyncDisposable {
   readonly port: number;
   /**
    * Waits until the server has applied the last byte. The link then stays up until disposal.
-   * @throws NodeError `TM_FEED` with `context.phase`; the error of a source as it is; the reason of
-   *   the signal.
+   * @throws NodeError `TM_FEED` with `context.phase`, `TM_FEED_TLS` with `context.reason`; the error
+   *   of a source as it is; the reason of the signal.
    */
   finished(): Promise<FeedResult>;
 }
