@@ -285,7 +285,8 @@ export class NodeLife implements AsyncDisposable {
     });
     await client.call('REPLICAOF', 'NO', 'ONE');
     client.disconnect();
-    if (differences.length > 0 && old && report.warnings.some((line) => INEXACT.test(line))) {
+    const inexact = report.warnings.some((line) => INEXACT.test(line));
+    if (differences.length > 0 && inexact && this.#unstamped) {
       this.#inexact += 1;
       return [];
     }
