@@ -12,6 +12,8 @@ const SILENT_CLOSES_FAST = 5;
 const SLOW_CODES: ReadonlySet<string> = new Set([
   'TM_NODE_AUTH',
   'TM_NODE_RIGHTS',
+  'TM_SENTINEL_AUTH',
+  'TM_SENTINEL_MASTER',
   'TM_TLS_CLIENT_CERT',
   'TM_TLS_PROTOCOL',
   'TM_TLS_SETTINGS',
