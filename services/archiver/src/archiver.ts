@@ -4,7 +4,7 @@ import { TidemarkError, UsageError } from '@tidemark/core';
 import type { CaptureStatus } from './capture/capture-status.ts';
 import { isLost } from './capture/follows-log.ts';
 import { KeptCapture } from './capture/kept-capture.ts';
-import { closeDetached } from './close-log.ts';
+import { closeDetached, dropWire } from './close-log.ts';
 import { openControlServer } from './control/control-server.ts';
 import type { ControlRequest } from './control/protocol.ts';
 import { openCapture, type CaptureSetting, type InstanceTarget } from './open-capture.ts';
@@ -141,6 +141,7 @@ export class Archiver {
       const setting = { ...this.#options, heartbeatMs: limits.heartbeatMs };
       // One that fails has nobody who could close its timeline; a lost log is not ours to close.
       if (!(await kept.detach()) && !kept.isLost) await closeDetached(id, this.#ownerId, setting);
+      await dropWire(id, setting.stateDir);
     } finally {
       this.#kept.delete(id);
       this.#tde.delete(id);

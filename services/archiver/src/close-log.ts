@@ -1,9 +1,9 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { openInstanceLog, openWriterLog, type InstanceLog } from '@tidemark/catalog';
 import { isLost } from './capture/follows-log.ts';
 import { openTimelineOf } from './capture/open-timeline.ts';
-import { SHARD, writersOf, type CaptureSetting } from './open-capture.ts';
+import { SHARD, wireDirOf, writersOf, type CaptureSetting } from './open-capture.ts';
 import { readOwnerId } from './owner-id.ts';
 import { SpoolLock } from './ship/spool-lock.ts';
 
@@ -101,4 +101,11 @@ export async function detachOffline(iid: string, setting: CloseSetting): Promise
   await mkdir(spoolDir, { recursive: true, mode: 0o700 });
   using _lock = new SpoolLock(join(spoolDir, 'lock.db'));
   await closeDetached(iid, await readOwnerId(join(spoolDir, 'owner'), setting), setting);
+  await dropWire(iid, setting.stateDir);
+}
+
+/** Nobody will go on with what came by replication. */
+export async function dropWire(iid: string, stateDir: string): Promise<void> {
+  const dir = wireDirOf(iid, stateDir);
+  for (const path of [dir, `${dir}.resync`]) await rm(path, { recursive: true, force: true });
 }

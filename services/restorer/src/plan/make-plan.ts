@@ -87,7 +87,7 @@ export async function makePlan(
   const atMs = at === null ? await lastKnownMs(snapshot, reads, footers) : at * 1000 + 999;
   const plannedReads = reads.map(({ segment, from, to }) => ({
     object: objectOfSegment(segment),
-    header: segment.header,
+    header: from === snapshot.offset ? headerAt(snapshot, segment) : segment.header,
     from,
     to,
   }));
@@ -112,6 +112,19 @@ export async function makePlan(
     sealedBytes: sum([snapshot.object.size, ...plannedReads.map(({ object }) => object.ref.size)]),
     feedBytes: sum([snapshot.rdbBytes, ...plannedReads.map(({ from, to }) => Number(to - from))]),
   };
+}
+
+/**
+ * The header of the segment that a snapshot lies in, as it is there: the snapshot of a replica that
+ * passes the stream of its primary on may stand where no database is selected anew.
+ */
+function headerAt(
+  { summary, offset }: CatalogSnapshot,
+  segment: CatalogSegment,
+): CatalogSegment['header'] {
+  const db = Number(summary.aux['repl-stream-db'] ?? NaN);
+  if (offset === segment.start || !Number.isSafeInteger(db) || db < 0) return segment.header;
+  return { ...segment.header, db };
 }
 
 /** Who wrote a timeline. A snapshot knows its own product best. */
