@@ -139,6 +139,25 @@ describe('a connection with TLS that must not come about', () => {
     await expect(dialNode(address, { timeoutMs: 10_000 })).rejects.toMatchObject(unreachable);
   });
 
+  it('sends the name of a host, and never an address, for the server to choose by', async () => {
+    const names: (string | false | null)[] = [];
+    const certificate = await world.caA.issue({ dns: ['localhost', 'node-1.example'] });
+    const peer = createTlsServer(certificate, (socket) => {
+      names.push(socket.servername);
+      socket.end('+PONG\r\n');
+    });
+    peer.listen(0, '127.0.0.1');
+    await once(peer, 'listening');
+    const { port } = peer.address() as { port: number };
+    const byAddress = await world.address(port);
+    const named = await world.address(port, { serverName: 'node-1.example' });
+    for (const address of [byAddress, { ...byAddress, host: 'localhost' }, named]) {
+      (await dialNode(address, { timeoutMs: 10_000 })).destroy();
+    }
+    expect(names).toEqual([false, 'localhost', 'node-1.example']);
+    peer.close();
+  });
+
   it('takes a close right after the handshake for a refusal of the certificate', async () => {
     const peer = createTlsServer({ ...(await world.caA.issue()) }, (socket) => socket.destroy());
     peer.on('tlsClientError', () => undefined);

@@ -8,11 +8,11 @@ import {
   type TLSSocket,
 } from 'node:tls';
 import { NodeError, TidemarkError } from '@tidemark/core';
-import { daysLeft, expiryLevel, type TlsExpiry } from './expiry.ts';
+import { ExpiryTeller, type TlsExpiry } from './expiry.ts';
 import { FolderWatch, type WatchPauses } from './folder-watch.ts';
 import { SessionCache, type CachedSession } from './session-cache.ts';
 import { loadMaterial, type TlsMaterial } from './tls-material.ts';
-import { refuseUnverified, type TlsSettings } from './tls-settings.ts';
+import { refuseUnverified, settingsError, type TlsSettings } from './tls-settings.ts';
 import { certificateFacts, findAnchor, type CertificateFacts } from './trust.ts';
 
 const PAUSES: WatchPauses = { settleMs: 250, pollMs: 60_000 };
@@ -91,7 +91,7 @@ export class NodeTls implements Disposable {
   readonly #sessions = new SessionCache(() => performance.now());
   readonly #live = new Map<TLSSocket, LiveConnection>();
   readonly #peers = new Map<string, TlsPeer>();
-  readonly #told = new Set<string>();
+  readonly #expiries: ExpiryTeller;
   readonly #files: readonly string[];
   #material: TlsMaterial;
   #watch: FolderWatch | null = null;
@@ -103,6 +103,7 @@ export class NodeTls implements Disposable {
     this.settings = settings;
     this.#hooks = hooks;
     this.#material = material;
+    this.#expiries = new ExpiryTeller((expiry) => hooks.onExpiry?.(expiry));
     const { caFiles = [], certFile, keyFile } = settings;
     const own = [certFile, keyFile].filter((path) => path !== undefined);
     this.#files = [...caFiles, ...own].map((path) => resolve(path));
@@ -243,7 +244,7 @@ export class NodeTls implements Disposable {
     this.#peers.set(key, peer);
     const [oldest] = this.#peers.keys();
     if (this.#peers.size > PEERS_MAX && oldest !== undefined) this.#peers.delete(oldest);
-    this.#tellExpiry('peer', key.replace(' ', ':'), peer.certificate);
+    this.#expiries.look('peer', peer.certificate, `${peer.host}:${peer.port}`);
   }
 
   /** Reads the files again. What cannot be used leaves everything as it is. */
@@ -265,9 +266,9 @@ export class NodeTls implements Disposable {
     try {
       material = await loadMaterial(this.settings, Date.now());
     } catch (error) {
-      if (!(error instanceof TidemarkError)) throw error;
-      if (this.#fault !== error.message) this.#hooks.onFault?.(error);
-      this.#fault = error.message;
+      const fault = asFault(error);
+      if (this.#fault !== fault.message) this.#hooks.onFault?.(fault);
+      this.#fault = fault.message;
       return;
     }
     this.#fault = null;
@@ -291,32 +292,28 @@ export class NodeTls implements Disposable {
   }
 
   #tellExpiries(): void {
-    const [own] = this.#material.own;
-    if (own !== undefined) this.#tellExpiry('own', null, certificateFacts(own));
-    for (const authority of this.#material.bundle ?? []) {
-      this.#tellExpiry('authority', null, certificateFacts(authority));
+    const { own, bundle } = this.#material;
+    const [leaf] = own;
+    if (leaf !== undefined) this.#expiries.look('own', certificateFacts(leaf));
+    for (const authority of bundle ?? []) {
+      this.#expiries.look('authority', certificateFacts(authority));
     }
     for (const { host, port, certificate } of this.#peers.values()) {
-      this.#tellExpiry('peer', `${host}:${port}`, certificate);
+      this.#expiries.look('peer', certificate, `${host}:${port}`);
     }
-  }
-
-  #tellExpiry(what: TlsExpiry['what'], node: string | null, certificate: CertificateFacts): void {
-    const nowMs = Date.now();
-    const level = expiryLevel(certificate, nowMs);
-    const key = `${what} ${certificate.fingerprint} ${level ?? ''}`;
-    if (level === null || this.#told.has(key) || this.#told.size > 4 * PEERS_MAX) return;
-    this.#told.add(key);
-    this.#hooks.onExpiry?.({
-      ...{ what, node, certificate, level },
-      daysLeft: daysLeft(certificate, nowMs),
-    });
   }
 
   /** Stops looking after the files. Connections that are open stay. */
   [Symbol.dispose](): void {
     this.#watch?.[Symbol.dispose]();
   }
+}
+
+/** Whatever goes wrong with the files, what is in force stays so, and the process goes on. */
+function asFault(error: unknown): TidemarkError {
+  if (error instanceof TidemarkError) return error;
+  const text = error instanceof Error ? error.message : 'unknown';
+  return settingsError(`the files cannot be read: ${text}`, 'see what became of them');
 }
 
 /** The next attempt tells whether somebody else vouches for the peer: it may come at once. */

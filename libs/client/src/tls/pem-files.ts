@@ -1,5 +1,5 @@
 import { X509Certificate } from 'node:crypto';
-import { open } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { settingsError } from './tls-settings.ts';
 
 const FILE_BYTES_MAX = 1 << 20;
@@ -14,6 +14,8 @@ const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g;
 export async function readPemFile(path: string, isKey = false): Promise<string> {
   let file;
   try {
+    // A pipe would be waited for without end.
+    if (!(await stat(path)).isFile()) throw Object.assign(new Error(), { code: 'no file' });
     file = await open(path, 'r');
   } catch (cause) {
     const errno = cause instanceof Error && 'code' in cause ? String(cause.code) : 'unknown';

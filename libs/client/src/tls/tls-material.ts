@@ -63,7 +63,8 @@ interface Pem {
   readonly certificates: readonly X509Certificate[];
 }
 
-async function readBundle(path: string, nowMs: number): Promise<Pem> {
+/** Authorities of a file, each of them checked. */
+export async function readBundle(path: string, nowMs: number): Promise<Pem> {
   const text = await readPemFile(path);
   const certificates = parseCertificates(text, path);
   if (holdsKey(text)) {
@@ -94,7 +95,11 @@ interface Own extends Pem {
   readonly key: string;
 }
 
-async function readOwn({ certFile, keyFile }: TlsSettings, nowMs: number): Promise<Own | null> {
+/** A certificate with its key, both checked; null when none is named. */
+export async function readOwn(
+  { certFile, keyFile }: TlsSettings,
+  nowMs: number,
+): Promise<Own | null> {
   if (certFile === undefined && keyFile === undefined) return null;
   if (certFile === undefined || keyFile === undefined) {
     throw settingsError(

@@ -59,6 +59,7 @@ describe('openNodeTls()', () => {
     const begin = '-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n';
     const cases: readonly (readonly [TlsSettings, RegExp])[] = [
       [{ caFiles: [join(temp.path, 'none.pem')] }, /cannot read .*none\.pem: ENOENT/],
+      [{ caFiles: [temp.path] }, /cannot read .*: no file/],
       [{ caFiles: [await file('empty.pem', '')] }, /empty\.pem holds no certificate/],
       [{ caFiles: [await file('bad.pem', ca.cert + begin)] }, /certificate 2 of .*bad\.pem/],
       [{ caFiles: [await file('leaf.pem', other.cert)] }, /neither an authority nor self-signed/],
