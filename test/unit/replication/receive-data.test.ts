@@ -2,7 +2,7 @@ import { openReplicaLink, type ReplicaLink, type ReplicaLinkOptions } from '@tid
 import { systemClock } from '@tidemark/system';
 import { afterEach, describe, expect, it } from 'vitest';
 import { patternBytes } from '../../support/pattern.ts';
-import { StreamTaker, takeSnapshot } from '../../support/replica-link.ts';
+import { linkTo, StreamTaker, takeSnapshot } from '../../support/replica-link.ts';
 import {
   PiecewiseSocket,
   ScriptedPrimary,
@@ -143,6 +143,30 @@ describe('signs of life', () => {
       if (bytes === count * sent.length) break;
     }
     expect(bytes).toBe(count * sent.length);
+  });
+});
+
+describe('a link for the snapshot alone', () => {
+  it.each([
+    ['says nothing after PSYNC to a server that closes behind it', '+OK\r\n', 0],
+    ['says that it lives to one that goes on', '-ERR Unrecognized REPLCONF option\r\n', 1],
+  ])('%s', async (_, rdbOnly, signs) => {
+    const primary = await ScriptedPrimary.start((command) => {
+      if (command.startsWith('REPLCONF rdb-only')) return rdbOnly;
+      return command.startsWith('PSYNC') ? FULL : '+OK\r\n';
+    });
+    cleanup.push(primary);
+    const link = await linkTo(primary.port, { snapshotOnly: true });
+    cleanup.push(link);
+    primary.end.send('$5\r\nabc');
+    const taking = takeSnapshot(link);
+    if (signs > 0) await primary.end.until((heard) => heard.includes('\n'));
+    else await systemClock.sleep(700); // a first sign is due within 0.2 s
+    primary.end.send('de');
+    expect((await taking).toString()).toBe('abcde');
+    await primary.end.untilClosed();
+    const { heard } = primary.end;
+    expect(heard.slice(heard.indexOf('PSYNC ? -1') + 1).slice(0, 1)).toHaveLength(signs);
   });
 });
 

@@ -11,6 +11,13 @@ import type { LinkStart, ReplicaLinkOptions } from './options.ts';
 const VERSION = '255.255.255';
 const OFFSET_MAX = 2n ** 53n;
 
+/** What the handshake ended with. */
+export interface Greeting {
+  readonly start: LinkStart;
+  /** The server sends the snapshot alone, and closes the connection at once behind it. */
+  readonly snapshotAlone: boolean;
+}
+
 /**
  * The replica's half of the handshake, one command at a time: a PSYNC while a reply is pending is
  * refused. No listening port is announced, and nothing that changes the form of the transfer.
@@ -22,7 +29,7 @@ export async function greet(
   socket: LinkSocket,
   options: ReplicaLinkOptions,
   silenceMs: number,
-): Promise<LinkStart> {
+): Promise<Greeting> {
   const ask = async (command: string, ...args: string[]): Promise<string> => {
     socket.write(encodeCommand([command, ...args]));
     return socket.readLine();
@@ -36,14 +43,15 @@ export async function greet(
   if (capabilities !== '+OK') throw foreignPeer(place, 'an answer to REPLCONF', capabilities);
   // Servers that do not know one of these say so, and go on without it.
   await ask('REPLCONF', 'version', VERSION);
-  if (options.snapshotOnly === true) await ask('REPLCONF', 'rdb-only', '1');
+  const snapshotAlone =
+    options.snapshotOnly === true && (await ask('REPLCONF', 'rdb-only', '1')) === '+OK';
   socket.silenceMs = silenceMs;
   const { resume } = options;
   const answer =
     resume === null
       ? await ask('PSYNC', '?', '-1')
       : await ask('PSYNC', resume.replid, String(resume.offset + 1n));
-  return startOf(answer, options);
+  return { start: startOf(answer, options), snapshotAlone };
 }
 
 async function logIn(

@@ -88,19 +88,23 @@ class OpenLink implements ReplicaLink {
   async open(): Promise<void> {
     const socket = this.#socket;
     try {
-      await this.#inTime(async () => {
-        this.#start = await greet(socket, this.#options, this.#timeouts.snapshotMs);
-      });
+      const greeting = await this.#inTime(() =>
+        greet(socket, this.#options, this.#timeouts.snapshotMs),
+      );
+      this.#start = greeting.start;
+      if (greeting.start.kind === 'continued') {
+        this.#beginStream();
+        return;
+      }
+      socket.phase = 'snapshot';
+      this.#next = 'snapshot';
+      // A server that closes behind the snapshot must have read all that we said: what it had not
+      // would reset the connection, and what is still on its way to us would be lost. Nor does such
+      // a link need a sign of life: it is not dropped for silence.
+      socket.sign = greeting.snapshotAlone ? null : NEWLINE;
     } catch (error) {
       this.#close(error as Error);
       throw error;
-    }
-    if (this.start.kind === 'full') {
-      socket.phase = 'snapshot';
-      socket.sign = NEWLINE;
-      this.#next = 'snapshot';
-    } else {
-      this.#beginStream();
     }
   }
 
