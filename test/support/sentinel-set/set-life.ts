@@ -51,8 +51,9 @@ export class SetLife implements AsyncDisposable {
     return this.#primary;
   }
 
-  /** Writes for some seconds into the primary and records each. */
+  /** Writes for some seconds into the primary and records each, once its timeline has begun. */
   async record(seconds = 1): Promise<void> {
+    await this.life.untilProven(Math.floor(Date.now() / 1000));
     await this.life.record(seconds, this.set.server(this.#primary));
   }
 
@@ -106,6 +107,17 @@ export class SetLife implements AsyncDisposable {
       const { link } = await this.life.archiver.status();
       return Number(link?.offset ?? 0) >= offset;
     });
+  }
+
+  /** SIGSTOP of the primary until another one leads; then there are two for a while. */
+  async cutOff(): Promise<void> {
+    const before = this.#primary;
+    this.set.pause(before);
+    this.#primary = await this.set.newPrimary(before);
+    await this.follows(this.#primary);
+    await this.record();
+    this.set.resume(before);
+    await this.set.settled();
   }
 
   /** Why timelines were closed; a failover may close one for a single reason. */

@@ -2,7 +2,7 @@ import type { Clock } from '@tidemark/core';
 import { TidemarkError } from '@tidemark/core';
 import {
   backoffMs,
-  connectNode,
+  connectLocated,
   takeSample,
   type NodeClient,
   type NodeLocator,
@@ -39,7 +39,7 @@ export async function runSampler<Stamp>(options: SamplerOptions<Stamp>): Promise
   let failures = 0;
   while (!stopped()) {
     try {
-      await using client = await connectNode(await options.locator.locate(signal), {
+      await using client = await connectLocated(options.locator, {
         timeoutMs: 5_000,
         name: 'tidemark-archiver',
         signal,

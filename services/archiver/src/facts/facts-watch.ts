@@ -1,5 +1,5 @@
 import type { FactsPart } from '@tidemark/archive';
-import { backoffMs, connectNode, type NodeClient } from '@tidemark/client';
+import { backoffMs, connectLocated, type NodeClient } from '@tidemark/client';
 import { TidemarkError } from '@tidemark/core';
 import { wipeDataKey, type LogKey } from '@tidemark/crypto';
 import type { CaptureOptions } from '../capture/capture-options.ts';
@@ -54,7 +54,7 @@ export class FactsWatch {
     for (let failures = 0; !stopped(); failures++) {
       let fault: unknown = null;
       try {
-        await using client = await connectNode(await locator.locate(signal), {
+        await using client = await connectLocated(locator, {
           timeoutMs: 5_000,
           name: 'tidemark-facts',
           signal,
