@@ -127,7 +127,7 @@ describe.each([
   });
 
   it('gives the same stream over a link that is cut again and again', async () => {
-    await using node = await start(server);
+    await using node = await start(server, { 'repl-backlog-size': '64mb' });
     const client = await node.connect();
     const proxy = await CuttingProxy.to(node.port);
     try {
