@@ -52,13 +52,14 @@ describe('a node that is captured by replication', () => {
 
   it('may be empty', async () => {
     await using life = await NodeLife.start({ source: 'psync' });
-    let latest: number | null = null;
+    const latest = async (): Promise<number | null> =>
+      (await life.bench.withCatalog((catalog) => catalog.windows(INSTANCE))).latest;
     await waitFor(async () => {
       await life.archiver.ask('roll');
-      ({ latest } = await life.bench.withCatalog((catalog) => catalog.windows(INSTANCE)));
-      return latest !== null;
+      return (await latest()) !== null;
     });
-    const { value } = await life.restoreAndRead(latest ?? 0, (client) => client.dbsize());
+    const second = (await latest()) ?? 0;
+    const { value } = await life.restoreAndRead(second, (client) => client.dbsize());
     expect(value).toBe(0);
   });
 

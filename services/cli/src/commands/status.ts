@@ -77,10 +77,22 @@ export async function showStatus(flags: PriceFlags, invocation: Invocation): Pro
           ]),
         )),
     ...instances.flatMap(({ instance, capture, cost }) => [
+      ...(capture?.link == null ? [] : [linkLine(instance, capture.link)]),
       ...(capture === null ? [] : [requestLine(instance, cost.requests)]),
       ...(isCharged ? [costLine(instance, cost, prices)] : []),
     ]),
   ]);
+}
+
+/** The replication link of a capture that has one. */
+function linkLine(instance: string, link: NonNullable<CaptureStatus['link']>): string {
+  const { state, node, offset, fullResyncs, partialResyncs, spoolBytes } = link;
+  const at = offset === null ? '' : `, offset ${offset}`;
+  return (
+    `${instance}: replication link ${state}, ${node}${at}; since the start of the archiver ` +
+    `${fullResyncs.toString()} full and ${partialResyncs.toString()} partial resyncs; ` +
+    `${formatBytes(spoolBytes)} in the wire spool`
+  );
 }
 
 /** Sealed bytes of what a restore can use; entries and what merged segments replaced come on top. */
