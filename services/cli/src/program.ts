@@ -15,6 +15,7 @@ import { addStatus } from './program/status-command.ts';
 import { addStoreCommands, withStoreFlags } from './program/store-commands.ts';
 import { addTdeCommands } from './program/tde-commands.ts';
 import { addTlsCommands } from './program/tls-commands.ts';
+import { PASS_FILE } from './program/pass-file.ts';
 import { withSentinelFlags, type SentinelFlags } from './program/sentinel-flags.ts';
 import { withTlsFlags, type TlsFlags } from './program/tls-flags.ts';
 
@@ -199,15 +200,15 @@ function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
     withTlsFlags(
       leaf(
         instance,
-        'add <id>',
+        'add [id]',
         'Check a node and its source of capture and take it into the configuration.',
-      ).requiredOption(
+      ).option(
         '-u, --url <url>',
         'redis://[USER@]HOST:PORT, or redis+sentinel://[USER@]HOST:PORT,HOST:PORT/MASTER; rediss with TLS',
       ),
     ),
   )
-    .option('--pass-file <file>', 'file whose first line is the password')
+    .option('--pass-file <file>', PASS_FILE)
     .addOption(
       new Option(
         '--source <source>',
@@ -225,27 +226,40 @@ function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
       '--hold',
       'where nothing can be linked: the node keeps old files until they are archived (aof-disable-auto-gc yes)',
     )
+    .option(
+      '--print-acl',
+      'only print the users that capture and restore need, with the least rights',
+    )
     .action(
       async (
-        id: string,
+        id: string | undefined,
         options: TlsFlags &
           SentinelFlags & {
-            url: string;
+            url?: string;
             passFile?: string;
             source: 'aof' | 'psync';
             aofDir?: string;
             yes?: boolean;
             hold?: boolean;
+            printAcl?: boolean;
           },
         command: Command,
       ) =>
-        perform(command, async (invocation) =>
-          (await import('./commands/instance.ts')).addNode(
-            id,
-            { ...options, yes: options.yes === true, hold: options.hold === true },
-            invocation,
-          ),
-        ),
+        perform(command, async (invocation) => {
+          if (options.printAcl === true) {
+            (await import('./commands/acl-rules.ts')).printAclRules(options, invocation);
+            return;
+          }
+          const { url } = options;
+          if (id === undefined || url === undefined) {
+            throw new UsageError('TM_USAGE', `${id === undefined ? 'ID' : '--url'} is missing`, {
+              hint: 'tidemark instance add ID --url redis://[USER@]HOST:PORT …; --help shows the rest',
+            });
+          }
+          const flags = { url, yes: options.yes === true, hold: options.hold === true };
+          const { addNode } = await import('./commands/instance.ts');
+          await addNode(id, { ...options, ...flags }, invocation);
+        }),
     );
   leaf(instance, 'list', 'List instances.').action(async (_: unknown, command: Command) =>
     perform(command, async (invocation) =>

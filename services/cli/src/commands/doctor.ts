@@ -10,6 +10,7 @@ import type { InstanceEntry } from '../config/schema.ts';
 import { Workspace, type Invocation } from '../context.ts';
 import { sharesDevice } from '../files/shares-device.ts';
 import { checkPsyncNode } from './psync-node.ts';
+import { findingText, sourceFindings } from './source-findings.ts';
 
 /** Largest difference between the clocks of host and node that is not remarked on. */
 const CLOCK_SKEW_MS_MAX = 1_000;
@@ -48,7 +49,7 @@ export async function diagnose(invocation: Invocation): Promise<void> {
     }),
   ];
   for (const entry of config.instances) {
-    findings.push(await attempt(`node ${entry.id}`, () => tryNode(entry, config.path, signal)));
+    findings.push(...(await nodeFindings(entry, config.path, signal)));
   }
   const healthy = findings.every(({ ok }) => ok);
   invocation.printer.result({ healthy, findings }, () =>
@@ -132,11 +133,29 @@ function capabilityText(found: StoreCapabilities): string {
   ].join(', ');
 }
 
-async function tryNode(
+/** Whether a node can be captured, and settings of its own that do not fit what it writes. */
+async function nodeFindings(
   entry: InstanceEntry,
   configPath: string,
   signal: AbortSignal,
+): Promise<Finding[]> {
+  const check = `node ${entry.id}`;
+  const warnings: string[] = [];
+  const finding = await attempt(check, () =>
+    tryNode(entry, { configPath, signal, warn: (detail) => warnings.push(detail) }),
+  );
+  return [finding, ...warnings.map((detail) => ({ check, ok: true, warning: true, detail }))];
+}
+
+async function tryNode(
+  entry: InstanceEntry,
+  how: {
+    readonly configPath: string;
+    readonly signal: AbortSignal;
+    readonly warn: (detail: string) => void;
+  },
 ): Promise<string> {
+  const { configPath, signal, warn } = how;
   const target = await instanceTarget(entry, configPath);
   using _certificates = target.address.tls;
   await using client = await connectNode(await locateNode(target, signal), { signal });
@@ -149,6 +168,7 @@ async function tryNode(
     skewMs > CLOCK_SKEW_MS_MAX ? `; its clock is ${Math.round(skewMs).toString()} ms off ours` : '';
   if (target.aofDir === undefined) {
     await checkPsyncNode(client);
+    for (const found of await sourceFindings(client, facts, signal)) warn(findingText(found));
     return `${facts.product} ${facts.version} (${facts.role}), captured by replication${skew}`;
   }
   if (!sample.aofEnabled) {

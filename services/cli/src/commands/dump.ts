@@ -5,6 +5,7 @@ import { TidemarkError } from '@tidemark/core';
 import { dumpNode, refuseTdeNode, type ConfiguredNode, type DumpedFile } from '@tidemark/restorer';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { instanceTarget, loadConfig, type Config } from '../config/load.ts';
+import { secretSource } from '../config/secret.ts';
 import { locateNode } from '../config/node-place.ts';
 import { Workspace, type Invocation } from '../context.ts';
 import { formatBytes } from '../output/table.ts';
@@ -36,7 +37,7 @@ export async function dumpCommand(
     ...{ id: 'dump', url: flags.url, source: 'psync' as const },
     ...tlsTableOf(flags),
     ...sentinelTableOf(flags),
-    ...(passFile === undefined ? {} : { password_file: resolve(passFile) }),
+    ...(passFile === undefined ? {} : { password_file: secretSource(passFile, '.') }),
   };
   const target = await instanceTarget(entry, resolve(DEFAULT_CONFIG));
   try {

@@ -23,6 +23,8 @@ import { SwitchedSettings } from './node-settings.ts';
 import { checkPsyncNode, refuseAofFlags } from './psync-node.ts';
 import type { SentinelFlags } from '../program/sentinel-flags.ts';
 import { sentinelTableOf } from './sentinel-flags.ts';
+import { keepSecret } from './keep-secret.ts';
+import { findingText, sourceFindings } from './source-findings.ts';
 import { tlsTableOf } from './tls-flags.ts';
 
 const TIMESTAMPS = 'aof-timestamp-enabled';
@@ -56,7 +58,8 @@ export async function addNode(
   if (config.instances.some((known) => known.id === id)) {
     throw new UsageError('TM_EXISTS', `instance ${id} is configured already`);
   }
-  const entry = entryOf(id, options);
+  await using kept = await keepSecret(options.passFile, config.stateDir, id);
+  const entry = entryOf(id, options, kept.source);
   const target = await instanceTarget(entry, config.path);
   await using client = await connectNode(await locateNode(target, invocation.signal), {
     signal: invocation.signal,
@@ -66,6 +69,7 @@ export async function addNode(
     ? addByLink(added)
     : addByFiles(added));
   await addInstance(config.path, entry);
+  kept.stays();
   const options_ = { timeoutMs: 10_000, signal: invocation.signal };
   const attached = (await workspace.askArchiver('attach', id, options_)) !== null;
   invocation.printer.result({ instance: id, ...document, attached }, () => [
@@ -76,7 +80,7 @@ export async function addNode(
   ]);
 }
 
-function entryOf(id: string, options: AddOptions): InstanceEntry {
+function entryOf(id: string, options: AddOptions, secret: string | null): InstanceEntry {
   const { source, aofDir } = options;
   if (source === 'psync') refuseAofFlags(options);
   else if (aofDir === undefined) {
@@ -87,7 +91,7 @@ function entryOf(id: string, options: AddOptions): InstanceEntry {
   return {
     id,
     url: options.url,
-    ...(options.passFile === undefined ? {} : { password_file: resolve(options.passFile) }),
+    ...(secret === null ? {} : { password_file: secret }),
     source,
     ...(aofDir === undefined ? {} : { aof_dir: resolve(aofDir) }),
     ...(options.hold ? { hold: true } : {}),
@@ -107,7 +111,7 @@ interface Adding {
 }
 
 /** What is said of an instance that was added: as a document, and in lines. */
-type Added = readonly [Readonly<Record<string, string>>, readonly string[]];
+type Added = readonly [Readonly<Record<string, unknown>>, readonly string[]];
 
 async function addByFiles(adding: Adding): Promise<Added> {
   const { id, options, workspace, client, invocation, target } = adding;
@@ -131,12 +135,16 @@ async function addByFiles(adding: Adding): Promise<Added> {
   ];
 }
 
-/** Nothing is changed on the node. */
-async function addByLink({ id, workspace, client }: Adding): Promise<Added> {
-  const { product, version, role } = await checkPsyncNode(client);
+/** Nothing is changed on the node: what does not fit is said. */
+async function addByLink({ id, workspace, client, invocation }: Adding): Promise<Added> {
+  const facts = await checkPsyncNode(client);
+  const { product, version, role } = facts;
+  invocation.printer.progress('the node is looked at for two seconds');
+  const safety = await sourceFindings(client, facts, invocation.signal);
+  for (const finding of safety) invocation.printer.warn(findingText(finding));
   await createRecord(workspace, id);
   return [
-    { source: 'psync', product, version, role },
+    { source: 'psync', product, version, role, safety },
     [`${id}: ${product} ${version} (${role}), captured by replication`],
   ];
 }

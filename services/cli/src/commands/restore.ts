@@ -11,7 +11,7 @@ import {
   type RestoreTarget,
 } from '@tidemark/restorer';
 import { systemClock } from '@tidemark/system';
-import { readPassword } from '../config/load.ts';
+import { readSecret, secretSource } from '../config/secret.ts';
 import { securedAddress } from '../config/node-tls.ts';
 import { freshen, Workspace, type Invocation } from '../context.ts';
 import type { TlsFlags } from '../program/tls-flags.ts';
@@ -81,10 +81,10 @@ export async function restoreCommand(
     const { resume } = flags;
     if (await resumeWriteBackCommand(id, resume, { flags, workspace, invocation })) return;
     report = await withLease(lease, workspace, invocation, () =>
-      resumeRestore(id, resume, readPassword, environment),
+      resumeRestore(id, resume, readSecret, environment),
     );
   } else {
-    report = await abortRestore(id, flags.abort ?? '', readPassword, environment);
+    report = await abortRestore(id, flags.abort ?? '', readSecret, environment);
   }
   for (const warning of report.warnings) printer.warn(warning);
   printer.result(report, () => reportText(id, report, invocation.configPath));
@@ -238,14 +238,14 @@ async function targetOf(flags: RestoreFlags): Promise<RestoreTarget> {
   }
   const tls = tlsOfFlags(flags);
   const address = await securedAddress(parseNodeUrl(to), tls);
-  const passwordFile = passFile === undefined ? null : resolve(passFile);
+  const passwordFile = passFile === undefined ? null : secretSource(passFile, '.');
   return {
     kind: 'server',
     url: to,
     passwordFile,
     tls,
     address:
-      passwordFile === null ? address : { ...address, password: await readPassword(passwordFile) },
+      passwordFile === null ? address : { ...address, password: await readSecret(passwordFile) },
   };
 }
 

@@ -1,5 +1,5 @@
-import { resolve } from 'node:path';
 import type { InstanceEntry } from '../config/schema.ts';
+import { secretSource } from '../config/secret.ts';
 import type { SentinelFlags } from '../program/sentinel-flags.ts';
 
 /** The flags in the shape of the configuration, with absolute paths. */
@@ -11,7 +11,7 @@ export function sentinelTableOf(
     ...(sentinelUser === undefined ? {} : { sentinel_user: sentinelUser }),
     ...(sentinelPassFile === undefined
       ? {}
-      : { sentinel_password_file: resolve(sentinelPassFile) }),
+      : { sentinel_password_file: secretSource(sentinelPassFile, '.') }),
     ...(preferReplica === true ? { prefer_replica: true } : {}),
   };
 }

@@ -11,6 +11,7 @@ import { keySettings } from './keys.ts';
 import { entryAddress, locatorOpener } from './node-place.ts';
 import { securedAddress, tlsSettings } from './node-tls.ts';
 import { ConfigSchema, type ConfigFile, type InstanceEntry } from './schema.ts';
+import { readSecret, secretSource } from './secret.ts';
 import { storeSettings } from './store.ts';
 import { parseDuration, parseSize } from './units.ts';
 
@@ -125,8 +126,8 @@ export async function instanceTarget(
 ): Promise<InstanceTarget> {
   const base = dirname(resolve(configPath));
   const secured = await securedAddress(entryAddress(entry.url), tlsSettings(entry, base), hooks);
-  const passwordOf = async (path: string | undefined): Promise<string | undefined> =>
-    path === undefined ? undefined : readPassword(resolve(base, path));
+  const passwordOf = async (source: string | undefined): Promise<string | undefined> =>
+    source === undefined ? undefined : readSecret(secretSource(source, base));
   const password = await passwordOf(entry.password_file);
   const address = {
     ...secured,
@@ -143,19 +144,6 @@ export async function instanceTarget(
     address,
     ...(locator === undefined ? {} : { locator }),
   };
-}
-
-/** The first line of a password file. */
-export async function readPassword(path: string): Promise<string> {
-  try {
-    const text = await readFile(path, 'utf8');
-    return text.split(/\r?\n/, 1)[0] ?? '';
-  } catch (cause) {
-    throw new UsageError('TM_CONFIG', `cannot read the password file ${path}`, {
-      cause,
-      hint: 'its first line is the password; only the user that runs tidemark need read it (0600)',
-    });
-  }
 }
 
 function checkInstances(config: ConfigFile, path: string): ConfigFile {

@@ -3,6 +3,7 @@ import type { DumpFlags } from '../commands/dump.ts';
 import type { Leaf, Perform } from './command-tree.ts';
 import { withSentinelFlags } from './sentinel-flags.ts';
 import { withTlsFlags } from './tls-flags.ts';
+import { PASS_FILE } from './pass-file.ts';
 
 /** Adds `dump`. */
 export function addDump(program: Command, leaf: Leaf, perform: Perform): void {
@@ -18,7 +19,7 @@ export function addDump(program: Command, leaf: Leaf, perform: Perform): void {
       ),
     ),
   )
-    .option('--pass-file <file>', 'file whose first line is the password')
+    .option('--pass-file <file>', PASS_FILE)
     .option('--force', 'replace the file if it is there, once the new one is whole')
     .addHelpText(
       'after',

@@ -6,6 +6,7 @@ import type { Leaf, Perform } from './command-tree.ts';
 import { conflictFlag } from './conflict-flag.ts';
 import { pointFlags } from './point-flags.ts';
 import { withTlsFlags } from './tls-flags.ts';
+import { PASS_FILE } from './pass-file.ts';
 
 /** Adds `restore`. */
 export function addRestore(program: Command, leaf: Leaf, perform: Perform): void {
@@ -20,7 +21,7 @@ export function addRestore(program: Command, leaf: Leaf, perform: Perform): void
       '--to <target>',
       'redis://[USER@]HOST:PORT (rediss:// with TLS), new = a server started here, or original = the running instance',
     )
-    .option('--pass-file <file>', 'password of the target, first line of a file')
+    .option('--pass-file <file>', `of the target: ${PASS_FILE}`)
     .option('--port <n>', 'port of the new server (default: a free one)')
     .option('--dir <dir>', 'folder of the new server')
     .option('--with-functions', 'with selected keys: the functions as well')

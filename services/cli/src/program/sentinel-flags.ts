@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { PASS_FILE } from './pass-file.ts';
 
 /** Flags of a Sentinel set as commander gives them. */
 export interface SentinelFlags {
@@ -11,6 +12,6 @@ export interface SentinelFlags {
 export function withSentinelFlags(command: Command): Command {
   return command
     .option('--sentinel-user <user>', 'user of the Sentinels, which have users of their own')
-    .option('--sentinel-pass-file <file>', 'file whose first line is the password of the Sentinels')
+    .option('--sentinel-pass-file <file>', `of the Sentinels: ${PASS_FILE}`)
     .option('--prefer-replica', 'behind Sentinels: take a healthy replica while there is one');
 }
