@@ -82,6 +82,13 @@ async function checkServer(server: ServerBinary): Promise<void> {
   expect(await replication(client, 'connected_slaves')).toBe('2');
   expect(await node.log()).not.toMatch(/Disconnecting timedout/);
 
+  if (server.version.startsWith('6.0')) {
+    // Nobody keeps the two in step there: we must not have what the replica has not.
+    await link[Symbol.asyncDispose]();
+    await until('the replica has it all', async () => {
+      return BigInt(await replication(r, 'slave_repl_offset')) >= taker.offset;
+    });
+  }
   await takeOver(server, client, r);
   await client.quit();
   // The history goes on at the new primary, under another name.
