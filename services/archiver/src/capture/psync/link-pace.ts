@@ -15,7 +15,7 @@ const SYNC_PAUSE_MOST_MS = 1_200_000;
 /**
  * How long a link waits before it tries again: exponential with full jitter, so that many archivers
  * do not come back at the same moment; and how often a node may be asked for a full resync, which is
- * a fork (I7): after the third within an hour pauses double, which makes eight an hour at most.
+ * a fork (I7): after the third within an hour pauses double, which makes eleven an hour at most.
  */
 export class LinkPace {
   readonly #random: Random;
