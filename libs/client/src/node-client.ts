@@ -93,7 +93,7 @@ export async function connectNode(
     };
   });
   try {
-    await Promise.race([client.open(options.name ?? 'tidemark'), givenUp]);
+    await Promise.race([client.open(options.name ?? 'tidemark', signal), givenUp]);
     return client;
   } catch (error) {
     client.destroy();
@@ -144,7 +144,7 @@ class IoredisClient implements NodeClient {
     return this.redis.status === 'ready';
   }
 
-  async open(name: string): Promise<void> {
+  async open(name: string, signal?: AbortSignal): Promise<void> {
     try {
       await this.redis.connect();
     } catch (error) {
@@ -161,7 +161,10 @@ class IoredisClient implements NodeClient {
       await this.greet(name);
     } catch (error) {
       if (this.address.tls !== undefined) throw error;
-      throw await explainPlain(this.address, error, AbortSignal.timeout(EXPLAIN_MS));
+      if (signal?.aborted === true) throw error;
+      const end = AbortSignal.timeout(EXPLAIN_MS);
+      const either = signal === undefined ? end : AbortSignal.any([signal, end]);
+      throw await explainPlain(this.address, error, either);
     }
   }
 

@@ -1,6 +1,6 @@
 import { once } from 'node:events';
 import { createServer } from 'node:net';
-import { createServer as createTlsServer } from 'node:tls';
+import { connect, createServer as createTlsServer } from 'node:tls';
 import { connectNode, dialNode, openNodeTls, type NodeAddress } from '@tidemark/client';
 import type { NodeError } from '@tidemark/core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -102,6 +102,11 @@ describe('a connection with TLS that must not come about', () => {
     await once(peer, 'listening');
     const { port } = peer.address() as { port: number };
     expect(await refusalOf(await world.address(port))).toMatchObject(version);
+    const versions = { minVersion: 'TLSv1.1', maxVersion: 'TLSv1.1' } as const;
+    const careless = connect({ port, ca: world.caA.cert, ciphers: 'ALL:@SECLEVEL=0', ...versions });
+    await once(careless, 'secureConnect'); // it does speak it, to whoever wants to
+    expect(careless.getProtocol()).toBe('TLSv1.1');
+    careless.destroy();
     peer.close();
   });
 

@@ -4,7 +4,7 @@ const DEPTH_MAX = 12;
 
 /** What is told of a certificate. */
 export interface CertificateFacts {
-  /** Common name; the whole subject where there is none. At most 200 characters. */
+  /** Common name; without one the subject or, where that is empty, the names. 200 characters at most. */
   readonly subject: string;
   readonly issuer: string;
   /** SHA-256 of the certificate, hexadecimal with colons. */
@@ -17,7 +17,7 @@ export interface CertificateFacts {
 /** The facts of a certificate. */
 export function certificateFacts(certificate: X509Certificate): CertificateFacts {
   return {
-    subject: shortName(certificate.subject),
+    subject: shortName(certificate.subject) || shortName(certificate.subjectAltName),
     issuer: shortName(certificate.issuer),
     fingerprint: certificate.fingerprint256,
     fromMs: Date.parse(certificate.validFrom),
