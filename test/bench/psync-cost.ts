@@ -4,8 +4,8 @@ import type { LoadResult } from './setup/load.ts';
 import { cpuSecondsOf, median, OtherWork } from './setup/process-facts.ts';
 import { PSYNC_KEYS, PsyncBench, type LinkKind } from './setup/psync-source.ts';
 
-const ROUNDS = 5;
-const ROUND_SECONDS = 6;
+const ROUNDS = 7;
+const ROUND_SECONDS = 4;
 /** What the source and its replica do after a snapshot settles. */
 const SETTLE_MS = 1_500;
 
@@ -113,12 +113,12 @@ function costOf(name: string, atMost: number, measured: Measured, shared: string
   const { ours, replica } = measured;
   const each = ({ cpuSeconds, commands }: LoadResult): number => cpuSeconds / (commands / 1e6);
   const ratios = ours.map((result, round) => each(result) / each(replica[round]!));
-  const seconds = (side: readonly LoadResult[]): string => median(side.map(each)).toFixed(2);
+  const least = (side: readonly LoadResult[]): string => Math.min(...side.map(each)).toFixed(2);
   return {
     ...{ name, value: median(ratios), unit: 'ratio', bar: { atMost } },
     of: 'CPU seconds of the server for a million commands with an ordinary replica attached',
     detail:
-      `${seconds(ours)} s against ${seconds(replica)} s; ` +
+      `at least ${least(ours)} s against ${least(replica)} s; ` +
       `rounds ${ratios.map((ratio) => ratio.toFixed(2)).join(', ')}; ${shared}`,
   };
 }
