@@ -21,7 +21,7 @@ const REFUSALS = {
   'clear-transport': {
     what: 'sends nothing in the clear over a network',
     why: 'without TLS clear data crosses the loopback only',
-    hint: 'run the restore on the host of the target, with a loopback address or a unix socket',
+    hint: 'over TLS (docs/tls.md, "Restore over TLS"), or on the host of the target with a loopback address or a unix socket',
   },
 } as const;
 

@@ -40,6 +40,11 @@ export interface StartServerOptions {
   readonly unixSocket?: boolean;
   /** False: no TCP port at all, the unix socket is the only way in. Default true. */
   readonly tcp?: boolean;
+  /**
+   * TLS only: its port on the bound address, 0 for a free one; `config` names certificate, key and
+   * authorities. There is no plain port then, and the unix socket is told.
+   */
+  readonly tlsPort?: number;
   /** Whether the server lives on when this process ends. Default false. */
   readonly detached?: boolean;
   /**
@@ -61,8 +66,10 @@ export interface ServerExit {
 export interface ServerProcess extends AsyncDisposable {
   readonly pid: number;
   readonly host: string;
-  /** 0 without TCP. */
+  /** 0 without TCP, or with TLS only. */
   readonly port: number;
+  /** 0 without TLS. */
+  readonly tlsPort: number;
   /** Null unless it was asked for. */
   readonly socketPath: string | null;
   readonly dir: string;
@@ -89,8 +96,9 @@ export interface ServerProcess extends AsyncDisposable {
 export async function startServer(options: StartServerOptions): Promise<ServerProcess> {
   const dir = resolve(options.dir);
   await mkdir(dir, { recursive: true, mode: 0o700 });
-  const wanted = options.tcp === false ? 0 : (options.port ?? 0);
-  const mayChoose = options.tcp !== false && wanted === 0;
+  const { tlsPort, tcp = true } = options;
+  const wanted = tlsPort ?? (tcp ? (options.port ?? 0) : 0);
+  const mayChoose = (tcp || tlsPort !== undefined) && wanted === 0;
   let quiet: Readonly<Record<string, string>> = options.scratch === true ? NO_CRASH_REPORT : {};
   for (let attempt = 1; ; attempt++) {
     try {
@@ -143,7 +151,8 @@ async function startOn(
       ...options.config,
       daemonize: 'no',
       dir,
-      port: String(port),
+      port: String(options.tlsPort === undefined ? port : 0),
+      ...(options.tlsPort === undefined ? {} : { 'tls-port': String(port) }),
       unixsocket: ownSocket,
       unixsocketperm: '700',
     }),
@@ -164,7 +173,8 @@ async function startOn(
     });
     // Listens at once: a program that is missing is told in the next turn.
     const socketPath = isPublic(options) ? ownSocket : null;
-    server = new SpawnedServer({ child, port, socketPath, ownSocket, dir, logPath, logStart });
+    const ports = options.tlsPort === undefined ? { port, tlsPort: 0 } : { port: 0, tlsPort: port };
+    server = new SpawnedServer({ child, ...ports, socketPath, ownSocket, dir, logPath, logStart });
     if (options.detached === true) child.unref();
     if (options.scratch === true) guardChild(child);
   } finally {
@@ -194,7 +204,8 @@ function guardChild(child: ChildProcess): void {
 }
 
 function isPublic(options: StartServerOptions): boolean {
-  return options.unixSocket === true || options.tcp === false;
+  const isOnlyPlainWay = options.tcp === false || options.tlsPort !== undefined;
+  return options.unixSocket === true || isOnlyPlainWay;
 }
 
 async function socketPathFor(dir: string, options: StartServerOptions): Promise<string> {
@@ -222,6 +233,7 @@ async function writePrivate(path: string, text: string): Promise<void> {
 interface SpawnedFacts {
   readonly child: ChildProcess;
   readonly port: number;
+  readonly tlsPort: number;
   readonly socketPath: string | null;
   readonly ownSocket: string;
   readonly dir: string;
@@ -233,6 +245,7 @@ class SpawnedServer implements ServerProcess {
   readonly host = LOOPBACK;
   readonly pid: number;
   readonly port: number;
+  readonly tlsPort: number;
   readonly socketPath: string | null;
   readonly dir: string;
   readonly logPath: string;
@@ -247,6 +260,7 @@ class SpawnedServer implements ServerProcess {
     this.child = facts.child;
     this.pid = facts.child.pid ?? -1;
     this.port = facts.port;
+    this.tlsPort = facts.tlsPort;
     this.socketPath = facts.socketPath;
     this.ownSocket = facts.ownSocket;
     this.dir = facts.dir;

@@ -1,4 +1,4 @@
-import type { FeedResult } from '@tidemark/replication';
+import type { FeedResult, FeedTls } from '@tidemark/replication';
 import type { SelectorSpec } from '@tidemark/selector';
 import type { SkipRange } from '../closure/skip-range.ts';
 import type { CommandForm } from '../feed/command-source.ts';
@@ -65,6 +65,8 @@ export interface FeedCall {
   readonly form: CommandForm;
   /** Takes over from a feed of an earlier process. */
   readonly resume: boolean;
+  /** Certificate, key, and whom to let in; null: without TLS. */
+  readonly tls: FeedTls | null;
 }
 
 /** What was counted while all was fed. Names of keys may be in it, no values. */

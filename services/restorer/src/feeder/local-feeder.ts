@@ -114,13 +114,14 @@ async function runFeed(
   { signal, clock, onProgress }: FeederPorts & Pick<FeederSources, 'clock'>,
 ): Promise<RunningFeed> {
   const { listenHost, port, user, password, allowFrom, replicationId, baseOffset, resume } = call;
+  const { tls } = call;
   const dying = dyingOf(plan, plan.ttl.nowMs + DYING_SOON_MS);
   const functions = functionsFed(plan);
   let commands = 0;
   let tally = new FunctionTally(functions);
   let taint = taintOf(plan);
   const feed = await openFeed({
-    ...{ listenHost, listenPort: port, user, password, allowFrom, replicationId, baseOffset },
+    ...{ listenHost, listenPort: port, user, password, allowFrom, replicationId, baseOffset, tls },
     snapshot: () => dying.tapRdb(snapshotSource(plan, reader, call.rdbVersion)),
     commands: (from) => {
       commands = 0;

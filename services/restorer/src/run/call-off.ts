@@ -1,3 +1,4 @@
+import { removeFeedFiles } from '../feed-tls/new-server-tls.ts';
 import { abandonTarget, parseTargetRecord, readRole } from '../target/index.ts';
 import type { RestoreEnvironment } from './environment.ts';
 import { removeServerFiles, type OpenTarget } from './open-target.ts';
@@ -29,6 +30,8 @@ async function endTarget(
   environment: RestoreEnvironment,
 ): Promise<readonly string[]> {
   const ended = await takeBack(record, target, environment);
+  const { newDir } = record.target;
+  if (ended && newDir !== null) await removeFeedFiles(newDir, null);
   await RestoreRecords.of(environment).remove(record.id);
   return ended ? [] : [LEFT_ALONE];
 }

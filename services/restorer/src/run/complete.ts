@@ -14,6 +14,7 @@ import {
 } from '../target/index.ts';
 import { ttlText } from '../plan/ttl-rule.ts';
 import type { FactsReport } from '../facts/facts-report.ts';
+import { removeFeedFiles } from '../feed-tls/new-server-tls.ts';
 import { openFacts } from '../facts/open-facts.ts';
 import { factsReport } from '../facts/restore-facts.ts';
 import { writeAcl } from '../facts/write-acl.ts';
@@ -196,8 +197,11 @@ async function promote(
         'users and settings were written in memory: CONFIG REWRITE (ACL SAVE with an aclfile) keeps them over a restart',
       );
     }
-  } else if (!(await switchLogOn(client, environment))) {
-    warnings.push('the new server could not write its append-only file: see its log');
+  } else {
+    await removeFeedFiles(record.target.newDir, client);
+    if (!(await switchLogOn(client, environment))) {
+      warnings.push('the new server could not write its append-only file: see its log');
+    }
   }
   timer.end('persist');
   await RestoreRecords.of(environment).remove(record.id);

@@ -6,6 +6,8 @@ import type { SelectorSpec } from '@tidemark/selector';
 import type { ObjectStore } from '@tidemark/store';
 import type { SkipRange } from '../closure/skip-range.ts';
 import type { FactsWish } from '../facts/facts-report.ts';
+import type { FeedTlsWish } from '../feed-tls/feed-tls-plan.ts';
+import type { NewServerTls } from '../feed-tls/new-server-tls.ts';
 import type { DyingKeys } from '../feed/dying-keys.ts';
 import type { Vanishing } from '../feed/vanish-forecast.ts';
 import type { OpenFeeder } from '../feeder/feeder.ts';
@@ -61,7 +63,13 @@ export type RestoreTarget =
       /** Files and settings of TLS with absolute paths, for the same purpose. */
       readonly tls?: TlsSettings;
     }
-  | { readonly kind: 'new'; readonly port: number; readonly dir: string | null };
+  | {
+      readonly kind: 'new';
+      readonly port: number;
+      readonly dir: string | null;
+      /** It speaks TLS only; absent: plain on the loopback. */
+      readonly tls?: NewServerTls;
+    };
 
 /** What a restore is asked to do. */
 export interface RestoreRequest {
@@ -86,6 +94,8 @@ export interface RestoreRequest {
   readonly allowFlush: boolean;
   readonly feedListen: string | null;
   readonly feedAdvertise: string | null;
+  /** The feed's certificate for a server that runs already; given: the feed goes over TLS. */
+  readonly feedTls?: FeedTlsWish | null;
   /** Facts of the node that are written on the target too. */
   readonly facts: FactsWish | null;
 }

@@ -1,10 +1,17 @@
-import { connectNode, openNodeTls, parseNodeUrl } from '@tidemark/client';
+import { connectNode, openNodeTls, parseNodeUrl, type NodeAddress } from '@tidemark/client';
 import { NodeError, TidemarkError, UsageError } from '@tidemark/core';
 import { selectorFromJson } from '@tidemark/selector';
 import { skipFromJson } from '../closure/skip-range.ts';
+import { isFeedSetting } from '../feed-tls/new-server-tls.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { ttlText } from '../plan/ttl-rule.ts';
-import { applySettings, attachTarget, parseTargetRecord, readRole } from '../target/index.ts';
+import {
+  applySettings,
+  attachTarget,
+  parseTargetRecord,
+  readRole,
+  restoreSettings,
+} from '../target/index.ts';
 import { WriteBackRecords } from '../write-back/write-back-record.ts';
 import { callOff, giveUp } from './call-off.ts';
 import { complete, promoteReplayed, type RestorePlace } from './complete.ts';
@@ -65,6 +72,7 @@ async function replayOn(
   timer.end('verify');
   const resume = role.replicationId === record.feed.replicationId;
   await using feed = await openFeedOf(record, prepared, target, { ...environment, resume });
+  await readFeedFilesAgain(record, target);
   if (role.role === 'master') {
     // The earlier process ended between the writing of the record and REPLICAOF.
     await applySettings(target.client, settings);
@@ -74,6 +82,18 @@ async function replayOn(
   }
   const going = { ...record, promote: true };
   return await complete(going, prepared, feed, place, environment);
+}
+
+/** A server reads certificates when a setting of them changes; those of the feed are new by now. */
+async function readFeedFilesAgain(
+  { feed, settings }: RestoreRecord,
+  { client }: OpenTarget,
+): Promise<void> {
+  if (feed.tls?.kind !== 'minted') return;
+  const record = parseTargetRecord(settings);
+  const own = record.settings.filter(({ name }) => isFeedSetting(name));
+  await restoreSettings(client, { ...record, settings: own });
+  await applySettings(client, { ...record, settings: own });
 }
 
 /** Calls an interrupted or not yet promoted restore off. */
@@ -130,7 +150,9 @@ async function takeOff(
     await using target = await reopenTarget(record, readPassword, environment);
     return await callOff(record, target, environment);
   } catch (cause) {
-    const refused = cause instanceof NodeError && cause.context['errno'] === 'ECONNREFUSED';
+    const refused =
+      cause instanceof NodeError &&
+      ['ECONNREFUSED', 'ENOENT'].includes(String(cause.context['errno']));
     if (!refused || record.target.newDir === null) throw cause;
     // A server that was started for the restore and is gone: nothing is left to take back.
     await records.remove(record.id);
@@ -166,14 +188,20 @@ async function recordOf(
   throw new UsageError('TM_USAGE', `restore ${id} is one of instance ${record.instance}`);
 }
 
+async function addressOf({ target }: RestoreRecord): Promise<NodeAddress> {
+  const { url, socket, tls = {} } = target;
+  if (socket !== undefined) return { host: 'localhost', port: 0, path: socket };
+  const named = parseNodeUrl(url);
+  return named.secure === true ? { ...named, tls: await openNodeTls(tls) } : named;
+}
+
 async function reopenTarget(
   record: RestoreRecord,
   readPassword: ReadPassword,
   environment: RestoreEnvironment,
 ): Promise<OpenTarget> {
-  const { url, passwordFile, newDir, tls = {} } = record.target;
-  const named = parseNodeUrl(url);
-  const address = named.secure === true ? { ...named, tls: await openNodeTls(tls) } : named;
+  const { url, passwordFile, newDir } = record.target;
+  const address = await addressOf(record);
   const client = await connectNode(
     passwordFile === null ? address : { ...address, password: await readPassword(passwordFile) },
     { signal: environment.signal, name: 'tidemark-restorer', replyTimeoutMs: 0 },

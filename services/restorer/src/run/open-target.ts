@@ -1,12 +1,19 @@
-import { readdir, rm, rmdir } from 'node:fs/promises';
+import { mkdir, readdir, rm, rmdir } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
-import { connectNode, startServer, type NodeClient, type ServerProcess } from '@tidemark/client';
+import {
+  connectNode,
+  startServer,
+  type NodeAddress,
+  type NodeClient,
+  type ServerProcess,
+} from '@tidemark/client';
 import { NodeError, PlanError } from '@tidemark/core';
+import { TLS_FILES, newServerSettings, type NewServerTls } from '../feed-tls/new-server-tls.ts';
 import type { RestoreEnvironment, RestoreTarget } from './environment.ts';
 
 const DATABASES_MIN = 16;
 /** Files that a new server leaves in its folder when it ends before its promotion. */
-const OWN_FILES = new Set(['server.conf', 'server.log', 'server.sock']);
+const OWN_FILES = new Set(['server.conf', 'server.log', 'server.sock', ...TLS_FILES]);
 
 /** A target with a control connection. Disposing closes the connection only. */
 export interface OpenTarget extends AsyncDisposable {
@@ -44,13 +51,15 @@ export async function openTarget(
       [Symbol.asyncDispose]: () => client.close(),
     };
   }
-  const dir = target.dir ?? join(serversDir(stateDir), id);
+  const dir = resolve(target.dir ?? join(serversDir(stateDir), id));
   await checkFresh(dir);
+  const { port, tls } = target;
   const server = await startServer({
     dir,
-    port: target.port,
+    ...(tls === undefined ? { port } : { tlsPort: port }),
     detached: true,
     config: {
+      ...(tls === undefined ? {} : await tlsSettingsIn(dir, tls, environment)),
       databases: Math.max(DATABASES_MIN, databases).toString(),
       appendonly: 'no',
       save: '',
@@ -59,7 +68,7 @@ export async function openTarget(
     },
   });
   try {
-    const address = { host: server.host, port: server.port };
+    const address = addressOf(server);
     const client = await connectNode(address, {
       signal,
       name: 'tidemark-restorer',
@@ -67,7 +76,10 @@ export async function openTarget(
     });
     return {
       client,
-      url: `redis://${server.host}:${server.port.toString()}`,
+      url:
+        tls === undefined
+          ? `redis://${server.host}:${server.port}`
+          : `rediss://${server.host}:${server.tlsPort}`,
       dir,
       server,
       [Symbol.asyncDispose]: () => client.close(),
@@ -76,6 +88,21 @@ export async function openTarget(
     await server.kill();
     throw cause;
   }
+}
+
+/** One with TLS only is steered over its unix socket: its clients need not include us. */
+function addressOf({ host, port, tlsPort, socketPath }: ServerProcess): NodeAddress {
+  if (tlsPort === 0 || socketPath === null) return { host, port };
+  return { host: 'localhost', port: 0, path: socketPath };
+}
+
+async function tlsSettingsIn(
+  dir: string,
+  tls: NewServerTls,
+  { clock }: RestoreEnvironment,
+): Promise<Record<string, string>> {
+  await mkdir(dir, { recursive: true, mode: 0o700 });
+  return newServerSettings(dir, tls, clock.nowMs());
 }
 
 /** Where new servers live that nobody named a folder for. */

@@ -3,6 +3,7 @@ import type { TlsSettings } from '@tidemark/client';
 import { UsageError } from '@tidemark/core';
 import type { CommandForm } from '../feed/command-source.ts';
 import type { FactsWish } from '../facts/facts-report.ts';
+import type { FeedTlsPlan } from '../feed-tls/feed-tls-plan.ts';
 import type { SkipJson } from '../closure/skip-range.ts';
 import type { TtlRule } from '../plan/ttl-rule.ts';
 import { RecordFiles } from '../records/record-files.ts';
@@ -48,6 +49,8 @@ export interface RestoreRecord {
     readonly tls?: TlsSettings;
     /** Folder of a server that was started for this restore. */
     readonly newDir: string | null;
+    /** The way in when such a server speaks TLS only. */
+    readonly socket?: string;
   };
   readonly feed: {
     readonly listenHost: string;
@@ -57,6 +60,8 @@ export interface RestoreRecord {
     readonly password: string;
     readonly replicationId: string;
     readonly baseOffset: string;
+    /** How it is secured; absent: not at all. */
+    readonly tls?: FeedTlsPlan;
   };
   /** Replication offset of the last command; null before all was replayed. */
   readonly replayedOffset: string | null;

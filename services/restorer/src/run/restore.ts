@@ -15,6 +15,8 @@ import { selectorToJson } from '@tidemark/selector';
 import { openFacts } from '../facts/open-facts.ts';
 import { planFacts, preflightFacts, refuseUnread } from '../facts/restore-facts.ts';
 import type { FactsReport } from '../facts/facts-report.ts';
+import { feedFilesOf, pinOf, type FeedFiles, type FeedTlsPlan } from '../feed-tls/feed-tls-plan.ts';
+import { feedSettings } from '../feed-tls/new-server-tls.ts';
 import type { Vanishing } from '../feed/vanish-forecast.ts';
 import { skipToJson } from '../closure/skip-range.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
@@ -57,7 +59,7 @@ export async function restore(
   let record: RestoreRecord;
   let emptied: readonly string[] = [];
   try {
-    const found = await lookAt(target, prepared, request);
+    const found = await lookAt(target, prepared, request, environment);
     if (target.server === null) {
       // One that was started for this is not the original, even where that one was.
       const node = { client: target.client, runId: found.facts.runId };
@@ -99,7 +101,7 @@ export async function dryRun(
   let path: RestorePath | null = null;
   if (request.target.kind === 'server') {
     await using target = await openTarget(request.target, 'dry-run', plan.databases, environment);
-    ({ path } = await lookAt(target, prepared, request));
+    ({ path } = await lookAt(target, prepared, request, environment));
     facts = await dryFacts(request, plan, target, environment);
     timer.end('preflight');
   }
@@ -159,6 +161,7 @@ interface FoundTarget {
   readonly path: RestorePath;
   /** RDB version in which the snapshot is sent; null: as it is stored. */
   readonly rdbVersion: number | null;
+  readonly feedTls: FeedTlsPlan | null;
 }
 
 /** Everything that is decided before the target is touched. */
@@ -166,15 +169,36 @@ async function lookAt(
   target: OpenTarget,
   prepared: PreparedPlan,
   request: RestoreRequest,
+  environment: RestoreEnvironment,
 ): Promise<FoundTarget> {
   const { plan, feeder } = prepared;
-  const facts = await preflightTarget(target.client, needsOf(prepared, request.allowFlush));
+  const { target: place, feedTls: wish = null } = request;
+  const nowMs = environment.clock.nowMs();
+  const files = await feedFilesOf(place, wish, nowMs);
+  const hasTls = files !== null || (place.kind === 'new' && place.tls !== undefined);
+  const needs = { ...needsOf(prepared, request.allowFlush), feedTls: hasTls };
+  const facts = await preflightTarget(target.client, needs);
+  const feedTls = await planFeedTls(request, target, facts, files);
   const form = rdbFormFor(facts, plan.snapshot.summary);
   const commands = await feeder.changesFor(commandForm(facts), (name) =>
     knowsCommand(target.client, name),
   );
   const path = pathOf(plan, facts, { snapshot: form.loads && form.converted, commands });
-  return { facts, path, rdbVersion: form.loads ? form.version : null };
+  return { facts, path, rdbVersion: form.loads ? form.version : null, feedTls };
+}
+
+/** Null: the feed goes without TLS. */
+async function planFeedTls(
+  { target: { kind, tls }, feedTls: wish = null }: RestoreRequest,
+  { client, dir }: OpenTarget,
+  { tlsReplication }: TargetFacts,
+  files: FeedFiles | null,
+): Promise<FeedTlsPlan | null> {
+  if (kind === 'new') {
+    return tls === undefined || dir === null ? null : { kind: 'minted', dir, server: tls };
+  }
+  if (files === null || (!tlsReplication && wish?.certFile === undefined)) return null;
+  return { kind: 'files', pin: await pinOf(client, wish), ...files };
 }
 
 /** Facts that are not there are found before the target is touched. */
@@ -244,7 +268,7 @@ async function makeRecord(
   id: string,
   request: RestoreRequest,
   plan: RestorePlan,
-  { target, facts, path, rdbVersion }: FoundTarget & { readonly target: OpenTarget },
+  { target, facts, path, rdbVersion, feedTls }: FoundTarget & { readonly target: OpenTarget },
   environment: RestoreEnvironment,
 ): Promise<RestoreRecord> {
   const { clock, random } = environment;
@@ -279,6 +303,9 @@ async function makeRecord(
         ? { tls: request.target.tls }
         : {}),
       newDir: target.dir,
+      ...(target.client.address.path !== undefined && target.dir !== null
+        ? { socket: target.client.address.path }
+        : {}),
     },
     feed: {
       listenHost,
@@ -287,10 +314,11 @@ async function makeRecord(
       ...credentials,
       replicationId: random.bytes(20).toString('hex'),
       baseOffset: BASE_OFFSET.toString(),
+      ...(feedTls === null ? {} : { tls: feedTls }),
     },
     facts: request.facts && { ...request.facts, atMs: plan.ttl.atMs },
     replayedOffset: null,
-    settings: await settingsRecord(request, target, facts, credentials),
+    settings: await settingsRecord(request, target, { facts, feedTls }, credentials),
   };
 }
 
@@ -298,11 +326,16 @@ async function makeRecord(
 async function settingsRecord(
   { skip = null }: RestoreRequest,
   target: OpenTarget,
-  facts: TargetFacts,
+  { facts, feedTls }: Pick<FoundTarget, 'facts' | 'feedTls'>,
   credentials: { readonly user: string; readonly password: string },
 ): Promise<TargetRecord> {
-  const record = await makeTargetRecord(target.client, facts, credentials);
+  const tls = feedTls === null ? [] : tlsSettingsOf(feedTls);
+  const record = await makeTargetRecord(target.client, facts, credentials, tls);
   return skip === null ? record : { ...record, unexpectedErrors: null };
+}
+
+function tlsSettingsOf(plan: FeedTlsPlan): readonly (readonly [name: string, value: string])[] {
+  return plan.kind === 'minted' ? feedSettings(plan.dir) : [['tls-replication', 'yes']];
 }
 
 function selectionRecord({

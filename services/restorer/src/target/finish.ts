@@ -72,7 +72,7 @@ export async function finishTarget(
     return { fed, databases, promotion: await promoteTarget(client, options) };
   }
   // A frozen replica is there to be looked at, also when our link is gone.
-  await restoreSettings(client, record, ['replica-serve-stale-data']);
+  await restoreSettings(client, record, ['replica-serve-stale-data', 'tls-ca-cert-file']);
   return { fed, databases, promotion: null };
 }
 

@@ -8,6 +8,6 @@ export { preflightTarget } from './preflight.ts';
 export { rdbFormFor } from './rdb-support.ts';
 export type { TargetNeeds } from './refusals.ts';
 export { readRole } from './role.ts';
-export { applySettings } from './settings.ts';
+export { applySettings, restoreSettings } from './settings.ts';
 export { knowsCommand, type TargetFacts } from './target-facts.ts';
 export { makeTargetRecord, parseTargetRecord, type TargetRecord } from './target-record.ts';

@@ -15,6 +15,8 @@ export interface TargetNeeds {
   readonly dataBytes: number;
   /** Data of the target may be deleted. */
   readonly allowFlush: boolean;
+  /** There is a certificate for a feed over TLS. Default false. */
+  readonly feedTls?: boolean;
   /** Keys are taken away again before the target is handed over. Default false. */
   readonly trims?: boolean;
 }
@@ -148,13 +150,13 @@ const memoryRule: Rule = (facts, needs) => {
   return null;
 };
 
-const settingsRule: Rule = (facts) =>
-  facts.tlsReplication
+const settingsRule: Rule = (facts, needs) =>
+  facts.tlsReplication && needs.feedTls !== true
     ? refuse(
         'TM_TARGET_SETTING',
         'the target replicates over TLS only (tls-replication yes)',
         { setting: 'tls-replication' },
-        'set tls-replication to no for the time of the restore',
+        'give the feed a certificate that the target trusts: --feed-cert FILE --feed-key FILE, or set tls-replication to no for the time of the restore',
       )
     : null;
 

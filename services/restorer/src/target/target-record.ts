@@ -66,14 +66,16 @@ export function replaySettings(
 /**
  * Reads what the replay will change. Nothing is changed yet: keep the record durably, then
  * `applySettings`.
+ * @param more - Further settings of the replay; those that the server does not know are left out.
  */
 export async function makeTargetRecord(
   client: NodeClient,
   facts: TargetFacts,
   credentials: { readonly user: string; readonly password: string },
+  more: readonly (readonly [name: string, value: string])[] = [],
 ): Promise<TargetRecord> {
   const settings: ChangedSetting[] = [];
-  for (const [name, during] of replaySettings(facts, credentials)) {
+  for (const [name, during] of [...replaySettings(facts, credentials), ...more]) {
     const before = (await client.configGet(name))[name];
     if (before !== undefined && before !== during) settings.push({ name, before, during });
   }

@@ -64,8 +64,8 @@ export async function refuseOriginalAsTarget(
 }
 
 /**
- * Refuses to send clear data of an instance with TDE anywhere but over the loopback: there is no TLS.
- * @param addresses - Both ends of the connection, as far as they are known.
+ * Refuses to send clear data of an instance with TDE anywhere but over the loopback without TLS.
+ * @param addresses - Ends of connections without TLS, as far as they are known.
  * @throws TidemarkError `TM_TDE_DENIED` with `context.operation` `clear-transport`.
  */
 export function refuseClearTransport(tde: Tde, addresses: readonly string[]): void {

@@ -46,7 +46,7 @@ export type Task =
   | { readonly do: 'gives' }
   | { readonly do: 'forecast'; readonly untilMs: number }
   | { readonly do: 'dying'; readonly untilMs: number }
-  /** Where to listen, and the one-time user and password. */
+  /** Where to listen, the one-time user and password, and the key for TLS. */
   | { readonly do: 'feed'; readonly call: FeedCall }
   | { readonly do: 'finished' }
   | { readonly do: 'unfeed' };
