@@ -170,7 +170,9 @@ class SentinelLocator implements NodeLocator {
         if (role.kind !== 'replica' || !role.linkUp) continue;
         if (role.of === null || mayBeSame(role.of, view.primary)) return address;
       } catch (error) {
-        if (!(error instanceof NodeError) || !error.retryable) throw error;
+        // The next one, or the primary, may be within reach; the primary's error is told.
+        this.#life.signal.throwIfAborted();
+        if (!(error instanceof NodeError)) throw error;
       }
     }
     return null;

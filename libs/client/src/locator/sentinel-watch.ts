@@ -1,4 +1,5 @@
-import type { Clock, Random } from '@tidemark/core';
+import { TidemarkError, type Clock, type Random } from '@tidemark/core';
+import { backoffMs } from '../backoff.ts';
 import type { NodeAddress } from '../node-address.ts';
 import type { NodeClient } from '../node-client.ts';
 import { jittered } from './jitter.ts';
@@ -20,9 +21,11 @@ export interface WatchOptions {
   readonly look: () => Promise<NodeAddress>;
 }
 
-/** Looks that must agree before a node that works is left for a better one. */
-const UNSETTLED_MIN = 2;
-const FAULT_PAUSE_MS = 500;
+/** Polls that must agree before a node that works is left for a better one, */
+const PATIENCE = 2;
+/** and after looks that were in vain: what Sentinels call healthy may be out of our reach. */
+const PATIENCE_MAX = 64;
+const SHORT_PAUSE_MS = 500;
 
 /**
  * Looks again and again where the node is: when a Sentinel says that the primary changed, and every
@@ -36,7 +39,9 @@ export class SentinelWatch {
   #pause: AbortController | null = null;
   #switched = false;
   #unsettled = 0;
+  #patience = PATIENCE;
   #failures = 0;
+  #fault: unknown = null;
 
   constructor(options: WatchOptions) {
     this.#options = options;
@@ -53,9 +58,10 @@ export class SentinelWatch {
         await this.#listen();
         await this.#check();
         this.#failures = 0;
-      } catch {
+      } catch (error) {
         // Whoever asks `locate` is told why; here it is only tried again, less and less often.
         this.#failures++;
+        this.#fault = error;
       }
       if (goesOn() && !this.#switched) await this.#sleep();
     }
@@ -66,13 +72,15 @@ export class SentinelWatch {
     const { circle, isSettled, look } = this.#options;
     const told = this.#switched;
     this.#switched = false;
-    const settled = isSettled(await circle.ask());
+    const view = await circle.ask();
+    const settled = isSettled(view);
     this.#unsettled = settled ? 0 : this.#unsettled + 1;
-    if (told || this.#unsettled >= UNSETTLED_MIN) {
-      await look();
-      // A message may be earlier than the nodes are ready: one more look soon.
-      this.#unsettled = told ? 1 : 0;
-    }
+    if (settled || told) this.#patience = PATIENCE;
+    if (!told && this.#unsettled < this.#patience) return;
+    await look();
+    if (!told && !isSettled(view)) this.#patience = Math.min(PATIENCE_MAX, this.#patience * 2);
+    // A message may be earlier than the nodes are ready: one more look soon.
+    this.#unsettled = told ? 1 : 0;
   }
 
   /** Sees to it that some Sentinel is listened to, one that answers if there is one. */
@@ -96,7 +104,7 @@ export class SentinelWatch {
   async #wakeAfter(closed: Promise<void>): Promise<void> {
     const { clock, random, signal } = this.#options;
     await closed;
-    await clock.sleep(jittered(random, FAULT_PAUSE_MS / 2, FAULT_PAUSE_MS * 2), signal).catch(
+    await clock.sleep(jittered(random, SHORT_PAUSE_MS / 2, SHORT_PAUSE_MS * 2), signal).catch(
       () => undefined, // the watch has ended
     );
     this.#wake();
@@ -122,13 +130,11 @@ export class SentinelWatch {
 
   #pauseMs(random: Random, pollMs: number): number {
     if (this.#failures > 0) {
-      return jittered(
-        random,
-        0,
-        Math.min(pollMs, FAULT_PAUSE_MS * 2 ** Math.min(6, this.#failures)),
-      );
+      const pauseMs = backoffMs(this.#failures - 1, this.#fault, () => jittered(random, 0, 1));
+      const mayPass = this.#fault instanceof TidemarkError && this.#fault.retryable;
+      return mayPass ? Math.min(pollMs, pauseMs) : pauseMs;
     }
-    if (this.#unsettled > 0) return jittered(random, FAULT_PAUSE_MS / 2, FAULT_PAUSE_MS);
+    if (this.#unsettled === 1) return jittered(random, SHORT_PAUSE_MS / 2, SHORT_PAUSE_MS);
     return jittered(random, pollMs * 0.8, pollMs * 1.2);
   }
 
