@@ -10,6 +10,7 @@ const LONG = [
   ...['damage-cli', 'c-killed-archiver', 'damage-in-process', 'a2-', 'a-', 'access', 'b-', 'k-'],
   ...['tde', 's3-store', 'killed-with', 'l-key', 'files-written', 'feeder', 'expire'],
   ...['rdb-check-peer', 'prove-hole', 'single-file', 'selected-', 'original.', 'node-facts'],
+  ...['capture-follows', 'capture-branches', 'primary-changes', 'attached-'],
   ...['clock-steps', 'aof-check-peer', 'store-faults', 'catalog-processes', 'write-'],
 ];
 
