@@ -102,7 +102,7 @@ async function withReplica(
   round: number,
   measured: Measured,
 ): Promise<void> {
-  const replica = await bench.replica(kind, `replica-${kind}-${round}`);
+  await using replica = await bench.replica(kind, `replica-${kind}-${round}`);
   await delay(SETTLE_MS);
   measured.replica.push(await bench.load(ROUND_SECONDS, round + 2));
   await replica.kill();
