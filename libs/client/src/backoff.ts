@@ -1,4 +1,5 @@
-import { TidemarkError } from '@tidemark/core';
+import { TidemarkError, type Clock } from '@tidemark/core';
+import type { NodeLocator } from './locator/node-locator.ts';
 
 const FAST_MS = 200;
 const FAST_MS_MAX = 30_000;
@@ -37,6 +38,19 @@ export function backoffMs(
   if (!isSlow(failures, error)) return random() * Math.min(FAST_MS_MAX, FAST_MS * factor);
   const longest = Math.min(SLOW_MS_MAX, 2 * SLOW_MS_MIN * factor);
   return SLOW_MS_MIN + random() * (longest - SLOW_MS_MIN);
+}
+
+/**
+ * Waits before the next attempt, but not once other certificates came into force: they may be what was
+ * lacking. Resolves early too when the signal is aborted.
+ */
+export async function pauseBeforeRetry(
+  delayMs: number,
+  wait: { readonly clock: Clock; readonly signal: AbortSignal; readonly locator: NodeLocator },
+): Promise<void> {
+  const changed = wait.locator.latest?.tls?.changed;
+  const either = changed === undefined ? wait.signal : AbortSignal.any([wait.signal, changed]);
+  await wait.clock.sleep(delayMs, either).catch(() => undefined);
 }
 
 function isSlow(failures: number, error: unknown): boolean {

@@ -1,4 +1,4 @@
-export { backoffMs } from './backoff.ts';
+export { backoffMs, pauseBeforeRetry } from './backoff.ts';
 export { dialNode, type DialOptions } from './dial.ts';
 export { Info } from './info.ts';
 export { connectLocated } from './locator/connect-located.ts';

@@ -4,6 +4,9 @@ import { openNodeTls, type NodeAddress, type NodeTls } from '@tidemark/client';
 import { NodeError } from '@tidemark/core';
 import { systemClock } from '@tidemark/system';
 import { describe, expect, it } from 'vitest';
+import { controlSocketPath } from '../../../services/archiver/src/archiver.ts';
+import type { CaptureStatus } from '../../../services/archiver/src/capture/capture-status.ts';
+import { callArchiver } from '../../../services/archiver/src/control/control-client.ts';
 import { INSTANCE, waitFor, type RunningArchiver } from '../../support/archiver-run.ts';
 import { CuttingProxy } from '../../support/cutting-proxy.ts';
 import { NodeLife, type LifeOptions } from '../../support/node-life.ts';
@@ -26,7 +29,7 @@ describe('capture by replication over TLS', () => {
       pauses: { settleMs: 20, pollMs: 60_000 },
       onReload: (dropped) => void reloads.push(dropped),
     });
-    await using life = await startLife(world, tls, {});
+    await using life = await startLife(world, tls, { 'repl-backlog-size': '32mb' });
     const recording = life.record(4);
     await systemClock.sleep(700); // well into the first recorded second
 
@@ -70,26 +73,35 @@ describe('capture by replication over TLS', () => {
     await life.expectHistory({ closed: ['backlog-overrun'] });
   });
 
-  it('tells a link that the node refuses, and follows it once it does not', async () => {
+  it('tells a link that the node refuses, and comes back as soon as other files are there', async () => {
     await using world = await TlsWorld.create();
-    using tls = await openNodeTls(await world.settings());
-    await using life = await startLife(world, tls, {});
+    using good = await openNodeTls(await world.settings());
+    await using life = await startLife(world, good, {});
     await life.record();
     await life.leave();
-    const before = await world.address(await tlsPortOf(life), {}, null);
-    const archiver = life.bench.start({ instances: [{ id: INSTANCE, address: before }] });
-    const codeOf = async (): Promise<string> => {
-      const status = await archiver.status().catch(() => null); // not up yet
-      return status?.link?.error?.code ?? '';
-    };
-    await waitFor(async () => (await codeOf()) !== '');
-    expect(await codeOf()).toBe('TM_TLS_CLIENT_CERT');
-    await archiver.stop();
-    await life.attach();
+    const settings = await world.settings({}, await world.caA.issue({ uses: ['server'] }));
+    using tls = await openNodeTls(settings, { pauses: { settleMs: 20, pollMs: 60_000 } });
+    const port = await tlsPortOf(life);
+    const address: NodeAddress = { host: '127.0.0.1', port, secure: true, tls };
+    const attached = life.attach({ instances: [{ id: INSTANCE, address }] });
+    await waitFor(async () => (await linkFault(life)) === 'TM_TLS_CLIENT_CERT');
+    await swapFile(settings.certFile ?? '', world.client.cert);
+    await swapFile(settings.keyFile ?? '', world.client.key);
+    await attached;
+    // Samples would come back after 30 s at the earliest, had nothing woken them.
     await life.record();
     await life.expectHistory({ closed: [], holes: [] });
   });
 });
+
+/** Why the link is down; null before the archiver answers. */
+async function linkFault(life: NodeLife): Promise<string | null> {
+  const socketPath = controlSocketPath(life.bench.stateDir());
+  const asked = callArchiver({ socketPath, timeoutMs: 2_000 }, 'status', null);
+  const answer = await asked.catch(() => ({ captures: [] }));
+  const { captures } = answer as { readonly captures: readonly CaptureStatus[] };
+  return captures[0]?.link?.error?.code ?? null;
+}
 
 /** A node that is captured over its TLS port; tests look into it over its plain one. */
 async function startLife(

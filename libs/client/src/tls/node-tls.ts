@@ -98,6 +98,7 @@ export class NodeTls implements Disposable {
   #reloading: Promise<void> | null = null;
   #again = false;
   #fault: string | null = null;
+  #changed = new AbortController();
 
   constructor(settings: TlsSettings, hooks: TlsHooks, material: TlsMaterial) {
     this.settings = settings;
@@ -112,6 +113,11 @@ export class NodeTls implements Disposable {
   /** Changes with every file and setting. */
   get fingerprint(): string {
     return this.#material.fingerprint;
+  }
+
+  /** Aborted when other files come into force: what was refused may be taken then. */
+  get changed(): AbortSignal {
+    return this.#changed.signal;
   }
 
   /** The latest connection to each node. */
@@ -277,6 +283,9 @@ export class NodeTls implements Disposable {
     this.#material = material;
     this.#sessions.purge();
     this.#hooks.onReload?.(this.#dropUntrusted(material));
+    const before = this.#changed;
+    this.#changed = new AbortController();
+    before.abort(new Error('the certificates have changed'));
   }
 
   /** Ends connections to peers for which nobody in the new bundle vouches. */

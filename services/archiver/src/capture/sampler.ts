@@ -3,6 +3,7 @@ import { TidemarkError } from '@tidemark/core';
 import {
   backoffMs,
   connectLocated,
+  pauseBeforeRetry,
   takeSample,
   type NodeClient,
   type NodeLocator,
@@ -34,7 +35,7 @@ export interface SamplerOptions<Stamp> {
  * The sample after the boundary makes the bounds of a second tight where no annotation stands.
  */
 export async function runSampler<Stamp>(options: SamplerOptions<Stamp>): Promise<void> {
-  const { clock, signal } = options;
+  const { signal } = options;
   const stopped = (): boolean => signal.aborted;
   let failures = 0;
   while (!stopped()) {
@@ -52,7 +53,7 @@ export async function runSampler<Stamp>(options: SamplerOptions<Stamp>): Promise
       if (!(error instanceof TidemarkError)) throw error;
       if (failures === 0) options.onLink(error);
       failures += 1;
-      await clock.sleep(backoffMs(failures - 1, error), signal).catch(() => undefined);
+      await pauseBeforeRetry(backoffMs(failures - 1, error), options);
     }
   }
 }

@@ -1,5 +1,5 @@
 import type { FactsPart } from '@tidemark/archive';
-import { backoffMs, connectLocated, type NodeClient } from '@tidemark/client';
+import { backoffMs, connectLocated, pauseBeforeRetry, type NodeClient } from '@tidemark/client';
 import { TidemarkError } from '@tidemark/core';
 import { wipeDataKey, type LogKey } from '@tidemark/crypto';
 import type { CaptureOptions } from '../capture/capture-options.ts';
@@ -67,7 +67,7 @@ export class FactsWatch {
         this.#warn(error);
         fault = error;
       }
-      await clock.sleep(backoffMs(failures, fault), signal).catch(() => undefined);
+      await pauseBeforeRetry(backoffMs(failures, fault), { clock, signal, locator });
     }
   }
 

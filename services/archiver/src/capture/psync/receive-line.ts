@@ -1,4 +1,10 @@
-import { describeAddress, dialNode, type NodeAddress, type NodeLocator } from '@tidemark/client';
+import {
+  describeAddress,
+  dialNode,
+  pauseBeforeRetry,
+  type NodeAddress,
+  type NodeLocator,
+} from '@tidemark/client';
 import { NodeError, TidemarkError, type Clock, type Random } from '@tidemark/core';
 import { openReplicaLink, type ReplicaLink } from '@tidemark/replication';
 import type { Logger } from '../../logger.ts';
@@ -124,7 +130,8 @@ export class ReceiveLine {
           if (attempt.aborted) continue;
           const fault = faultOf(cause);
           this.#tell(fault);
-          await clock.sleep(this.#pace.afterFault(fault), attempt).catch(() => undefined);
+          const wait = { clock, signal: attempt, locator };
+          await pauseBeforeRetry(this.#pace.afterFault(fault), wait);
         }
       }
     } finally {
