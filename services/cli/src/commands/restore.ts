@@ -14,7 +14,9 @@ import { systemClock } from '@tidemark/system';
 import { readSecret, secretSource } from '../config/secret.ts';
 import { securedAddress } from '../config/node-tls.ts';
 import { freshen, Workspace, type Invocation } from '../context.ts';
+import type { FeedFlags } from '../program/feed-flags.ts';
 import type { TlsFlags } from '../program/tls-flags.ts';
+import { FEED_TLS_FLAGS, feedTlsOf, newServerTlsOf } from './feed-flags.ts';
 import { readFrom, withLease } from './reading-lease.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import { pointOf, type PointFlags } from './restore-point.ts';
@@ -27,7 +29,8 @@ import { ttlOf } from './ttl-flag.ts';
 import { resumeWriteBackCommand, writeBackCommand, type WriteBackFlags } from './write-back.ts';
 
 /** Flags of `tidemark restore` as commander gives them. */
-export interface RestoreFlags extends PointFlags, SelectorFlags, WriteBackFlags, TlsFlags {
+export interface RestoreFlags
+  extends PointFlags, SelectorFlags, WriteBackFlags, TlsFlags, FeedFlags {
   readonly to?: string;
   readonly passFile?: string;
   readonly port?: string;
@@ -42,8 +45,6 @@ export interface RestoreFlags extends PointFlags, SelectorFlags, WriteBackFlags,
   readonly withDefaultUser?: boolean;
   readonly withConfig?: boolean;
   readonly yes?: boolean;
-  readonly feedListen?: string;
-  readonly feedAdvertise?: string;
   readonly resume?: string;
   readonly abort?: string;
 }
@@ -133,6 +134,7 @@ const OF_A_NEW_RESTORE: readonly (readonly [keyof RestoreFlags, string])[] = [
   ['withConfig', '--with-config'],
   ['feedListen', '--feed-listen'],
   ['feedAdvertise', '--feed-advertise'],
+  ...FEED_TLS_FLAGS,
 ];
 
 /** Else `--abort ID --dry-run` would empty the target. */
@@ -159,6 +161,7 @@ const OF_OTHER_TARGETS: readonly (readonly [keyof RestoreFlags, string])[] = [
   ['withConfig', '--with-config'],
   ['feedListen', '--feed-listen'],
   ['feedAdvertise', '--feed-advertise'],
+  ...FEED_TLS_FLAGS,
 ];
 
 function refuseOfOthers(flags: RestoreFlags): void {
@@ -197,6 +200,7 @@ async function requestOf(
     allowFlush: flags.yes === true,
     feedListen: flags.feedListen ?? null,
     feedAdvertise: flags.feedAdvertise ?? null,
+    feedTls: target.kind === 'server' ? feedTlsOf(flags) : null,
     facts: factsOf(flags),
   };
 }
@@ -220,12 +224,13 @@ async function targetOf(flags: RestoreFlags): Promise<RestoreTarget> {
     );
   }
   if (to === 'new') {
-    refuseTls(flags);
+    const tls = newServerTlsOf(flags);
     const number = Number(port ?? 0);
     if (!Number.isInteger(number) || number < 0 || number > 65_535) {
       throw new UsageError('TM_USAGE', `${JSON.stringify(port)} is not a port`);
     }
-    return { kind: 'new', port: number, dir: dir === undefined ? null : resolve(dir) };
+    const folder = dir === undefined ? null : resolve(dir);
+    return { kind: 'new', port: number, dir: folder, ...(tls === null ? {} : { tls }) };
   }
   if (port !== undefined || dir !== undefined) {
     throw new UsageError('TM_USAGE', '--port and --dir belong to --to new');
@@ -247,11 +252,4 @@ async function targetOf(flags: RestoreFlags): Promise<RestoreTarget> {
     address:
       passwordFile === null ? address : { ...address, password: await readSecret(passwordFile) },
   };
-}
-
-/** A server that is started here is reached over its unix socket. */
-function refuseTls(flags: RestoreFlags): void {
-  const [, found] = TLS_FLAGS.find(([name]) => flags[name] !== undefined) ?? [];
-  if (found === undefined) return;
-  throw new UsageError('TM_USAGE', `--to new does not go with ${found}`);
 }

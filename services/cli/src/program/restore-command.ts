@@ -4,6 +4,7 @@ import { selectorFlags } from '../commands/selector-flags.ts';
 import { spareFlags } from '../commands/spare-flags.ts';
 import type { Leaf, Perform } from './command-tree.ts';
 import { conflictFlag } from './conflict-flag.ts';
+import { withFeedFlags } from './feed-flags.ts';
 import { pointFlags } from './point-flags.ts';
 import { withTlsFlags } from './tls-flags.ts';
 import { PASS_FILE } from './pass-file.ts';
@@ -15,7 +16,7 @@ export function addRestore(program: Command, leaf: Leaf, perform: Perform): void
     'restore <id>',
     'Rebuild an instance, or some of its keys, as of any second.',
   );
-  withTlsFlags(spareFlags(pointFlags(selectorFlags(restore))))
+  withFeedFlags(withTlsFlags(spareFlags(pointFlags(selectorFlags(restore)))))
     .addOption(conflictFlag())
     .option(
       '--to <target>',
@@ -37,11 +38,6 @@ export function addRestore(program: Command, leaf: Leaf, perform: Perform): void
     .option('--with-default-user', 'with --with-acl: also the user "default"')
     .option('--with-config', 'write the settings that the node had, where that is safe')
     .option('-y, --yes', 'flush a target that holds data; write into the original without asking')
-    .option(
-      '--feed-listen <host>',
-      'address to listen on for the target (default: as it reaches us)',
-    )
-    .option('--feed-advertise <host>', 'address the target is told to connect to')
     .addOption(new Option('--resume <rid>', 'go on with an interrupted restore').conflicts('abort'))
     .option('--abort <rid>', 'call an interrupted restore off: the target is emptied')
     .addHelpText(
@@ -49,6 +45,8 @@ export function addRestore(program: Command, leaf: Leaf, perform: Perform): void
       `
 Keys that a selected key was made from (RENAME, COPY, SUNIONSTORE and their like) are followed back
 through the log; in the end only what is selected is in the target.
+
+With --to new, --tls-cert, --tls-key and --tls-ca are those of the new server: it speaks TLS only.
 
   tidemark restore orders --at 2026-11-20T10:05:00Z --to new
   tidemark restore orders --at -15m --regex 'cart:.*' --to redis://127.0.0.1:7000
