@@ -11,7 +11,7 @@ import { bytesAmong, openWire, readAll } from '../../../support/wire-spool.ts';
 const CHILD = new URL('../../../support/wire-child.ts', import.meta.url);
 const TOTAL = 16 * 2 ** 20;
 const KILLS = 3;
-const TIMEOUT_MS = 120_000;
+const TIMEOUT_MS = 240_000;
 
 /** The lines of a child, until one of them is enough (it is killed then) or it ends by itself. */
 async function linesOf(
