@@ -16,7 +16,7 @@ const SECONDS = 5;
  * restored into a server of the same version and compared in full.
  */
 export function describeByReplication(servers: readonly MatrixServer[]): void {
-  describe.concurrent('captured by replication, five seconds of every type', () => {
+  describe('captured by replication, five seconds of every type', () => {
     for (const name of servers) {
       const binary = matrixBinary(name);
       if (binary === null) {

@@ -1,3 +1,3 @@
 import { describeByReplication } from '../../support/psync-matrix.ts';
 
-describeByReplication(['redis 7.0', 'redis 8.0', 'redis newest', 'valkey 8.1', 'valkey newest']);
+describeByReplication(['redis 7.0', 'redis 8.0', 'redis newest']);
