@@ -7,14 +7,15 @@ export class CuttingProxy implements AsyncDisposable {
   /** Bytes to the client after which the next connection is cut; used up from the front. */
   readonly cuts: number[] = [];
   connections = 0;
-  /** Connections that were cut because they came to their last byte. */
-  broken = 0;
+  /** The next connection that carries so many bytes to the client is cut then; null: none. */
+  breakAt: number | null = null;
 
   private constructor(port: number) {
     this.server = createServer((inner) => {
       this.connections++;
       const outer = connect(port, '127.0.0.1');
       let left = this.cuts.shift() ?? Infinity;
+      let carried = 0;
       for (const socket of [inner, outer]) {
         this.sockets.add(socket);
         socket.on('error', () => undefined);
@@ -27,8 +28,12 @@ export class CuttingProxy implements AsyncDisposable {
       inner.pipe(outer);
       outer.on('data', (chunk: Buffer) => {
         left -= chunk.length;
+        carried += chunk.length;
+        if (this.breakAt !== null && carried > this.breakAt) {
+          this.breakAt = null;
+          left = -1;
+        }
         if (left < 0) {
-          this.broken += 1;
           inner.destroy();
         } else if (!inner.write(chunk)) {
           outer.pause();

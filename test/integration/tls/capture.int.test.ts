@@ -3,11 +3,9 @@ import { join } from 'node:path';
 import { openNodeTls, type NodeAddress, type NodeTls } from '@tidemark/client';
 import { NodeError } from '@tidemark/core';
 import { systemClock } from '@tidemark/system';
-import { describe, expect, it } from 'vitest';
-import { controlSocketPath } from '../../../services/archiver/src/archiver.ts';
+import { describe, expect, it, vi } from 'vitest';
 import type { CaptureStatus } from '../../../services/archiver/src/capture/capture-status.ts';
-import { callArchiver } from '../../../services/archiver/src/control/control-client.ts';
-import { INSTANCE, waitFor, type RunningArchiver } from '../../support/archiver-run.ts';
+import { INSTANCE, type RunningArchiver } from '../../support/archiver-run.ts';
 import { CuttingProxy } from '../../support/cutting-proxy.ts';
 import { NodeLife, type LifeOptions } from '../../support/node-life.ts';
 import { swapFile, writeCertificates } from '../../support/tls/certificate-files.ts';
@@ -34,17 +32,17 @@ describe('capture by replication over TLS', () => {
     await systemClock.sleep(700); // well into the first recorded second
 
     await swapFile(caFile, `${world.caA.cert}\n${world.caB.cert}`);
-    await waitFor(() => reloads.length === 1);
+    await until(() => reloads.length === 1);
     expect(reloads).toEqual([0]); // the old one is still good: nothing was ended
     await showB(life, world);
     const next = await world.caB.issueKind('client');
     await swapFile(settings.certFile ?? '', next.cert);
     await swapFile(settings.keyFile ?? '', next.key);
     await swapFile(caFile, world.caB.cert);
-    await waitFor(() => reloads.some((dropped) => dropped > 0));
+    await until(() => reloads.some((dropped) => dropped > 0));
     await recording;
 
-    await untilStreaming(life.archiver);
+    await until(async () => (await linkOf(life.archiver))?.state === 'streaming');
     await life.record(1);
     const status = await life.archiver.status();
     expect(status.link).toMatchObject({ state: 'streaming', fullResyncs: 1, error: null });
@@ -63,12 +61,11 @@ describe('capture by replication over TLS', () => {
     const redis = await life.server.connect();
     await redis.set('more', randomBytes(RDB_BYTES)); // does not compress, and is past the backlog
     await using proxy = await CuttingProxy.to(await tlsPortOf(life));
-    // Whichever of the first connections carries the snapshot is cut inside it; others are short.
-    proxy.cuts.push(...Array<number>(4).fill(CUT_BYTES));
+    proxy.breakAt = CUT_BYTES; // no other connection carries as much as the snapshot
     const address: NodeAddress = { host: '127.0.0.1', port: proxy.port, secure: true, tls };
     await life.attach({ instances: [{ id: INSTANCE, address }] });
     await life.untilTimeline(2);
-    expect(proxy.broken).toBeGreaterThan(0);
+    expect(proxy.breakAt).toBeNull(); // it did break
     await life.record();
     await life.expectHistory({ closed: ['backlog-overrun'] });
   });
@@ -83,24 +80,26 @@ describe('capture by replication over TLS', () => {
     using tls = await openNodeTls(settings, { pauses: { settleMs: 20, pollMs: 60_000 } });
     const port = await tlsPortOf(life);
     const address: NodeAddress = { host: '127.0.0.1', port, secure: true, tls };
-    const attached = life.attach({ instances: [{ id: INSTANCE, address }] });
-    await waitFor(async () => (await linkFault(life)) === 'TM_TLS_CLIENT_CERT');
+    const archiver = life.bench.start({ instances: [{ id: INSTANCE, address }] });
+    await until(async () => (await linkOf(archiver))?.error?.code === 'TM_TLS_CLIENT_CERT');
     await swapFile(settings.certFile ?? '', world.client.cert);
     await swapFile(settings.keyFile ?? '', world.client.key);
-    await attached;
-    // Samples would come back after 30 s at the earliest, had nothing woken them.
+    await until(async () => (await linkOf(archiver))?.state === 'streaming');
+    await archiver.stop();
+    await life.attach();
     await life.record();
     await life.expectHistory({ closed: [], holes: [] });
   });
 });
 
-/** Why the link is down; null before the archiver answers. */
-async function linkFault(life: NodeLife): Promise<string | null> {
-  const socketPath = controlSocketPath(life.bench.stateDir());
-  const asked = callArchiver({ socketPath, timeoutMs: 2_000 }, 'status', null);
-  const answer = await asked.catch(() => ({ captures: [] }));
-  const { captures } = answer as { readonly captures: readonly CaptureStatus[] };
-  return captures[0]?.link?.error?.code ?? null;
+/** Waits for long: the machine may be short of time. */
+async function until(holds: () => boolean | Promise<boolean>): Promise<void> {
+  await vi.waitFor(async () => expect(await holds()).toBe(true), { timeout: 90_000, interval: 50 });
+}
+
+/** The link of a capture; undefined before the archiver answers. */
+async function linkOf(archiver: RunningArchiver): Promise<CaptureStatus['link'] | undefined> {
+  return (await archiver.status().catch(() => undefined))?.link;
 }
 
 /** A node that is captured over its TLS port; tests look into it over its plain one. */
@@ -150,8 +149,4 @@ async function tlsPortOf(life: NodeLife): Promise<number> {
   const [, port] = (await redis.call('CONFIG', 'GET', 'tls-port')) as [string, string];
   redis.disconnect();
   return Number(port);
-}
-
-async function untilStreaming(archiver: RunningArchiver): Promise<void> {
-  await waitFor(async () => (await archiver.status()).link?.state === 'streaming');
 }

@@ -1,6 +1,11 @@
-import { backoffMs } from '@tidemark/client';
+import { join } from 'node:path';
+import { backoffMs, fixedLocator, openNodeTls, pauseBeforeRetry } from '@tidemark/client';
 import { NodeError, UsageError } from '@tidemark/core';
+import { systemClock } from '@tidemark/system';
 import { describe, expect, it } from 'vitest';
+import { TempDir } from '../../support/temp-dir.ts';
+import { swapFile } from '../../support/tls/certificate-files.ts';
+import { TestCa } from '../../support/tls/certificates.ts';
 
 const least = (failures: number, error: unknown): number => backoffMs(failures, error, () => 0);
 const most = (failures: number, error: unknown): number => backoffMs(failures, error, () => 1);
@@ -37,5 +42,27 @@ describe('backoffMs()', () => {
     const closed = new NodeError('TM_TLS_CLIENT_CERT', 'closed', { context });
     expect(most(4, closed)).toBe(3_200);
     expect(least(5, closed)).toBe(30_000);
+  });
+});
+
+describe('pauseBeforeRetry()', () => {
+  it('ends when other certificates come into force, when the signal says so, and else in time', async () => {
+    await using temp = await TempDir.create();
+    const ca = await TestCa.create('CA');
+    const caFile = join(temp.path, 'ca.pem');
+    await swapFile(caFile, ca.cert);
+    using tls = await openNodeTls({ caFiles: [caFile] });
+    const locator = fixedLocator({ host: 'h', port: 1, secure: true, tls });
+    const stop = new AbortController();
+    const wait = { clock: systemClock, signal: stop.signal, locator };
+    const woken = pauseBeforeRetry(3_600_000, wait);
+    await swapFile(caFile, (await TestCa.create('next')).cert);
+    await tls.reload();
+    await woken;
+    const stopped = pauseBeforeRetry(3_600_000, wait);
+    stop.abort(new Error('enough'));
+    await stopped;
+    const plain = fixedLocator({ host: 'h', port: 1 });
+    await pauseBeforeRetry(1, { ...wait, signal: new AbortController().signal, locator: plain });
   });
 });
