@@ -12,6 +12,8 @@ export type { Logger } from './logger.ts';
 export { serveArchiver, stderrLogger, type ServeOptions } from './main.ts';
 export type { InstanceTarget } from './open-capture.ts';
 export type { ProvenHole } from './control/protocol.ts';
+export { makeOneOffBackup } from './one-off/one-off-backup.ts';
+export type { OneOffBackup, OneOffProgress } from './one-off/one-off-options.ts';
 export { recordProofs, type RecordProofOptions } from './control/record-proof.ts';
 export {
   revokeTombstone,

@@ -1,57 +1,69 @@
-import { access } from 'node:fs/promises';
 import { resolve } from 'node:path';
-import type { NodeAddress } from '@tidemark/client';
-import { TidemarkError } from '@tidemark/core';
-import { dumpNode, refuseTdeNode, type ConfiguredNode, type DumpedFile } from '@tidemark/restorer';
+import { TidemarkError, UsageError } from '@tidemark/core';
+import { dumpNode, type DumpedFile } from '@tidemark/restorer';
 import { systemClock, systemRandom } from '@tidemark/system';
-import { instanceTarget, loadConfig, type Config } from '../config/load.ts';
-import { secretSource } from '../config/secret.ts';
 import { locateNode } from '../config/node-place.ts';
-import { Workspace, type Invocation } from '../context.ts';
+import type { Invocation } from '../context.ts';
 import { formatBytes } from '../output/table.ts';
-import type { SentinelFlags } from '../program/sentinel-flags.ts';
-import type { TlsFlags } from '../program/tls-flags.ts';
-import { sentinelTableOf } from './sentinel-flags.ts';
-import { configuredAddress } from './spared-original.ts';
-import { tlsTableOf } from './tls-flags.ts';
+import { dumpBackup } from './dump-backup.ts';
+import { copyGuard, dumpTarget, type NodeFlags } from './dump-node.ts';
 
 /** Flags of `dump`. */
-export interface DumpFlags extends TlsFlags, SentinelFlags {
-  readonly url: string;
-  readonly passFile?: string;
+export interface DumpFlags extends NodeFlags {
+  readonly instance?: string;
   readonly force?: boolean;
 }
 
-/** What `-c` is when nobody says it: no configuration is needed then. */
-const DEFAULT_CONFIG = 'tidemark.toml';
+/** What the dataset goes into where no file is named. */
+const BACKUP = 'backup';
 
-/** Writes the dataset of a node into a plain RDB file, over replication. */
+/** Takes the dataset of a node over replication: into a plain RDB file, or as a sealed backup. */
 export async function dumpCommand(
-  file: string,
+  into: string,
   flags: DumpFlags,
   invocation: Invocation,
 ): Promise<void> {
+  const { instance, force = false, ...node } = flags;
+  if (into === BACKUP) {
+    if (instance === undefined) {
+      throw new UsageError('TM_USAGE', 'a backup belongs to an instance', {
+        hint: `add --instance ID; a file of that name is ./${BACKUP}`,
+      });
+    }
+    if (force) throw new UsageError('TM_USAGE', '--force belongs to a file');
+    await dumpBackup(instance, node, invocation);
+    return;
+  }
+  if (instance !== undefined) {
+    throw new UsageError('TM_USAGE', '--instance belongs to a backup', {
+      hint: `tidemark dump -u URL ${BACKUP} --instance ID`,
+    });
+  }
+  await dumpFile(resolve(into), force, node, invocation);
+}
+
+async function dumpFile(
+  path: string,
+  replace: boolean,
+  flags: NodeFlags,
+  invocation: Invocation,
+): Promise<void> {
   const { printer, signal } = invocation;
-  const { passFile } = flags;
-  const entry = {
-    ...{ id: 'dump', url: flags.url, source: 'psync' as const },
-    ...tlsTableOf(flags),
-    ...sentinelTableOf(flags),
-    ...(passFile === undefined ? {} : { password_file: secretSource(passFile, '.') }),
-  };
-  const target = await instanceTarget(entry, resolve(DEFAULT_CONFIG));
+  const target = await dumpTarget(flags);
   try {
     const address = await locateNode(target, signal);
     const mayCopy = await copyGuard(address, invocation);
     printer.progress('the node makes a snapshot');
-    const request = { address, path: resolve(file), replace: flags.force === true };
-    const done = await dumpNode(request, {
-      ...{ clock: systemClock, random: systemRandom, signal, mayCopy },
-      onProgress: (bytes, total) =>
-        printer.progress(
-          `${formatBytes(bytes)}${total === null ? '' : ` of ${formatBytes(total)}`}`,
-        ),
-    }).catch(sayForce);
+    const done = await dumpNode(
+      { address, path, replace },
+      {
+        ...{ clock: systemClock, random: systemRandom, signal, mayCopy },
+        onProgress: (bytes, total) =>
+          printer.progress(
+            `${formatBytes(bytes)}${total === null ? '' : ` of ${formatBytes(total)}`}`,
+          ),
+      },
+    ).catch(sayForce);
     printResult(done, invocation);
   } finally {
     target.address.tls?.[Symbol.dispose]();
@@ -80,36 +92,4 @@ function printResult(
     `${path}: ${formatBytes(bytes)}, ${keys.toString()} keys, RDB ${version.toString()}, whole and checked`,
     `it is the state at offset ${offset.toString()} of ${replid}; the file is not encrypted`,
   ]);
-}
-
-/** Refuses a node of an instance with TDE, by what the configuration here knows. */
-async function copyGuard(
-  address: NodeAddress,
-  invocation: Invocation,
-): Promise<(replid: string | null) => Promise<void>> {
-  const config = await configHere(invocation.configPath);
-  if (config === null || config.instances.length === 0) return () => Promise.resolve();
-  const configured: ConfiguredNode[] = [];
-  for (const { id } of config.instances) {
-    configured.push({ instance: id, address: await configuredAddress(id, config) });
-  }
-  return async (replid) => {
-    using workspace = await Workspace.open(invocation);
-    const { signal } = invocation;
-    await workspace.sync(signal);
-    const { store, keys, catalog } = workspace;
-    const environment = { store, keys, catalog, signal, stateDir: config.stateDir };
-    await refuseTdeNode({ address, replid }, configured, environment);
-  };
-}
-
-async function configHere(path: string): Promise<Config | null> {
-  if (path === DEFAULT_CONFIG) {
-    const isThere = await access(path).then(
-      () => true,
-      () => false,
-    );
-    if (!isThere) return null;
-  }
-  return loadConfig(path);
 }

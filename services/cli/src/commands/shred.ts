@@ -55,7 +55,8 @@ export async function shredCommand(
  */
 async function eraseSpool(id: string, stateDir: string): Promise<void> {
   const psync = `${id}.psync`;
-  for (const name of [id, `${id}.copies`, psync, `${psync}.copies`, `${id}.wire`]) {
+  const others = [`${id}.wire`, `${id}.dump`];
+  for (const name of [id, `${id}.copies`, psync, `${psync}.copies`, ...others]) {
     await rm(join(stateDir, 'spool', name), { recursive: true, force: true });
   }
 }

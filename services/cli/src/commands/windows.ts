@@ -45,7 +45,7 @@ export async function showWindows(
   };
   invocation.printer.result(document, () => {
     const more = options.timelines ? ['', ...timelineLines(timelines)] : [];
-    if (ranges.length === 0) return ['nothing can be restored yet: no snapshot is stored', ...more];
+    if (ranges.length === 0) return [withoutSeconds(id, workspace), ...more];
     const rows = [
       ...seconds.map(({ from, to }) => ({ from, to, note: '' })),
       ...windows.holes.map(({ from, to, reason }) => ({ from, to, note: `HOLE: ${reason}` })),
@@ -71,6 +71,14 @@ export async function showWindows(
       ...(archiver ? [] : ['the archiver does not run: the windows end at what is proven']),
     ];
   });
+}
+
+/** Backups of no capture prove no second, and are there all the same. */
+function withoutSeconds(id: string, { catalog }: Workspace): string {
+  if (catalog.snapshots(id).length === 0) {
+    return 'nothing can be restored yet: no snapshot is stored';
+  }
+  return `no second can be restored, only backups: tidemark backup list ${id}, restore ${id} --backup BK`;
 }
 
 /** Ranges without a second between them are one window, though on two timelines. */
