@@ -25,6 +25,16 @@ describe('an archiver that was away', () => {
     await life.expectHistory({ closed: [], holes: [] });
   });
 
+  it('has caught up at once with a node that writes nothing', async () => {
+    await using life = await NodeLife.start({ source: 'psync' });
+    await life.record();
+    await life.leave();
+    await life.attach();
+    expect(await life.archiver.status()).toMatchObject({
+      ...{ state: 'caught-up', linkError: null, link: { state: 'streaming', fullResyncs: 0 } },
+    });
+  });
+
   it('has one hole, with both sides of it, when the backlog was overrun', async () => {
     await using life = await NodeLife.start({ source: 'psync', config: SMALL });
     await life.record();

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
-import { INSTANCE, waitFor } from '../../support/archiver-run.ts';
+import { ArchiverBench, INSTANCE, waitFor } from '../../support/archiver-run.ts';
 import { NodeLife } from '../../support/node-life.ts';
 import { startRedis } from '../../support/redis-server.ts';
 
@@ -48,6 +48,22 @@ describe('a node that is captured by replication', () => {
     await life.untilTimeline(2);
     await life.record();
     await life.expectHistory({ closed: ['spool-full'] });
+  });
+
+  it('is told of when its snapshot does not fit into the spool, and followed once it does', async () => {
+    const options = { source: 'psync', config: { save: '' } } as const;
+    await using bench = await ArchiverBench.open(options);
+    const node = await bench.server.connect();
+    await node.set('noise', randomBytes(3 * NOISE_BYTES));
+    const archiver = bench.start({ spoolBytesMax: NOISE_BYTES });
+    await archiver.until('full-resync');
+    await waitFor(async () => (await archiver.status()).link?.error?.code === 'TM_SPOOL');
+    expect(await archiver.status()).toMatchObject({
+      linkError: expect.stringContaining('the wire spool has reached its limit') as unknown,
+    });
+    await node.del('noise');
+    await archiver.until('snapshot');
+    expect(await archiver.status()).toMatchObject({ linkError: null, snapshots: 1 });
   });
 
   it('may be empty', async () => {

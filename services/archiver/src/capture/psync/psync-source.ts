@@ -49,6 +49,10 @@ export class PsyncSource implements CaptureSource {
   #resumeAt: WirePlace | null;
   /** What is read; null until its beginning was read, and when it is of no use. */
   #file: SyncFile | null = null;
+  /** What was given up: nothing more of it is used. */
+  #skipped: SyncFile | null = null;
+  /** All that was received is read, and nobody was told yet. */
+  #isIdle = false;
   #pending: Promise<WireItem> | null = null;
   #bases: SourceBase[] = [];
   #failure: Error | null = null;
@@ -58,6 +62,7 @@ export class PsyncSource implements CaptureSource {
   constructor(parts: PsyncParts) {
     this.#parts = parts;
     this.#resumeAt = parts.resumeAt;
+    parts.line.onStreaming = () => this.#wake?.();
     this.#receiving = parts.line.run().catch((cause: unknown) => {
       this.#failure = cause instanceof Error ? cause : new Error(String(cause));
       this.#wake?.();
@@ -75,10 +80,15 @@ export class PsyncSource implements CaptureSource {
       if (this.#failure !== null) throw this.#failure;
       const base = this.#bases.shift();
       if (base !== undefined) return { kind: 'base', base };
+      if (this.#isIdle && this.#file !== null && this.#parts.line.isStreaming) {
+        this.#isIdle = false;
+        return { kind: 'idle' };
+      }
       this.#pending ??= reader.next(signal);
       const read = await this.#orWoken(this.#pending);
       if (read === null) continue;
       this.#pending = null;
+      this.#isIdle = read.kind === 'idle';
       const item = await this.#itemOf(read);
       if (item !== null) return item;
     }
@@ -158,6 +168,7 @@ export class PsyncSource implements CaptureSource {
   }
 
   giveUp(): Promise<void> {
+    this.#skipped = this.#file;
     this.#file = null;
     this.#parts.line.startAnew();
     return Promise.resolve();
@@ -202,10 +213,10 @@ export class PsyncSource implements CaptureSource {
         };
       }
       case 'bytes':
-        if (this.#file === null) return null;
+        if (this.#file === null) return this.#skip(item.position);
         return { kind: 'bytes', data: item.data, position: Number(item.position) };
       case 'idle':
-        return this.#file !== null && this.#parts.line.isStreaming ? { kind: 'idle' } : null;
+        return null; // told as soon as the link is up
     }
   }
 
@@ -238,6 +249,15 @@ export class PsyncSource implements CaptureSource {
       start: position,
     } as const;
     return { ...opened, ...line.causeOf(ino), base: this.#baseOf(this.#file), db };
+  }
+
+  /** What is of no use must not keep the room that a new beginning needs. */
+  async #skip(position: bigint): Promise<null> {
+    const { spool } = this.#parts;
+    if (this.#skipped === null || !spool.isFull) return null;
+    const { seq, ino } = this.#skipped;
+    await spool.releaseBefore({ seq, ino, position });
+    return null;
   }
 
   #baseOf({ seq, ino, snapshotOffset: position }: SyncFile): SourceBase {

@@ -65,6 +65,8 @@ export class ReceiveLine {
   /** The next link asks for a full resync. */
   #fresh: boolean;
   #attempt = new AbortController();
+  /** Called when all that the node writes comes in again. */
+  onStreaming: () => void = () => undefined;
 
   constructor(options: ReceiveLineOptions) {
     this.#options = options;
@@ -126,7 +128,7 @@ export class ReceiveLine {
         } catch (cause) {
           if (isOver()) return;
           this.#state = 'waiting';
-          await this.#options.spool.settle();
+          await this.#forgetBroken();
           if (attempt.aborted) continue;
           const fault = faultOf(cause);
           this.#tell(fault);
@@ -141,10 +143,9 @@ export class ReceiveLine {
 
   /** One link, from dialing until it breaks, which it always does. */
   async #follow(signal: AbortSignal): Promise<void> {
-    const { locator, spool, clock } = this.#options;
+    const { locator, clock } = this.#options;
     this.#state = 'connecting';
-    await spool.settle();
-    await spool.dropPartial();
+    await this.#forgetBroken();
     const address = await locator.locate(signal);
     const node = await readHistory(address, signal);
     const place = this.#place();
@@ -210,6 +211,7 @@ export class ReceiveLine {
     const sinceMs = clock.monotonicMs();
     this.#state = 'streaming';
     this.#error = null;
+    this.onStreaming();
     for await (const chunk of link.stream()) {
       // Broken off, the node keeps the rest in its backlog.
       if (spool.isFull) {
@@ -219,6 +221,14 @@ export class ReceiveLine {
       await spool.append(chunk);
       if (clock.monotonicMs() - sinceMs >= STEADY_MS) this.#pace.noteSteady();
     }
+  }
+
+  /** A snapshot that broke off is of no use, and must not fill the spool. */
+  async #forgetBroken(): Promise<void> {
+    const { spool } = this.#options;
+    await spool.settle();
+    // What cannot be removed now is removed before the next one begins, or at the next start.
+    await spool.dropPartial().catch(() => undefined);
   }
 
   /** While the spool is full no link is open: the output buffer of the node is not ours to fill. */
