@@ -10,6 +10,8 @@ import { Tidemark } from '../support/tidemark-cli.ts';
 
 const USER = 'dump';
 const PASSWORD = 'only psync';
+/** First bytes of every sealed object. */
+const SEALED = Buffer.from('8b544445310d0a1a', 'hex');
 
 interface Dumped {
   readonly backup: string;
@@ -117,6 +119,24 @@ describe('tidemark dump … backup', () => {
     await writeFile(tidemark.config, config);
     await tidemark.json('instance', 'remove', 'orders');
     expect(await tidemark.json<Dumped>(...dump)).toMatchObject({ keys: 0 });
+  });
+
+  it('seals under the key of an instance with TDE, and is no way around it', async () => {
+    await using tidemark = await Tidemark.init([], '', 'ring');
+    await using source = await startSource();
+    await tidemark.addByReplication('vault', source);
+    await tidemark.json('tde', 'enable', 'vault', '--confirm', 'vault');
+    const other = await dumpOf(source, tidemark, 'other');
+    expect(await tidemark.refused(1, ...other)).toMatchObject({
+      code: 'TM_TDE_DENIED',
+      context: { instance: 'vault', operation: 'plain-copy' },
+    });
+    await tidemark.json('instance', 'remove', 'vault');
+    const dump = await dumpOf(source, tidemark, 'vault');
+    const { backup } = await tidemark.json<Dumped>(...dump);
+    const file = join(tidemark.dir, 'vault.sealed');
+    await tidemark.json('backup', 'download', 'vault', backup, '--out', file);
+    expect((await readFile(file)).subarray(0, SEALED.length)).toEqual(SEALED);
   });
 
   it('leaves nothing half when it is stopped, and goes on after a kill', async () => {
