@@ -56,7 +56,7 @@ async function askEach(
       await mkdir(folder);
       for (let at = shell; at < count; at += SHELLS) await put(join(folder, `${at}.input`), at);
       const { stdout } = await run('sh', ['-c', SCRIPT, 'sh', program, folder, inside], {
-        timeout: 300_000,
+        timeout: 600_000,
         maxBuffer: 1 << 24,
       });
       for (const line of stdout.trim().split('\n')) {
