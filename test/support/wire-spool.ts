@@ -34,7 +34,10 @@ export async function syncWire(
   return ino;
 }
 
-/** Reads until there is nothing more, and puts bytes that follow each other together. */
+/**
+ * Reads until there is nothing more, and puts bytes that follow each other together. A reader that was
+ * at the end before waits for something new first.
+ */
 export async function readAll(reader: WireReader): Promise<readonly WireItem[]> {
   const items: WireItem[] = [];
   const signal = AbortSignal.timeout(60_000);
