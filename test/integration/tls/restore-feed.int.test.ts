@@ -4,9 +4,10 @@ import { openFeed, type Feed, type FeedOptions, type FeedProgress } from '@tidem
 import { systemClock } from '@tidemark/system';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { CuttingProxy } from '../../support/cutting-proxy.ts';
-import { MATRIX_SERVERS, matrixBinary } from '../../support/matrix/matrix-server.ts';
+import { MATRIX_SERVERS, matrixBinary, whyNoBinary } from '../../support/matrix/matrix-server.ts';
 import { diffOracle, readOracle } from '../../support/oracle.ts';
 import { inChunks } from '../../support/pattern.ts';
+import { serversRequired } from '../../support/servers.ts';
 import { feedSource, type FeedSource } from '../../support/tls/feed-source.ts';
 import type { TestCertificate } from '../../support/tls/certificates.ts';
 import type { StartTlsOptions, TlsServer } from '../../support/tls/tls-server.ts';
@@ -100,7 +101,10 @@ describe('a feed over TLS', () => {
 
   it.each(MATRIX_SERVERS)('makes an equal server of %s', async (name) => {
     const server = matrixBinary(name);
-    if (server === null) return;
+    if (server === null) {
+      expect(serversRequired(), whyNoBinary(name)).toBe(false);
+      return;
+    }
     await using source = await feedSource(server.binary, 3);
     // A setting that no server before 7.0 knows; there DEBUG needs none.
     const config = { 'repl-diskless-load': 'on-empty-db' };
@@ -116,7 +120,7 @@ describe('a feed over TLS', () => {
   });
 
   it('goes on where it was when the link is cut, in the snapshot and among commands', async () => {
-    await using source = await feedSource();
+    await using source = await feedSource(undefined, 8);
     await using target = await startTarget();
     let cuts = 0;
     let cut = (): void => undefined;
@@ -147,7 +151,7 @@ describe('a feed over TLS', () => {
     await using target = await startTarget();
     const other = await world.caA.issue();
     await using stranger = await startTarget({ certificate: other });
-    await using feed = await feedOf(source, SHORT);
+    await using feed = await feedOf(source, { timeouts: { tlsMs: 60_000 } });
     await attach(stranger, feed);
     await systemClock.sleep(300);
     await attach(target, feed);

@@ -114,6 +114,8 @@ describe('a restore over TLS', () => {
       ...{ code: 'TM_TARGET_SETTING', context: { setting: 'tls-replication' } },
       hint: expect.stringContaining('--feed-cert') as unknown,
     });
+    const pinned = await errorOf(run({ ...place, feedTls: { pin: 'AA' } }));
+    expect(pinned).toMatchObject({ code: 'TM_TLS_SETTINGS' });
     const both = await feedTls(['server', 'client']);
     const tls = { ...both, caFiles: [both.caFile] };
     const address = { ...place.target } as Extract<RestoreRequest['target'], { kind: 'server' }>;
@@ -182,7 +184,7 @@ describe('a restore over TLS', () => {
       return Object.assign(client, { [Symbol.asyncDispose]: end });
     }
     const setting = async (client: Redis, name: string): Promise<string | undefined> =>
-      ((await client.config('GET', name)))[1];
+      (await client.config('GET', name))[1];
 
     it('makes an equal server that knows neither a plain port nor the authority of the feed', async () => {
       await using temp = await TempDir.create();

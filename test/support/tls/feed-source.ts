@@ -13,7 +13,7 @@ export interface FeedSource extends AsyncDisposable {
   readonly log: Buffer;
 }
 
-/** Has a server of any version write 20 MB of data, takes its RDB, and writes on. */
+/** Has a server of any version write some MB of data, takes its RDB, and writes on. */
 export async function feedSource(binary?: string, values = 20): Promise<FeedSource> {
   const server = await startRedis({
     aof: false,

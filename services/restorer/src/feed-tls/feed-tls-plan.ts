@@ -28,7 +28,7 @@ export type FeedTlsPlan =
  * The certificate to show a target that runs already: the one that the user names for this, or else
  * the one for the control connection where it is good for a server too.
  * @returns Null when there is none.
- * @throws UsageError `TM_TLS_SETTINGS`.
+ * @throws UsageError `TM_TLS_SETTINGS`, also when something was said of it and there is none.
  */
 export async function feedFilesOf(
   target: RestoreTarget,
@@ -39,12 +39,16 @@ export async function feedFilesOf(
   const control: TlsSettings = target.tls ?? {};
   const { certFile = control.certFile, keyFile = control.keyFile } = wish ?? {};
   const caFiles = wish?.caFiles ?? control.caFiles ?? [];
-  if (certFile === undefined || keyFile === undefined) return null;
-  const set = await readPemSet({ certFile, keyFile, caFiles }, nowMs);
-  if (set?.isForServers === true) return { certFile, keyFile, caFiles };
-  if (wish?.certFile === undefined) return null;
-  throw new UsageError('TM_TLS_SETTINGS', `the certificate ${certFile} is not for servers`, {
-    hint: 'the target takes the feed for a server: have one signed with serverAuth',
+  if (certFile !== undefined && keyFile !== undefined) {
+    const set = await readPemSet({ certFile, keyFile, caFiles }, nowMs);
+    if (set?.isForServers === true) return { certFile, keyFile, caFiles };
+  }
+  // Whoever says something of it means TLS.
+  if (wish === null) return null;
+  const what =
+    certFile === undefined ? 'there is no certificate' : `${certFile} is not for servers`;
+  throw new UsageError('TM_TLS_SETTINGS', `for the feed ${what}`, {
+    hint: 'the target takes the feed for a server: --feed-cert with serverAuth, and --feed-key',
   });
 }
 

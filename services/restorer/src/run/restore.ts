@@ -197,7 +197,7 @@ async function planFeedTls(
   if (kind === 'new') {
     return tls === undefined || dir === null ? null : { kind: 'minted', dir, server: tls };
   }
-  if (files === null || (!tlsReplication && wish?.certFile === undefined)) return null;
+  if (files === null || (!tlsReplication && wish === null)) return null;
   return { kind: 'files', pin: await pinOf(client, wish), ...files };
 }
 

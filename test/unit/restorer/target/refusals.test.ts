@@ -95,7 +95,11 @@ describe('findRefusals()', () => {
   });
 
   it.each<[string, Partial<TargetFacts>, Partial<TargetNeeds>]>([
-    ['replication over TLS, with a certificate for it', { tlsReplication: true }, { feedTls: true }],
+    [
+      'replication over TLS, with a certificate for it',
+      { tlsReplication: true },
+      { feedTls: true },
+    ],
     [
       'data in the target when it may go',
       { keyspace: KEYSPACE, functions: 1 },
