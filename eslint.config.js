@@ -20,7 +20,7 @@ const sansIo = [
   'libs/selector/src/**',
   'libs/rdb/src/**',
   'libs/aof/src/{manifest,decoder,annotations,commands}/**',
-  'libs/crypto/src/{container,log-auth}/**',
+  'libs/crypto/src/{container,frames,log-auth}/**',
   'libs/archive/src/**',
   'libs/catalog/src/model/**',
 ];

@@ -3,7 +3,8 @@ import { join } from 'node:path';
 import { openInstanceLog, openWriterLog, type InstanceLog } from '@tidemark/catalog';
 import { isLost } from './capture/follows-log.ts';
 import { openTimelineOf } from './capture/open-timeline.ts';
-import { SHARD, wireDirOf, writersOf, type CaptureSetting } from './open-capture.ts';
+import { SHARD, wireDirOf, writersOf } from './instance-writers.ts';
+import type { CaptureSetting } from './open-capture.ts';
 import { readOwnerId } from './owner-id.ts';
 import { SpoolLock } from './ship/spool-lock.ts';
 

@@ -17,6 +17,7 @@ import { NodeCapture } from './capture/node-capture.ts';
 import { psyncOpener } from './capture/psync/open-psync.ts';
 import { TimelineNoteFile } from './capture/timeline-note.ts';
 import { closeOtherSources } from './close-log.ts';
+import { isInUse, SHARD, wireDirOf, writersOf } from './instance-writers.ts';
 import { CopyFolder } from './levels/copy-folder.ts';
 import type { Logger } from './logger.ts';
 import { DataKeys } from './ship/data-keys.ts';
@@ -25,9 +26,6 @@ import { Spool } from './ship/spool.ts';
 import type { CaptureKeys } from './tde/capture-keys.ts';
 import { tryStore } from './store-trial.ts';
 import { TdeDesk } from './tde/tde-desk.ts';
-
-/** Only one shard is captured per instance as long as clusters are not. */
-export const SHARD = '0';
 
 /** One instance to capture. */
 export interface InstanceTarget {
@@ -129,11 +127,6 @@ function openerOf(
   return psyncOpener({ dir: wireDirOf(id, stateDir), bytesMax, key });
 }
 
-/** Where what came by replication waits to be read. */
-export function wireDirOf(id: string, stateDir: string): string {
-  return join(stateDir, 'spool', `${id}.wire`);
-}
-
 /** The logs that a capture writes to. */
 export interface OpenedLogs {
   readonly writer: string;
@@ -175,7 +168,7 @@ async function instanceLogOf(
   await requireRecord(iid, logKey, store);
   const log = await openInstanceLog({ store, iid, logKey, clock, random });
   await log.append((state) =>
-    state.writers.some((one) => isOurs(one) && one.source === source)
+    state.writers.some((one) => isInUse(one) && one.source === source)
       ? null
       : {
           type: 'WriterRegistered',
@@ -186,13 +179,6 @@ async function instanceLogOf(
         },
   );
   return log;
-}
-
-/** The writers of an instance, one for each source that it was ever captured through. */
-export function writersOf(
-  log: InstanceLog,
-): readonly { readonly writer: string; readonly source: SourceKind }[] {
-  return log.state.writers.filter(isOurs);
 }
 
 /** A store that is not mounted looks like an empty one: nothing may be begun in it. */
@@ -207,8 +193,4 @@ async function requireRecord(iid: string, logKey: LogKey, store: ObjectStore): P
       cause,
     });
   }
-}
-
-function isOurs(writer: { readonly shard: string; readonly retiredMs: number | null }): boolean {
-  return writer.shard === SHARD && writer.retiredMs === null;
 }

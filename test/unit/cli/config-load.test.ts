@@ -2,12 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newConfigText } from '../../../services/cli/src/config/edit.ts';
-import {
-  instanceTarget,
-  loadConfig,
-  parseConfig,
-  readPassword,
-} from '../../../services/cli/src/config/load.ts';
+import { instanceTarget, loadConfig, parseConfig } from '../../../services/cli/src/config/load.ts';
 import { TempDir } from '../../support/temp-dir.ts';
 
 const MINIMAL = 'version = 1\nstore.url = "store"\nstate.dir = "state"\nkeys.ring = "ring"\n';
@@ -217,12 +212,5 @@ describe('instanceTarget()', () => {
     const refusal = await instanceTarget(open, path).catch((error: unknown) => error);
     expect(refusal).toMatchObject({ code: 'TM_USAGE' });
     expect(String(refusal)).not.toContain('secret');
-  });
-
-  it('says which password file cannot be read', async () => {
-    await expect(readPassword('/nowhere/x.pass')).rejects.toMatchObject({
-      code: 'TM_CONFIG',
-      message: expect.stringContaining('/nowhere/x.pass') as unknown,
-    });
   });
 });

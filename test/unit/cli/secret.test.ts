@@ -20,7 +20,10 @@ describe('where a password comes from', () => {
     const path = join(temp.path, 'pass');
     await writeFile(path, 'with space \r\nmore\n');
     expect(await readSecret(path)).toBe('with space ');
-    await expect(readSecret(join(temp.path, 'none'))).rejects.toMatchObject({ code: 'TM_CONFIG' });
+    await expect(readSecret(join(temp.path, 'none'))).rejects.toMatchObject({
+      code: 'TM_CONFIG',
+      message: expect.stringContaining(join(temp.path, 'none')) as unknown,
+    });
   });
 
   it('is an environment variable, which has to hold one', async () => {

@@ -1,13 +1,8 @@
 import { openWriterLog, type TimelineOpened, type WriterLog } from '@tidemark/catalog';
 import { CatalogError } from '@tidemark/core';
 import { openTimelineOf } from '../capture/open-timeline.ts';
-import {
-  openLog,
-  SHARD,
-  writersOf,
-  type CaptureSetting,
-  type OpenedLogs,
-} from '../open-capture.ts';
+import { SHARD, writersOf } from '../instance-writers.ts';
+import { openLog, type CaptureSetting, type OpenedLogs } from '../open-capture.ts';
 
 /** Owners of this name make one-off backups: what one of them left open is of no use to anybody. */
 const OWNER_PREFIX = 'dump-';

@@ -5,7 +5,7 @@ import type { RdbSummary } from '@tidemark/rdb';
 import { openReplicaLink, type ReplicaLink } from '@tidemark/replication';
 import { EventLine } from '../capture/event-line.ts';
 import type { Logger } from '../logger.ts';
-import { SHARD } from '../open-capture.ts';
+import { SHARD } from '../instance-writers.ts';
 import { Backlog } from '../ship/backlog.ts';
 import { DataKeys } from '../ship/data-keys.ts';
 import type { ShipperOptions } from '../ship/segment-shipper.ts';
