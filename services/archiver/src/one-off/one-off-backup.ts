@@ -28,14 +28,13 @@ export async function makeOneOffBackup(
   await mkdir(dir, { recursive: true, mode: 0o700 });
   using _lock = lockFolder(dir, request.instance);
   const spoolId = await readOwnerId(join(dir, 'owner'), environment);
-  const spool = await Spool.open(dir, spoolBytesMax);
-  await empty(spool); // of one that was killed
+  const spool = await emptySpool(dir, spoolBytesMax); // of one that was killed
   const run = new OneOffRun(request, spoolId, spool, environment);
   try {
     return await run.run();
   } finally {
     await run.end();
-    await empty(spool);
+    await emptySpool(dir, spoolBytesMax).catch(() => undefined); // else the next one does it
   }
 }
 
@@ -52,6 +51,9 @@ function lockFolder(dir: string, iid: string): SpoolLock {
   }
 }
 
-async function empty(spool: Spool): Promise<void> {
+/** Opening it takes away what was never finished. */
+async function emptySpool(dir: string, bytesMax: number): Promise<Spool> {
+  const spool = await Spool.open(dir, bytesMax);
   for (const name of await spool.names()) await spool.remove(name);
+  return spool;
 }
