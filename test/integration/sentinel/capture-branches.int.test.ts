@@ -7,8 +7,8 @@ describe('a capture of a Sentinel set', () => {
     await using it = await SetLife.start({ preferReplica: true });
     const { set } = it;
     await it.record();
-    const { link } = await it.life.archiver.status();
-    const first = set.nodes.find(({ port }) => link?.node === `redis://127.0.0.1:${port}`)!;
+    const link = await it.link();
+    const first = set.nodes.find(({ port }) => link.node === `redis://127.0.0.1:${port}`)!;
     expect(first).not.toBe(it.primary);
     const second = set.nodes.find((node) => node !== first && node !== it.primary)!;
     await first.kill();
