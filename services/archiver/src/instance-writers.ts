@@ -1,19 +1,19 @@
 import { join } from 'node:path';
 import type { InstanceLog } from '@tidemark/catalog';
-import type { SourceKind } from './capture/capture-source.ts';
 
 /** Only one shard is captured per instance as long as clusters are not. */
 export const SHARD = '0';
 
-/** A writer of an instance, and the source that it captures it through. */
-export interface InstanceWriter {
-  readonly writer: string;
-  readonly source: SourceKind;
+type KnownWriter = InstanceLog['state']['writers'][number];
+
+/** Whether a writer is one of those that capture the instance. */
+export function isInUse({ shard, retiredMs }: KnownWriter): boolean {
+  return shard === SHARD && retiredMs === null;
 }
 
 /** The writers of an instance, one for each source that it was ever captured through. */
-export function writersOf(state: InstanceLog['state']): readonly InstanceWriter[] {
-  return state.writers.filter(({ shard, retiredMs }) => shard === SHARD && retiredMs === null);
+export function writersOf(log: InstanceLog): readonly KnownWriter[] {
+  return log.state.writers.filter(isInUse);
 }
 
 /** Where what came by replication waits to be read. */
