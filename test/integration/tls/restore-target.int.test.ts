@@ -12,6 +12,12 @@ import {
 import { systemClock, systemRandom } from '@tidemark/system';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type {
+  Feeder,
+  FeederPorts,
+  RunningFeed,
+} from '../../../services/restorer/src/feeder/feeder.ts';
+import { LocalFeeder } from '../../../services/restorer/src/feeder/local-feeder.ts';
 import { diffOracle, readOracle } from '../../support/oracle.ts';
 import { record, requestFor, type Recorded } from '../../support/replay-run.ts';
 import { ARCHIVED } from '../../support/test-archive.ts';
@@ -19,6 +25,19 @@ import { TempDir } from '../../support/temp-dir.ts';
 import { writeCertificates } from '../../support/tls/certificate-files.ts';
 import type { StartTlsOptions, TlsServer } from '../../support/tls/tls-server.ts';
 import { TlsWorld } from '../../support/tls/tls-world.ts';
+
+/** A feeder whose feed is gone at once, and that says nothing of it. */
+class DyingFeeder extends LocalFeeder {
+  override async feed(...args: Parameters<LocalFeeder['feed']>): Promise<RunningFeed> {
+    const feed = await super.feed(...args);
+    await feed[Symbol.asyncDispose]();
+    return {
+      port: feed.port,
+      finished: () => new Promise<never>(() => undefined),
+      [Symbol.asyncDispose]: () => Promise.resolve(),
+    };
+  }
+}
 
 const noPassword = (): Promise<string> => Promise.resolve('');
 
@@ -222,6 +241,41 @@ describe('a restore over TLS', () => {
       const promoted = await resumeRestore(ARCHIVED, frozen.id, noPassword, await environment());
       expect(promoted).toMatchObject({ state: 'succeeded', target: frozen.target });
       await expectEqual(client);
+    });
+
+    it('takes new certificates of the feed when another process goes on', async () => {
+      await using temp = await TempDir.create();
+      const made = await environment();
+      const request = requestFor(recorded.archive, recorded.source, {
+        target: await newServer(temp.path),
+      });
+      // As a command that was killed after the target was attached leaves it.
+      const openFeeder = (_: string, ports: FeederPorts): Feeder => new DyingFeeder(made, ports);
+      const killed = restore(request, { ...made, openFeeder }).catch(() => null);
+      const records = join(made.stateDir, 'restores');
+      let names: string[] = [];
+      while (names.length === 0) {
+        await systemClock.sleep(25);
+        const found = await readdir(records).catch(() => []);
+        names = found.filter((name) => name.endsWith('.json'));
+      }
+      const text = await readFile(join(records, names[0]!), 'utf8');
+      expect(text).not.toContain('PRIVATE KEY');
+      {
+        await using client = await connect(temp.path);
+        while (!(await client.info('replication')).includes('role:slave')) {
+          await systemClock.sleep(25);
+        }
+        const shown = join(temp.path, 'server', 'feed-client.pem');
+        expect((await stat(shown)).mode & 0o777).toBe(0o600);
+        const id = names[0]!.replace('.json', '');
+        // Its key is nowhere: only new certificates can be shown.
+        const going = await resumeRestore(ARCHIVED, id, noPassword, await environment());
+        expect(going).toMatchObject({ state: 'succeeded', warnings: [] });
+        await expectEqual(client);
+        expect(await setting(client, 'tls-client-cert-file')).toBe('');
+      }
+      await killed;
     });
 
     it('is ended, and its files go, when the restore is called off', async () => {
