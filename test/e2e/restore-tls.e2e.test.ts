@@ -14,6 +14,8 @@ const ID = 'vault';
 
 /** Data of an instance with TDE, over TLS only: into a new server, and into one that runs. */
 describe('a restore over TLS', () => {
+  /** What is to be ended, also when not everything came up. */
+  const opened: AsyncDisposable[] = [];
   let tidemark: Tidemark;
   let source: RedisServer;
   let redis: Redis;
@@ -22,11 +24,9 @@ describe('a restore over TLS', () => {
   let second = 0;
 
   beforeAll(async () => {
-    [tidemark, source, world] = await Promise.all([
-      Tidemark.init([], '', 'ring'),
-      startRedis(),
-      TlsWorld.create(),
-    ]);
+    opened.push((tidemark = await Tidemark.init([], '', 'ring')));
+    opened.push((source = await startRedis()));
+    opened.push((world = await TlsWorld.create()));
     const certificate = await world.caA.issue({ uses: ['server'] });
     server = await writeCertificates(world.dir, 'new-server', [world.caA.cert], certificate);
     redis = await source.connect();
@@ -41,7 +41,7 @@ describe('a restore over TLS', () => {
     await archiver.stop();
   });
   afterAll(async () => {
-    for (const part of [tidemark, source, world]) await part[Symbol.asyncDispose]();
+    for (const part of opened) await part[Symbol.asyncDispose]();
   });
 
   const flagsOf = ({ certFile, keyFile, caFile }: CertificateFiles): string[] => [
