@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { WriterEvent } from '@tidemark/catalog';
@@ -48,6 +49,8 @@ describe('Archiver', () => {
     const client = await bench.server.connect();
     const archiver = await bench.begin();
     await write(client);
+    // Told to stop, it reads no further: the files keep the rest. It looks every 200 ms.
+    await delay(1_000);
     await archiver.stop();
     const all = await bench.events();
     // The facts of the node come when it has answered.
