@@ -57,7 +57,13 @@ const prepare = (more: { selector?: ReturnType<typeof selecting>; point?: Wanted
   );
 const CALL: FeedCall = {
   ...{ listenHost: '127.0.0.1', allowFrom: '127.0.0.1', port: 0, user: 'u', rdbVersion: null },
-  ...{ password: 'p'.repeat(16), replicationId: '0'.repeat(40), baseOffset: 1n, resume: false, tls: null },
+  ...{
+    password: 'p'.repeat(16),
+    replicationId: '0'.repeat(40),
+    baseOffset: 1n,
+    resume: false,
+    tls: null,
+  },
   form: {
     target: { product: 'redis', versionNumber: 8_00_00, databases: 16, commands: null },
     guardFieldPersist: false,
