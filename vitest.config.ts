@@ -9,7 +9,15 @@ const conditions = ['source', 'node', 'import', 'default'];
 const LONG = [
   ...['damage-cli', 'c-killed-archiver', 'damage-in-process', 'a2-', 'a-', 'access', 'b-', 'k-'],
   ...['tde', 's3-store', 'killed-with', 'l-key', 'files-written', 'feeder', 'expire'],
-  ...['rdb-check-peer', 'capture-kills', 'prove-hole', 'single-file', 'selected-', 'original.', 'node-facts'],
+  ...[
+    'rdb-check-peer',
+    'capture-kills',
+    'prove-hole',
+    'single-file',
+    'selected-',
+    'original.',
+    'node-facts',
+  ],
   ...['capture-matrix', 'capture-follows', 'capture-branches', 'capture'],
   ...['primary-changes', 'attached-', 'sentinel', 'restore-'],
   ...['clock-steps', 'aof-check-peer', 'store-faults', 'catalog-processes', 'write-'],
