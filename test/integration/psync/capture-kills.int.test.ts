@@ -11,6 +11,7 @@ const KILLS = 20;
 const LIFE_MS = [150, 1_600] as const;
 const DEATH_MS = [0, 300] as const;
 const RESTORES = 3;
+const MORE_THAN_BACKLOG = 'x'.repeat(300_000);
 const LOOKS_MAX = 6;
 /** Twenty starts of a process, on a machine that may be busy. */
 const TIMEOUT_MS = 300_000;
@@ -54,6 +55,44 @@ describe('the archiver of a capture by replication is killed while the workload 
       }
       console.log(`${recorded.length} seconds recorded, ${exact.length} of them restored`);
       for (const one of exact) await scenario.expectRestored(one);
+    },
+    TIMEOUT_MS,
+  );
+
+  it(
+    'leaves exactly one hole, of what it missed, when the backlog does not reach back',
+    async () => {
+      await using scenario = await Scenario.start({
+        ...{ workload: { seed: chooseSeed('overrun replica') }, psync: true },
+        config: { 'repl-backlog-size': '16kb' },
+      });
+      const { tidemark, recorder, workload, source } = scenario;
+      await workload.open();
+      const first = await tidemark.serve();
+      await first.until('snapshot');
+      await recorder.record(workload, 2);
+      const before = recorder.recorded.at(-1)!;
+      await tidemark.untilProven(INSTANCE, before.second);
+      await first.kill();
+      const client = await source.connect();
+      await client.set('more', MORE_THAN_BACKLOG);
+      await recorder.record(workload, 1);
+      const missed = recorder.recorded.at(-1)!;
+      await client.set('more', MORE_THAN_BACKLOG);
+      const second = await tidemark.serve();
+      await second.until('snapshot');
+      await recorder.record(workload, 2);
+      const after = recorder.recorded.at(-1)!;
+      const { shards } = await tidemark.untilProven(INSTANCE, after.second);
+      const { holes = [], ranges = [] } = shards[0] ?? {};
+      expect(holes.map(({ reason }) => reason)).toEqual(['backlog-overrun']);
+      expect(ranges).toHaveLength(2);
+      const [hole] = holes;
+      expect(secondOf(hole!.from)).toBeGreaterThan(before.second);
+      expect(secondOf(hole!.from)).toBeLessThanOrEqual(missed.second);
+      expect(secondOf(hole!.to)).toBeGreaterThanOrEqual(missed.second);
+      expect(secondOf(hole!.to)).toBeLessThan(after.second);
+      for (const one of [before, after]) await scenario.expectRestored(one);
     },
     TIMEOUT_MS,
   );
