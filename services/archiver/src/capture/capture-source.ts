@@ -31,8 +31,6 @@ export type SourceItem =
       readonly reason?: HoleReason;
       /** With `broken`: why, for the reader. */
       readonly detail?: string;
-      /** With `broken`: the new timeline begins exactly where the one before it ends. */
-      readonly provesHole?: boolean;
       readonly base: SourceBase | null;
       /** Physical position of the first byte that follows. */
       readonly position: number;

@@ -112,10 +112,8 @@ export class TimelineLife {
       });
     } else {
       const { reason = 'capture-down', detail = 'the log could not be followed on' } = item;
-      const closed = openTimelineOf(this.#backlog.state)?.timeline ?? null;
       await this.close(reason, detail);
       await this.#open(item);
-      if (item.provesHole === true && closed !== null) await this.#prove(closed);
     }
   }
 
@@ -272,12 +270,6 @@ export class TimelineLife {
     this.#writer = freshWriter(timeline, item, clock, this.#segmentLimits());
     this.#sealedTo = 0n;
     logger.info('timeline', { timeline, reason, file: item.file.name });
-  }
-
-  /** Nothing is missing between the timeline that was closed and the one that is open. */
-  async #prove(closed: string): Promise<void> {
-    const opened = this.#writer?.timeline ?? '';
-    await this.#log({ type: 'HoleProven', closed, opened, atMs: this.#options.clock.nowMs() });
   }
 
   async #seconds(): Promise<ServerSeconds> {

@@ -25,8 +25,6 @@ export interface HistoryPlace {
 export interface ResyncCause {
   readonly reason: HoleReason;
   readonly detail: string;
-  /** Nothing is missing between the two. */
-  readonly provesHole: boolean;
 }
 
 /** @throws NodeError as `connectNode`; `TM_NODE_RIGHTS`. */
@@ -81,15 +79,9 @@ export function causeOfResync(
   node: NodeHistory,
   past: { readonly runId: string | null; readonly wasFull: boolean },
 ): ResyncCause {
-  const cause = (reason: HoleReason, detail: string): ResyncCause => ({
-    ...{ reason, detail, provesHole: false },
-  });
+  const cause = (reason: HoleReason, detail: string): ResyncCause => ({ reason, detail });
   if (asked === null) return cause('capture-down', 'nobody knew where to go on');
   const at = asked.offset.toString();
-  if (given.replid === asked.replid && given.offset === asked.offset) {
-    const detail = `full resync at the offset ${at} that was reached`;
-    return { ...cause('backlog-overrun', detail), provesHole: true };
-  }
   if (
     given.replid === asked.replid
       ? given.offset < asked.offset

@@ -100,8 +100,7 @@ export class ReceiveLine {
   causeOf(ino: string): ResyncCause {
     const { resync } = this.#note;
     if (resync?.ino === ino) return resync;
-    const detail = 'the log could not be followed on';
-    return { reason: 'capture-down', detail, provesHole: false };
+    return { reason: 'capture-down', detail: 'the log could not be followed on' };
   }
 
   /** What came is of no use: the link is broken off, and a full resync asked for. */

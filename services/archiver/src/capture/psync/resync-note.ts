@@ -50,8 +50,8 @@ function noteOf(value: unknown): ResyncNote {
 
 function resyncOf(value: unknown): ResyncNote['resync'] {
   if (typeof value !== 'object' || value === null) return null;
-  const { ino, reason, detail, provesHole } = value as Record<string, unknown>;
+  const { ino, reason, detail } = value as Record<string, unknown>;
   if (typeof ino !== 'string' || typeof detail !== 'string') return null;
   if (!HOLE_REASONS.includes(reason as HoleReason)) return null;
-  return { ino, reason: reason as HoleReason, detail, provesHole: provesHole === true };
+  return { ino, reason: reason as HoleReason, detail };
 }

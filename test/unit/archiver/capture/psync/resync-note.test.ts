@@ -10,7 +10,7 @@ import { TempDir } from '../../../../support/temp-dir.ts';
 const NOTHING = { runId: null, resync: null };
 const NOTE: ResyncNote = {
   runId: 'r1',
-  resync: { ino: '12', reason: 'backlog-overrun', detail: 'between 1 and 2', provesHole: true },
+  resync: { ino: '12', reason: 'backlog-overrun', detail: 'between 1 and 2' },
 };
 
 let temp: TempDir;
