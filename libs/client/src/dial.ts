@@ -1,6 +1,6 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { connect as connectTls, type TLSSocket } from 'node:tls';
-import { NodeError } from '@tidemark/core';
+import { NodeError, refuseUnverified } from '@tidemark/core';
 import { describeAddress, type NodeAddress } from './node-address.ts';
 import { connectionError, nodeError } from './node-errors.ts';
 import { readHello, sayHello } from './hello.ts';
@@ -14,7 +14,7 @@ import {
   type TlsFailure,
 } from './tls/tls-errors.ts';
 import type { NodeTls } from './tls/node-tls.ts';
-import { refuseUnverified, settingsError } from './tls/tls-settings.ts';
+import { settingsError } from './tls/tls-settings.ts';
 
 /** A plain port waits for the end of a line when it is greeted in TLS: then it is looked into. */
 const SILENCE_MS = 1_000;
@@ -48,7 +48,7 @@ export async function dialNode(address: NodeAddress, options: DialOptions): Prom
       'open the settings for it first: a connection without TLS is no way out',
     );
   }
-  if (address.tls !== undefined) refuseUnverified();
+  if (address.tls !== undefined) refuseUnverified(process.env);
   options.signal?.throwIfAborted();
   const attempt = new Attempt(address, options);
   try {

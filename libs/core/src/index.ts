@@ -18,3 +18,4 @@ export type { Random } from './ports/random.ts';
 export { bytesOf, collectBytes, type ByteSource } from './flow/bytes.ts';
 export { isSafeName, makeId } from './ids.ts';
 export { Crc64 } from './crc64.ts';
+export { refuseUnverified } from './verified-connections.ts';

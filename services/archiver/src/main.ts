@@ -1,4 +1,5 @@
 import { pino } from 'pino';
+import { refuseUnverified } from '@tidemark/core';
 import { openKeys, type KeySettings } from '@tidemark/crypto';
 import { openStore, type StoreSettings } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
@@ -24,8 +25,12 @@ export interface ServeOptions {
   readonly retention: RetentionRules | null;
 }
 
-/** Builds the adapters and runs an archiver in the foreground until the signal is aborted. */
+/**
+ * Builds the adapters and runs an archiver in the foreground until the signal is aborted.
+ * @throws UsageError `TM_TLS_SETTINGS` in a process that would verify nothing; as `Archiver.run`.
+ */
 export async function serveArchiver(options: ServeOptions, signal: AbortSignal): Promise<void> {
+  refuseUnverified(process.env);
   stepBack();
   const { store: storeSettings, keys: keySettings, retention: rules, ...rest } = options;
   const [clock, random] = [systemClock, systemRandom];

@@ -1,5 +1,5 @@
 import { Command, CommanderError, Option } from 'commander';
-import { TidemarkError, UsageError } from '@tidemark/core';
+import { refuseUnverified, TidemarkError, UsageError } from '@tidemark/core';
 import { Printer, type OutputFormat } from './output/printer.ts';
 import type { InitOptions } from './commands/init.ts';
 import type { Leaf, Perform } from './program/command-tree.ts';
@@ -43,6 +43,8 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   watchStandardOutput(() => run.printer);
   const program = buildProgram(run.printer, async (command, work) => {
     run.printer = new Printer(optionOf(command, 'output') === 'json' ? 'json' : 'text');
+    // Before anything is read or connected to; --help and --version do without.
+    refuseUnverified(process.env);
     const configPath = optionOf(command, 'config');
     await work({ configPath, printer: run.printer, signal: cancel.signal });
   });

@@ -1,3 +1,4 @@
+import { refuseUnverified } from '@tidemark/core';
 import { KeyDirectory, openKeys } from '@tidemark/crypto';
 import { openFileStore, openStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
@@ -26,6 +27,7 @@ async function main(): Promise<number> {
     write: (line) => void process.stdout.write(line),
     monotonicMs: () => clock.monotonicMs(),
     open: async ({ store, keys, instance, instanceKeys }) => {
+      refuseUnverified(process.env);
       const directory = new KeyDirectory();
       directory.set(instance, instanceKeys);
       return {

@@ -166,6 +166,21 @@ describe('-c and -o', () => {
 });
 
 describe('runCli()', () => {
+  it('does nothing where Node.js was told to verify nothing, but helps', async () => {
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '0');
+    for (const line of ['serve archiver', 'status', 'repo verify', 'init --dir /no/1']) {
+      err = '';
+      expect(await runCli([...line.split(' '), '-c', '/no/1', '-o', 'json'])).toBe(2);
+      expect(JSON.parse(err), line).toMatchObject({ error: { code: 'TM_TLS_SETTINGS' } });
+    }
+    err = '';
+    expect(await runCli(['status', '--help'])).toBe(0);
+    expect(await runCli(['--version'])).toBe(0);
+    expect(err).toBe('');
+    vi.stubEnv('NODE_TLS_REJECT_UNAUTHORIZED', '1');
+    expect(await configOf('status', '-c', '/no/1')).toBe('/no/1');
+  });
+
   it('leaves no listener for signals behind', async () => {
     const before = process.listenerCount('SIGTERM');
     await runCli(['windows', 'a', '-c', '/no/1']);

@@ -7,12 +7,12 @@ import {
   type DetailedPeerCertificate,
   type TLSSocket,
 } from 'node:tls';
-import { NodeError, TidemarkError } from '@tidemark/core';
+import { NodeError, refuseUnverified, TidemarkError } from '@tidemark/core';
 import { ExpiryTeller, type TlsExpiry } from './expiry.ts';
 import { FolderWatch, type WatchPauses } from './folder-watch.ts';
 import { SessionCache, type CachedSession } from './session-cache.ts';
 import { loadMaterial, type TlsMaterial } from './tls-material.ts';
-import { refuseUnverified, settingsError, type TlsSettings } from './tls-settings.ts';
+import { settingsError, type TlsSettings } from './tls-settings.ts';
 import { certificateFacts, findAnchor, type CertificateFacts } from './trust.ts';
 
 const PAUSES: WatchPauses = { settleMs: 250, pollMs: 60_000 };
@@ -78,7 +78,7 @@ interface LiveConnection {
  * @throws UsageError `TM_TLS_SETTINGS` for settings and files that cannot be used.
  */
 export async function openNodeTls(settings: TlsSettings, hooks: TlsHooks = {}): Promise<NodeTls> {
-  refuseUnverified();
+  refuseUnverified(process.env);
   const tls = new NodeTls(settings, hooks, await loadMaterial(settings, Date.now()));
   await tls.watch();
   return tls;

@@ -22,20 +22,6 @@ export interface TlsSettings {
 /** Versions that may be asked for as the oldest one. */
 export type TlsVersion = '1.2' | '1.3';
 
-/**
- * Refuses a process in which Node.js was told to verify nothing: what verifies here does so in any
- * case, but whoever set it expects something else.
- * @throws UsageError `TM_TLS_SETTINGS`.
- */
-export function refuseUnverified(
-  environment: Readonly<Record<string, string | undefined>> = process.env,
-): void {
-  if (environment['NODE_TLS_REJECT_UNAUTHORIZED'] !== '0') return;
-  throw new UsageError('TM_TLS_SETTINGS', 'NODE_TLS_REJECT_UNAUTHORIZED=0 is set', {
-    hint: 'unset it; to trust an authority of your own, name its certificate: --tls-ca FILE or tls_ca_file',
-  });
-}
-
 /** The error for a setting or file that cannot be used. Never with the content of a file. */
 export function settingsError(
   message: string,

@@ -1,6 +1,6 @@
 import { KMSClient } from '@aws-sdk/client-kms';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
-import { KeyError, type Clock, type Random } from '@tidemark/core';
+import { KeyError, refuseUnverified, type Clock, type Random } from '@tidemark/core';
 import { assertKmsConnection, regionOfKey, type KmsConnection } from './kms-connection.ts';
 import { kmsErrorOf, outcomeOf, type KmsAsked } from './kms-errors.ts';
 
@@ -61,6 +61,7 @@ export class KmsService {
   /**
    * @throws KeyError `TM_KEY_DENIED`, `TM_KEY_DISABLED`, `TM_KEY_MISSING`, `TM_KEY_WRONG`, `TM_LIMIT` at
    *   once; `TM_KEY_SERVICE` when tries or budget are used up.
+   *   UsageError `TM_TLS_SETTINGS` in a process that would verify nothing.
    */
   async call<T>(call: KmsCall<T>): Promise<T> {
     const { clock, random } = this.#options;
@@ -132,6 +133,8 @@ export class KmsService {
     const region = regionOfKey(keyId ?? '') ?? connection.region;
     const known = this.#clients.get(region);
     if (known !== undefined) return known;
+    // Credentials are fetched by clients of the SDK's own, which nobody can tell to verify.
+    refuseUnverified(process.env);
     // Which Node.js runs is said by package.json; a command's standard error is for its own words.
     process.env['AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED'] ??= 'true';
     const { attemptMs } = this.#limits;
@@ -140,6 +143,8 @@ export class KmsService {
       ...(connection.endpoint === null ? {} : { endpoint: connection.endpoint }),
       maxAttempts: 1, // retries are ours, on our clock
       requestHandler: new NodeHttpHandler({
+        // The environment changes its default.
+        httpsAgent: { rejectUnauthorized: true },
         connectionTimeout: Math.min(5_000, attemptMs),
         requestTimeout: attemptMs,
         throwOnRequestTimeout: true,

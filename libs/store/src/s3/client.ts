@@ -2,15 +2,19 @@ import { Agent as HttpAgent } from 'node:http';
 import { Agent as HttpsAgent } from 'node:https';
 import { S3Client } from '@aws-sdk/client-s3';
 import { NodeHttpHandler } from '@smithy/node-http-handler';
-import { StoreError } from '@tidemark/core';
+import { refuseUnverified, StoreError } from '@tidemark/core';
 import type { S3StoreSettings } from '../open-store.ts';
 import { SOCKETS_MAX, type S3Limits } from './limits.ts';
 
 /**
  * A client of the SDK. It tries everything once: what is repeated, and how often, is said by
  * `Requests`.
+ * @throws UsageError `TM_TLS_SETTINGS` in a process that would verify nothing; StoreError
+ *   `TM_STORE_URL`.
  */
 export function makeClient(settings: S3StoreSettings, limits: S3Limits): S3Client {
+  // Credentials are fetched by clients of the SDK's own, which nobody can tell to verify.
+  refuseUnverified(process.env);
   // The SDK advises newer versions of Node on standard error, at every start.
   process.env.AWS_SDK_JS_NODE_VERSION_SUPPORT_WARNING_DISABLED ??= 'true';
   const endpoint = settings.endpoint === null ? null : checkedEndpoint(settings.endpoint);
@@ -28,7 +32,12 @@ export function makeClient(settings: S3StoreSettings, limits: S3Limits): S3Clien
     expectContinueHeader: false,
     requestHandler: new NodeHttpHandler({
       httpAgent: new HttpAgent(agentOptions),
-      httpsAgent: new HttpsAgent({ ...agentOptions, minVersion: 'TLSv1.2' }),
+      httpsAgent: new HttpsAgent({
+        ...agentOptions,
+        minVersion: 'TLSv1.2',
+        // The environment changes its default.
+        rejectUnauthorized: true,
+      }),
       connectionTimeout: limits.connectMs,
       // Whole requests are bounded by a deadline of their own, bodies by their progress.
       socketTimeout: Math.max(limits.answerMs, limits.stallMs) * 2,
