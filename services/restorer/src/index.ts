@@ -78,6 +78,7 @@ export {
   type DumpRequest,
 } from './dump/dump-node.ts';
 export { refuseTdeNode, type ConfiguredNode } from './dump/refuse-tde-node.ts';
+export type { NodePlace } from './tde/original-node.ts';
 export {
   rewrapKeys,
   type RewrapFault,

@@ -46,7 +46,7 @@ const unix = ({ socketPath }: RedisServer): NodeAddress => ({
 /** Asks as a restore into `target` does, with the node configured at `original`. */
 async function ask(
   target: NodeAddress,
-  original: NodeAddress | null,
+  original: RestoreEnvironment['original'],
   changes: Partial<RestoreEnvironment> = {},
 ): Promise<void> {
   await using client = await connectNode(target);
@@ -90,9 +90,17 @@ describe('a restore of an instance with TDE into a server that is named by its a
     }
   });
 
+  it('is refused for now while nobody tells where the configured node is', async () => {
+    await expect(ask(tcp(other), 'unknown')).rejects.toMatchObject({
+      ...{ code: 'TM_NODE_UNREACHABLE', context: { instance: ARCHIVED } },
+      hint: expect.stringContaining('--to new') as unknown,
+    });
+  });
+
   it('asks no node of an instance without TDE', async () => {
     const stateDir = join(environment.stateDir, 'of another');
     await expect(ask(tcp(other), tcp(other), { stateDir })).resolves.toBeUndefined();
+    await expect(ask(tcp(other), 'unknown', { stateDir })).resolves.toBeUndefined();
   });
 });
 

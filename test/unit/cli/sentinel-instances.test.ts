@@ -2,7 +2,8 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sentinelTableOf } from '../../../services/cli/src/commands/sentinel-flags.ts';
-import { instanceTarget } from '../../../services/cli/src/config/load.ts';
+import { configuredAddress } from '../../../services/cli/src/commands/spared-original.ts';
+import { instanceTarget, type Config } from '../../../services/cli/src/config/load.ts';
 import { entryAddress, locateNode } from '../../../services/cli/src/config/node-place.ts';
 import type { InstanceEntry } from '../../../services/cli/src/config/schema.ts';
 import { TempDir } from '../../support/temp-dir.ts';
@@ -40,6 +41,18 @@ describe('an instance behind Sentinels', () => {
     const error: unknown = await locateNode(target).catch((fault: unknown) => fault);
     expect(error).toMatchObject({ code: 'TM_SENTINEL_DOWN' });
     expect(JSON.stringify(error) + String(error)).not.toMatch(/secret/);
+  });
+
+  it('is at an unknown place while no Sentinel tells, and never at that of a Sentinel', async () => {
+    const place = (changes: Partial<InstanceEntry>) => {
+      const config = { path, instances: [{ ...SET, ...changes }] } as unknown as Config;
+      return configuredAddress('orders', config);
+    };
+    expect(await place({})).toBe('unknown');
+    expect(await place({ password_file: 'none' })).toBe('unknown');
+    const named = await place({ url: 'redis://127.0.0.1:3', password_file: 'none' });
+    expect(named).toMatchObject({ host: '127.0.0.1', port: 3 });
+    expect(await place({ id: 'other' })).toBeNull();
   });
 
   it('asks for certificates with rediss+sentinel, and for a password file that is there', async () => {

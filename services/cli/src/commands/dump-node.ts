@@ -42,7 +42,8 @@ export async function copyGuard(
   if (config === null || config.instances.length === 0) return () => Promise.resolve();
   const configured: ConfiguredNode[] = [];
   for (const { id } of config.instances) {
-    configured.push({ instance: id, address: await configuredAddress(id, config) });
+    const its = await configuredAddress(id, config);
+    if (its !== null) configured.push({ instance: id, address: its });
   }
   return async (replid) => {
     using workspace = await Workspace.open(invocation);

@@ -1,6 +1,6 @@
-import type { NodeAddress } from '@tidemark/client';
+import { isSentinelUrl, type NodeAddress } from '@tidemark/client';
 import { NodeError, UsageError } from '@tidemark/core';
-import { parseRateLimit, type SparedServer } from '@tidemark/restorer';
+import { parseRateLimit, type NodePlace, type SparedServer } from '@tidemark/restorer';
 import { instanceTarget, type Config } from '../config/load.ts';
 import { entryAddress, locateNode } from '../config/node-place.ts';
 import type { InstanceEntry } from '../config/schema.ts';
@@ -31,17 +31,18 @@ export async function sparedOriginal(
 
 /**
  * Where the configured node of an instance is, to tell it from a target; null when none is configured
- * here, or no Sentinel knows. With a password or certificates that this user may not read it is told by its place.
+ * here, `unknown` when no Sentinel tells. With a password or certificates that this user may not read it
+ * is told by its place, where the configuration says that.
  */
-export async function configuredAddress(id: string, config: Config): Promise<NodeAddress | null> {
+export async function configuredAddress(id: string, config: Config): Promise<NodePlace | null> {
   const entry = config.instances.find((one) => one.id === id);
   if (entry === undefined) return null;
   try {
     return await primaryAddress(entry, config);
   } catch (cause) {
     const isUnread = cause instanceof UsageError && /^TM_(CONFIG|TLS_SETTINGS)$/.test(cause.code);
-    if (isUnread) return entryAddress(entry.url);
-    if (cause instanceof NodeError) return null; // a disaster that is restored from
+    if (isUnread) return isSentinelUrl(entry.url) ? 'unknown' : entryAddress(entry.url);
+    if (cause instanceof NodeError) return 'unknown'; // a disaster that is restored from
     throw cause;
   }
 }

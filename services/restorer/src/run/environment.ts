@@ -13,6 +13,7 @@ import type { Vanishing } from '../feed/vanish-forecast.ts';
 import type { OpenFeeder } from '../feeder/feeder.ts';
 import type { WantedPoint } from '../plan/make-plan.ts';
 import type { TtlChoice } from '../plan/ttl-rule.ts';
+import type { NodePlace } from '../tde/original-node.ts';
 
 /** What a restore runs on; adapters come from the process that calls it. */
 export interface RestoreEnvironment {
@@ -30,7 +31,7 @@ export interface RestoreEnvironment {
    * The configured node of the instance, which one with TDE is not restored into. Null: none is
    * configured on this host, or no server that somebody named is written to.
    */
-  readonly original: NodeAddress | null;
+  readonly original: NodePlace | null;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: RestoreProgress) => void;
   /** Told which keys will vanish at once, before the target is promoted. */

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { EMPTY_INSTANCE_STATE, readTde, refuseForTde, type Tde } from '@tidemark/catalog';
 import type { NodeClient } from '@tidemark/client';
 import type { RestoreEnvironment } from '../run/environment.ts';
-import { isConfiguredNode } from './original-node.ts';
+import { isConfiguredNode, unknownPlace } from './original-node.ts';
 
 /** What it takes to know whether an instance has TDE. */
 export type TdeEnvironment = Pick<
@@ -42,7 +42,8 @@ export interface TargetNode {
 /**
  * Refuses a restore into a server that is the original itself, named by its address: one whose log
  * was captured, or the configured node as it is now.
- * @throws TidemarkError `TM_TDE_DENIED`; as `tdeOf`, `isConfiguredNode`.
+ * @throws TidemarkError `TM_TDE_DENIED`; NodeError `TM_NODE_UNREACHABLE` while nobody tells where the
+ *   configured node is; as `tdeOf`, `isConfiguredNode`.
  */
 export async function refuseOriginalAsTarget(
   instance: string,
@@ -58,9 +59,14 @@ export async function refuseOriginalAsTarget(
   const tde = await tdeOf(instance, environment);
   // The node of any other instance need not be asked.
   if (tde.state === 'disabled') return;
-  const isOriginal =
-    captured || (original !== null && (await isConfiguredNode(client, runId, original, signal)));
-  if (isOriginal) refuseForTde(tde, 'original-restore');
+  if (captured) refuseForTde(tde, 'original-restore');
+  if (original === null) return;
+  if (original === 'unknown') {
+    throw unknownPlace(instance, '; or restore into a server that is started here: --to new');
+  }
+  if (await isConfiguredNode(client, runId, original, signal)) {
+    refuseForTde(tde, 'original-restore');
+  }
 }
 
 /**

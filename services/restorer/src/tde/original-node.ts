@@ -9,6 +9,21 @@ import { NodeError, UsageError } from '@tidemark/core';
 /** A node that is there answers in less. */
 const ASK_TIMEOUT_MS = 5_000;
 
+/** Where a configured node is; `unknown`: nobody tells, since e.g. no Sentinel of it answers. */
+export type NodePlace = NodeAddress | 'unknown';
+
+/** Of an instance with TDE: while nobody tells which node is its own, any could be. */
+export function unknownPlace(instance: string, wayOut = ''): NodeError {
+  return new NodeError(
+    'TM_NODE_UNREACHABLE',
+    `${instance} has TDE, and nobody tells which node is its own`,
+    {
+      context: { instance },
+      hint: `again, once its Sentinels answer (tidemark instance show ${instance})${wayOut}`,
+    },
+  );
+}
+
 /**
  * Whether a target is the configured node: by the run id that the node has now, which no restart
  * makes stale, or, where the node cannot be asked for it, by its place.
