@@ -56,6 +56,8 @@ export interface SourcePlace {
   readonly seq: number;
   readonly ino: string;
   readonly position: number;
+  /** The replication history that the node was in, where positions are its offsets. */
+  readonly replid?: string;
 }
 
 /** One stream of commands of one node, and the datasets that stand in it. */

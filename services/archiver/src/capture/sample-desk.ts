@@ -101,11 +101,11 @@ export class SampleDesk {
     this.#quietAtMs = source.isQuiet(sample) ? clock.monotonicMs() : null;
     const place = source.place(sample, stamp);
     if (place === null) return;
-    const { seq, position, ino } = place;
+    const { seq, position } = place;
     this.#latest = { seq, position, atMs: clock.nowMs() };
     const { timeUs, runId } = sample;
     const jumps = this.#jumps;
     this.#jumps = [];
-    onPlaced({ seq, position, ino, timeUs, runId, jumps });
+    onPlaced({ ...place, timeUs, runId, jumps });
   }
 }

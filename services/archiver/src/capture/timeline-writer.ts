@@ -71,6 +71,8 @@ export class TimelineWriter {
   #builderSinceMs: number | null = null;
   readonly #waiting = new WaitingSamples();
   #seq = -1;
+  /** Name of the open file; of a replication stream, its history. */
+  #name = '';
   /** Inodes of the files that were opened, by sequence number. */
   readonly #inodes = new Map<number, string>();
   /** End of the last segment that was rolled, and the latest second that a mark in one names. */
@@ -157,7 +159,10 @@ export class TimelineWriter {
     cursor: TailCursorJson | null = null,
     start: number | null = position === 0 ? 0 : null,
   ): void {
+    if (file.seq === this.#seq && file.name !== this.#name)
+      this.#waiting.endHistory(this.#name, position);
     this.#seq = file.seq;
+    this.#name = file.name;
     this.#inodes.set(file.seq, file.ino);
     this.#intake.open(file, position, cursor);
     if (start !== null) {

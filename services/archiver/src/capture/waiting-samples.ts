@@ -9,6 +9,8 @@ export interface SamplePlace {
   /** Inode of the file, decimal, where it is known: the server may use a sequence number again. */
   readonly ino?: string;
   readonly position: number;
+  /** The replication history that the position is one of; absent in a file of the server. */
+  readonly replid?: string;
   readonly timeUs: number;
   /** The server process that was asked. */
   readonly runId?: string;
@@ -31,6 +33,16 @@ export class WaitingSamples {
   /** A sample has no place: the steps before it belong to the next one that has. */
   drop(sample: SamplePlace | undefined): void {
     if (sample?.jumps !== undefined) this.#jumps.push(...sample.jumps);
+  }
+
+  /**
+   * A history ends at `position`, and another one goes on there in the same file: behind it other
+   * bytes come than those that samples of the ended one speak of.
+   */
+  endHistory(replid: string, position: number): void {
+    const isGone = (one: SamplePlace): boolean => one.replid === replid && one.position > position;
+    for (const sample of this.#waiting) if (isGone(sample)) this.drop(sample);
+    this.#waiting = this.#waiting.filter((sample) => !isGone(sample));
   }
 
   /** The steps of the clock since the last placed sample, told by this one. */
