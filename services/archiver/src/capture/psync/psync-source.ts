@@ -108,10 +108,10 @@ export class PsyncSource implements CaptureSource {
     if (following === null || following.ino !== stamp || sample.loading) return null;
     if (sample.masterReplid !== following.replid) return null;
     if (sample.role === 'replica' && !sample.masterLinkUp) return null;
-    const { seq, ino, snapshotOffset } = following;
+    const { seq, ino, replid, snapshotOffset } = following;
     const position = sample.masterReplOffset;
     if (snapshotOffset !== null && BigInt(position) < snapshotOffset) return null;
-    return { seq, ino, position };
+    return { seq, ino, position, replid };
   }
 
   isQuiet(sample: NodeSample): boolean {
