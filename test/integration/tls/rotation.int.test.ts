@@ -137,6 +137,27 @@ describe('certificates that change on disk', () => {
     await once(address);
   });
 
+  it('that are half written end no connection: those before stay in force', async () => {
+    await using server = await world.start();
+    const caFile = join(world.dir, 'growing.pem');
+    const whole = world.caB.cert + world.caA.cert; // the node is of the second one
+    await swapFile(caFile, whole);
+    const [onFault, onReload] = [vi.fn(), vi.fn()];
+    using tls = await open(world, { caFiles: [caFile] }, { onFault, onReload });
+    const address = addressOf(server.tlsPort, tls);
+    await using long = await connectNode(address);
+    await swapFile(caFile, whole.slice(0, -100));
+    await vi.waitFor(() => expect(onFault).toHaveBeenCalledTimes(1), WAIT);
+    expect(onFault.mock.calls).toMatchObject([
+      [{ code: 'TM_TLS_SETTINGS', message: expect.stringContaining('not whole') as string }],
+    ]);
+    expect(await long.call('PING')).toBe('PONG');
+    await swapFile(caFile, whole);
+    await tls.reload();
+    expect(onReload).not.toHaveBeenCalled();
+    await expectVerifiedBy(address, tls, 'CA A');
+  });
+
   it('tell in time that they end: ours, an authority, and that of a node', async () => {
     await using server = await world.start({ certificate: await world.caA.issue({ toDays: 25 }) });
     const shown = await world.caA.issue({ uses: ['client'], fromDays: -60, toDays: 6 });

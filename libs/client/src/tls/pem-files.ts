@@ -5,6 +5,8 @@ import { settingsError } from './tls-settings.ts';
 const FILE_BYTES_MAX = 1 << 20;
 const CERTIFICATES_MAX = 1000;
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g;
+/** A last line in which a block had just been begun. */
+const BEGUN = /(^|\n)(-{1,4}|-----(B(E(GI?)?)?)?)$/;
 
 /**
  * Reads a file of certificates or a key.
@@ -48,10 +50,18 @@ export async function readPemFile(path: string, isKey = false): Promise<string> 
 
 /**
  * All certificates of a PEM text, in order.
- * @throws UsageError `TM_TLS_SETTINGS` when there is none, or one that is not well formed.
+ * @throws UsageError `TM_TLS_SETTINGS` when there is none, one that is not well formed, or a block
+ *   that is not whole: a file that is being written is not taken for a shorter one.
  */
 export function parseCertificates(text: string, path: string): readonly X509Certificate[] {
-  const blocks = [...text.matchAll(BLOCK)].filter(([, kind]) => kind === 'CERTIFICATE');
+  const whole = [...text.matchAll(BLOCK)];
+  if (!isWhole(text, whole.length)) {
+    throw settingsError(
+      `${path} holds a PEM block that is not whole`,
+      'it may be half written: write a new file beside it, then rename that over it',
+    );
+  }
+  const blocks = whole.filter(([, kind]) => kind === 'CERTIFICATE');
   if (blocks.length === 0 || blocks.length > CERTIFICATES_MAX) {
     throw settingsError(
       `${path} holds ${blocks.length === 0 ? 'no certificate' : 'too many certificates'}`,
@@ -69,6 +79,12 @@ export function parseCertificates(text: string, path: string): readonly X509Cert
       );
     }
   });
+}
+
+/** Whether every block that is begun is among those found, each with an end of its own. */
+function isWhole(text: string, blocks: number): boolean {
+  const count = (mark: string): number => text.split(mark).length - 1;
+  return count('-----BEGIN') === blocks && count('-----END') === blocks && !BEGUN.test(text);
 }
 
 /** Whether a PEM text holds a private key. */

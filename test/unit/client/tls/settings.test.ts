@@ -51,6 +51,7 @@ describe('openNodeTls()', () => {
     const late = await ca.issue({ fromDays: 1, toDays: 2 });
     const other = await ca.issueKind('client');
     const old = await TestCa.create('old', -1);
+    const shown = await ca.issueKind('client');
     const locked = generateKeyPairSync('ec', {
       namedCurve: 'P-256',
       publicKeyEncoding: { type: 'spki', format: 'pem' },
@@ -95,6 +96,14 @@ describe('openNodeTls()', () => {
         },
         /certificate 2 of .*did not sign/,
       ],
+      [
+        {
+          ...good,
+          certFile: await file('half.pem', shown.cert + ca.cert.slice(0, -30)),
+          keyFile: await file('half.key', shown.key),
+        },
+        /half\.pem holds a PEM block that is not whole/,
+      ],
       [{ minVersion: '1.1' as '1.2' }, /oldest TLS version/],
     ];
     for (const [settings, message] of cases) {
@@ -106,6 +115,25 @@ describe('openNodeTls()', () => {
     }
     // An authority that has ended does no harm beside one that has not.
     expect(await refusal({ caFiles: [await file('both.pem', old.cert + ca.cert)] })).toBeNull();
+  });
+
+  it('never takes the beginning of a bundle for a shorter bundle', async () => {
+    const second = await TestCa.create('second');
+    const whole = `${ca.cert}# the next one\n${second.cert}`;
+    const caFile = join(temp.path, 'growing.pem');
+    const first = whole.indexOf('-----BEGIN', 1);
+    for (let end = first + 1; end < whole.trimEnd().length; end += end < first + 30 ? 1 : 41) {
+      await swapFile(caFile, whole.slice(0, end));
+      expect(await refusal({ caFiles: [caFile] }), `${end} bytes`).toMatchObject({
+        code: 'TM_TLS_SETTINGS',
+        message: expect.stringContaining('not whole') as string,
+      });
+    }
+    // A whole block after half a one does not make up for it.
+    await swapFile(caFile, ca.cert.slice(0, -40) + second.cert);
+    expect(await refusal({ caFiles: [caFile] })).toMatchObject({ code: 'TM_TLS_SETTINGS' });
+    await swapFile(caFile, whole);
+    expect(await refusal({ caFiles: [caFile] })).toBeNull();
   });
 
   it('refuses a key that others can read, and takes one of a group', async () => {
