@@ -12,6 +12,7 @@ import type {
   SourceSetting,
 } from '../capture-source.ts';
 import type { LinkStatus } from '../link-status.ts';
+import { BesideClaims, otherHistory, type Claim, type ClaimedPlace } from './beside-claims.ts';
 import { DIAL_MS, loginOf, type ReceiveLine } from './receive-line.ts';
 import { streamDatabase } from './stream-database.ts';
 
@@ -19,6 +20,8 @@ import { streamDatabase } from './stream-database.ts';
 export const ASIDE_NAMES: readonly string[] = ['beside-0', 'beside-1', 'beside-2', 'beside-3'];
 /** Name of the base that a full resync brought. */
 const SYNC_NAME = 'sync-';
+/** What was taken beside the stream waits so long at most for what is read to get there. */
+const BESIDE_WAIT_MS = 600_000;
 
 /** One history, in the words of the AOF tail. */
 interface SyncFile extends IncrFile {
@@ -55,6 +58,7 @@ export class PsyncSource implements CaptureSource {
   #isIdle = false;
   #pending: Promise<WireItem> | null = null;
   #bases: SourceBase[] = [];
+  readonly #claims = new BesideClaims();
   #failure: Error | null = null;
   #wake: (() => void) | null = null;
   #asides = 0;
@@ -118,8 +122,33 @@ export class PsyncSource implements CaptureSource {
     return !sample.loading && this.#parts.line.isStreaming;
   }
 
-  /** A second connection that takes the snapshot alone: the stream goes on meanwhile. */
+  /**
+   * A second connection that takes the snapshot alone: the stream goes on meanwhile. Resolves once
+   * what is read has passed its place, so that it is certain to stand there.
+   */
   async askBase(signal: AbortSignal): Promise<void> {
+    const { spool } = this.#parts;
+    const name = ASIDE_NAMES[this.#asides++ % ASIDE_NAMES.length] as string;
+    const over = new AbortController();
+    try {
+      const ended = AbortSignal.any([signal, over.signal]);
+      const { seq, position, size } = await this.#takeBeside(name, ended);
+      const place = { seq, alignedSeq: seq, position };
+      this.#bases.push({ name, ...place, size, open: () => spool.readAside(name) });
+      this.#wake?.();
+    } catch (cause) {
+      await spool.dropAside(name).catch(() => undefined); // else at the next start
+      throw cause;
+    } finally {
+      over.abort(); // else a timer runs on
+    }
+  }
+
+  /** The link is closed before what is read is waited for. */
+  async #takeBeside(
+    name: string,
+    signal: AbortSignal,
+  ): Promise<{ readonly seq: number; readonly position: number; readonly size: number }> {
     const { setting, spool } = this.#parts;
     const following = this.#following();
     if (following === null) {
@@ -128,28 +157,47 @@ export class PsyncSource implements CaptureSource {
       });
     }
     const address = await setting.locator.locate(signal);
-    await using link = await openReplicaLink({
-      dial: (ended) => dialNode(address, { timeoutMs: DIAL_MS, signal: ended }),
-      node: describeAddress(address),
-      ...loginOf(address),
-      resume: null,
-      snapshotOnly: true,
-      clock: setting.clock,
-      signal,
-    });
-    const { replid, offset } = link.start;
-    const now = this.#following();
-    if (now === null || now.ino !== following.ino || now.replid !== replid) {
-      throw new NodeError('TM_REPLICATION', 'the node went over to another history meanwhile', {
-        context: { replid },
+    let claim: Claim;
+    let place: ClaimedPlace;
+    let size = 0;
+    {
+      await using link = await openReplicaLink({
+        dial: (ended) => dialNode(address, { timeoutMs: DIAL_MS, signal: ended }),
+        node: describeAddress(address),
+        ...loginOf(address),
+        resume: null,
+        snapshotOnly: true,
+        clock: setting.clock,
+        signal,
       });
+      const { replid, offset } = link.start;
+      const now = this.#following();
+      place = { seq: following.seq, ino: following.ino, replid, position: Number(offset) };
+      // Which stands for what is read too: that is never further than what was received.
+      if (now?.ino !== following.ino || now.replid !== replid) throw otherHistory(place);
+      claim = this.#claims.claim(place);
+      try {
+        size = (await spool.writeAside(name, link.snapshot())).bytes;
+      } catch (cause) {
+        claim.release();
+        throw cause;
+      }
     }
-    const name = ASIDE_NAMES[this.#asides++ % ASIDE_NAMES.length] as string;
-    const { bytes: size } = await spool.writeAside(name, link.snapshot());
-    const { seq } = now;
-    const place = { seq, alignedSeq: seq, position: Number(offset) };
-    this.#bases.push({ name, ...place, size, open: () => spool.readAside(name) });
-    this.#wake?.();
+    await this.#untilPassed(claim, signal);
+    return { ...place, size };
+  }
+
+  async #untilPassed(claim: Claim, signal: AbortSignal): Promise<void> {
+    const late = this.#parts.setting.clock.sleep(BESIDE_WAIT_MS, signal).then(() => {
+      throw new NodeError('TM_REPLICATION', 'the stream is read too slowly for a snapshot', {
+        hint: 'see the spool in: tidemark status',
+      });
+    });
+    try {
+      await Promise.race([claim.passed, late]);
+    } finally {
+      claim.release();
+    }
   }
 
   async releaseBase(name: string): Promise<void> {
@@ -170,6 +218,7 @@ export class PsyncSource implements CaptureSource {
   giveUp(): Promise<void> {
     this.#skipped = this.#file;
     this.#file = null;
+    this.#claims.loseAll();
     this.#parts.line.startAnew();
     return Promise.resolve();
   }
@@ -202,6 +251,7 @@ export class PsyncSource implements CaptureSource {
         if (this.#file === null) return null;
         this.#file = { ...this.#file, name: item.replid };
         const position = Number(item.position);
+        this.#claims.noteRenamed(item.replid, position);
         const file = fileOf(this.#file);
         return {
           kind: 'opened',
@@ -214,6 +264,7 @@ export class PsyncSource implements CaptureSource {
       }
       case 'bytes':
         if (this.#file === null) return this.#skip(item.position);
+        this.#claims.noteRead(Number(item.position) + item.data.length);
         return { kind: 'bytes', data: item.data, position: Number(item.position) };
       case 'idle':
         return null; // told as soon as the link is up
@@ -231,6 +282,7 @@ export class PsyncSource implements CaptureSource {
     this.#resumeAt = null;
     const position = Number(from);
     this.#file = { ...file, snapshotOffset: Number(snapshotOffset ?? 0n) };
+    this.#claims.noteHistory({ seq, ino, replid, position });
     if (resumeAt?.ino === ino && resumeAt.position === from) {
       const base = setting.resume?.needsBase === true ? this.#baseOf(this.#file) : null;
       if (base === null) await spool.releaseSnapshot(ino);
