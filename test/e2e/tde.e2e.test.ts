@@ -61,6 +61,43 @@ describe('TDE with a local ring', () => {
     const check = await tidemark.json('tde', 'authorize-check', ID);
     expect(check).toMatchObject({ authorizationState: 1, failed: [], by: 'canary' });
   });
+
+  it('does not capture its node, or a replica of it, under a second name', async () => {
+    await using tidemark = await Tidemark.init([], '', 'ring');
+    await using source = await startRedis();
+    await using replica = await startRedis({ aof: false });
+    await using other = await startRedis({ aof: false });
+    await tidemark.add(ID, source);
+    await tidemark.json('tde', 'enable', ID, '--confirm', ID);
+    const archiver = await tidemark.serve();
+    await archiver.stop();
+    const r = await replica.connect();
+    await r.call('REPLICAOF', '127.0.0.1', source.port);
+    while (!(await r.info('replication')).includes('master_link_status:up\r')) await delay(20);
+    const byLink = (id: string, { port }: RedisServer, host = '127.0.0.1'): string[] => [
+      ...['instance', 'add', id, '-u', `redis://${host}:${port}`, '--source', 'psync'],
+    ];
+    const files = ['-u', `redis://127.0.0.1:${source.port}`, '--aof-dir', source.aofDir];
+    const denied = {
+      ...{ code: 'TM_TDE_DENIED', context: { instance: ID, operation: 'second-capture' } },
+      hint: expect.stringContaining(`the name of this node is ${ID}`) as unknown,
+    };
+    for (const again of [
+      byLink('leak', source),
+      byLink('leak', source, 'localhost'),
+      byLink('leak', replica),
+      ['instance', 'add', 'leak', ...files],
+    ]) {
+      expect(await tidemark.refused(1, ...again)).toMatchObject(denied);
+    }
+    // The node is known when its instance is configured no more, and may come back as what it is.
+    await tidemark.json('instance', 'remove', ID);
+    expect(await tidemark.refused(1, ...byLink('leak', source))).toMatchObject(denied);
+    await tidemark.add(ID, source);
+    await tidemark.json(...byLink('other', other));
+    const { instances } = await tidemark.json<{ instances: { id: string }[] }>('instance', 'list');
+    expect(instances.map(({ id }) => id).sort()).toEqual(['other', ID]);
+  });
 });
 
 describeWithKms('TDE with a key service', () => {

@@ -77,7 +77,12 @@ export {
   type DumpEnvironment,
   type DumpRequest,
 } from './dump/dump-node.ts';
-export { refuseTdeNode, type ConfiguredNode } from './dump/refuse-tde-node.ts';
+export {
+  historiesIn,
+  refuseSecondCapture,
+  refuseTdeNode,
+  type ConfiguredNode,
+} from './dump/refuse-tde-node.ts';
 export type { NodePlace } from './tde/original-node.ts';
 export {
   rewrapKeys,

@@ -5,7 +5,7 @@ import { refuseTdeNode } from '@tidemark/restorer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ARCHIVED, TestArchive } from '../../support/test-archive.ts';
 
-const NODE = { address: { host: '192.0.2.1', port: 6379 }, replid: null };
+const NODE = { address: { host: '192.0.2.1', port: 6379 }, replids: [], runId: '' };
 const ELSEWHERE = { host: '192.0.2.2', port: 6380 };
 
 let archive: TestArchive;

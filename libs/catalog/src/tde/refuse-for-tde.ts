@@ -8,6 +8,11 @@ const REFUSALS = {
     why: 'clear data leaves only through a socket into an instance, never into a file',
     hint: 'restore into a server (--to new), or download the sealed backup',
   },
+  'second-capture': {
+    what: 'captures its node under no other name',
+    why: 'what is stored under that name would not be under TDE',
+    hint: 'the name of this node is ID; a server of its own with the data is made with: restore ID --to new',
+  },
   'original-restore': {
     what: 'writes nothing back into the original',
     why: 'its owner has not allowed it',
@@ -38,6 +43,6 @@ export function refuseForTde(tde: Tde, operation: TdeOperation): void {
   const { what, why, hint } = REFUSALS[operation];
   throw new TidemarkError('TM_TDE_DENIED', `${tde.iid} has TDE: Tidemark ${what} (${why})`, {
     context: { instance: tde.iid, operation, tde: tde.state },
-    hint: hint.replace('ID', tde.iid),
+    hint: hint.replaceAll('ID', tde.iid),
   });
 }

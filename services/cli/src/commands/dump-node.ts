@@ -2,14 +2,14 @@ import { access } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { InstanceTarget } from '@tidemark/archiver';
 import type { NodeAddress } from '@tidemark/client';
-import { refuseTdeNode, type ConfiguredNode } from '@tidemark/restorer';
+import { refuseTdeNode } from '@tidemark/restorer';
 import { instanceTarget, loadConfig, type Config } from '../config/load.ts';
 import { secretSource } from '../config/secret.ts';
 import { Workspace, type Invocation } from '../context.ts';
 import type { SentinelFlags } from '../program/sentinel-flags.ts';
 import type { TlsFlags } from '../program/tls-flags.ts';
+import { configuredNodes } from './configured-nodes.ts';
 import { sentinelTableOf } from './sentinel-flags.ts';
-import { configuredAddress } from './spared-original.ts';
 import { tlsTableOf } from './tls-flags.ts';
 
 /** Flags of `dump` that say which node. */
@@ -40,18 +40,15 @@ export async function copyGuard(
 ): Promise<(replid: string | null) => Promise<void>> {
   const config = await configHere(invocation.configPath);
   if (config === null || config.instances.length === 0) return () => Promise.resolve();
-  const configured: ConfiguredNode[] = [];
-  for (const { id } of config.instances) {
-    const its = await configuredAddress(id, config);
-    if (its !== null) configured.push({ instance: id, address: its });
-  }
+  const configured = await configuredNodes(config);
   return async (replid) => {
     using workspace = await Workspace.open(invocation);
     const { signal } = invocation;
     await workspace.sync(signal);
     const { store, keys, catalog } = workspace;
     const environment = { store, keys, catalog, signal, stateDir: config.stateDir };
-    await refuseTdeNode({ address, replid }, configured, environment);
+    const node = { address, replids: replid === null ? [] : [replid], runId: '' };
+    await refuseTdeNode(node, configured, environment);
   };
 }
 

@@ -19,6 +19,7 @@ import { Workspace, type Invocation } from '../context.ts';
 import { table } from '../output/table.ts';
 import type { TlsFlags } from '../program/tls-flags.ts';
 import { checkAofPlace } from './aof-place.ts';
+import { refuseNodeUnderTde } from './configured-nodes.ts';
 import { SwitchedSettings } from './node-settings.ts';
 import { checkPsyncNode, refuseAofFlags } from './psync-node.ts';
 import type { SentinelFlags } from '../program/sentinel-flags.ts';
@@ -117,6 +118,7 @@ async function addByFiles(adding: Adding): Promise<Added> {
   const { id, options, workspace, client, invocation, target } = adding;
   const { aofDir = '' } = target;
   const facts = await checkNode(client);
+  await refuseNodeUnderTde(id, { client, facts }, workspace, invocation.signal);
   const probe = await probeAofDir(aofDir);
   await checkAofPlace(client, facts, probe);
   await warnOfCommandBases(client, invocation);
@@ -138,6 +140,7 @@ async function addByFiles(adding: Adding): Promise<Added> {
 /** Nothing is changed on the node: what does not fit is said. */
 async function addByLink({ id, workspace, client, invocation }: Adding): Promise<Added> {
   const facts = await checkPsyncNode(client);
+  await refuseNodeUnderTde(id, { client, facts }, workspace, invocation.signal);
   const { product, version, role } = facts;
   invocation.printer.progress('the node is looked at for two seconds');
   const safety = await sourceFindings(client, facts, invocation.signal);
