@@ -5,6 +5,7 @@ import { settingsError } from './tls-settings.ts';
 const FILE_BYTES_MAX = 1 << 20;
 const CERTIFICATES_MAX = 1000;
 const BLOCK = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]*?-----END \1-----/g;
+const KEY_BLOCK = /^([A-Z0-9]+ )*(PRIVATE KEY|EC PARAMETERS)$/;
 /** A last line in which a block had just been begun. */
 const BEGUN = /(^|\n)(-{1,4}|-----(B(E(GI?)?)?)?)$/;
 
@@ -50,10 +51,16 @@ export async function readPemFile(path: string, isKey = false): Promise<string> 
 
 /**
  * All certificates of a PEM text, in order.
- * @throws UsageError `TM_TLS_SETTINGS` when there is none, one that is not well formed, or a block
- *   that is not whole: a file that is being written is not taken for a shorter one.
+ * @param mayHoldKey - A file of a certificate of our own may hold its key too.
+ * @throws UsageError `TM_TLS_SETTINGS` when there is none, one that is not well formed, a block that
+ *   is not whole (a file that is being written is not taken for a shorter one), or one of another
+ *   kind: OpenSSL trusts some of those.
  */
-export function parseCertificates(text: string, path: string): readonly X509Certificate[] {
+export function parseCertificates(
+  text: string,
+  path: string,
+  mayHoldKey = false,
+): readonly X509Certificate[] {
   const whole = [...text.matchAll(BLOCK)];
   if (!isWhole(text, whole.length)) {
     throw settingsError(
@@ -61,7 +68,20 @@ export function parseCertificates(text: string, path: string): readonly X509Cert
       'it may be half written: write a new file beside it, then rename that over it',
     );
   }
+  if (!mayHoldKey && whole.some(([, kind]) => KEY_BLOCK.test(kind ?? ''))) {
+    throw settingsError(
+      `${path} holds a private key`,
+      'a file of trusted authorities holds certificates only: the key stays with the authority',
+    );
+  }
   const blocks = whole.filter(([, kind]) => kind === 'CERTIFICATE');
+  const other = whole.find(([, kind]) => kind !== 'CERTIFICATE' && !KEY_BLOCK.test(kind ?? ''));
+  if (other !== undefined) {
+    throw settingsError(
+      `${path} holds a PEM block of another kind: ${other[1]?.slice(0, 40) ?? ''}`,
+      'certificates are blocks of the kind CERTIFICATE: openssl x509 -in FILE -out NEW makes one',
+    );
+  }
   if (blocks.length === 0 || blocks.length > CERTIFICATES_MAX) {
     throw settingsError(
       `${path} holds ${blocks.length === 0 ? 'no certificate' : 'too many certificates'}`,
@@ -85,9 +105,4 @@ export function parseCertificates(text: string, path: string): readonly X509Cert
 function isWhole(text: string, blocks: number): boolean {
   const count = (mark: string): number => text.split(mark).length - 1;
   return count('-----BEGIN') === blocks && count('-----END') === blocks && !BEGUN.test(text);
-}
-
-/** Whether a PEM text holds a private key. */
-export function holdsKey(text: string): boolean {
-  return /-----BEGIN [A-Z ]*PRIVATE KEY-----/.test(text);
 }

@@ -1,7 +1,7 @@
 import { createHash, createPrivateKey, type KeyObject, type X509Certificate } from 'node:crypto';
 import { createSecureContext, type SecureContext } from 'node:tls';
 import { cipherList } from './ciphers.ts';
-import { holdsKey, parseCertificates, readPemFile } from './pem-files.ts';
+import { parseCertificates, readPemFile } from './pem-files.ts';
 import { settingsError, type TlsSettings } from './tls-settings.ts';
 import { isIssuedBy } from './trust.ts';
 
@@ -59,20 +59,14 @@ function contextOf(options: Parameters<typeof createSecureContext>[0]): SecureCo
 }
 
 interface Pem {
+  /** The certificates written anew: nothing else of the file reaches the TLS library. */
   readonly text: string;
   readonly certificates: readonly X509Certificate[];
 }
 
 /** Authorities of a file, each of them checked. */
 export async function readBundle(path: string, nowMs: number): Promise<Pem> {
-  const text = await readPemFile(path);
-  const certificates = parseCertificates(text, path);
-  if (holdsKey(text)) {
-    throw settingsError(
-      `${path} holds a private key`,
-      'a file of trusted authorities holds certificates only: the key stays with the authority',
-    );
-  }
+  const certificates = parseCertificates(await readPemFile(path), path);
   const other = certificates.findIndex((one) => !one.ca && !isIssuedBy(one, one));
   if (other >= 0) {
     throw settingsError(
@@ -87,10 +81,16 @@ export async function readBundle(path: string, nowMs: number): Promise<Pem> {
       'add the certificate of the one that signs now',
     );
   }
-  return { text, certificates };
+  return { text: pemOf(certificates), certificates };
 }
 
-interface Own extends Pem {
+function pemOf(certificates: readonly X509Certificate[]): string {
+  return certificates.map((one) => one.toString()).join('');
+}
+
+interface Own {
+  readonly certificates: readonly X509Certificate[];
+  /** As `text` of {@link Pem}. */
   readonly cert: string;
   readonly key: string;
 }
@@ -107,8 +107,7 @@ export async function readOwn(
       'tls_cert_file and tls_key_file (--tls-cert, --tls-key) belong together',
     );
   }
-  const cert = await readPemFile(certFile);
-  const certificates = parseCertificates(cert, certFile);
+  const certificates = parseCertificates(await readPemFile(certFile), certFile, true);
   const key = await readPemFile(keyFile, true);
   const [leaf] = certificates;
   if (leaf?.checkPrivateKey(parseKey(key, keyFile)) !== true) {
@@ -127,7 +126,7 @@ export async function readOwn(
       { certificate: at + 2 },
     );
   }
-  return { text: cert, certificates, cert, key };
+  return { certificates, cert: pemOf(certificates), key };
 }
 
 function parseKey(text: string, path: string): KeyObject {

@@ -1,7 +1,7 @@
 import { chmod } from 'node:fs/promises';
 import { join } from 'node:path';
-import { generateKeyPairSync } from 'node:crypto';
-import { connectNode, dialNode, openNodeTls, type TlsSettings } from '@tidemark/client';
+import { generateKeyPairSync, X509Certificate } from 'node:crypto';
+import { connectNode, dialNode, openNodeTls, readPemSet, type TlsSettings } from '@tidemark/client';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { TempDir } from '../../../support/temp-dir.ts';
 import { swapFile, writeCertificates } from '../../../support/tls/certificate-files.ts';
@@ -134,6 +134,30 @@ describe('openNodeTls()', () => {
     expect(await refusal({ caFiles: [caFile] })).toMatchObject({ code: 'TM_TLS_SETTINGS' });
     await swapFile(caFile, whole);
     expect(await refusal({ caFiles: [caFile] })).toBeNull();
+  });
+
+  it('refuses blocks that OpenSSL would trust beside certificates, and hands on none', async () => {
+    const hidden = await TestCa.create('hidden');
+    const own = await ca.issueKind('client');
+    for (const kind of ['X509 CERTIFICATE', 'TRUSTED CERTIFICATE', 'X509 CRL', 'PKCS7']) {
+      const other = hidden.cert.replaceAll(/(BEGIN|END) CERTIFICATE/g, `$1 ${kind}`);
+      const refused = {
+        ...{ code: 'TM_TLS_SETTINGS', exitCode: 2 },
+        message: expect.stringContaining(`of another kind: ${kind}`) as string,
+      };
+      const caFile = await file('kinds.pem', ca.cert + other);
+      expect(await refusal({ caFiles: [caFile] }), kind).toMatchObject(refused);
+      const certFile = await file('kinds-own.pem', own.cert + other);
+      const keyFile = await file('kinds-own.key', own.key);
+      expect(await refusal({ ...good, certFile, keyFile }), kind).toMatchObject(refused);
+    }
+    // Certificate and key in one file, as some tools write them; text between blocks means nothing.
+    const both = await file('both.pem', `our own\n${own.cert}and its key\n${own.key}`);
+    const settings = { caFiles: good.caFiles, certFile: both, keyFile: both };
+    expect(await refusal(settings)).toBeNull();
+    const set = await readPemSet(settings, Date.now());
+    expect(set?.cert).toBe(new X509Certificate(own.cert).toString());
+    expect(set?.ca).toEqual([new X509Certificate(ca.cert).toString()]);
   });
 
   it('refuses a key that others can read, and takes one of a group', async () => {
