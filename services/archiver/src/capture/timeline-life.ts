@@ -112,8 +112,13 @@ export class TimelineLife {
       });
     } else {
       const { reason = 'capture-down', detail = 'the log could not be followed on' } = item;
+      const before = this.#writer;
       await this.close(reason, detail);
       await this.#open(item);
+      // What stood ahead of the tail may stand in the timeline that begins here.
+      for (const sample of before?.waiting.takeAhead(before.place.seq) ?? []) {
+        this.#writer?.addSample(sample);
+      }
     }
   }
 

@@ -69,7 +69,8 @@ export class TimelineWriter {
   readonly #fileStarts = new Map<number, FileStart>();
   #builder: SegmentBuilder;
   #builderSinceMs: number | null = null;
-  readonly #waiting = new WaitingSamples();
+  /** Samples ahead of the tail. */
+  readonly waiting: WaitingSamples = new WaitingSamples();
   #seq = -1;
   /** Name of the open file; of a replication stream, its history. */
   #name = '';
@@ -160,7 +161,7 @@ export class TimelineWriter {
     start: number | null = position === 0 ? 0 : null,
   ): void {
     if (file.seq === this.#seq && file.name !== this.#name)
-      this.#waiting.endHistory(this.#name, position);
+      this.waiting.endHistory(this.#name, position);
     this.#seq = file.seq;
     this.#name = file.name;
     this.#inodes.set(file.seq, file.ino);
@@ -182,7 +183,7 @@ export class TimelineWriter {
   push(data: Buffer, position: number): void {
     let from = 0;
     const file = { seq: this.#seq, isOpen: (one: SamplePlace) => this.#hasOpened(one) };
-    for (const sample of this.#waiting.inside(file, position, data.length)) {
+    for (const sample of this.waiting.inside(file, position, data.length)) {
       const upTo = sample.position - position;
       if (upTo > from) this.#takeLines(data.subarray(from, upTo), position + from);
       from = Math.max(from, upTo);
@@ -199,17 +200,17 @@ export class TimelineWriter {
       (opened && sample.seq === this.#seq && sample.position > this.#intake.position);
     if (!ahead) {
       if (!opened) {
-        this.#waiting.drop(sample);
+        this.waiting.drop(sample);
         return;
       } // its bytes are no part of this timeline
       const offset = this.#intake.map.offsetOf(sample.seq, sample.position);
       const here = sample.seq === this.#seq && sample.position === this.#intake.position;
       if (offset !== null) this.#markSample(offset, sample);
       else if (here) this.#markSample(this.#intake.taken, sample);
-      else this.#waiting.drop(sample);
+      else this.waiting.drop(sample);
       return;
     }
-    this.#waiting.add(sample);
+    this.waiting.add(sample);
   }
 
   /** How often the clock stepped back so far. */
@@ -327,7 +328,7 @@ export class TimelineWriter {
       if (this.#runId !== null) this.#marks.annotationsInterrupted();
       this.#runId = runId;
     }
-    const jumps = this.#waiting.jumpsUpTo(sample);
+    const jumps = this.waiting.jumpsUpTo(sample);
     const annotated = this.#annotated;
     this.#annotated = null;
     if (annotated !== null) this.#widen(annotated, jumps);

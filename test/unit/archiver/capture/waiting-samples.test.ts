@@ -1,10 +1,14 @@
-import { readSegmentFooter, type Mark } from '@tidemark/archive';
+import { findCut, readSegmentFooter, type Mark } from '@tidemark/archive';
 import { describe, expect, it } from 'vitest';
 import {
   TimelineWriter,
   type RolledSegment,
 } from '../../../../services/archiver/src/capture/timeline-writer.ts';
-import type { SamplePlace } from '../../../../services/archiver/src/capture/waiting-samples.ts';
+import {
+  WAITING_SAMPLES_MAX,
+  WaitingSamples,
+  type SamplePlace,
+} from '../../../../services/archiver/src/capture/waiting-samples.ts';
 import { command } from '../../../support/command-log.ts';
 import { rangesOf } from '../../../support/segments.ts';
 import { steppingClock } from '../../../support/stepping-clock.ts';
@@ -90,5 +94,75 @@ describe('samples that wait when another history goes on in the same stream', ()
     expect(writer.takeSteps().map(({ step }) => step)).toMatchObject([
       { direction: 'back', fromMs: ms + 61_000 },
     ]);
+  });
+});
+
+describe('samples that wait while the tail stands still', () => {
+  const PER_SECOND = 5;
+  /** Command `i` runs at second i + 0.5; the tail reads all of it after so many seconds. */
+  const stoodFor = async (seconds: number): Promise<readonly Mark[]> => {
+    const writer = open();
+    for (let i = 0; i < seconds * PER_SECOND; i++) {
+      const at = i / PER_SECOND;
+      writer.addSample(sample(OLD, Math.floor(at + 0.5), at));
+    }
+    expect(writer.waiting.count).toBeLessThanOrEqual(WAITING_SAMPLES_MAX);
+    const chunk = Buffer.concat(Array.from({ length: 100 }, () => COMMAND));
+    for (let i = 0; i < seconds; i += 100) writer.push(chunk, AT + i * L);
+    expect([writer.waiting.count, writer.provenTo(writer.end)]).toEqual([0, SECOND + seconds - 2]);
+    return marksOf(writer.roll()!);
+  };
+
+  it('tell every second apart for hours', async () => {
+    const seconds = 3 * 3_600;
+    const marks = await stoodFor(seconds);
+    for (let second = 0; second <= seconds - 2; second++) {
+      const ms = (SECOND + second + 1) * 1000;
+      const offset = BigInt((second + 1) * L);
+      if (findCut(marks, SECOND + second)?.offset === offset) continue;
+      expect(findCut(marks, SECOND + second)).toMatchObject({ offset, notAfterMs: ms });
+    }
+  });
+
+  it('are true where they are thinned: a later cut has the bound of what it holds', async () => {
+    const seconds = 6 * 3_600;
+    const marks = await stoodFor(seconds);
+    const late: number[] = [];
+    for (let second = 0; second <= seconds - 2; second += 7) {
+      const cut = findCut(marks, SECOND + second)!;
+      const commands = Number(cut.offset) / L;
+      const [last, next] = [commands - 1 + 0.5, commands + 0.5].map((at) => (SECOND + at) * 1000);
+      // All of the second, and the bounds that a report prints hold for what is on either side.
+      if (commands < second + 1 || cut.notAfterMs! < last! || cut.notBeforeMs > next!)
+        expect({ second, cut }).toBe('a cut that says what is true');
+      late.push(commands - (second + 1));
+    }
+    expect(Math.max(...late)).toBeGreaterThan(0);
+    expect(Math.max(...late)).toBeLessThanOrEqual(3);
+    expect(late.at(-1)).toBe(0);
+  });
+
+  it('hand the steps of the clock they told of to the one after them', () => {
+    const waiting = new WaitingSamples();
+    const jumps = [{ direction: 'forward' as const, fromMs: 1, toMs: 2 }];
+    waiting.add(sample(OLD, 1, 0));
+    waiting.add({ ...sample(OLD, 2, 0.2), jumps });
+    waiting.add(sample(OLD, 3, 0.4));
+    const file = { seq: 0, isOpen: () => true };
+    expect(waiting.inside(file, AT, 10 * L)).toEqual([
+      sample(OLD, 1, 0),
+      { ...sample(OLD, 3, 0.4), jumps },
+    ]);
+    expect(waiting.count).toBe(0);
+  });
+
+  it('go over to the timeline that their bytes begin, and no others do', () => {
+    const waiting = new WaitingSamples();
+    const next = { ...sample(NEW, 1, 5), seq: 1, ino: '8' };
+    waiting.add(sample(OLD, 1, 0));
+    waiting.add(next);
+    waiting.add({ seq: 2, ino: '9', position: 10, timeUs: SECOND * 1e6 }); // a file may be cut off
+    expect(waiting.takeAhead(0)).toEqual([next]);
+    expect(waiting.count).toBe(2);
   });
 });
