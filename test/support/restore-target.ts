@@ -121,6 +121,7 @@ export async function replayInto(
     commands: (from) => inChunks(data.log.subarray(Number(from)), 65_536),
     clock: systemClock,
     signal: new AbortController().signal,
+    resumable: true,
     ...feedChanges,
   });
   await attachTarget(node, { record, host: feed.host, port: feed.port, allowFlush });

@@ -105,6 +105,13 @@ export class ScriptedPrimary implements AsyncDisposable {
     return primary;
   }
 
+  /** Listens on another port from now on. */
+  async moveTo(port: number): Promise<void> {
+    this.server.close();
+    this.server.listen(port, '127.0.0.1');
+    await once(this.server, 'listening');
+  }
+
   get port(): number {
     return (this.server.address() as AddressInfo).port;
   }

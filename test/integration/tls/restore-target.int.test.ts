@@ -234,6 +234,8 @@ describe('a restore over TLS', () => {
       const frozen = await run({ target: await newServer(temp.path), promote: false });
       await using client = await connect(temp.path);
       expect(frozen.state).toBe('replayed');
+      // With the authority of its users back it dials nobody who could show a certificate of that.
+      expect(await client.info('replication')).toMatch(/role:slave[^]*master_port:0\r/);
       await using user = await connectNode(
         await world.address(Number(new URL(frozen.target).port)),
       );

@@ -96,6 +96,7 @@ describe('openFeed()', () => {
       rdbBytes: RDB.length,
       commandBytes: BigInt(COMMANDS.length),
       offset: END,
+      sentOffset: END + 37n,
       restarts: 0,
       resumes: 0,
     });

@@ -67,6 +67,8 @@ export class FeedRun {
   #snapshotWhole = false;
   #rdbBytes = 0;
   #commandsTotal: bigint | null = null;
+  /** Replication offset after the last GETACK. */
+  #end = 0n;
   #resumes = 0;
   #idleResumes = 0;
   #resumedAt: bigint | null = null;
@@ -299,18 +301,22 @@ export class FeedRun {
   async #acknowledge(link: ReplicaLink, onFinished: (result: FeedResult) => void): Promise<void> {
     if (this.#phase === 'done') {
       this.#mode = 'idle';
+      // The end that was promised is reached also when the link broke before it.
+      if (this.#ledger.sent < this.#end) this.#insert(link, GETACK);
       return;
     }
     this.#enter('acknowledge', 'acknowledging');
     const offset = this.#ledger.sent;
     link.flush();
     this.#insert(link, GETACK);
+    this.#end = this.#ledger.sent;
     await link.untilAcked(offset);
     this.#enter('done', 'idle');
     onFinished({
       rdbBytes: this.#rdbBytes,
       commandBytes: this.#ledger.commandBytes,
       offset,
+      sentOffset: this.#end,
       restarts: Math.max(0, this.#fullSyncs - 1),
       resumes: this.#resumes,
     });
@@ -385,7 +391,7 @@ export class FeedRun {
       this.#sentMs = this.#options.clock.monotonicMs();
       void link.put(NEWLINE);
       link.flush();
-    } else if (this.#mode === 'idle' || (this.#mode === 'streaming' && !this.#resumableByOthers)) {
+    } else if (!this.#resumableByOthers && ['idle', 'streaming'].includes(this.#mode)) {
       if (link.acked === this.#ledger.sent) this.#insert(link, PING);
     }
   }

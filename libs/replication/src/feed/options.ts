@@ -27,6 +27,11 @@ export interface FeedResult {
    * that went between them. The server's own offset is this or, by later keepalives, more.
    */
   readonly offset: bigint;
+  /**
+   * Replication offset after all that was sent: the same and the last GETACK. With `resumable` nothing
+   * follows it, so that a server with another offset has been told something by somebody else.
+   */
+  readonly sentOffset: bigint;
   /** How often the snapshot was sent again, and how often a broken link went on where it was. */
   readonly restarts: number;
   readonly resumes: number;

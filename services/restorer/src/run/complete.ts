@@ -1,8 +1,8 @@
 import { NodeError } from '@tidemark/core';
 import { shownKey } from '@tidemark/selector';
 import {
-  checkReplay,
   countKeys,
+  detachTarget,
   findVanishing,
   finishTarget,
   parseTargetRecord,
@@ -52,11 +52,10 @@ export async function complete(
 ): Promise<RestoreReport> {
   const { target } = place;
   const { client } = target;
-  const { databases, outcome } = await replayed(record, prepared, feed, place, environment);
-  const { fed, dying, taint } = outcome;
-  environment.onDying?.(dying);
-  const vanishingSample = await sample(client, databases, dying.candidates);
-  if (record.promote) tellVanishing(databases, vanishingSample, environment);
+  const { databases, outcome, vanishingSample } = await replayed(
+    ...([record, prepared, feed, place, environment] as const),
+  );
+  const { fed, taint } = outcome;
   const counted = {
     skip: taint && (await skipReport(taint, record, client)),
     commands: outcome.commands,
@@ -64,8 +63,7 @@ export async function complete(
     vanishingSample,
     databases,
   };
-  const known = { ...record, state: 'replayed', replayedOffset: fed.offset.toString() } as const;
-  await RestoreRecords.of(environment).write(known);
+  const known = replayedRecord(record, fed.sentOffset);
   const none = prepared.selector !== null && databases.every(({ keys }) => keys === 0);
   if (none && record.promote) {
     // Nobody needs an empty server: one that was started for this goes, another is given back.
@@ -78,15 +76,30 @@ export async function complete(
   return reportOf(known, prepared, counted, promotion, place);
 }
 
-/** Waits until all was replayed, takes away what is not wanted, and counts the rest. */
+const replayedRecord = (record: RestoreRecord, offset: bigint): RestoreRecord => ({
+  ...record,
+  state: 'replayed',
+  replayedOffset: offset.toString(),
+});
+
+/**
+ * Waits until all was replayed, takes away what is not wanted, counts the rest, and takes the target
+ * off the feed.
+ */
 async function replayed(
   record: RestoreRecord,
   { selector, withFunctions, keepOtherTypes }: PreparedPlan,
   feed: RunningFeed,
   { target, timer }: RestorePlace,
-  { clock }: RestoreEnvironment,
-): Promise<{ readonly databases: readonly DatabaseCount[]; readonly outcome: FedOutcome }> {
+  environment: RestoreEnvironment,
+): Promise<{
+  readonly databases: readonly DatabaseCount[];
+  readonly outcome: FedOutcome;
+  readonly vanishingSample: readonly string[];
+}> {
   const { client } = target;
+  const { clock } = environment;
+  let vanishingSample: readonly string[] = [];
   const known: { outcome: FedOutcome | null } = { outcome: null };
   const { databases } = await finishTarget(client, {
     feed: {
@@ -111,11 +124,19 @@ async function replayed(
       timer.end('trim');
     },
     candidates: () => known.outcome?.dying.all(clock.nowMs() + CLOCKS_APART_MS) ?? null,
+    onCounted: async ({ sentOffset }, counts) => {
+      const dying = known.outcome?.dying;
+      if (dying !== undefined) environment.onDying?.(dying);
+      vanishingSample = await sample(client, counts, dying?.candidates ?? new Map());
+      if (record.promote) tellVanishing(counts, vanishingSample, environment);
+      // What it must hold is known before it is taken off: whoever goes on checks it, and does that.
+      await RestoreRecords.of(environment).write(replayedRecord(record, sentOffset));
+    },
   });
   timer.end('replay');
   const { outcome } = known;
   if (outcome === null) throw new NodeError('TM_INTERNAL', 'a feed ended without an outcome');
-  return { databases, outcome };
+  return { databases, outcome, vanishingSample };
 }
 
 /** Promotes a target that an earlier call left replayed. */
@@ -133,7 +154,8 @@ export async function promoteReplayed(
   // Else the earlier process ended after the promotion, while the target wrote to its disk.
   const promoted = role === 'master' && formerId === record.feed.replicationId;
   if (!promoted || runId !== settings.runId) {
-    await checkReplay(client, {
+    // The earlier process may have ended before it took it off the feed.
+    await detachTarget(client, {
       record: settings,
       replicationId: record.feed.replicationId,
       offset: BigInt(record.replayedOffset ?? '0'),

@@ -63,7 +63,7 @@ export interface RestoreRecord {
     /** How it is secured; absent: not at all. */
     readonly tls?: FeedTlsPlan;
   };
-  /** Replication offset of the last command; null before all was replayed. */
+  /** Replication offset after all that was fed, exactly; null before all was replayed. */
   readonly replayedOffset: string | null;
   /** Settings of the target to be put back (`TargetRecord`). */
   readonly settings: unknown;

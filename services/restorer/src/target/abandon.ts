@@ -1,6 +1,7 @@
 import type { NodeClient } from '@tidemark/client';
 import { NodeError, type Clock } from '@tidemark/core';
 import { persistTarget } from './persist.ts';
+import { followsNobody } from './detach.ts';
 import { parseVersionOf, readRole, type RoleFacts } from './role.ts';
 import { restoreSettings } from './settings.ts';
 import { FUNCTIONS_FROM } from './target-facts.ts';
@@ -56,6 +57,8 @@ function isOurs(role: RoleFacts, options: AbandonOptions): boolean {
   if (role.role === 'master') return false;
   return (
     role.replicationId === options.replicationId ||
+    // Taken off the feed, and told another id before that.
+    (followsNobody(role) && role.formerId === options.replicationId) ||
     (role.masterHost === options.host && role.masterPort === options.port)
   );
 }

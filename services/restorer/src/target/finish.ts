@@ -4,9 +4,8 @@ import type { Feed, FeedResult } from '@tidemark/replication';
 import { countKeys, type DatabaseCount } from './count-keys.ts';
 import type { ExpectedFunctions } from '../feed/function-tally.ts';
 import { checkFunctions } from './check-functions.ts';
-import { newFailures, readFailures } from './command-failures.ts';
+import { checkReplay, detachTarget } from './detach.ts';
 import { persistTarget, type Persisted } from './persist.ts';
-import { readRole } from './role.ts';
 import { restoreSettings } from './settings.ts';
 import type { TargetRecord } from './target-record.ts';
 
@@ -15,7 +14,9 @@ export interface FinishOptions {
   readonly feed: Pick<Feed, 'finished'>;
   readonly record: TargetRecord;
   readonly replicationId: string;
-  /** `false` leaves the target a frozen replica: `promoteTarget` or `abandonTarget` follow. */
+  /**
+   * `false` leaves the target a frozen replica of nobody: `promoteTarget` or `abandonTarget` follow.
+   */
   readonly promote: boolean;
   readonly clock: Clock;
   readonly persistTimeoutMs?: number;
@@ -23,6 +24,8 @@ export interface FinishOptions {
   readonly candidates?: () => ReadonlyMap<number, readonly Buffer[]> | null;
   /** Called when all was replayed, before it is counted. */
   readonly onReplayed?: () => Promise<void>;
+  /** Called when it is counted, while it still follows the feed. */
+  readonly onCounted?: (fed: FeedResult, databases: readonly DatabaseCount[]) => Promise<void>;
   /** Asked when all was replayed: what functions it must hold; null = not known. */
   readonly functions?: () => ExpectedFunctions | null;
   /** Called when the target is a master of its own, before it writes its data to its disk. */
@@ -46,8 +49,9 @@ export interface Promotion {
 }
 
 /**
- * Ends a replay: all applied, nothing refused, counted, promoted, settings put back, written to
- * the target's own disk; in this order.
+ * Ends a replay: all applied, nothing refused, counted, taken off the feed, promoted, settings put
+ * back, written to the target's own disk; in this order. The feed must be one that sends nothing after
+ * its end (`resumable`).
  * @throws NodeError `TM_TARGET_REPLAY` when the target refused a command, `TM_TARGET_LOST` when it
  *   left or is no longer what it was, `TM_FEED`; errors of the feed's sources. The target is then
  *   not promoted: `abandonTarget`.
@@ -63,54 +67,18 @@ export async function finishTarget(
     });
   });
   const fed = await Promise.race([feed.finished(), lost]);
-  await checkReplay(client, { record, replicationId, offset: fed.offset });
+  const wanted = { record, replicationId, offset: fed.sentOffset };
+  await Promise.race([checkReplay(client, wanted, options.clock), lost]);
   const functions = options.functions?.() ?? null;
   if (functions !== null) await checkFunctions(client, functions);
   await options.onReplayed?.();
   const databases = await countKeys(client, options.candidates?.() ?? null);
-  if (options.promote) {
-    return { fed, databases, promotion: await promoteTarget(client, options) };
-  }
-  // A frozen replica is there to be looked at, also when our link is gone.
-  await restoreSettings(client, record, ['replica-serve-stale-data', 'tls-ca-cert-file']);
-  return { fed, databases, promotion: null };
-}
-
-/**
- * Checks that the target holds all of the replay and nothing else.
- * @throws NodeError `TM_TARGET_REPLAY`, `TM_TARGET_LOST`.
- */
-export async function checkReplay(
-  client: NodeClient,
-  wanted: {
-    readonly record: TargetRecord;
-    readonly replicationId: string;
-    readonly offset: bigint;
-  },
-): Promise<void> {
-  const { role, runId, replicationId, offset } = await readRole(client);
-  if (runId !== wanted.record.runId) {
-    throw new NodeError('TM_TARGET_LOST', 'the target was restarted during the replay');
-  }
-  if (role !== 'replica' || replicationId !== wanted.replicationId || offset < wanted.offset) {
-    throw new NodeError('TM_TARGET_LOST', 'the target no longer follows the feed', {
-      context: { role, offset, wanted: wanted.offset },
-      hint: 'did somebody else run REPLICAOF on it',
-    });
-  }
-  const { unexpectedErrors } = wanted.record;
-  if (unexpectedErrors === null) return;
-  const errors = (await client.info('stats')).number('unexpected_error_replies', unexpectedErrors);
-  if (errors !== unexpectedErrors) {
-    const refused = errors - unexpectedErrors;
-    const commands = newFailures(wanted.record.failures, await readFailures(client));
-    throw new NodeError(
-      'TM_TARGET_REPLAY',
-      `the target refused ${String(refused)} commands of the replay` +
-        (commands === '' ? '' : ` (failed on it meanwhile: ${commands})`),
-      { context: { refused, commands }, hint: "the target's log names them" },
-    );
-  }
+  await options.onCounted?.(fed, databases);
+  await detachTarget(client, wanted);
+  return {
+    ...{ fed, databases },
+    promotion: options.promote ? await promoteTarget(client, options) : null,
+  };
 }
 
 /** Makes the target a master of its own, puts its settings back and has it write its data. */
