@@ -174,6 +174,11 @@ describe('parseConfig()', () => {
     ],
     ['an instance without its folder', `${MINIMAL}[[instance]]\nid = "a"\nurl = "x"\n`, /aof_dir/],
     ['an id that is no name', `${MINIMAL}${INSTANCE.replace('"a"', '"A b"')}`, /instance\.0\.id /],
+    [
+      'no authority where some are named',
+      `${MINIMAL}${INSTANCE}tls_ca_file = []\n`,
+      /instance\.0\.tls_ca_file /,
+    ],
     ['an instance twice', `${MINIMAL}${INSTANCE}${INSTANCE}`, /instance a is configured twice$/],
   ])('names the file and what is wrong in it: %s', (_, text, message) => {
     expect(() => parseConfig(text, 'my.toml')).toThrow(
@@ -182,6 +187,28 @@ describe('parseConfig()', () => {
         message: expect.stringMatching(new RegExp(`^my\\.toml.*${message.source}`)) as unknown,
       }),
     );
+  });
+
+  it.each([
+    ['redis://ops:hunter2@127.0.0.1:1', 'holds a password'],
+    ['redis+sentinel://ops:hunter2@127.0.0.1/orders', 'holds a password'],
+    ['redis://127.0.0.1:1?password=hunter2', 'ends in something unknown'],
+    ['hunter2@127.0.0.1', 'is not an address'],
+  ])('refuses an address and never repeats it: %s', (url, why) => {
+    const text = `${MINIMAL}${INSTANCE.replace('redis://127.0.0.1:1', url)}source = "aof"\n`;
+    let found: unknown;
+    try {
+      parseConfig(text, 'my.toml');
+    } catch (cause) {
+      found = cause;
+    }
+    expect(found).toMatchObject({
+      ...{ code: 'TM_CONFIG', exitCode: 2 },
+      message: expect.stringMatching(
+        new RegExp(`^my\\.toml: url of instance a: .* ${why}$`),
+      ) as unknown,
+    });
+    expect(String(found) + JSON.stringify(found)).not.toContain('hunter2');
   });
 });
 

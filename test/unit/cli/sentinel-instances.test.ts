@@ -4,7 +4,11 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sentinelTableOf } from '../../../services/cli/src/commands/sentinel-flags.ts';
 import { configuredAddress } from '../../../services/cli/src/commands/spared-original.ts';
 import { instanceTarget, type Config } from '../../../services/cli/src/config/load.ts';
-import { entryAddress, locateNode } from '../../../services/cli/src/config/node-place.ts';
+import {
+  describeEntry,
+  entryAddress,
+  locateNode,
+} from '../../../services/cli/src/config/node-place.ts';
 import type { InstanceEntry } from '../../../services/cli/src/config/schema.ts';
 import { TempDir } from '../../support/temp-dir.ts';
 
@@ -75,6 +79,13 @@ describe('an instance behind Sentinels', () => {
       code: 'TM_CONFIG',
       message: expect.stringContaining(message) as unknown,
     });
+  });
+
+  it('is shown without its user', () => {
+    expect(describeEntry(SET.url)).toBe('redis+sentinel://127.0.0.1:1,127.0.0.1:2/orders');
+    expect(describeEntry('rediss+sentinel://u@[::1]/m')).toBe('rediss+sentinel://[::1]:26379/m');
+    expect(describeEntry('redis://u%3Apass@h')).toBe('redis://h:6379');
+    expect(describeEntry('unix:///run/a.sock')).toBe('unix:///run/a.sock');
   });
 
   it('is a node that stays without them', async () => {

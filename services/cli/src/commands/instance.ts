@@ -13,7 +13,7 @@ import { isSafeName, NodeError, UsageError } from '@tidemark/core';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { addInstance, removeInstance } from '../config/edit.ts';
 import { instanceTarget, loadConfig } from '../config/load.ts';
-import { locateNode } from '../config/node-place.ts';
+import { describeEntry, locateNode } from '../config/node-place.ts';
 import type { InstanceEntry } from '../config/schema.ts';
 import { Workspace, type Invocation } from '../context.ts';
 import { table } from '../output/table.ts';
@@ -222,7 +222,7 @@ export async function listInstances(invocation: Invocation): Promise<void> {
   const configured = workspace.config.instances;
   const rows = [
     ...configured.map(({ id, url, source = 'aof', aof_dir: aofDir = null }) => {
-      return { id, url, source, aofDir, configured: true };
+      return { id, url: describeEntry(url), source, aofDir, configured: true };
     }),
     ...stored
       .filter((iid) => !configured.some(({ id }) => id === iid))
@@ -256,9 +256,10 @@ export async function showInstance(id: string, invocation: Invocation): Promise<
   const facts = await readNodeFacts(client);
   const { product, version, role, databases } = facts;
   const node = { product, version, role, databases };
-  const head = `${id}  ${entry.url}  ${product} ${version} (${role})`;
+  const url = describeEntry(entry.url);
+  const head = `${id}  ${url}  ${product} ${version} (${role})`;
   if (target.aofDir === undefined) {
-    invocation.printer.result({ instance: id, url: entry.url, source: 'psync', node }, () => [
+    invocation.printer.result({ instance: id, url, source: 'psync', node }, () => [
       ...[head, 'captured by replication'],
     ]);
     return;
@@ -267,7 +268,7 @@ export async function showInstance(id: string, invocation: Invocation): Promise<
   const timestamps = facts.config?.[TIMESTAMPS] ?? 'unknown';
   const document = {
     instance: id,
-    url: entry.url,
+    url,
     aofDir: target.aofDir,
     source: 'aof',
     node,

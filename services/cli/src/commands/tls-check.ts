@@ -10,7 +10,7 @@ import {
 import { TidemarkError, UsageError } from '@tidemark/core';
 import { systemClock } from '@tidemark/system';
 import { instanceTarget, loadConfig } from '../config/load.ts';
-import { locateNode } from '../config/node-place.ts';
+import { describeEntry, locateNode } from '../config/node-place.ts';
 import { securedAddress } from '../config/node-tls.ts';
 import type { InstanceEntry } from '../config/schema.ts';
 import type { Invocation } from '../context.ts';
@@ -94,7 +94,7 @@ async function findingsOf(
     if (entry === undefined) {
       throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`);
     }
-    if (!isSecured(entry)) throw withoutTls(entry.url);
+    if (!isSecured(entry)) throw withoutTls(describeEntry(entry.url));
   }
   const findings: TlsFinding[] = [];
   for (const entry of entries.filter(isSecured)) {
@@ -117,7 +117,7 @@ async function finding(
   signal: AbortSignal,
 ): Promise<TlsFinding> {
   const instance = entry?.id ?? null;
-  let node = entry?.url ?? '';
+  let node = entry === null ? '' : describeEntry(entry.url);
   let tls: NodeAddress['tls'];
   try {
     const address = await open();

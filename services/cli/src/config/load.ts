@@ -125,17 +125,24 @@ export async function instanceTarget(
   hooks: TlsHooks = {},
 ): Promise<InstanceTarget> {
   const base = dirname(resolve(configPath));
-  const secured = await securedAddress(entryAddress(entry.url), tlsSettings(entry, base), hooks);
   const passwordOf = async (source: string | undefined): Promise<string | undefined> =>
     source === undefined ? undefined : readSecret(secretSource(source, base));
   const password = await passwordOf(entry.password_file);
+  const sentinelPassword = await passwordOf(entry.sentinel_password_file);
+  // Last, for it looks after its files until it is disposed of.
+  const secured = await securedAddress(entryAddress(entry.url), tlsSettings(entry, base), hooks);
   const address = {
     ...secured,
     ...(entry.user === undefined ? {} : { username: entry.user }),
     ...(password === undefined ? {} : { password }),
   };
-  const sentinelPassword = await passwordOf(entry.sentinel_password_file);
-  const locator = locatorOpener(entry, address, sentinelPassword);
+  let locator: InstanceTarget['locator'];
+  try {
+    locator = locatorOpener(entry, address, sentinelPassword);
+  } catch (error) {
+    secured.tls?.[Symbol.dispose]();
+    throw error;
+  }
   return {
     id: entry.id,
     ...(entry.aof_dir === undefined
@@ -147,7 +154,7 @@ export async function instanceTarget(
 }
 
 function checkInstances(config: ConfigFile, path: string): ConfigFile {
-  for (const { id, source = 'aof', aof_dir, hold } of config.instance ?? []) {
+  for (const { id, url, source = 'aof', aof_dir, hold } of config.instance ?? []) {
     if (source === 'aof' && aof_dir === undefined) {
       throw new UsageError('TM_CONFIG', `${path}: instance ${id} lacks aof_dir`, {
         hint: 'the folder of its append-only files, or source = "psync" for a capture by replication',
@@ -157,11 +164,23 @@ function checkInstances(config: ConfigFile, path: string): ConfigFile {
       const name = aof_dir === undefined ? 'hold' : 'aof_dir';
       throw new UsageError('TM_CONFIG', `${path}: ${name} of instance ${id} needs source = "aof"`);
     }
+    checkUrl(url, `${path}: url of instance ${id}`);
   }
   const ids = (config.instance ?? []).map(({ id }) => id);
   const twice = ids.find((id, index) => ids.indexOf(id) !== index);
   if (twice === undefined) return config;
   throw new UsageError('TM_CONFIG', `${path}: instance ${twice} is configured twice`);
+}
+
+/** Here already: a password that somebody wrote into it must reach no output. */
+function checkUrl(url: string, name: string): void {
+  try {
+    entryAddress(url);
+  } catch (cause) {
+    if (!(cause instanceof UsageError)) throw cause;
+    const { message, hint } = cause;
+    throw new UsageError('TM_CONFIG', `${name}: ${message}`, hint === undefined ? {} : { hint });
+  }
 }
 
 async function readText(path: string): Promise<string> {

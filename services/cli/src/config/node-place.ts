@@ -1,5 +1,6 @@
 import type { InstanceTarget } from '@tidemark/archiver';
 import {
+  describeAddress,
   isSentinelUrl,
   openSentinelLocator,
   parseNodeUrl,
@@ -25,6 +26,14 @@ export function entryAddress(url: string): NodeAddress {
     ...(username === undefined ? {} : { username }),
     ...(tls ? { secure: true as const } : {}),
   };
+}
+
+/** The URL of an instance without its user, as it is shown. */
+export function describeEntry(url: string): string {
+  if (!isSentinelUrl(url)) return describeAddress(parseNodeUrl(url));
+  const { sentinels, master, tls } = parseSentinelUrl(url);
+  const places = sentinels.map((place) => describeAddress(place).replace(/^redis:\/\//, ''));
+  return `${tls ? 'rediss' : 'redis'}+sentinel://${places.join(',')}/${master}`;
 }
 
 /**

@@ -16,7 +16,7 @@ const InstanceSchema = {
     source: { enum: ['aof', 'psync'] },
     aof_dir: text,
     hold: { type: 'boolean' },
-    tls_ca_file: { anyOf: [text, texts] },
+    tls_ca_file: { anyOf: [text, { ...texts, minItems: 1 }] },
     tls_cert_file: text,
     tls_key_file: text,
     tls_server_name: text,
