@@ -31,6 +31,7 @@ for (const [product, line] of [
       await using client = await connectNode({ host: '127.0.0.1', port: primary.port });
       await client.call('SET', 'k', 'v');
       // One real replica, however long one waits for a second.
+      expect(await client.call('WAIT', 1, 20_000)).toBe(1);
       expect(await client.call('WAIT', 2, 300)).toBe(1);
       await using locator = set.locator({ preferReplica: true });
       expect((await locator.locate()).port).toBe(replica.port);
