@@ -18,7 +18,7 @@ import type { CaptureLimits } from '../../services/archiver/src/capture/capture-
 import type { CaptureStatus } from '../../services/archiver/src/capture/capture-status.ts';
 import { callArchiver } from '../../services/archiver/src/control/control-client.ts';
 import type { Logger } from '../../services/archiver/src/logger.ts';
-import type { InstanceTarget } from '../../services/archiver/src/open-capture.ts';
+import type { InstanceTarget, UnreadInstance } from '../../services/archiver/src/open-capture.ts';
 import { ObjectReader } from '../../services/restorer/src/fetch/object-reader.ts';
 import { unwrapDataKey } from '../../services/restorer/src/fetch/plan-keys.ts';
 import { objectOfSegment } from '../../services/restorer/src/plan/read-marks.ts';
@@ -48,7 +48,7 @@ export interface StartOptions {
   readonly state?: string;
   readonly spoolBytesMax?: number;
   readonly clock?: Clock;
-  readonly instances?: readonly InstanceTarget[];
+  readonly instances?: readonly (InstanceTarget | UnreadInstance)[];
 }
 
 /** Through what the server is captured. */

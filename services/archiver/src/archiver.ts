@@ -7,16 +7,21 @@ import { KeptCapture } from './capture/kept-capture.ts';
 import { closeDetached, dropWire } from './close-log.ts';
 import { openControlServer } from './control/control-server.ts';
 import type { ControlRequest } from './control/protocol.ts';
-import { openCapture, type CaptureSetting, type InstanceTarget } from './open-capture.ts';
+import {
+  openCapture,
+  type CaptureSetting,
+  type InstanceTarget,
+  type UnreadInstance,
+} from './open-capture.ts';
 import { readOwnerId } from './owner-id.ts';
 import { SpoolLock } from './ship/spool-lock.ts';
 import type { TdeDesk } from './tde/tde-desk.ts';
 
 /** What an archiver runs on; adapters come from main.ts. */
 export interface ArchiverOptions extends CaptureSetting {
-  readonly instances: readonly InstanceTarget[];
+  readonly instances: readonly (InstanceTarget | UnreadInstance)[];
   /** Reads the configuration again when an instance is to be attached while running. */
-  readonly findInstance: (id: string) => Promise<InstanceTarget | null>;
+  readonly findInstance: (id: string) => Promise<InstanceTarget | UnreadInstance | null>;
 }
 
 /** Path of the control socket in a state folder. */
@@ -113,23 +118,27 @@ export class Archiver {
   }
 
   /** Begins to keep an instance captured, unless it is already. */
-  #keep(target: InstanceTarget): KeptCapture {
+  #keep(instance: InstanceTarget | UnreadInstance): KeptCapture {
     if (this.#stopping) throw new TidemarkError('TM_ARCHIVER_DOWN', 'the archiver is stopping');
-    const known = this.#kept.get(target.id);
+    const { id } = instance;
+    const known = this.#kept.get(id);
     if (known !== undefined && !known.over) return known;
     const { clock, logger } = this.#options;
+    const read = 'read' in instance ? instance.read : () => Promise.resolve(instance);
+    let target: InstanceTarget | null = null;
     const kept = new KeptCapture({
-      instance: target.id,
+      instance: id,
       open: async () => {
+        target ??= await read();
         const { capture, tde } = await openCapture(target, this.#ownerId, this.#options);
-        this.#tde.set(target.id, tde);
+        this.#tde.set(id, tde);
         return capture;
       },
-      beside: async (capture, signal) => this.#tde.get(target.id)?.run(capture, signal),
+      beside: async (capture, signal) => this.#tde.get(id)?.run(capture, signal),
       clock,
-      logger: logger.child({ instance: target.id }),
+      logger: logger.child({ instance: id }),
     });
-    this.#kept.set(target.id, kept);
+    this.#kept.set(id, kept);
     return kept;
   }
 
@@ -159,10 +168,11 @@ export class Archiver {
       return {};
     }
     if (request.method === 'attach') {
-      const target = await this.#options.findInstance(id);
-      if (target === null) throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`);
+      const instance = await this.#options.findInstance(id);
+      if (instance === null)
+        throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`);
       await (
-        await this.#inTurn(() => this.#keep(target))
+        await this.#inTurn(() => this.#keep(instance))
       ).begun;
       return {};
     }

@@ -10,7 +10,7 @@ export type { RequestRate } from './ship/request-meter.ts';
 export { callArchiver, type CallOptions } from './control/control-client.ts';
 export type { Logger } from './logger.ts';
 export { serveArchiver, stderrLogger, type ServeOptions } from './main.ts';
-export type { InstanceTarget } from './open-capture.ts';
+export type { InstanceTarget, UnreadInstance } from './open-capture.ts';
 export type { ProvenHole } from './control/protocol.ts';
 export { makeOneOffBackup } from './one-off/one-off-backup.ts';
 export type { OneOffBackup, OneOffProgress } from './one-off/one-off-options.ts';

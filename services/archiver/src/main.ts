@@ -7,7 +7,7 @@ import { Archiver } from './archiver.ts';
 import { stepBack } from './background.ts';
 import type { CaptureLimits } from './capture/capture-options.ts';
 import type { Logger } from './logger.ts';
-import type { InstanceTarget } from './open-capture.ts';
+import type { InstanceTarget, UnreadInstance } from './open-capture.ts';
 import { keepRetention } from './retention/daily-retention.ts';
 import type { RetentionRules } from './retention/retention-ports.ts';
 
@@ -19,8 +19,8 @@ export interface ServeOptions {
   readonly spoolBytesMax: number;
   readonly limits: CaptureLimits;
   readonly takeOver: boolean;
-  readonly instances: readonly InstanceTarget[];
-  readonly findInstance: (id: string) => Promise<InstanceTarget | null>;
+  readonly instances: readonly (InstanceTarget | UnreadInstance)[];
+  readonly findInstance: (id: string) => Promise<InstanceTarget | UnreadInstance | null>;
   /** Null: the archiver deletes nothing. */
   readonly retention: RetentionRules | null;
 }

@@ -39,6 +39,16 @@ export interface InstanceTarget {
   readonly hold?: boolean;
 }
 
+/** An instance whose passwords and certificates are read when its capture is begun. */
+export interface UnreadInstance {
+  readonly id: string;
+  /**
+   * Called again, after a pause, until it succeeds; then no more.
+   * @throws TidemarkError for what cannot be read or used.
+   */
+  readonly read: () => Promise<InstanceTarget>;
+}
+
 /** What captures of an archiver share. */
 export interface CaptureSetting {
   readonly stateDir: string;

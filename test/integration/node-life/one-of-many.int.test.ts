@@ -1,5 +1,10 @@
 import { rename } from 'node:fs/promises';
+import { UsageError } from '@tidemark/core';
 import { beforeAll, describe, expect, it } from 'vitest';
+import type {
+  InstanceTarget,
+  UnreadInstance,
+} from '../../../services/archiver/src/open-capture.ts';
 import { buildAof } from '../../support/aof-run.ts';
 import { ArchiverBench, INSTANCE, waitFor } from '../../support/archiver-run.ts';
 
@@ -27,6 +32,46 @@ describe('an archiver of several instances, one of which cannot be captured', ()
     await waitFor(async () => (await archiver.status('second')).state === 'caught-up');
     expect((await archiver.status('second')).failure).toBeNull();
     await archiver.stop();
+  });
+
+  it('begins the others, and tries what cannot be read of that one again, until it can', async () => {
+    await using bench = await ArchiverBench.open();
+    await bench.register('second');
+    const fault = new UsageError('TM_TLS_SETTINGS', 'the certificate expired', { hint: 'renew' });
+    let [reads, isMended] = [0, false];
+    const read = (): Promise<InstanceTarget> => {
+      reads += 1;
+      return isMended ? Promise.resolve(bench.target()) : Promise.reject(fault);
+    };
+    const archiver = bench.start({
+      instances: [{ id: INSTANCE, read }, bench.target('second')],
+    });
+    await archiver.until('caught-up');
+    await archiver.until('capture-failed');
+    expect((await archiver.status('second')).failure).toBeNull();
+    expect((await archiver.status()).failure).toMatchObject({
+      ...{ code: 'TM_TLS_SETTINGS', message: 'the certificate expired', hint: 'renew' },
+    });
+    await archiver.ask('detach', 'second'); // one folder, one capture
+    isMended = true;
+    await waitFor(async () => (await archiver.status()).state === 'caught-up');
+    expect((await archiver.status()).failure).toBeNull();
+    const readsOnce = reads;
+    await archiver.ask('roll');
+    expect(reads).toBe(readsOnce);
+    await archiver.stop();
+  });
+
+  it('ends with the first fault when none of all can be read', async () => {
+    await using bench = await ArchiverBench.open();
+    const unread = (id: string): UnreadInstance => ({
+      id,
+      read: () => Promise.reject(new UsageError('TM_TLS_SETTINGS', `no certificate for ${id}`)),
+    });
+    const archiver = bench.start({ instances: [unread(INSTANCE), unread('second')] });
+    await expect(archiver.done).rejects.toMatchObject({
+      ...{ code: 'TM_TLS_SETTINGS', exitCode: 2, message: `no certificate for ${INSTANCE}` },
+    });
   });
 
   it('closes the timeline of one that is removed while it cannot be captured', async () => {

@@ -172,6 +172,6 @@ export class KeptCapture {
     const code = known ? cause.code : 'TM_INTERNAL';
     const hint = known ? (cause.hint ?? null) : null;
     this.#failure = { code, message, hint, sinceMs: this.#options.clock.nowMs() };
-    this.#options.logger.error('capture-failed', { code, error: message });
+    this.#options.logger.error('capture-failed', { code, error: message, hint });
   }
 }

@@ -1,6 +1,12 @@
-import { serveArchiver, stderrLogger, type InstanceTarget } from '@tidemark/archiver';
+import {
+  serveArchiver,
+  stderrLogger,
+  type InstanceTarget,
+  type UnreadInstance,
+} from '@tidemark/archiver';
 import { instanceTarget, loadConfig } from '../config/load.ts';
 import type { InstanceEntry } from '../config/schema.ts';
+import { ASKED } from '../config/secret.ts';
 import { retentionRules } from './expire-rules.ts';
 import type { Invocation } from '../context.ts';
 import { OpenedTls, tlsLog } from './tls-log.ts';
@@ -18,8 +24,14 @@ export async function serve(
     opened.keep(entry.id, target.address.tls);
     return target;
   };
+  // What cannot be read for one instance stops no other one: it is tried again.
+  const instanceOf = async (
+    entry: InstanceEntry,
+    path: string,
+  ): Promise<InstanceTarget | UnreadInstance> =>
+    isAsked(entry) ? targetOf(entry, path) : { id: entry.id, read: () => targetOf(entry, path) };
   const instances = await Promise.all(
-    config.instances.map((entry) => targetOf(entry, config.path)),
+    config.instances.map((entry) => instanceOf(entry, config.path)),
   );
   const { store, keys, stateDir, spoolBytesMax, limits } = config;
   await serveArchiver(
@@ -35,9 +47,17 @@ export async function serve(
       findInstance: async (id) => {
         const now = await loadConfig(invocation.configPath);
         const entry = now.instances.find((known) => known.id === id);
-        return entry === undefined ? null : targetOf(entry, now.path);
+        return entry === undefined ? null : instanceOf(entry, now.path);
       },
     },
     invocation.signal,
   );
+}
+
+/** A question on the terminal is put once, before anything runs. */
+function isAsked({
+  password_file: own,
+  sentinel_password_file: ofSentinel,
+}: InstanceEntry): boolean {
+  return own === ASKED || ofSentinel === ASKED;
 }
