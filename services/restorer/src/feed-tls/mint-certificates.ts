@@ -52,7 +52,8 @@ const AFTER_MS = 12 * 3_600_000;
  */
 export async function mintCertificates(options: MintOptions): Promise<MintedSet> {
   const name = `CN=Tidemark restore ${options.id}`;
-  const authority = await makeKeys();
+  // Nothing can read that key out, not even this process.
+  const authority = await makeKeys(false);
   const sign = (contents: Contents): Promise<string> =>
     generate({ ...contents, issuer: name, signingKey: authority.privateKey }, options);
   const ca = await sign({
@@ -67,7 +68,7 @@ export async function mintCertificates(options: MintOptions): Promise<MintedSet>
     use: ExtendedKeyUsage,
     names: readonly string[],
   ): Promise<Certificate> => {
-    const { publicKey, privateKey } = await makeKeys();
+    const { publicKey, privateKey } = await makeKeys(true);
     const cert = await sign({
       ...{ subject: `CN=${subject}`, publicKey },
       extensions: [
@@ -116,6 +117,6 @@ function alternativeNames(names: readonly string[]): Extension {
   );
 }
 
-function makeKeys(): Promise<webcrypto.CryptoKeyPair> {
-  return webcrypto.subtle.generateKey(CURVE, true, KEY_USES);
+function makeKeys(extractable: boolean): Promise<webcrypto.CryptoKeyPair> {
+  return webcrypto.subtle.generateKey(CURVE, extractable, KEY_USES);
 }

@@ -1,5 +1,5 @@
-import { X509Certificate, createPrivateKey } from 'node:crypto';
-import { beforeAll, describe, expect, it } from 'vitest';
+import { X509Certificate, createPrivateKey, webcrypto } from 'node:crypto';
+import { beforeAll, describe, expect, it, vi } from 'vitest';
 import {
   mintCertificates,
   type MintedSet,
@@ -29,6 +29,22 @@ describe('mintCertificates()', () => {
       expect(leaf.checkIssued(ca) && leaf.verify(ca.publicKey)).toBe(true);
       expect(leaf.checkPrivateKey(createPrivateKey(key))).toBe(true);
       expect(leaf.publicKey.asymmetricKeyDetails?.namedCurve).toBe('prime256v1');
+    }
+  });
+
+  it('makes the key of the authority one that nothing can read out', async () => {
+    const generate = vi.spyOn(webcrypto.subtle, 'generateKey');
+    try {
+      await mintCertificates({
+        ...{ id: 'rs-2', nowMs: NOW, random: seededRandom('once'), addresses: [] },
+      });
+      const pairs = await Promise.all(
+        generate.mock.results.map(({ value }) => value as Promise<webcrypto.CryptoKeyPair>),
+      );
+      const readable = pairs.map(({ privateKey }) => privateKey.extractable);
+      expect(readable).toEqual([false, true, true]);
+    } finally {
+      generate.mockRestore();
     }
   });
 
