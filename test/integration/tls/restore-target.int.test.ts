@@ -280,6 +280,44 @@ describe('a restore over TLS', () => {
       await killed;
     });
 
+    it('leaves no key behind when it was killed and the restore is called off', async () => {
+      await using temp = await TempDir.create();
+      const frozen = await run({ target: await newServer(temp.path), promote: false });
+      const folder = join(temp.path, 'server');
+      expect(await readdir(folder)).toContain('feed-client.pem');
+      {
+        await using client = await connect(temp.path);
+        expect(await client.ping()).toBe('PONG');
+      }
+      const aborted = await abortRestore(ARCHIVED, frozen.id, noPassword, await environment());
+      expect(aborted).toMatchObject({ state: 'aborted', warnings: [] });
+      expect(await readdir(folder)).toEqual([]);
+    });
+
+    it('has a record before its keys are written', async () => {
+      await using temp = await TempDir.create();
+      const made = await environment();
+      const target = await newServer(temp.path);
+      const request = requestFor(recorded.archive, recorded.source, { target });
+      const seen: (readonly [keys: boolean, port: unknown])[] = [];
+      class WatchedFeeder extends LocalFeeder {
+        override async feed(...args: Parameters<LocalFeeder['feed']>): Promise<RunningFeed> {
+          const names = await readdir(join(temp.path, 'server'));
+          const [name] = await readdir(join(made.stateDir, 'restores'));
+          const text = await readFile(join(made.stateDir, 'restores', name!), 'utf8');
+          const { feed } = JSON.parse(text) as { feed: { port: number } };
+          seen.push([names.includes('feed-client.pem'), feed.port]);
+          throw new Error('nobody listens');
+        }
+      }
+      const openFeeder = (_: string, ports: FeederPorts): Feeder => new WatchedFeeder(made, ports);
+      const error = await errorOf(restore(request, { ...made, openFeeder }));
+      expect(error.message).toBe('nobody listens');
+      expect(seen).toEqual([[true, 0]]);
+      expect(await readdir(join(made.stateDir, 'restores'))).toEqual([]);
+      expect(await readdir(join(temp.path, 'server'))).toEqual([]);
+    });
+
     it('is ended, and its files go, when the restore is called off', async () => {
       await using temp = await TempDir.create();
       const frozen = await run({ target: await newServer(temp.path), promote: false });

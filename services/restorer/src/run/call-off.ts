@@ -31,7 +31,8 @@ async function endTarget(
 ): Promise<readonly string[]> {
   const ended = await takeBack(record, target, environment);
   const { newDir } = record.target;
-  if (ended && newDir !== null) await removeFeedFiles(newDir, null);
+  // The keys go also where another server answers by now; what it has in use itself stays.
+  if (newDir !== null) await removeFeedFiles(newDir, ended ? null : target.client);
   await RestoreRecords.of(environment).remove(record.id);
   return ended ? [] : [LEFT_ALONE];
 }

@@ -16,7 +16,7 @@ import { WriteBackRecords } from '../write-back/write-back-record.ts';
 import { callOff, giveUp } from './call-off.ts';
 import { complete, promoteReplayed, type RestorePlace } from './complete.ts';
 import type { RestoreEnvironment } from './environment.ts';
-import type { OpenTarget } from './open-target.ts';
+import { removeLeftFiles, type OpenTarget } from './open-target.ts';
 import { PhaseTimer } from './phase-timer.ts';
 import { preparePlan, type PreparedPlan } from './prepared-plan.ts';
 import { openFeedOf } from './open-feed.ts';
@@ -72,6 +72,11 @@ async function replayOn(
   timer.end('verify');
   const resume = role.replicationId === record.feed.replicationId;
   await using feed = await openFeedOf(record, prepared, target, { ...environment, resume });
+  const going = { ...record, promote: true, feed: { ...record.feed, port: feed.port } };
+  // The record of one that ended before it listened has no port yet.
+  if (feed.port !== record.feed.port) {
+    await RestoreRecords.of(environment).write({ ...record, feed: going.feed });
+  }
   await readFeedFilesAgain(record, target);
   if (role.role === 'master') {
     // The earlier process ended between the writing of the record and REPLICAOF.
@@ -80,7 +85,6 @@ async function replayOn(
     const { port } = feed;
     await attachTarget(target.client, { record: settings, host, port, allowFlush: false });
   }
-  const going = { ...record, promote: true };
   return await complete(going, prepared, feed, place, environment);
 }
 
@@ -154,7 +158,8 @@ async function takeOff(
       cause instanceof NodeError &&
       ['ECONNREFUSED', 'ENOENT'].includes(String(cause.context['errno']));
     if (!refused || record.target.newDir === null) throw cause;
-    // A server that was started for the restore and is gone: nothing is left to take back.
+    // A server that was started for the restore and is gone: only its files are left to take back.
+    await removeLeftFiles(record.target.newDir, environment);
     await records.remove(record.id);
     return [];
   }

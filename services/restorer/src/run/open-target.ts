@@ -8,7 +8,12 @@ import {
   type ServerProcess,
 } from '@tidemark/client';
 import { NodeError, PlanError } from '@tidemark/core';
-import { TLS_FILES, newServerSettings, type NewServerTls } from '../feed-tls/new-server-tls.ts';
+import {
+  TLS_FILES,
+  newServerSettings,
+  removeFeedFiles,
+  type NewServerTls,
+} from '../feed-tls/new-server-tls.ts';
 import type { RestoreEnvironment, RestoreTarget } from './environment.ts';
 
 const DATABASES_MIN = 16;
@@ -129,6 +134,16 @@ export async function removeServerFiles(
   for (const name of OWN_FILES) await rm(join(dir, name), { force: true });
   // Refused when something else is in it.
   if (dirname(dir) === serversDir(stateDir)) await rmdir(dir).catch(() => undefined);
+}
+
+/**
+ * Takes away what a new server left that was killed: the keys of its feed in any case, the rest where
+ * it had written no data.
+ */
+export async function removeLeftFiles(dir: string, environment: RestoreEnvironment): Promise<void> {
+  await removeFeedFiles(dir, null);
+  const names = await readdir(dir).catch((): string[] => []);
+  if (names.every((name) => OWN_FILES.has(name))) await removeServerFiles(dir, environment);
 }
 
 /** A server would load what lies in its folder, and write its own log over another one's. */

@@ -19,6 +19,7 @@ import { feedFilesOf, pinOf, type FeedFiles, type FeedTlsPlan } from '../feed-tl
 import { feedSettings } from '../feed-tls/new-server-tls.ts';
 import type { Vanishing } from '../feed/vanish-forecast.ts';
 import { skipToJson } from '../closure/skip-range.ts';
+import type { RunningFeed } from '../feeder/feeder.ts';
 import type { RestorePlan } from '../plan/restore-plan.ts';
 import { ttlText } from '../plan/ttl-rule.ts';
 import { giveUp } from './call-off.ts';
@@ -235,13 +236,7 @@ async function replayInto(
 ): Promise<RestoreReport> {
   const { target, timer } = place;
   const records = RestoreRecords.of(environment);
-  const feed = await openFeedOf(record, prepared, target, environment).catch(
-    async (cause: unknown) => {
-      // Nothing was sent or recorded yet: only a server that was started for this must not stay.
-      await discardServer(target, environment);
-      throw cause;
-    },
-  );
+  const feed = await openFirstFeed(record, prepared, target, environment);
   const known = { ...record, feed: { ...record.feed, port: feed.port } };
   try {
     await records.write(known);
@@ -261,6 +256,26 @@ async function replayInto(
     throw cause;
   } finally {
     await feed[Symbol.asyncDispose]();
+  }
+}
+
+/** Opens the feed of a restore whose target was not touched yet. */
+async function openFirstFeed(
+  record: RestoreRecord,
+  prepared: PreparedPlan,
+  target: OpenTarget,
+  environment: RestoreEnvironment,
+): Promise<RunningFeed> {
+  const records = RestoreRecords.of(environment);
+  try {
+    // Before keys are written into the folder of a new server: `--abort` knows of them then.
+    await records.write(record);
+    return await openFeedOf(record, prepared, target, environment);
+  } catch (cause) {
+    // Nothing was sent: only a server that was started for this must not stay.
+    await discardServer(target, environment);
+    await records.remove(record.id);
+    throw cause;
   }
 }
 
