@@ -131,6 +131,14 @@ export class StreamWriter {
     return { sealed, file };
   }
 
+  /** Nothing is appended to any more. */
+  async leave(): Promise<void> {
+    await this.settle();
+    await this.#closeFile();
+    this.#options.recent.clear();
+    this.#target = null;
+  }
+
   /** Closes the file. */
   async close(): Promise<void> {
     await this.#closeFile();

@@ -1,4 +1,5 @@
-import type { SnapshotState, WireHistory } from './wire-types.ts';
+import { UsageError } from '@tidemark/core';
+import type { KeptHistory, SnapshotState, WireHistory } from './wire-types.ts';
 
 /** A file of stream bytes. */
 export interface StreamFile {
@@ -83,8 +84,23 @@ export function rangeOf(entry: HistoryEntry): { readonly from: bigint; readonly 
   return { from: entry.files[0]?.start ?? none, to: entry.files.at(-1)?.end ?? none };
 }
 
+/** What of an entry is here. */
+export function keptOf(entry: HistoryEntry): KeptHistory {
+  const { from, to } = rangeOf(entry);
+  const ids = entry.files.map(({ replid, start }) => ({ replid, start }));
+  if (ids.length === 0) ids.push({ replid: entry.replid, start: from });
+  return { from, to, snapshot: entry.snapshot?.state ?? 'none', ids };
+}
+
 /** An entry as the outside sees it. */
 export function historyOf(entry: HistoryEntry, replid: string): WireHistory {
   const { seq, ino, snapshotOffset } = entry;
   return { seq, ino, replid, snapshotOffset };
+}
+
+/** What may not be joined in the middle. */
+export function notNewest(ino: string): UsageError {
+  return new UsageError('TM_USAGE', 'the wire spool holds bytes after the place to be joined', {
+    context: { ino },
+  });
 }

@@ -12,8 +12,22 @@ import { readSnapshot, SnapshotWriter } from './snapshot-file.ts';
 import { SpoolReader } from './spool-reader.ts';
 import { StreamWriter } from './stream-writer.ts';
 import { WIRE_FILE } from './wire-header.ts';
-import { historyOf, rangeOf, replidOf, type HistoryEntry, type WireLedger } from './wire-ledger.ts';
-import type { NewestHistory, WireHistory, WirePlace, WireReader } from './wire-types.ts';
+import {
+  historyOf,
+  keptOf,
+  notNewest,
+  rangeOf,
+  replidOf,
+  type HistoryEntry,
+  type WireLedger,
+} from './wire-ledger.ts';
+import type {
+  KeptHistory,
+  NewestHistory,
+  WireHistory,
+  WirePlace,
+  WireReader,
+} from './wire-types.ts';
 
 /** A file of stream bytes is closed when it has this size. */
 const FILE_BYTES_MAX = 64 * 1024 * 1024;
@@ -115,6 +129,12 @@ export class WireSpool implements AsyncDisposable {
     };
   }
 
+  /** What of a history lies on the disk; null: nothing. */
+  kept(ino: string): KeptHistory | null {
+    const entry = this.#ledger.find(ino);
+    return entry === null ? null : keptOf(entry);
+  }
+
   /** Sealed bytes on the disk, all files. */
   get bytes(): number {
     return this.#ledger.bytes + (this.#sync?.writer.size ?? 0);
@@ -187,8 +207,7 @@ export class WireSpool implements AsyncDisposable {
   }
 
   /**
-   * Goes on with a history at an offset up to which nothing is here: the spool was lost, or ends
-   * earlier than what is archived.
+   * Goes on with a history at an offset up to which nothing is here.
    * @throws TidemarkError `TM_SPOOL`; UsageError `TM_USAGE` when bytes after the offset are here.
    */
   async join(o: {
@@ -322,11 +341,7 @@ export class WireSpool implements AsyncDisposable {
     const { histories } = this.#ledger;
     const at = histories.findIndex(({ ino, seq }) => ino === place.ino || seq > place.seq);
     const older = histories.slice(0, Math.max(0, at)).filter((e) => e !== this.#stream.entry);
-    for (const entry of older) {
-      this.#ledger.remove(entry);
-      if (entry.snapshot !== null) await this.#remove(entry.snapshot.path);
-      for (const { path } of entry.files) await this.#remove(path);
-    }
+    for (const entry of older) await this.#drop(entry);
     const entry = this.#ledger.find(place.ino);
     if (entry === null) return;
     const ends = entry.files.map((_, index) => entry.files[index + 1]?.start);
@@ -334,11 +349,24 @@ export class WireSpool implements AsyncDisposable {
     await this.#removeFiles(entry, Math.max(0, count));
   }
 
+  /** Removes all histories, with their snapshots: nothing can be appended then. */
+  async dropHistories(): Promise<void> {
+    await this.settle();
+    await this.#stream.leave();
+    for (const entry of [...this.#ledger.histories]) await this.#drop(entry);
+  }
+
   /** Writes what was taken and closes everything; an unfinished snapshot goes. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.settle();
     await this.#stream.close();
     await this.#reader?.[Symbol.asyncDispose]();
+  }
+
+  async #drop(entry: HistoryEntry): Promise<void> {
+    this.#ledger.remove(entry);
+    if (entry.snapshot !== null) await this.#remove(entry.snapshot.path);
+    await this.#removeFiles(entry, entry.files.length);
   }
 
   /** Removes the first files of a history. */
@@ -368,10 +396,4 @@ export class WireSpool implements AsyncDisposable {
       hint: 'the store may be down, or the snapshot is larger: mend the store or raise state.spool_max',
     });
   }
-}
-
-function notNewest(ino: string): UsageError {
-  return new UsageError('TM_USAGE', 'the wire spool holds bytes after the place to be joined', {
-    context: { ino },
-  });
 }

@@ -26,6 +26,16 @@ export interface NewestHistory {
   readonly snapshot: SnapshotState;
 }
 
+/** What of one history is here. */
+export interface KeptHistory {
+  /** As of {@link NewestHistory}. */
+  readonly from: bigint;
+  readonly to: bigint;
+  readonly snapshot: SnapshotState;
+  /** Replication ids, in order: each from its offset on. */
+  readonly ids: readonly { readonly replid: string; readonly start: bigint }[];
+}
+
 /** What a reader gives, in order. */
 export type WireItem =
   /**

@@ -2,6 +2,7 @@ import type { DataKey } from '@tidemark/crypto';
 import { WireSpool } from '../../wire/wire-spool.ts';
 import type { WirePlace } from '../../wire/wire-types.ts';
 import type { SourceOpener, SourceResume, SourceSetting } from '../capture-source.ts';
+import { holdsPlace } from './holds-place.ts';
 import { ASIDE_NAMES, PsyncSource } from './psync-source.ts';
 import { ReceiveLine } from './receive-line.ts';
 import { ResyncNoteFile } from './resync-note.ts';
@@ -54,24 +55,35 @@ async function openPsync(
   }
 }
 
-/** Where reading begins; null when a full resync has to come first. */
+/**
+ * Where reading begins; null when a full resync has to come first. What lies before is released, and
+ * what is of no use too: nobody would read it, and a full spool takes nothing more.
+ */
 async function beginOf(spool: WireSpool, resume: SourceResume | null): Promise<WirePlace | null> {
-  const { newest } = spool;
-  if (resume === null) {
-    // A history whose timeline was never logged: all of it is here.
-    const offset = newest?.history.snapshotOffset ?? null;
-    if (newest?.snapshot !== 'whole' || offset === null || newest.from !== offset) return null;
-    return { seq: newest.history.seq, ino: newest.history.ino, position: offset };
-  }
-  const { cursor, back, needsBase } = resume;
+  const begin = resume === null ? unloggedPlace(spool) : await resumedPlace(spool, resume);
+  if (begin === null) await spool.dropHistories();
+  else await spool.releaseBefore(begin);
+  return begin;
+}
+
+/** The beginning of a history whose timeline was never logged, if all of it is here. */
+function unloggedPlace({ newest }: WireSpool): WirePlace | null {
+  const offset = newest?.history.snapshotOffset ?? null;
+  if (newest?.snapshot !== 'whole' || offset === null || newest.from !== offset) return null;
+  return { seq: newest.history.seq, ino: newest.history.ino, position: offset };
+}
+
+async function resumedPlace(
+  spool: WireSpool,
+  { cursor, back, needsBase }: SourceResume,
+): Promise<WirePlace | null> {
   const { seq, ino, file: replid } = cursor;
   const place = { seq, ino, position: BigInt(cursor.position - back) };
-  // A later history tells by itself what it means for the one that was logged last.
-  if (newest !== null && newest.history.seq > seq) return place;
-  const isHere = newest?.history.ino === ino;
-  if (needsBase && !(isHere && newest.snapshot === 'whole')) return null;
-  if (isHere && newest.from <= place.position && newest.to >= place.position) return place;
-  if (isHere && newest.to > place.position) return null;
+  // A later history that is here tells by itself what it means for the one that was logged last.
+  const leadsOn = await holdsPlace(spool, place, cursor);
+  if (needsBase && !(leadsOn && spool.kept(ino)?.snapshot === 'whole')) return null;
+  if (leadsOn) return place;
+  await spool.dropHistories();
   await spool.join({ seq, ino, replid, offset: place.position });
   return place;
 }
