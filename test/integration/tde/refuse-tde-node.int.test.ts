@@ -1,8 +1,10 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { latchFilePath } from '@tidemark/catalog';
+import { openNodeTls } from '@tidemark/client';
 import { refuseTdeNode } from '@tidemark/restorer';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { clearEnds, refuseClearNames } from '../../../services/restorer/src/tde/instance-tde.ts';
 import { ARCHIVED, TestArchive } from '../../support/test-archive.ts';
 
 const NODE = { address: { host: '192.0.2.1', port: 6379 }, replids: [], runId: '' };
@@ -18,6 +20,25 @@ beforeAll(async () => {
   await writeFile(latch, 'damaged'); // counts as "on"
 });
 afterAll(() => archive[Symbol.asyncDispose]());
+
+describe('names of keys of an instance with TDE', () => {
+  const address = { host: 'db.example', port: 6379 };
+
+  it('go over the loopback, or over TLS', async () => {
+    const far = { address, remoteAddress: '10.0.0.1' };
+    await expect(refuseClearNames(ARCHIVED, far, environment)).rejects.toMatchObject({
+      ...{ code: 'TM_TDE_DENIED', context: { operation: 'clear-transport' } },
+    });
+    const without = { ...environment, stateDir: join(environment.stateDir, 'of another') };
+    await refuseClearNames(ARCHIVED, far, without);
+    await refuseClearNames(ARCHIVED, { address, remoteAddress: '127.0.0.1' }, environment);
+    using tls = await openNodeTls({});
+    const secured = { address: { ...address, tls }, remoteAddress: '10.0.0.1' };
+    await refuseClearNames(ARCHIVED, secured, environment);
+    expect(clearEnds(secured)).toEqual([]);
+    expect(clearEnds(far)).toEqual(['10.0.0.1']);
+  });
+});
 
 describe('a plain copy of a node', () => {
   const unknown = { instance: ARCHIVED, address: 'unknown' } as const;

@@ -5,7 +5,7 @@ import type { WantedPoint } from '../plan/make-plan.ts';
 import type { RestoreEnvironment } from '../run/environment.ts';
 import type { RestoreReport } from '../run/restore-report.ts';
 import { restoreIntoScratch, type ScratchServer } from '../scratch/scratch-server.ts';
-import { tdeOf } from '../tde/instance-tde.ts';
+import { refuseClearNames, tdeOf } from '../tde/instance-tde.ts';
 import {
   compareSelected,
   type CompareSelectedOptions,
@@ -104,6 +104,7 @@ export async function diffPoints(
   if (to.kind === 'live') {
     const { address, latencyMaxMs, rate } = to.server;
     await using live = await openLive(address, signal);
+    await refuseClearNames(instance, live, environment);
     const wish = { instance, point: from, selector: request.selector };
     await using scratch = await restoreIntoScratch(wish, environment);
     await using throttle = await openThrottle(address, { clock, latencyMaxMs, rate, signal });

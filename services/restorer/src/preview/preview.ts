@@ -10,6 +10,7 @@ import {
   compareSelected,
   type CompareSelectedOptions,
 } from '../write-back/compare/compare-selected.ts';
+import { refuseClearNames } from '../tde/instance-tde.ts';
 import { openThrottle } from '../write-back/throttle/open-throttle.ts';
 import type { RateLimit } from '../write-back/throttle/rate-limit.ts';
 import { sampleKey, type SampleKey } from './key-sample.ts';
@@ -76,7 +77,8 @@ export interface PreviewReport {
  * Tells what a write of selected keys into the running original would do: they are restored into a
  * scratch server and compared. Nothing is written but there.
  * @throws TidemarkError as `restore`; NodeError `TM_NODE_RIGHTS` with all commands that the user of
- *   the original lacks, before anything is restored.
+ *   the original lacks, before anything is restored; `TM_TDE_DENIED` for an instance with TDE over a
+ *   network without TLS.
  */
 export async function preview(
   request: PreviewRequest,
@@ -86,8 +88,9 @@ export async function preview(
   const fromMs = clock.monotonicMs();
   const selector = compileSelector(request.selector);
   const { latencyMaxMs, rate, address } = request.live;
-  await using live = await openLive(address, signal);
   const { instance, point, ttl, skip = null } = request;
+  await using live = await openLive(address, signal);
+  await refuseClearNames(instance, live, environment);
   const wish = { instance, point, ttl, selector: request.selector, skip };
   await using scratch = await restoreIntoScratch(wish, environment);
   await using throttle = await openThrottle(address, { clock, latencyMaxMs, rate, signal });

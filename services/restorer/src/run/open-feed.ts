@@ -1,6 +1,11 @@
 import type { Clock, Random } from '@tidemark/core';
 import { openFeedTls } from '../feed-tls/open-feed-tls.ts';
-import { refuseClearTransport, tdeOf, type TdeEnvironment } from '../tde/instance-tde.ts';
+import {
+  clearEnds,
+  refuseClearTransport,
+  tdeOf,
+  type TdeEnvironment,
+} from '../tde/instance-tde.ts';
 import type { RunningFeed } from '../feeder/feeder.ts';
 import { knowsCommand, parseTargetRecord } from '../target/index.ts';
 import type { OpenTarget } from './open-target.ts';
@@ -31,7 +36,7 @@ export async function openFeedOf(
   const { listenHost, port, user, password, replicationId, baseOffset } = feed;
   const clear = [
     // Names of keys go this way.
-    ...(client.address.tls === undefined ? [client.remoteAddress] : []),
+    ...clearEnds(client),
     ...(feed.tls === undefined ? [listenHost, feed.host, client.remoteAddress] : []),
   ];
   refuseClearTransport(await tdeOf(instance, environment), clear);

@@ -78,6 +78,26 @@ export function refuseClearTransport(tde: Tde, addresses: readonly string[]): vo
   if (!addresses.every(isLoopback)) refuseForTde(tde, 'clear-transport');
 }
 
+/**
+ * As `refuseClearTransport`, for a connection that names of keys go over.
+ * @throws TidemarkError `TM_TDE_DENIED`; as `tdeOf`.
+ */
+export async function refuseClearNames(
+  instance: string,
+  client: Pick<NodeClient, 'address' | 'remoteAddress'>,
+  environment: TdeEnvironment,
+): Promise<void> {
+  refuseClearTransport(await tdeOf(instance, environment), clearEnds(client));
+}
+
+/** The far end of a connection, unless it goes over TLS. */
+export function clearEnds({
+  address,
+  remoteAddress,
+}: Pick<NodeClient, 'address' | 'remoteAddress'>): readonly string[] {
+  return address.tls === undefined ? [remoteAddress] : [];
+}
+
 /** Names are no addresses: only `localhost` is known to be here. */
 function isLoopback(address: string): boolean {
   if (address === 'localhost') return true;

@@ -1,6 +1,6 @@
 import type { NodeClient, NodeFacts } from '@tidemark/client';
 import type { RestoreEnvironment } from '../run/environment.ts';
-import { refuseClearTransport, refuseOriginal } from '../tde/instance-tde.ts';
+import { clearEnds, refuseClearTransport, refuseOriginal } from '../tde/instance-tde.ts';
 import type { SparedServer } from '../preview/preview.ts';
 import { Side } from './compare/side.ts';
 import { openThrottle, type OpenThrottle } from './throttle/open-throttle.ts';
@@ -50,7 +50,7 @@ export async function openWriteSession(
   const { client, facts } = await openOriginal(live.address, { signal, random });
   const opened: AsyncDisposable[] = [client];
   try {
-    refuseClearTransport(tde, [client.remoteAddress]);
+    refuseClearTransport(tde, clearEnds(client));
     await removeExpiredPacks(instance, clock.nowMs(), { store, keys, signal });
     const partsBefore = (await listUndoParts(instance, id, { store, signal })).length;
     const { latencyMaxMs, rate } = live;
