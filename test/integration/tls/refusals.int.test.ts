@@ -55,6 +55,25 @@ describe('a connection with TLS that must not come about', () => {
     }
   });
 
+  it('takes no common name for a name of the host', async () => {
+    for (const ips of [[], ['127.0.0.1']]) {
+      const certificate = await world.caA.issue({ commonName: 'localhost', dns: [], ips });
+      await using server = await world.start({ certificate, clients: 'no' });
+      const named = await world.address(server.tlsPort, { serverName: 'localhost' });
+      for (const address of [
+        named,
+        { ...(await world.address(server.tlsPort)), host: 'localhost' },
+      ])
+        expect(await refusalOf(address)).toMatchObject({
+          ...{ code: 'TM_TLS_VERIFY', context: { reason: 'wrong-name', name: 'localhost' } },
+        });
+      // An address needs an entry for addresses, no other one.
+      if (ips.length === 0) continue;
+      await using client = await connectNode(await world.address(server.tlsPort));
+      expect(await client.call('PING')).toBe('PONG');
+    }
+  });
+
   it.each(['TLSv1.2', 'TLSv1.3'])(
     'tells a certificate that a server with %s wants or refuses',
     async (protocols) => {

@@ -5,6 +5,7 @@ import {
   checkServerIdentity,
   type ConnectionOptions,
   type DetailedPeerCertificate,
+  type PeerCertificate,
   type TLSSocket,
 } from 'node:tls';
 import { NodeError, refuseUnverified, TidemarkError } from '@tidemark/core';
@@ -171,7 +172,7 @@ export class NodeTls implements Disposable {
       rejectUnauthorized: true,
       // An IP address is no server name (RFC 6066, section 3).
       ...(isIP(name) === 0 ? { servername: name } : {}),
-      checkServerIdentity: (_, certificate) => checkServerIdentity(name, certificate),
+      checkServerIdentity: (_, certificate) => nameFault(name, certificate),
       ...(cached === null ? {} : { session: cached.session }),
     };
     let proven: Omit<CachedSession, 'session'> | null = null;
@@ -222,7 +223,7 @@ export class NodeTls implements Disposable {
 
   /** Node.js leaves both to the handshake that the session came from. */
   #checkResumed(leaf: X509Certificate, place: TlsPlace): void {
-    if (checkServerIdentity(this.nameOf(place), leaf.toLegacyObject()) !== undefined) {
+    if (nameFault(this.nameOf(place), leaf.toLegacyObject()) !== undefined) {
       throw unproven('wrong-name', 'has another name', place);
     }
     if (Date.parse(leaf.validTo) <= Date.now()) throw unproven('expired', 'has expired', place);
@@ -338,6 +339,18 @@ function unproven(reason: string, what: string, { host, port }: TlsPlace): NodeE
     context: { node, reason },
     hint: 'tidemark tls check shows the certificate of a node and the authorities that are trusted',
   });
+}
+
+/**
+ * Why a certificate is not that of a name; undefined when it is. Node.js would take the common name
+ * of one without DNS entries, which says nothing of hosts (RFC 9525, section 2).
+ */
+function nameFault(name: string, certificate: PeerCertificate): Error | undefined {
+  // Values with commas in them are quoted: what they hold is no entry.
+  const entries = (certificate.subjectaltname ?? '').replaceAll(/"(?:[^"\\]|\\.)*"/g, '');
+  if (isIP(name) !== 0 || /(^|, )DNS:/.test(entries)) return checkServerIdentity(name, certificate);
+  const fault = new Error('the certificate has no DNS entry');
+  return Object.assign(fault, { code: 'ERR_TLS_CERT_ALTNAME_INVALID' });
 }
 
 /** What the peer showed, its own certificate first; Node.js adds the authority it found. */
