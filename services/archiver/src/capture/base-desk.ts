@@ -61,6 +61,10 @@ export class BaseDesk {
   get occupied(): boolean {
     return this.#shipping !== null || this.#waiting !== null || this.#request !== null;
   }
+  /** Whether a snapshot is under way. */
+  get isShipping(): boolean {
+    return this.#shipping !== null;
+  }
   get requested(): boolean {
     return this.#request !== null;
   }

@@ -92,7 +92,7 @@ export class NodeCapture {
         this.#side.run(reading).catch((cause: unknown) => this.#fail(cause)),
       ];
       try {
-        for (;;) await this.#take(await source.next());
+        for (;;) await this.#take(await source.next(), reading);
       } catch (error) {
         if (!reading.aborted) throw error;
       }
@@ -187,10 +187,11 @@ export class NodeCapture {
     return source.open({ ...this.#options, resume, signal, isQuiet });
   }
 
-  async #take(item: SourceItem): Promise<void> {
+  async #take(item: SourceItem, signal: AbortSignal): Promise<void> {
     this.#rethrow();
     switch (item.kind) {
       case 'opened':
+        if (item.continuity === 'broken') await this.#snapshots.leave(signal);
         await this.#life.enter(item);
         if (item.base !== null) await this.#snapshots.offer(item.base);
         else await this.#snapshots.look();

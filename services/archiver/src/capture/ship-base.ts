@@ -14,6 +14,8 @@ const DISK_WAIT_MS = 30_000;
 /** A base that is wanted, and the first second that its timeline serves. */
 export interface TimelineBase extends WantedBase {
   readonly servesFrom: number | null;
+  /** Whether its timeline is about to be closed: then nothing is waited for. Default: it is not. */
+  readonly isLeft?: () => boolean;
 }
 
 /** Ships a wanted base as the snapshot at the start of the INCR file it is aligned with. */
@@ -24,6 +26,7 @@ export async function shipBase(
   backlog: Pick<Backlog, 'ship'>,
 ): Promise<SnapshotStored> {
   const { clock, random, signal } = options;
+  const { isLeft = () => false } = wanted;
   // The one it belongs to: another timeline may be open before the snapshot is shipped.
   const writer = writerNow();
   if (writer === null) throw new TidemarkError('TM_INTERNAL', 'no open timeline');
@@ -37,7 +40,12 @@ export async function shipBase(
       Math.max(
         wanted.servesFrom ?? -Infinity,
         wanted.secondBefore ??
-          (await firstSecond(wanted.offset, Number(summary.aux['ctime']), writer, clock, signal)),
+          (await firstSecond(
+            { offset: wanted.offset, ctime: Number(summary.aux['ctime']), isLeft },
+            writer,
+            clock,
+            signal,
+          )),
       ),
   };
   // Without its first snapshot a timeline restores nothing: room on the spool's disk is waited for.
@@ -45,7 +53,7 @@ export async function shipBase(
     try {
       return await shipSnapshot(job, options, backlog);
     } catch (cause) {
-      if (!isDiskFull(cause) || writerNow() !== writer) throw cause;
+      if (!isDiskFull(cause) || isLeft() || writerNow() !== writer) throw cause;
       options.onRetry(cause);
     }
     await clock.sleep(DISK_WAIT_MS, signal);
@@ -68,14 +76,14 @@ function isDiskFull(cause: unknown): cause is TidemarkError {
 
 /** First second that the snapshot at the start of a timeline serves. */
 async function firstSecond(
-  offset: bigint,
-  ctime: number,
+  base: { readonly offset: bigint; readonly ctime: number; readonly isLeft: () => boolean },
   writer: TimelineWriter,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<number> {
+  const { offset, ctime, isLeft } = base;
   const deadline = clock.monotonicMs() + FIRST_MARK_WAIT_MS;
-  while (writer.firstMark === null && clock.monotonicMs() < deadline) {
+  while (writer.firstMark === null && !isLeft() && clock.monotonicMs() < deadline) {
     await clock.sleep(POLL_MS, signal);
   }
   const mark = writer.firstMark;

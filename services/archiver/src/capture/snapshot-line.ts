@@ -13,6 +13,8 @@ import type { TimelineLife } from './timeline-life.ts';
 
 /** How long a base may take to come after it was asked for. */
 const BASE_WAIT_MS = 600_000;
+/** How often it is looked whether a snapshot is sealed that is waited for. */
+const LEAVE_LOOK_MS = 20;
 
 /** What a snapshot line works with. */
 export interface SnapshotLineOptions {
@@ -33,6 +35,7 @@ export class SnapshotLine {
   readonly #desk: BaseDesk;
   readonly #asker: RewriteAsker;
   #snapshots = 0;
+  #isLeft = false;
 
   constructor(options: SnapshotLineOptions) {
     this.#options = options;
@@ -98,6 +101,22 @@ export class SnapshotLine {
     this.#desk.refuse(cause);
   }
 
+  /**
+   * To be called before the open timeline is closed. Without a snapshot it restores nothing, and
+   * once it is closed it gets none: its first one is waited for until it is sealed, or fails.
+   * @throws The signal's reason when it is aborted.
+   */
+  async leave(signal: AbortSignal): Promise<void> {
+    const { capture, outlet } = this.#options;
+    const isBare = (): boolean => openTimelineOf(outlet.backlog.state)?.snapshot === null;
+    this.#isLeft = true;
+    try {
+      while (this.#desk.isShipping && isBare()) await capture.clock.sleep(LEAVE_LOOK_MS, signal);
+    } finally {
+      this.#isLeft = false;
+    }
+  }
+
   /** Waits for the snapshot under way, if any. */
   async settled(): Promise<void> {
     await this.#desk.settled();
@@ -130,7 +149,7 @@ export class SnapshotLine {
     const { logger } = capture;
     try {
       const stored = await shipBase(
-        { ...wanted, servesFrom: life.servesFrom },
+        { ...wanted, servesFrom: life.servesFrom, isLeft: () => this.#isLeft },
         () => life.writer,
         outlet.shipping,
         outlet.backlog,

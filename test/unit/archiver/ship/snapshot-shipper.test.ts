@@ -185,6 +185,15 @@ describe('shipBase()', () => {
     expect(run.clock.now).toBe(START_MS + 60_000);
   });
 
+  it('waits for no mark once its timeline is about to be closed', async () => {
+    const writer = { timeline: 't1', firstMark: null } as unknown as TimelineWriter;
+    const place = { offset: 0n, secondBefore: null, servesFrom: null };
+    const wanted = { base: { ...base, open: fileBytes(path) }, ...place, mode: 'attach' as const };
+    const left = { ...wanted, isLeft: () => true };
+    const stored = await shipBase(left, () => writer, run.options, run.backlog);
+    expect([stored.from, run.clock.now]).toEqual([SECOND, START_MS]);
+  });
+
   it('needs an open timeline', async () => {
     const wanted = {
       base: { ...base, open: fileBytes(path) },
