@@ -19,13 +19,13 @@ export interface Recovered {
  * Reads what an earlier run left, and removes what is of no use: every frame of stream bytes is
  * proven, so what is kept is a prefix of what was written. A history is cut at its first frame that
  * does not hold, and its files after that go; the histories after it stay. A snapshot without its
- * last frame goes.
+ * last frame goes, and so does what another writer left: its histories are not those of our log.
  *
  * Cost: all stream bytes are read and opened once.
  * @throws TidemarkError `TM_SPOOL` when the folder cannot be read or changed.
  */
 export async function recoverSpool(folder: WireFolder): Promise<Recovered> {
-  const recovery = new Recovery(folder.dir, folder.key);
+  const recovery = new Recovery(folder);
   try {
     const names = (await readdir(folder.dir)).sort();
     for (const name of names.filter(isAsideName)) await recovery.aside(name);
@@ -43,24 +43,28 @@ class Recovery {
   readonly ledger = new WireLedger();
   readonly #dir: string;
   readonly #key: DataKey;
+  readonly #writer: string;
   /** Histories of which no more can follow what is known. */
   readonly #cut = new Set<string>();
 
-  constructor(dir: string, key: DataKey) {
+  constructor({ dir, key, writer }: WireFolder) {
     this.#dir = dir;
     this.#key = key;
+    this.#writer = writer;
   }
 
   async aside(name: string): Promise<void> {
     const whole = await wholeSnapshot(join(this.#dir, name), name, this.#key);
-    if (whole?.header.kind === WIRE_FILE.aside) this.ledger.countAside(whole.size);
+    const isOurs = whole?.header.writer === this.#writer;
+    if (isOurs && whole.header.kind === WIRE_FILE.aside) this.ledger.countAside(whole.size);
     else await this.#remove(name);
   }
 
   async snapshot({ name, ino }: OrderedName): Promise<void> {
     const path = join(this.#dir, name);
     const whole = await wholeSnapshot(path, name, this.#key);
-    const fits = whole?.header.kind === WIRE_FILE.snapshot && whole.header.ino === ino;
+    const isOurs = whole?.header.writer === this.#writer;
+    const fits = isOurs && whole.header.kind === WIRE_FILE.snapshot && whole.header.ino === ino;
     if (!fits || this.ledger.find(ino) !== null) return this.#remove(name);
     const { header, size } = whole;
     this.ledger.add({ ...factsOf(header), snapshot: { path, size, state: 'whole' }, files: [] });
@@ -91,7 +95,7 @@ class Recovery {
     await using _open = reader;
     const { header } = reader;
     const entry = this.ledger.find(name.ino) ?? { ...factsOf(header), snapshot: null, files: [] };
-    if (!belongs(header, name, entry)) return null;
+    if (header.writer !== this.#writer || !belongs(header, name, entry)) return null;
     const { replid, start } = header;
     const { bytes, size } = await provenFrames(reader, fileBytes);
     return { entry, file: { path, replid, start, end: start + BigInt(bytes), size }, fileBytes };

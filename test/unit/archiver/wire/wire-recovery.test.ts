@@ -50,6 +50,14 @@ describe('a wire spool that is opened again', () => {
     expect(await found()).toEqual(['history 0 a at 100', 'onetwothree after 100', ...later]);
   });
 
+  it('is empty when it is another writer that left it', async () => {
+    await twoHistories();
+    await using spool = await openWire(dir, { writer: 'w-2' });
+    expect(spool.newest).toBe(null);
+    expect(spool.bytes).toBe(0);
+    expect(await readdir(dir)).toEqual([]);
+  });
+
   it('ends a history at a file that cannot be opened, and keeps the next one', async () => {
     await twoHistories();
     const [, second] = await wireFiles(dir, 'stream');
