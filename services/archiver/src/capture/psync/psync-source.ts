@@ -1,6 +1,6 @@
 import type { IncrFile, TailCursor } from '@tidemark/aof';
 import { describeAddress, dialNode, type NodeSample } from '@tidemark/client';
-import { NodeError } from '@tidemark/core';
+import { NodeError, TidemarkError } from '@tidemark/core';
 import { openReplicaLink } from '@tidemark/replication';
 import type { WireItem, WirePlace, WireReader } from '../../wire/wire-types.ts';
 import type { WireSpool } from '../../wire/wire-spool.ts';
@@ -216,10 +216,12 @@ export class PsyncSource implements CaptureSource {
   }
 
   giveUp(): Promise<void> {
-    this.#skipped = this.#file;
+    const file = this.#file;
+    if (file === null) return Promise.resolve();
+    this.#skipped = file;
     this.#file = null;
     this.#claims.loseAll();
-    this.#parts.line.startAnew();
+    this.#parts.line.startAnew(file.ino);
     return Promise.resolve();
   }
 
@@ -292,7 +294,8 @@ export class PsyncSource implements CaptureSource {
       await this.giveUp();
       return null;
     }
-    const db = await streamDatabase(spool.snapshotBytes(ino));
+    const db = await this.#databaseOf(ino);
+    if (db === null) return null;
     const opened = {
       kind: 'opened',
       file,
@@ -301,6 +304,20 @@ export class PsyncSource implements CaptureSource {
       start: position,
     } as const;
     return { ...opened, ...line.causeOf(ino), base: this.#baseOf(this.#file), db };
+  }
+
+  /** @returns Null for a base that does not hold: another one is asked for. */
+  async #databaseOf(ino: string): Promise<number | null> {
+    const { spool } = this.#parts;
+    try {
+      return await streamDatabase(spool.snapshotBytes(ino));
+    } catch (cause) {
+      if (!(cause instanceof TidemarkError) || !cause.code.startsWith('TM_SPOOL')) throw cause;
+      this.#parts.setting.logger.warn('base-damaged', { code: cause.code, error: cause.message });
+      await spool.releaseSnapshot(ino);
+      await this.giveUp();
+      return null;
+    }
   }
 
   /** What is of no use must not keep the room that a new beginning needs. */

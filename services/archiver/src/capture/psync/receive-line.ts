@@ -103,9 +103,16 @@ export class ReceiveLine {
     return { reason: 'capture-down', detail: 'the log could not be followed on' };
   }
 
-  /** What came is of no use: the link is broken off, and a full resync asked for. */
-  startAnew(): void {
-    this.#fresh = true;
+  /**
+   * What came of a history is of no use: the link is broken off, and a full resync asked for; unless
+   * a later one came already, or is under way.
+   */
+  startAnew(ino: string): void {
+    const { newest } = this.#options.spool;
+    const isSyncing = newest?.snapshot === 'partial';
+    if (newest !== null && newest.history.ino !== ino && !isSyncing) return;
+    this.#fresh = true; // also for when the one under way breaks off
+    if (isSyncing) return;
     this.#attempt.abort(new Error('a full resync is asked for'));
   }
 

@@ -1,3 +1,4 @@
+import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { digestOf, type TailCursor } from '@tidemark/aof';
 import { fixedLocator } from '@tidemark/client';
@@ -8,10 +9,12 @@ import type {
   SourceResume,
 } from '../../../../../services/archiver/src/capture/capture-source.ts';
 import { psyncOpener } from '../../../../../services/archiver/src/capture/psync/open-psync.ts';
+import { waitFor } from '../../../../support/archiver-run.ts';
 import { patternBytes } from '../../../../support/pattern.ts';
 import { steppingClock } from '../../../../support/stepping-clock.ts';
 import { TempDir } from '../../../../support/temp-dir.ts';
 import {
+  harm,
   openWire,
   REPLID_A as A,
   REPLID_B as B,
@@ -131,6 +134,19 @@ describe('where a capture by replication goes on', () => {
     await using source = await opened(after(ino, STREAM.length));
     expect(await begins(source)).toEqual([A, START + STREAM.length, null]);
     expect((await wireFiles(dir, 'snapshot')).length).toBe(0);
+  });
+
+  it('is nowhere, and no fault, when the base of a full resync does not hold', async () => {
+    await left(STREAM);
+    const [base] = await wireFiles(dir, 'snapshot');
+    await harm(base!, 'flip', (await stat(base!)).size - 50); // in the frame before its last
+    await using source = await opened(null);
+    const next = source.next();
+    const gone = waitFor(async () => (await wireFiles(dir, 'snapshot')).length === 0);
+    expect(await Promise.race([next, gone])).toBe(undefined);
+    expect(source.link).toMatchObject({ replid: null, offset: null });
+    stop.abort(new Error('enough'));
+    await expect(next).rejects.toThrow('enough');
   });
 
   it('finds room, when what fills the spool is of no use to anybody', async () => {
