@@ -1,4 +1,9 @@
-import { openWriterLog, type TimelineOpened, type WriterLog } from '@tidemark/catalog';
+import {
+  openWriterLog,
+  type TimelineOpened,
+  type TimelineState,
+  type WriterLog,
+} from '@tidemark/catalog';
 import { CatalogError } from '@tidemark/core';
 import { openTimelineOf } from '../capture/open-timeline.ts';
 import { SHARD, writersOf } from '../instance-writers.ts';
@@ -96,4 +101,18 @@ export class DumpLog implements Pick<OpenedLogs, 'log' | 'instanceLog' | 'writer
     const type = 'TimelineClosed';
     await this.log.append({ type, timeline, offset, reason: 'detached', provenTo, detail, atMs });
   }
+}
+
+/**
+ * The first second that a one-off backup serves: from there on its timeline hides those before it, so
+ * it begins behind all that they can restore.
+ * @param previous - The timeline in front of it.
+ * @param second - In which the server began to write its snapshot.
+ */
+export function firstSecondBehind(
+  previous: Pick<TimelineState, 'provenTo' | 'from'> | null,
+  second: number,
+): number {
+  const { provenTo = null, from = null } = previous ?? {};
+  return Math.max(second, from ?? second, provenTo === null ? second : provenTo + 1);
 }

@@ -13,7 +13,7 @@ import { shipSnapshot } from '../ship/snapshot-shipper.ts';
 import type { Spool } from '../ship/spool.ts';
 import { tryStore } from '../store-trial.ts';
 import { TdeDesk } from '../tde/tde-desk.ts';
-import { DumpLog } from './dump-log.ts';
+import { DumpLog, firstSecondBehind } from './dump-log.ts';
 import type { OneOffBackup, OneOffEnvironment, OneOffRequest } from './one-off-options.ts';
 import { Patience } from './patience.ts';
 
@@ -149,8 +149,9 @@ export class OneOffRun {
         await this.#mayCopy(link.start.replid);
         await log.refuseCaptured();
         this.#environment.onProgress({ phase: 'storing' });
+        const previous = log.log.state.timeline;
         await events.append(log.opened(timeline, nodeOf(summary)));
-        return secondOf(summary) ?? startedSecond;
+        return firstSecondBehind(previous, secondOf(summary) ?? startedSecond);
       },
     };
     const shipping = this.#shipping(log, events);
