@@ -301,7 +301,7 @@ describe('a restore over TLS', () => {
       const request = requestFor(recorded.archive, recorded.source, { target });
       const seen: (readonly [keys: boolean, port: unknown])[] = [];
       class WatchedFeeder extends LocalFeeder {
-        override async feed(...args: Parameters<LocalFeeder['feed']>): Promise<RunningFeed> {
+        override async feed(): Promise<RunningFeed> {
           const names = await readdir(join(temp.path, 'server'));
           const [name] = await readdir(join(made.stateDir, 'restores'));
           const text = await readFile(join(made.stateDir, 'restores', name!), 'utf8');

@@ -1,4 +1,5 @@
 import { X509Certificate } from 'node:crypto';
+import { connect as connectPlain, type Socket } from 'node:net';
 import { connect, type ConnectionOptions } from 'node:tls';
 import { systemClock } from '@tidemark/system';
 import { beforeAll, describe, expect, it } from 'vitest';
@@ -102,9 +103,61 @@ describe('TlsDoor', () => {
     expect(gate.trouble).toBeNull();
   });
 
+  /** A connection that says something, or nothing, in plain. */
+  async function knock(gate: Gate, text: string): Promise<Socket> {
+    const socket = connectPlain({ host: '127.0.0.1', port: gate.address.port });
+    socket.on('error', () => undefined).resume();
+    await new Promise<void>((resolve) => socket.once('connect', resolve));
+    if (text !== '') socket.write(text);
+    return socket;
+  }
+  const closed = (socket: Socket): Promise<unknown> =>
+    socket.closed ? Promise.resolve() : new Promise((resolve) => socket.once('close', resolve));
+
+  it.each([
+    ['*1\r\n$4\r\nPING\r\n', 'plain-target'],
+    ['*3\r\n$8\r\nREPLCONF\r\n$14\r\nlistening-port\r\n$4\r\n6379\r\n', 'plain-target'],
+    ['*3\r\n$4\r\nAUTH\r\n$4\r\nfeed\r\n$1\r\nx\r\n', 'plain-target'],
+    ['GET / HTTP/1.1\r\n\r\n', null],
+    ['PING\r\n', null],
+  ])('takes only a replica for a target without TLS: %j', async (text, reason) => {
+    using gate = await listen();
+    await closed(await knock(gate, text));
+    expect(gate.trouble?.reason ?? null).toBe(reason);
+    expect(gate.rejections.protocol).toBe(reason === null ? 1 : 0);
+  });
+
+  it('takes no crowd that says nothing for trouble, and lets the right one in among it', async () => {
+    using gate = await listen('127.0.0.1', 60_000);
+    const crowd: Socket[] = [];
+    for (let i = 0; i < 60; i++) crowd.push(await knock(gate, ''));
+    expect(await ask(gate, peer)).toMatch(/^-NOAUTH/);
+    await until(() => crowd.filter((one) => !one.closed).length <= 16);
+    expect(gate.trouble).toBeNull();
+    for (const socket of crowd) socket.destroy();
+  });
+
+  it('lets no newcomer push out who is amid a handshake, and counts none whom it dropped', async () => {
+    using gate = await listen('127.0.0.1', 60_000);
+    // The head of a ClientHello: the rest of it is to come.
+    const begun: Socket[] = [];
+    for (let i = 0; i < 16; i++) begun.push(await knock(gate, '\x16\x03\x01\x02\x00\x01'));
+    // All in one process: what was written is read some turns later.
+    await systemClock.sleep(100);
+    await closed(await knock(gate, ''));
+    expect(begun.filter((one) => one.closed)).toEqual([]);
+    // One that takes its time makes room after all.
+    while (!begun.some((one) => one.closed)) {
+      (await knock(gate, '')).destroy();
+      await systemClock.sleep(100);
+    }
+    expect(begun.findIndex((one) => one.closed)).toBe(0);
+    expect(gate.trouble).toBeNull();
+    for (const socket of begun) socket.destroy();
+  });
+
   it('closes a connection on which no handshake begins', async () => {
     using gate = await listen('127.0.0.1', 60);
-    const { connect: connectPlain } = await import('node:net');
     const socket = connectPlain({ host: '127.0.0.1', port: gate.address.port });
     socket.on('error', () => undefined);
     await new Promise((resolve) => socket.on('close', resolve).resume());

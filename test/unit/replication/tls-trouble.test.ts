@@ -13,8 +13,7 @@ describe('tlsReasonOf()', () => {
     ['ECONNRESET', 'CERT_HAS_EXPIRED', 'untrusted-certificate'],
     ['ERR_SSL_TLSV1_ALERT_UNKNOWN_CA', '', 'feed-refused'],
     ['ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED', '', 'feed-refused'],
-    ['ERR_SSL_WRONG_VERSION_NUMBER', '', 'plain-target'],
-    ['ERR_SSL_HTTP_REQUEST', '', 'plain-target'],
+    ['ERR_SSL_WRONG_VERSION_NUMBER', '', 'broken'],
     ['ERR_SSL_UNSUPPORTED_PROTOCOL', '', 'version'],
     ['ERR_SSL_NO_SHARED_CIPHER', '', 'version'],
     ['ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION', '', 'version'],
@@ -32,7 +31,13 @@ describe('addTrouble()', () => {
     trouble = addTrouble(trouble, 'broken', 'ECONNRESET', 30);
     expect(trouble).toEqual({
       ...{ reason: 'feed-refused', detail: 'UNKNOWN_CA' },
-      ...{ attempts: 3, firstMs: 10, lastMs: 30 },
+      ...{ attempts: 1, firstMs: 20, lastMs: 20 },
+    });
+    trouble = addTrouble(trouble, 'no-certificate', 'none', 40);
+    trouble = addTrouble(trouble, 'other-certificate', 'AA', 50);
+    expect(trouble).toEqual({
+      ...{ reason: 'other-certificate', detail: 'AA' },
+      ...{ attempts: 2, firstMs: 20, lastMs: 50 },
     });
   });
 });
@@ -53,6 +58,17 @@ describe('waitForLink()', () => {
     await wait(trouble({ attempts: 2 }), 0);
     await wait(trouble({ lastMs: -1, firstMs: -1 }), 0);
   });
+
+  it.each(['no-certificate', 'version', 'broken'] as const)(
+    'waits the whole time where all that is known is %s',
+    async (reason) => {
+      const beganMs = systemClock.monotonicMs();
+      await expect(wait(trouble({ reason }), 0)).rejects.toMatchObject({
+        ...{ code: 'TM_FEED_TLS', context: { reason } },
+      });
+      expect(systemClock.monotonicMs() - beganMs).toBeGreaterThanOrEqual(199);
+    },
+  );
 
   it('gives a server that fails again and again the time it has, and no more', async () => {
     const beganMs = systemClock.monotonicMs();

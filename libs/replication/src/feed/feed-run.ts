@@ -169,7 +169,8 @@ export class FeedRun {
       const arrived = new AbortController();
       this.#wake = () => arrived.abort();
       const { clock } = this.#options;
-      const { tlsMs } = this.#timeouts;
+      // One that was here before got through TLS: it is away, and what fails meanwhile is another.
+      const tlsMs = this.#loss === null ? this.#timeouts.tlsMs : ms;
       const { trouble } = this.#gate;
       const context = (): ErrorContext => this.#context();
       await waitForLink({ clock, ms, arrived: arrived.signal, trouble, tlsMs, context });

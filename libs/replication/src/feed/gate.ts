@@ -16,12 +16,18 @@ import { addTrouble, type TlsReason, type TlsTrouble } from './tls-trouble.ts';
 
 /** At most this many connections may be in their handshake; the oldest stranger makes room. */
 const WAITING_MAX = 4;
+/** With TLS a handshake is several turns: more places, and none for newcomers who find them taken. */
+const TLS_WAITING_MAX = 16;
+/** One that takes longer than this in TLS makes room after all. */
+const TLS_HANDSHAKE_MS = 2000;
 const HANDSHAKE_BYTES_MAX = 64 * 1024;
 /** A server that has authenticated may be busy before it asks. */
 const ASK_MS = 60_000;
 const SOCKET_BUFFER_BYTES = 1024 * 1024;
 /** First byte of a TLS handshake (RFC 8446, section 5.1). */
 const TLS_HANDSHAKE = 0x16;
+/** What a replica says first: redis replication.c, `syncWithMaster`. */
+const REPLICA_WORDS = /^\*[123]\r\n\$(4\r\nPING|4\r\nAUTH|8\r\nREPLCONF)\r\n/i;
 
 /** How many connections were turned away, and why. */
 export interface Rejections {
@@ -51,6 +57,9 @@ interface Waiting {
   /** With TLS at first the connection below it. */
   socket: Socket;
   readonly end: string;
+  readonly sinceMs: number;
+  /** It has said something: a TLS handshake runs, or has ended. */
+  speaks: boolean;
   readonly handshake: Handshake;
   readonly decoder: RespDecoder;
   readonly done: AbortController;
@@ -90,7 +99,10 @@ export class Gate {
         ? null
         : new TlsDoor(options.tls, {
             onSecured: (end, socket) => this.#secured(end, socket),
-            onTrouble: (reason, detail) => this.#note(reason, detail),
+            onTrouble: (end, reason, detail) => {
+              // A connection that we have closed ourselves breaks too, and says nothing by that.
+              if (reason !== 'broken' || this.#find(end) !== null) this.#note(reason, detail);
+            },
           });
     this.#server = createServer(
       {
@@ -154,10 +166,15 @@ export class Gate {
       socket.destroy();
       return;
     }
-    this.#makeRoom();
+    if (!this.#makeRoom()) {
+      socket.destroy();
+      return;
+    }
     const waiting: Waiting = {
       socket,
       end: endOf(socket),
+      sinceMs: this.#options.clock.monotonicMs(),
+      speaks: false,
       handshake: new Handshake(this.#options),
       decoder: new RespDecoder({
         bulkBytesMax: 4096,
@@ -171,15 +188,38 @@ export class Gate {
     };
     this.#waiting.add(waiting);
     socket.once('close', () => this.#drop(waiting));
-    if (this.#door === null) socket.on('data', waiting.listener);
-    else this.#door.shakeHands(socket);
+    const door = this.#door;
+    if (door === null) socket.on('data', waiting.listener);
+    else socket.once('data', (chunk: Buffer) => this.#begin(door, waiting, chunk));
     void this.#expire(waiting);
+  }
+
+  /** The first bytes at a gate with TLS. */
+  #begin(door: TlsDoor, waiting: Waiting, chunk: Buffer): void {
+    const { socket } = waiting;
+    if (chunk[0] === TLS_HANDSHAKE) {
+      waiting.speaks = true;
+      socket.pause();
+      socket.unshift(chunk);
+      door.shakeHands(socket);
+      return;
+    }
+    if (REPLICA_WORDS.test(chunk.toString('latin1', 0, 32))) {
+      this.#note('plain-target', 'a replica without TLS');
+    } else {
+      this.#counts.protocol++;
+    }
+    this.#drop(waiting);
+  }
+
+  #find(end: string): Waiting | null {
+    return [...this.#waiting].find((one) => one.end === end) ?? null;
   }
 
   /** The connection of somebody who waits has the right certificate at its other end. */
   #secured(end: string, socket: Socket): void {
-    const waiting = [...this.#waiting].find((one) => one.end === end);
-    if (waiting === undefined) {
+    const waiting = this.#find(end);
+    if (waiting === null) {
       socket.destroy();
       return;
     }
@@ -193,12 +233,26 @@ export class Gate {
     this.#trouble = addTrouble(this.#trouble, reason, detail, this.#options.clock.monotonicMs());
   }
 
-  /** Closes the oldest stranger, or the oldest of all, when too many wait. */
-  #makeRoom(): void {
-    if (this.#waiting.size < WAITING_MAX) return;
+  /**
+   * Closes the oldest stranger, or the oldest of all, when too many wait. With TLS the oldest that has
+   * said nothing, or takes too long.
+   * @returns False when there is no room: nobody is pushed out of a handshake by a newcomer.
+   */
+  #makeRoom(): boolean {
     const all = [...this.#waiting];
+    if (this.#door !== null) {
+      if (all.length < TLS_WAITING_MAX) return true;
+      const lateMs = this.#options.clock.monotonicMs() - TLS_HANDSHAKE_MS;
+      const out =
+        all.find(({ speaks }) => !speaks) ??
+        all.find(({ sinceMs, handshake }) => sinceMs < lateMs && !handshake.authenticated);
+      if (out !== undefined) this.#drop(out);
+      return out !== undefined;
+    }
+    if (all.length < WAITING_MAX) return true;
     const oldest = all.find((waiting) => !waiting.handshake.authenticated) ?? all[0];
     if (oldest !== undefined) this.#drop(oldest);
+    return true;
   }
 
   async #expire(waiting: Waiting): Promise<void> {

@@ -49,7 +49,7 @@ export interface FeedTimeouts {
   readonly stallMs?: number;
   /** Silence after which a keepalive is due. Default 5,000. */
   readonly keepaliveMs?: number;
-  /** A server that comes, and fails in TLS each time, is waited for so long. Default 5,000. */
+  /** At first a server that comes, and fails in TLS each time, is waited for so long. Default 5,000. */
   readonly tlsMs?: number;
 }
 

@@ -11,7 +11,7 @@ const CIPHERS =
 export interface DoorPorts {
   /** A connection with the pinned certificate at its other end. */
   readonly onSecured: (raw: string, socket: TLSSocket) => void;
-  readonly onTrouble: (reason: TlsReason, detail: string) => void;
+  readonly onTrouble: (raw: string, reason: TlsReason, detail: string) => void;
 }
 
 /** The other end of a connection, by which its raw and its secured socket know each other. */
@@ -47,7 +47,7 @@ export class TlsDoor {
         onSecured(endOf(socket), socket);
         return;
       }
-      onTrouble('other-certificate', shown ?? 'none');
+      onTrouble(endOf(socket), 'other-certificate', shown ?? 'none');
       socket.destroy();
     });
     this.#server.on('tlsClientError', (error, socket) => {
@@ -55,12 +55,13 @@ export class TlsDoor {
       // Typed as an Error, in truth a code; null where it did not come to that.
       const unauthorized = socket.authorizationError as unknown;
       const authorization = typeof unauthorized === 'string' ? unauthorized : '';
-      onTrouble(tlsReasonOf(code, authorization), authorization === '' ? code : authorization);
+      const detail = authorization === '' ? code : authorization;
+      onTrouble(endOf(socket), tlsReasonOf(code, authorization), detail);
       socket.destroy();
     });
   }
 
-  /** Begins the handshake on a connection that was accepted. */
+  /** Begins the handshake on a connection that was accepted; what was read of it is put back. */
   shakeHands(raw: Socket): void {
     this.#server.emit('connection', raw);
   }

@@ -75,28 +75,29 @@ export function tlsReasonOf(code: string, authorization: string): TlsReason {
     return 'version';
   }
   if (/_ALERT_/.test(code)) return 'feed-refused';
-  // What no TLS begins with. OpenSSL has a name of its own for plain HTTP.
-  if (/WRONG_VERSION_NUMBER|HTTP_REQUEST|PACKET_LENGTH_TOO_LONG|BAD_RECORD_TYPE/.test(code)) {
-    return 'plain-target';
-  }
   return 'broken';
 }
 
-/** One more failure. */
+/** Anybody who tries a port may do that: told at the end of the whole time, and no reason to end earlier. */
+const WEAK: readonly TlsReason[] = ['no-certificate', 'version', 'broken'];
+const isWeak = ({ reason }: Pick<TlsTrouble, 'reason'>): boolean => WEAK.includes(reason);
+
+/** One more failure. What says little takes nothing away from what says more, and adds nothing to it. */
 export function addTrouble(
   before: TlsTrouble | null,
   reason: TlsReason,
   detail: string,
   nowMs: number,
 ): TlsTrouble {
+  if (before === null || (isWeak(before) && !isWeak({ reason }))) {
+    return { reason, detail, attempts: 1, firstMs: nowMs, lastMs: nowMs };
+  }
+  if (isWeak({ reason }) && !isWeak(before)) return before;
   // A cut connection says nothing about a cause that is known by now.
-  const vague = reason === 'broken' && before !== null;
+  const known = reason === 'broken' ? before : { reason, detail };
   return {
-    reason: vague ? before.reason : reason,
-    detail: vague ? before.detail : detail,
-    attempts: (before?.attempts ?? 0) + 1,
-    firstMs: before?.firstMs ?? nowMs,
-    lastMs: nowMs,
+    ...{ reason: known.reason, detail: known.detail, attempts: before.attempts + 1 },
+    ...{ firstMs: before.firstMs, lastMs: nowMs },
   };
 }
 
@@ -113,8 +114,8 @@ export interface LinkWait {
 
 /**
  * Waits for a server, for the whole time at most; not on while one from the right address fails in
- * TLS again and again, for it would do so for ever. Strangers who do that cannot end a feed whose
- * server comes within `tlsMs`.
+ * TLS again and again as only a server does, for it would do so for ever. Strangers who do that cannot
+ * end a feed whose server comes within `tlsMs`.
  * @throws NodeError `TM_FEED_TLS` with `context.reason`.
  */
 export async function waitForLink(wait: LinkWait): Promise<void> {
@@ -126,7 +127,8 @@ export async function waitForLink(wait: LinkWait): Promise<void> {
     const trouble = wait.trouble();
     if (trouble !== null && trouble.lastMs >= startMs && trouble.attempts >= ATTEMPTS_MIN) {
       const sinceMs = Math.max(startMs, trouble.firstMs);
-      if (leftMs <= 0 || nowMs - sinceMs >= wait.tlsMs) throw tlsError(trouble, wait.context());
+      const sure = !isWeak(trouble) && nowMs - sinceMs >= wait.tlsMs;
+      if (leftMs <= 0 || sure) throw tlsError(trouble, wait.context());
     }
     if (leftMs <= 0) return;
     await clock.sleep(Math.min(leftMs, LOOK_MS), arrived).catch(() => undefined);
