@@ -5,7 +5,7 @@ import {
   hkdfSync,
   timingSafeEqual,
 } from 'node:crypto';
-import { FormatError, IntegrityError, UsageError } from '@tidemark/core';
+import { FormatError, IntegrityError, TidemarkError, UsageError } from '@tidemark/core';
 import { TAG_BYTES } from '../container/constants.ts';
 import type { DataKey } from '../container/key-schedule.ts';
 
@@ -46,6 +46,7 @@ export class FrameCipher {
   readonly commitment: Buffer;
   readonly #okm: Buffer;
   readonly #key: Buffer;
+  #isDestroyed = false;
   readonly #nonce = Buffer.alloc(12);
   /** Digest of the header, then the frame's head. */
   readonly #bound = Buffer.alloc(DIGEST_BYTES + FRAME_HEAD_BYTES);
@@ -74,6 +75,7 @@ export class FrameCipher {
   /**
    * @param plain - At most 256 KiB.
    * @returns The frame in pieces: head, ciphertext, tag.
+   * @throws TidemarkError `TM_INTERNAL` once the keys are gone.
    */
   seal(number: number, kind: number, plain: Uint8Array): Buffer[] {
     if (plain.length > FRAME_BYTES_MAX) throw new UsageError('TM_USAGE', 'a frame is too long');
@@ -93,7 +95,8 @@ export class FrameCipher {
    * @param frame - The frame, of the length that its head says.
    * @param head - Its head as {@link parseFrameHead} gave it.
    * @returns The plain bytes, in a buffer of their own.
-   * @throws IntegrityError `TM_SEAL_CHUNK` when the tag does not hold.
+   * @throws IntegrityError `TM_SEAL_CHUNK` when the tag does not hold; TidemarkError `TM_INTERNAL` once
+   *   the keys are gone.
    */
   open(frame: Buffer, head: FrameHead): Buffer {
     this.#bind(head.number, frame.subarray(0, FRAME_HEAD_BYTES));
@@ -113,12 +116,15 @@ export class FrameCipher {
     return plain;
   }
 
-  /** Zero-fills the keys. */
+  /** Zero-fills the keys; nothing can be sealed or opened afterwards. */
   destroy(): void {
+    this.#isDestroyed = true;
     this.#okm.fill(0);
   }
 
+  /** Of keys that are gone zeros are left: anybody could open what they seal. */
   #bind(number: number, head: Buffer): void {
+    if (this.#isDestroyed) throw new TidemarkError('TM_INTERNAL', 'the keys of the file are gone');
     this.#nonce.writeBigUInt64BE(BigInt(number), 4);
     head.copy(this.#bound, DIGEST_BYTES);
   }
