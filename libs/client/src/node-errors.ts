@@ -72,7 +72,9 @@ export function connectionError(error: unknown, place: ErrorPlace): NodeError {
   });
 }
 
+/** Without arguments, and without what moves a cursor or ends a line: the other side wrote it. */
 function cleanText(text: string): string {
   const end = text.indexOf(', with args beginning with');
-  return (end < 0 ? text : text.slice(0, end)).slice(0, TEXT_LENGTH_MAX);
+  const own = end < 0 ? text : text.slice(0, end);
+  return own.replaceAll(/\p{Cc}/gu, '').slice(0, TEXT_LENGTH_MAX);
 }

@@ -29,6 +29,16 @@ describe('Printer', () => {
     ]);
   });
 
+  it('prints no control characters of an error, and each error as one line', () => {
+    const fault = 'it said \u001b[2J\u0007"no"\r\n  twice\u009b1A';
+    new Printer('text').error(new UsageError('TM_USAGE', fault, { hint: `a\u001b]0;b\nc` }));
+    expect(err).toBe('error[2]: it said [2J"no" twice1A (TM_USAGE)\nhint: a]0;b c\n');
+    err = '';
+    new Printer('json').error(new UsageError('TM_USAGE', fault));
+    expect(err).toMatch(/^[^\p{Cc}]*\n$/u);
+    expect(JSON.parse(err)).toMatchObject({ error: { message: fault } });
+  });
+
   it('prints errors as one line of JSON, large offsets as strings', () => {
     const context = { offset: 2n ** 60n, at: null };
     new Printer('json').error(new CatalogError('TM_LOG_OWNER', 'taken', { context }));

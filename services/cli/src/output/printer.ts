@@ -52,17 +52,30 @@ export class Printer {
           typeof value === 'bigint' ? value.toString() : value,
         ]),
       );
-      process.stderr.write(
-        `${JSON.stringify({ error: { code, exitCode, message, hint: hint ?? null, context } })}\n`,
-      );
+      const document = { error: { code, exitCode, message, hint: hint ?? null, context } };
+      process.stderr.write(`${escaped(JSON.stringify(document))}\n`);
       return;
     }
-    process.stderr.write(`error[${error.exitCode.toString()}]: ${error.message} (${error.code})\n`);
-    if (error.hint !== undefined) process.stderr.write(`hint: ${error.hint}\n`);
+    const message = printable(error.message);
+    process.stderr.write(`error[${error.exitCode.toString()}]: ${message} (${error.code})\n`);
+    if (error.hint !== undefined) process.stderr.write(`hint: ${printable(error.hint)}\n`);
   }
 
   #clearProgress(): void {
     if (this.#progressShown) process.stderr.write('\r\u001b[2K');
     this.#progressShown = false;
   }
+}
+
+/** Errors may repeat what servers and files say: nothing in them moves a cursor or ends a line. */
+function printable(text: string): string {
+  return text.replaceAll(/\s*[\r\n]+\s*/g, ' ').replaceAll(/\p{Cc}/gu, '');
+}
+
+/** JSON leaves DEL and the controls above it as they are. */
+function escaped(json: string): string {
+  return json.replaceAll(
+    /\p{Cc}/gu,
+    (control) => `\\u${control.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
