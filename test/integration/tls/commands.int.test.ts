@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from 'vitest';
 import { Tidemark } from '../../support/tidemark-cli.ts';
+import { swapFile, writeCertificates } from '../../support/tls/certificate-files.ts';
 import type { TlsServer } from '../../support/tls/tls-server.ts';
 import { TlsWorld } from '../../support/tls/tls-world.ts';
 
@@ -82,6 +83,36 @@ describe('commands over TLS', () => {
     const { out } = await tidemark.run('doctor', '-o', 'json');
     const { findings } = JSON.parse(out) as { findings: { check: string; ok: boolean }[] };
     expect(findings.find(({ check }) => check === 'node orders')).toMatchObject({ ok: true });
+  });
+
+  it('capture the others where the certificate for one has expired, until it is renewed', async () => {
+    const own = await world.caA.issue({ uses: ['client'], fromDays: -3, toDays: 1 });
+    const files = await writeCertificates(world.dir, 'second', [world.caA.cert], own);
+    await using other = await world.start();
+    const second = `rediss://127.0.0.1:${other.tlsPort}`;
+    const place = ['--tls-ca', files.caFile, '--tls-cert', files.certFile];
+    await tidemark.json(
+      ...['instance', 'add', 'second', '--source', 'psync', '-u', second],
+      ...[...place, '--tls-key', files.keyFile],
+    );
+    const late = await world.caA.issue({ uses: ['client'], fromDays: -3, toDays: -1 });
+    await swapFile(files.keyFile, late.key);
+    await swapFile(files.certFile, late.cert);
+    const archiver = await tidemark.serve(); // that is the other one
+    await archiver.until('capture-failed');
+    const fault = archiver.log.split('\n').find((line) => line.includes('"capture-failed"'));
+    expect(JSON.parse(fault ?? '')).toMatchObject({
+      ...{ instance: 'second', code: 'TM_TLS_SETTINGS', hint: 'have it renewed' },
+      error: expect.stringContaining('expired on') as string,
+    });
+    await swapFile(files.keyFile, own.key);
+    await swapFile(files.certFile, own.cert);
+    const isSecond = (line: string): boolean =>
+      line.includes('"caught-up"') && line.includes('"second"');
+    await vi.waitFor(() => expect(archiver.log.split('\n').some(isSecond)).toBe(true), {
+      ...{ timeout: 70_000, interval: 100 },
+    });
+    expect(await archiver.stop()).toBe(0);
   });
 
   it('check a node that is not configured, and end with 1 when it does not hold', async () => {
