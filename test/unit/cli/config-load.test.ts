@@ -226,7 +226,7 @@ describe('instanceTarget()', () => {
   });
 
   it('reads the password from the first line of its file; a user of its own wins', async () => {
-    await writeFile(join(temp.path, 'a.pass'), 'pass word\r\nnot this\n');
+    await writeFile(join(temp.path, 'a.pass'), 'pass word\r\nnot this\n', { mode: 0o600 });
     const target = await instanceTarget(
       { ...entry, user: 'tidemark', password_file: 'a.pass' },
       path,

@@ -23,8 +23,8 @@ let path: string;
 beforeAll(async () => {
   temp = await TempDir.create();
   path = join(temp.path, 'tidemark.toml');
-  await writeFile(join(temp.path, 'node.pass'), 'node-secret\n');
-  await writeFile(join(temp.path, 'sentinel.pass'), 'sentinel-secret\n');
+  await writeFile(join(temp.path, 'node.pass'), 'node-secret\n', { mode: 0o600 });
+  await writeFile(join(temp.path, 'sentinel.pass'), 'sentinel-secret\n', { mode: 0o600 });
 });
 afterAll(() => temp[Symbol.asyncDispose]());
 

@@ -24,7 +24,7 @@ import { SwitchedSettings } from './node-settings.ts';
 import { checkPsyncNode, refuseAofFlags } from './psync-node.ts';
 import type { SentinelFlags } from '../program/sentinel-flags.ts';
 import { sentinelTableOf } from './sentinel-flags.ts';
-import { keepSecret } from './keep-secret.ts';
+import { forgetSecrets, keepSecret } from './keep-secret.ts';
 import { findingText, sourceFindings } from './source-findings.ts';
 import { tlsTableOf } from './tls-flags.ts';
 
@@ -59,8 +59,11 @@ export async function addNode(
   if (config.instances.some((known) => known.id === id)) {
     throw new UsageError('TM_EXISTS', `instance ${id} is configured already`);
   }
-  await using kept = await keepSecret(options.passFile, config.stateDir, id);
-  const entry = entryOf(id, options, kept.source);
+  const { passFile, sentinelPassFile } = options;
+  await using kept = await keepSecret(passFile, config.stateDir, id);
+  await using keptToo = await keepSecret(sentinelPassFile, config.stateDir, id, 'sentinel');
+  const named = keptToo.source === null ? {} : { sentinelPassFile: keptToo.source };
+  const entry = entryOf(id, { ...options, ...named }, kept.source);
   const target = await instanceTarget(entry, config.path);
   await using client = await connectNode(await locateNode(target, invocation.signal), {
     signal: invocation.signal,
@@ -71,6 +74,7 @@ export async function addNode(
     : addByFiles(added));
   await addInstance(config.path, entry);
   kept.stays();
+  keptToo.stays();
   const options_ = { timeoutMs: 10_000, signal: invocation.signal };
   const attached = (await workspace.askArchiver('attach', id, options_)) !== null;
   invocation.printer.result({ instance: id, ...document, attached }, () => [
@@ -188,6 +192,7 @@ export async function removeNode(id: string, invocation: Invocation): Promise<vo
     }
   });
   await removeInstance(config.path, id);
+  await warnIfNot('remove its password', invocation, () => forgetSecrets(config.stateDir, id));
   invocation.printer.result({ instance: id, removed: true, historyKept: true }, () => [
     `${id} is no longer captured; its history stays in the store and can be restored`,
   ]);

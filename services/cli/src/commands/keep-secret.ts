@@ -8,6 +8,9 @@ export interface KeptSecret extends AsyncDisposable {
   stays(): void;
 }
 
+/** Whose password it is: of the nodes of an instance, or of its Sentinels. */
+export type SecretOwner = 'node' | 'sentinel';
+
 /**
  * A password that was typed is kept in a file of the state folder that only this user can read
  * (0600): the archiver has no terminal to ask on. Any other source is taken as it is.
@@ -17,6 +20,7 @@ export async function keepSecret(
   flag: string | undefined,
   stateDir: string,
   id: string,
+  owner: SecretOwner = 'node',
 ): Promise<KeptSecret> {
   if (flag !== ASKED) {
     return {
@@ -25,8 +29,9 @@ export async function keepSecret(
       [Symbol.asyncDispose]: () => Promise.resolve(),
     };
   }
-  const secret = await readSecret(ASKED, `the user that captures ${id}`);
-  const path = join(stateDir, 'instances', `${id}.pass`);
+  const whose = owner === 'node' ? `the user that captures ${id}` : `the Sentinels of ${id}`;
+  const secret = await readSecret(ASKED, whose);
+  const path = pathOf(stateDir, id, owner);
   await mkdir(join(stateDir, 'instances'), { recursive: true, mode: 0o700 });
   await rm(path, { force: true }); // an older file may have another mode
   await writeFile(path, `${secret}\n`, { mode: 0o600, flag: 'wx' });
@@ -38,4 +43,17 @@ export async function keepSecret(
     },
     [Symbol.asyncDispose]: () => (stays ? Promise.resolve() : rm(path, { force: true })),
   };
+}
+
+/** Removes what `keepSecret` has kept for an instance; files of other places stay. */
+export async function forgetSecrets(stateDir: string, id: string): Promise<void> {
+  for (const owner of ['node', 'sentinel'] as const) {
+    await rm(pathOf(stateDir, id, owner), { force: true });
+  }
+}
+
+/** An id holds no dot: no two are the same. */
+function pathOf(stateDir: string, id: string, owner: SecretOwner): string {
+  const name = owner === 'node' ? `${id}.pass` : `${id}.sentinel.pass`;
+  return join(stateDir, 'instances', name);
 }

@@ -1,12 +1,12 @@
-import { readFile } from 'node:fs/promises';
+import { open, stat } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { UsageError } from '@tidemark/core';
+import { readTyped } from './typed-secret.ts';
 
 const ENVIRONMENT = 'env:';
 /** Asks on the terminal. */
 export const ASKED = '-';
-/** Longer than any password that a server takes from a configuration line is worth reading. */
-const LENGTH_MAX = 4_096;
+const FILE_BYTES_MAX = 65_536;
 
 /**
  * Where a password comes from: `env:NAME` (an environment variable), `-` (asked for on the terminal)
@@ -35,10 +35,23 @@ export async function readSecret(source: string, whose = 'the server'): Promise<
 
 async function firstLine(path: string): Promise<string> {
   try {
-    const text = await readFile(path, 'utf8');
+    // A pipe would be waited for without end.
+    if (!(await stat(path)).isFile()) throw new Error('it is no file');
+    await using file = await open(path, 'r');
+    const { size, mode } = await file.stat();
+    if (size > FILE_BYTES_MAX) throw new Error('it is larger than 64 KiB');
+    if ((mode & 0o022) !== 0) {
+      throw new Error(`others may write it (mode ${(mode & 0o777).toString(8).padStart(4, '0')})`);
+    }
+    const buffer = Buffer.alloc(FILE_BYTES_MAX);
+    const { bytesRead } = await file.read(buffer, 0, buffer.length, 0);
+    const text = buffer.toString('utf8', 0, bytesRead);
+    buffer.fill(0);
     return text.split(/\r?\n/, 1)[0] ?? '';
   } catch (cause) {
-    throw new UsageError('TM_CONFIG', `cannot read the password file ${path}`, {
+    const isOurs = cause instanceof Error && !('code' in cause);
+    const why = isOurs ? `: ${cause.message}` : '';
+    throw new UsageError('TM_CONFIG', `cannot read the password file ${path}${why}`, {
       cause,
       hint: 'its first line is the password; only the user that runs tidemark need read it (0600)',
     });
@@ -57,44 +70,10 @@ async function askSecret(question: string): Promise<string> {
   stdin.setRawMode(true);
   stdin.resume();
   try {
-    return await typed(stdin);
+    return await readTyped(stdin, process);
   } finally {
     stdin.setRawMode(false);
     stdin.pause();
     stderr.write('\n');
   }
-}
-
-function typed(input: NodeJS.ReadStream): Promise<string> {
-  return new Promise((done, refuse) => {
-    let bytes: number[] = [];
-    const onData = (chunk: Buffer): void => {
-      for (const byte of chunk) {
-        if (byte === 0x03 || byte === 0x04) {
-          end(() => refuse(new UsageError('TM_CANCELLED', 'no password was given')));
-          return;
-        }
-        if (byte === 0x0d || byte === 0x0a) {
-          const text = Buffer.from(bytes).toString('utf8');
-          end(() => done(text));
-          return;
-        }
-        if (byte === 0x7f || byte === 0x08) bytes = withoutLast(bytes);
-        else if (bytes.length < LENGTH_MAX) bytes.push(byte);
-      }
-    };
-    const end = (settle: () => void): void => {
-      input.off('data', onData);
-      bytes.fill(0);
-      settle();
-    };
-    input.on('data', onData);
-  });
-}
-
-/** Takes the last character away, which may be of several bytes in UTF-8. */
-function withoutLast(bytes: readonly number[]): number[] {
-  let at = bytes.length - 1;
-  while (at > 0 && ((bytes[at] ?? 0) & 0xc0) === 0x80) at -= 1;
-  return bytes.slice(0, Math.max(0, at));
 }
