@@ -14,6 +14,8 @@ const DISK_WAIT_MS = 30_000;
 /** A base that is wanted, and the first second that its timeline serves. */
 export interface TimelineBase extends WantedBase {
   readonly servesFrom: number | null;
+  /** Whether its timeline has no snapshot yet. Default: it has. */
+  readonly isFirst?: boolean;
   /** Whether its timeline is about to be closed: then nothing is waited for. Default: it is not. */
   readonly isLeft?: () => boolean;
 }
@@ -39,7 +41,7 @@ export async function shipBase(
     from: async (summary: { readonly aux: Readonly<Record<string, string>> }): Promise<number> =>
       Math.max(
         wanted.servesFrom ?? -Infinity,
-        wanted.secondBefore ??
+        secondServed(wanted) ??
           (await firstSecond(
             { offset: wanted.offset, ctime: Number(summary.aux['ctime']), isLeft },
             writer,
@@ -72,6 +74,17 @@ export function faultOfBase(cause: unknown): LogFields {
 function isDiskFull(cause: unknown): cause is TidemarkError {
   const spool = cause instanceof TidemarkError && cause.code === 'TM_SPOOL';
   return spool && !('bytesMax' in cause.context);
+}
+
+/**
+ * The latest second seen before a base, which it serves: its cut lies behind it. A sample that was on
+ * its way may still stand before one that lies within the stream, and with it the cut of that second.
+ * An earlier snapshot serves it then; where there is none, the base serves from the next second on.
+ */
+function secondServed({ base, offset, secondBefore, isFirst }: TimelineBase): number | null {
+  if (secondBefore === null) return null;
+  const isBeside = base.position !== undefined && offset > 0n;
+  return isBeside && isFirst === true ? secondBefore + 1 : secondBefore;
 }
 
 /** First second that the snapshot at the start of a timeline serves. */

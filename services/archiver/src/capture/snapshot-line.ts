@@ -147,9 +147,10 @@ export class SnapshotLine {
   async #ship(wanted: WantedBase): Promise<SnapshotStored> {
     const { capture, outlet, life, signal, onFailed } = this.#options;
     const { logger } = capture;
+    const isFirst = openTimelineOf(outlet.backlog.state)?.snapshot === null;
     try {
       const stored = await shipBase(
-        { ...wanted, servesFrom: life.servesFrom, isLeft: () => this.#isLeft },
+        { ...wanted, servesFrom: life.servesFrom, isFirst, isLeft: () => this.#isLeft },
         () => life.writer,
         outlet.shipping,
         outlet.backlog,

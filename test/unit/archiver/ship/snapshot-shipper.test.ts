@@ -163,6 +163,20 @@ describe('shipBase()', () => {
     expect(await from(SECOND - 7, mark(0n, SECOND))).toBe(SECOND - 7);
   });
 
+  it('serves from the second after that when it stands within the stream and is the first', async () => {
+    const writer = { timeline: 't1', firstMark: mark(40n, SECOND) } as unknown as TimelineWriter;
+    const served = async (over: { position?: number; offset: bigint; isFirst: boolean }) => {
+      const { position, offset, isFirst } = over;
+      const at = position === undefined ? {} : { position };
+      const wanted = { base: { ...base, ...at, open: fileBytes(path) }, offset, isFirst };
+      const place = { secondBefore: SECOND, servesFrom: null, mode: 'attach' as const };
+      return (await shipBase({ ...wanted, ...place }, () => writer, run.options, run.backlog)).from;
+    };
+    expect(await served({ position: 80, offset: 80n, isFirst: true })).toBe(SECOND + 1);
+    expect(await served({ position: 80, offset: 80n, isFirst: false })).toBe(SECOND);
+    expect(await served({ offset: 80n, isFirst: true })).toBe(SECOND);
+  });
+
   it('serves from its creation on when nothing was written until the first mark', async () => {
     expect(await from(null, mark(0n, SECOND))).toBe(SECOND - 100);
   });
