@@ -21,10 +21,12 @@ export class LinkPace {
   readonly #random: Random;
   #failures = 0;
   #slowFailures = 0;
-  #syncs: number[] = [];
+  #syncs: number[];
 
-  constructor(random: Random) {
+  /** @param pastSyncs - When an earlier run began full resyncs, by the same clock; negative or not. */
+  constructor(random: Random, pastSyncs: readonly number[] = []) {
     this.#random = random;
+    this.#syncs = [...pastSyncs];
   }
 
   /** The link was up for a while: earlier faults are over. */

@@ -98,6 +98,9 @@ export function causeOfResync(
 
 function isSameHistory(asked: HistoryPlace, node: NodeHistory, runId: string | null): boolean {
   if (asked.replid === node.replid2) return asked.offset < node.secondOffset;
-  // A primary without replicas frees its backlog after a while, and begins a new history with it.
-  return node.role === 'master' && node.runId !== '' && node.runId === runId;
+  // A primary without replicas frees its backlog after a while, and begins a new history with it: one
+  // that came from no other (redis src/replication.c, `replicationCron`). A process that was a replica
+  // meanwhile took another one over.
+  const isOwn = node.role === 'master' && !/[^0]/.test(node.replid2);
+  return isOwn && node.runId !== '' && node.runId === runId;
 }

@@ -20,7 +20,7 @@ import {
   type NodeHistory,
   type ResyncCause,
 } from './node-history.ts';
-import type { ResyncNote, ResyncNoteFile } from './resync-note.ts';
+import { withSync, type ResyncNote, type ResyncNoteFile } from './resync-note.ts';
 
 /** For a connection, TLS and all. */
 export const DIAL_MS = 10_000;
@@ -70,7 +70,7 @@ export class ReceiveLine {
 
   constructor(options: ReceiveLineOptions) {
     this.#options = options;
-    this.#pace = new LinkPace(options.random);
+    this.#pace = new LinkPace(options.random, pastSyncs(options));
     this.#nextSeq = options.nextSeq;
     this.#note = options.noted;
     this.#fresh = !options.goesOn;
@@ -190,7 +190,8 @@ export class ReceiveLine {
     const cause = causeOfResync(asked, { replid, offset }, node, past);
     const history = await spool.beginSync({ seq: this.#nextSeq, replid, offset });
     logger.info('full-resync', { replid, offset: offset.toString(), reason: cause.reason });
-    this.#note = { runId: node.runId, resync: { ...cause, ino: history.ino } };
+    const resync = { ...cause, ino: history.ino };
+    this.#note = { runId: node.runId, resync, syncsMs: withSync(this.#note, clock.nowMs()) };
     await note.write(this.#note);
     for await (const chunk of link.snapshot()) await spool.appendSnapshot(chunk);
     await spool.endSnapshot();
@@ -263,6 +264,15 @@ export class ReceiveLine {
     if (this.#error?.code !== code) this.#options.logger.warn('link', { code, error: message });
     this.#error = { code, message };
   }
+}
+
+/** Times of the host's clock as those of this process; what a clock that was put back calls future is left out. */
+function pastSyncs({
+  noted,
+  clock,
+}: Pick<ReceiveLineOptions, 'noted' | 'clock'>): readonly number[] {
+  const ages = noted.syncsMs.map((at) => clock.nowMs() - at).filter((age) => age >= 0);
+  return ages.map((age) => clock.monotonicMs() - age);
 }
 
 /** User and password of a node, as a link takes them. */

@@ -10,9 +10,19 @@ export interface ResyncNote {
   readonly runId: string | null;
   /** The newest full resync, by the id of its history, and what it means. */
   readonly resync: (ResyncCause & { readonly ino: string }) | null;
+  /** When the last full resyncs were begun, oldest first, by the clock of this host. */
+  readonly syncsMs: readonly number[];
 }
 
-const NOTHING: ResyncNote = { runId: null, resync: null };
+/** More than any pace allows within the time for which they are counted. */
+const SYNCS_MAX = 16;
+
+const NOTHING: ResyncNote = { runId: null, resync: null, syncsMs: [] };
+
+/** The times, with one more. */
+export function withSync({ syncsMs }: ResyncNote, atMs: number): readonly number[] {
+  return [...syncsMs, Math.floor(atMs)].slice(-SYNCS_MAX);
+}
 
 /** A small file beside the wire spool. It may be lost: a hole is then named less well. */
 export class ResyncNoteFile {
@@ -44,8 +54,12 @@ export class ResyncNoteFile {
 
 function noteOf(value: unknown): ResyncNote {
   if (typeof value !== 'object' || value === null) return NOTHING;
-  const { runId, resync } = value as Record<string, unknown>;
-  return { runId: typeof runId === 'string' ? runId : null, resync: resyncOf(resync) };
+  const { runId, resync, syncsMs } = value as Record<string, unknown>;
+  return {
+    runId: typeof runId === 'string' ? runId : null,
+    resync: resyncOf(resync),
+    syncsMs: Array.isArray(syncsMs) ? syncsMs.filter(Number.isSafeInteger).slice(-SYNCS_MAX) : [],
+  };
 }
 
 function resyncOf(value: unknown): ResyncNote['resync'] {

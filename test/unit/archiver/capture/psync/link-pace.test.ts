@@ -6,14 +6,16 @@ const HOUR = 3_600_000;
 const passing = new NodeError('TM_REPLICATION', 'it broke');
 const lasting = new NodeError('TM_NODE_RIGHTS', 'not allowed');
 /** Draws the same share of the whole each time. */
-const drawing = (share: number): LinkPace =>
-  new LinkPace({
-    bytes(count) {
+const drawing = (share: number, pastSyncs: readonly number[] = []): LinkPace => {
+  const random = {
+    bytes(count: number) {
       const bytes = Buffer.alloc(count);
       bytes.writeUInt32BE(Math.floor(share * 0xffff_ffff));
       return bytes;
     },
-  });
+  };
+  return new LinkPace(random, pastSyncs);
+};
 
 describe('LinkPace.afterFault()', () => {
   it('doubles with each fault that passes, up to half a minute, anywhere below', () => {
@@ -49,6 +51,11 @@ describe('LinkPace.untilSync()', () => {
     }
     expect(begun.slice(0, 6)).toEqual([0, 1_000, 2_000, 17_000, 47_000, 107_000]);
     expect(begun.length).toBeLessThanOrEqual(11);
+  });
+
+  it('counts those of an earlier run', () => {
+    expect(drawing(0, [-3_000, -2_000, -1_000]).untilSync(0)).toBe(14_000);
+    expect(drawing(0, [-HOUR, -2_000, -1_000]).untilSync(0)).toBe(0);
   });
 
   it('forgets those of more than an hour ago', () => {

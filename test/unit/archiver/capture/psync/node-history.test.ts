@@ -71,6 +71,8 @@ describe('causeOfResync()', () => {
     const freed = { ...NODE, replid: OTHER };
     const given = at(1_000n, OTHER);
     expect(causeOfResync(at(950n), given, freed, past).reason).toBe('backlog-overrun');
+    const again: NodeHistory = { ...freed, replid2: 'c'.repeat(40), secondOffset: 990n };
+    expect(causeOfResync(at(950n), given, again, past).reason).toBe('divergent-tail');
     const replica: NodeHistory = { ...freed, role: 'replica' };
     expect(causeOfResync(at(950n), given, replica, past).reason).toBe('divergent-tail');
   });
