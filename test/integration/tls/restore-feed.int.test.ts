@@ -161,6 +161,38 @@ describe('a feed over TLS', () => {
     expect(await client.info('replication')).toContain('master_link_status:down');
   });
 
+  it('waits for a server that is away, whoever fails in TLS meanwhile', async () => {
+    await using source = await feedSource(undefined, 3);
+    await using target = await startTarget();
+    await using stranger = await startTarget({ certificate: await world.caA.issue() });
+    const loaded = new AbortController();
+    const back = new AbortController();
+    const aborted = ({ signal }: AbortController): Promise<void> =>
+      new Promise((resolve) => {
+        if (signal.aborted) resolve();
+        else signal.addEventListener('abort', () => resolve());
+      });
+    async function* halted(from: bigint): ByteSource {
+      loaded.abort();
+      await aborted(back);
+      yield* inChunks(source.log.subarray(Number(from)), 65_536);
+    }
+    await using feed = await feedOf(source, { commands: halted, timeouts: { tlsMs: 500 } });
+    await attach(target, feed);
+    await aborted(loaded);
+    const client = await target.connect();
+    const away = client
+      .pipeline()
+      .call('CLIENT', 'KILL', 'TYPE', 'MASTER')
+      .call('DEBUG', 'SLEEP', 5);
+    const woken = away.exec();
+    await attach(stranger, feed);
+    await woken;
+    back.abort();
+    expect((await feed.finished()).resumes).toBeGreaterThanOrEqual(1);
+    await expectEqual(source, target);
+  });
+
   describe.concurrent('refuses', () => {
     it('a target with another certificate than the pinned one, though of the same CA', async () => {
       const error = await refusal({ certificate: await world.caA.issue() });
