@@ -82,6 +82,11 @@ export function causeOfResync(
   const cause = (reason: HoleReason, detail: string): ResyncCause => ({ reason, detail });
   if (asked === null) return cause('capture-down', 'nobody knew where to go on');
   const at = asked.offset.toString();
+  if (given.replid !== asked.replid && cannotTell(asked, node)) {
+    const since = node.secondOffset.toString();
+    const detail = `a replica that was behind when its primary changed goes on behind no offset from ${since} on, and ${at} was reached`;
+    return cause(past.wasFull ? 'spool-full' : 'backlog-overrun', detail);
+  }
   if (
     given.replid === asked.replid
       ? given.offset < asked.offset
@@ -103,4 +108,12 @@ function isSameHistory(asked: HistoryPlace, node: NodeHistory, runId: string | n
   // meanwhile took another one over.
   const isOwn = node.role === 'master' && !/[^0]/.test(node.replid2);
   return isOwn && node.runId !== '' && node.runId === runId;
+}
+
+/**
+ * Whether a node is a replica that came over from the history of a place before it had that place. It
+ * may have received those bytes since, from the new primary; what it says of itself leaves that open.
+ */
+function cannotTell({ replid, offset }: HistoryPlace, node: NodeHistory): boolean {
+  return node.role === 'replica' && node.replid2 === replid && offset >= node.secondOffset;
 }

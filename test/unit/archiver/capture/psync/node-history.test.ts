@@ -67,6 +67,16 @@ describe('causeOfResync()', () => {
     expect(cause.reason).toBe('backlog-overrun');
   });
 
+  it('is no divergent tail where a replica that was behind cannot tell', () => {
+    const behind: NodeHistory = { ...PROMOTED, role: 'replica' };
+    const given = at(1_000n, OTHER);
+    expect(causeOfResync(at(850n), given, behind, past)).toMatchObject({
+      reason: 'backlog-overrun',
+      detail: expect.stringMatching(/from 801 on, and 850 was reached/) as unknown,
+    });
+    expect(causeOfResync(at(850n), given, PROMOTED, past).reason).toBe('divergent-tail');
+  });
+
   it('is an overrun backlog when the same primary freed it, and the history with it', () => {
     const freed = { ...NODE, replid: OTHER };
     const given = at(1_000n, OTHER);
