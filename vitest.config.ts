@@ -65,7 +65,7 @@ export default defineConfig({
     projects: [
       project('unit', ['test/unit/**/*.test.ts', 'test/conformance/**/*.test.ts'], 20_000, 2),
       project('property', ['test/property/**/*.prop.test.ts'], 60_000, 2),
-      project('integration', ['test/integration/**/*.int.test.ts'], 180_000, 3),
+      project('integration', ['test/integration/**/*.int.test.ts'], 180_000, 4),
       // Most of a test with a real server is waiting for seconds to pass.
       project('e2e', ['test/e2e/**/*.e2e.test.ts'], 300_000, 3),
       project('matrix', ['test/matrix/**/*.matrix.test.ts'], 300_000, 3),

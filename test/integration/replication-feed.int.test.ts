@@ -113,6 +113,7 @@ describe('a feed into a real server', () => {
         rdbBytes: aof.baseBytes,
         commandBytes: BigInt(aof.logBytes),
         offset: BASE + BigInt(aof.logBytes),
+        sentOffset: BASE + BigInt(aof.logBytes) + 37n, // GETACK
         restarts: 0,
         resumes: 0,
       });
