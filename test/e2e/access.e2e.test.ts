@@ -276,8 +276,10 @@ async function firstRecord(): Promise<FeedRecord> {
   const dir = join(tidemark.dir, 'state', 'restores');
   for (;;) {
     const name = (await readdir(dir).catch(() => [])).find((file) => file.endsWith('.json'));
-    if (name !== undefined)
-      return JSON.parse(await readFile(join(dir, name), 'utf8')) as FeedRecord;
+    const record = name === undefined ? null : await readFile(join(dir, name), 'utf8');
+    const known = record === null ? null : (JSON.parse(record) as FeedRecord);
+    // It is written before there is a feed, and again when that listens.
+    if (known !== null && known.feed.port > 0) return known;
     await delay(1);
   }
 }
