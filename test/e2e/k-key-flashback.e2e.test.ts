@@ -86,7 +86,7 @@ async function fill(): Promise<void> {
   const work = redis.pipeline();
   for (let i = 0; i < 20; i++) work.hset(`cart:${i}`, 'item', i, 'total', 12);
   work.set('cart:held', 'x', 'EX', 3_600);
-  work.set('cart:dead', 'x', 'PX', 200);
+  work.set('cart:dead', 'x', 'PX', 5);
   work.set(ODD, 'odd value').rpush('plain', 'a', 'b');
   for (let i = 0; i < MANY; i++)
     work.set(`many:${i}`, `value ${i}`).set(`lots:${i}`, i, 'EX', 3_600 + i);
