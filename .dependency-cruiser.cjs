@@ -14,6 +14,7 @@ const order = [
   'libs/catalog',
   'services/archiver',
   'services/restorer',
+  'services/workspace',
   'services/cli',
 ];
 const upward = order.map((folder, index) => ({

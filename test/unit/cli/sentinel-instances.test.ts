@@ -2,14 +2,14 @@ import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { sentinelTableOf } from '../../../services/cli/src/commands/sentinel-flags.ts';
-import { configuredAddress } from '../../../services/cli/src/commands/spared-original.ts';
-import { instanceTarget, type Config } from '../../../services/cli/src/config/load.ts';
+import { configuredAddress } from '../../../services/workspace/src/original-node.ts';
+import { instanceTarget, type Config } from '../../../services/workspace/src/config/load.ts';
 import {
   describeEntry,
   entryAddress,
   locateNode,
-} from '../../../services/cli/src/config/node-place.ts';
-import type { InstanceEntry } from '../../../services/cli/src/config/schema.ts';
+} from '../../../services/workspace/src/config/node-place.ts';
+import type { InstanceEntry } from '../../../services/workspace/src/config/schema.ts';
 import { TempDir } from '../../support/temp-dir.ts';
 
 const SET: InstanceEntry = {

@@ -1,4 +1,4 @@
-import type { Invocation } from '../context.ts';
+import type { Invocation } from '../invocation.ts';
 
 /** What a user of a server is for. */
 export type AclRole = 'capture' | 'replicate' | 'restore' | 'write-back' | 'sentinel';

@@ -1,5 +1,5 @@
 import { FormatError } from '@tidemark/core';
-import type { Invocation } from '../context.ts';
+import type { Invocation } from '../invocation.ts';
 import { type AofFolder, findAof } from '../files/aof-folder.ts';
 import { checkAofPart, type PartReport } from '../files/check-aof-part.ts';
 import { table } from '../output/table.ts';

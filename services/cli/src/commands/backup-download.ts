@@ -4,11 +4,10 @@ import { UsageError } from '@tidemark/core';
 import { downloadBackup, findBackup, type DownloadRequest } from '@tidemark/restorer';
 import { presignGet } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
-import { parseDuration } from '../config/units.ts';
-import { Workspace, type Invocation } from '../context.ts';
+import { parseDuration, readFrom, withLease, Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { formatBytes, table } from '../output/table.ts';
 import { formatSecond } from '../time.ts';
-import { readFrom, withLease } from './reading-lease.ts';
 
 /** Life of a link when none is asked for. */
 const TTL_DEFAULT = '1h';
@@ -53,7 +52,7 @@ export async function downloadCommand(
   const fromSecond = readFrom(catalog, instance, { kind: 'backup', backup });
   const lease = { instance, fromSecond, isLong: true, purpose: 'backup' } as const;
   const request = { ...name, sealed: flags.sealed === true, to: await placeOf(flags.out) };
-  const files = await withLease(lease, workspace, invocation, () =>
+  const files = await withLease(lease, workspace, invocation.printer, () =>
     downloadBackup(request, {
       ...{ store, keys, catalog, signal, stateDir: config.stateDir, random: systemRandom },
       onProgress: (bytes, total) =>

@@ -9,9 +9,9 @@ import {
   type RepoVerification,
   type Sample,
 } from '@tidemark/restorer';
-import { Workspace, type Invocation } from '../context.ts';
+import { withLease, Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { formatBytes } from '../output/table.ts';
-import { withLease } from './reading-lease.ts';
 
 /** Exit code of a key that is missing or does not fit. */
 const WRONG_KEYS = 12;
@@ -35,7 +35,7 @@ export async function verifyCommand(
   const turns = new SampleTurns(join(config.stateDir, 'verify'), name);
   const sample = parts === null ? null : await turns.next(parts);
   const lease = { instance: target.instance, fromSecond: null, isLong: false } as const;
-  const found = await withLease(lease, workspace, invocation, () =>
+  const found = await withLease(lease, workspace, invocation.printer, () =>
     verifyBackups(
       { ...target, sample },
       {

@@ -1,7 +1,8 @@
 import { UsageError } from '@tidemark/core';
 import { callArchiver, controlSocketPath } from '@tidemark/archiver';
 import { withoutShredded } from '@tidemark/catalog';
-import { Workspace, type Invocation } from '../context.ts';
+import { Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { formatBytes, table } from '../output/table.ts';
 import { formatSecond } from '../time.ts';
 

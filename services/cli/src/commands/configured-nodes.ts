@@ -1,8 +1,6 @@
 import type { NodeClient, NodeFacts } from '@tidemark/client';
 import { historiesIn, refuseSecondCapture, type ConfiguredNode } from '@tidemark/restorer';
-import type { Config } from '../config/load.ts';
-import type { Workspace } from '../context.ts';
-import { configuredAddress } from './spared-original.ts';
+import { type Config, configuredAddress, type Workspace } from '@tidemark/workspace';
 
 /** The instances of the configuration, and where their nodes are now. */
 export async function configuredNodes(config: Config): Promise<readonly ConfiguredNode[]> {

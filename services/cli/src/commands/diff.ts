@@ -1,10 +1,10 @@
 import { UsageError } from '@tidemark/core';
 import { diffPoints, type DiffReport, type DiffRequest } from '@tidemark/restorer';
 import { systemClock } from '@tidemark/system';
-import { freshen, Workspace, type Invocation } from '../context.ts';
+import { freshen, withLease, Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { countsText, sampleText, valuesText } from './outcome-text.ts';
 import { comparisonProgress, wantedSelector } from './preview.ts';
-import { withLease } from './reading-lease.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import { pointOf } from './restore-point.ts';
 import type { SelectorFlags } from './selector-flags.ts';
@@ -46,7 +46,7 @@ export async function diffKeys(
     until ?? ({ kind: 'live', server: await sparedOriginal(id, flags, workspace.config) } as const);
   await freshen(workspace, id, signal);
   const lease = { instance: id, fromSecond: null, isLong: false };
-  const report = await withLease(lease, workspace, invocation, () =>
+  const report = await withLease(lease, workspace, invocation.printer, () =>
     diffPoints(
       { instance: id, from, to, selector, values: flags.values === true, sampleMax },
       restoreEnvironment(workspace, invocation, comparisonProgress),

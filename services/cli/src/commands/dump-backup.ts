@@ -1,8 +1,8 @@
 import { makeOneOffBackup, type OneOffBackup, type OneOffProgress } from '@tidemark/archiver';
 import { isSafeName, UsageError } from '@tidemark/core';
 import { systemClock, systemRandom } from '@tidemark/system';
-import { locateNode } from '../config/node-place.ts';
-import { Workspace, type Invocation } from '../context.ts';
+import { locateNode, Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import type { Printer } from '../output/printer.ts';
 import { formatBytes } from '../output/table.ts';
 import { formatSecond } from '../time.ts';

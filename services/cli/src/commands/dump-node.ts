@@ -3,9 +3,14 @@ import { resolve } from 'node:path';
 import type { InstanceTarget } from '@tidemark/archiver';
 import type { NodeAddress } from '@tidemark/client';
 import { refuseTdeNode } from '@tidemark/restorer';
-import { instanceTarget, loadConfig, type Config } from '../config/load.ts';
-import { secretSource } from '../config/secret.ts';
-import { Workspace, type Invocation } from '../context.ts';
+import {
+  type Config,
+  instanceTarget,
+  loadConfig,
+  secretSource,
+  Workspace,
+} from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import type { SentinelFlags } from '../program/sentinel-flags.ts';
 import type { TlsFlags } from '../program/tls-flags.ts';
 import { configuredNodes } from './configured-nodes.ts';

@@ -7,11 +7,11 @@ import {
 import { KeyError, UsageError } from '@tidemark/core';
 import { listUndoPacks, removeUndoPack } from '@tidemark/restorer';
 import { systemClock, systemRandom } from '@tidemark/system';
-import { Workspace, type Invocation } from '../context.ts';
+import { retentionRules, Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { countOf } from '../output/count.ts';
 import { formatBytes, table } from '../output/table.ts';
 import { formatSecond } from '../time.ts';
-import { retentionRules } from './expire-rules.ts';
 
 /** How far a clock may be ahead of the last entry of a log. */
 const CLOCK_AHEAD_MS_MAX = 86_400_000;

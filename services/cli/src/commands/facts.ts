@@ -1,6 +1,7 @@
 import { readFactsAt, type FactsReport } from '@tidemark/restorer';
 import { systemClock } from '@tidemark/system';
-import { Workspace, type Invocation } from '../context.ts';
+import { Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { table } from '../output/table.ts';
 import { formatSecond, parseTime } from '../time.ts';
 

@@ -1,8 +1,8 @@
 import { UsageError } from '@tidemark/core';
 import { findCommands, noteOnName, type FoundCommand } from '@tidemark/restorer';
 import { compileSelector, shownKey } from '@tidemark/selector';
-import { Workspace, type Invocation } from '../context.ts';
-import { withLease } from './reading-lease.ts';
+import { withLease, Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import {
   limitOf,
@@ -53,7 +53,7 @@ export async function findInLog(
   const search = { instance: id, names: new Set(names), keys, window };
   const found = findCommands(search, restoreEnvironment(workspace, invocation));
   const lease = { instance: id, fromSecond: window.since, isLong: false };
-  await withLease(lease, workspace, invocation, () =>
+  await withLease(lease, workspace, invocation.printer, () =>
     printSearch(found, viewOf(restoreLine), limit, invocation),
   );
 }

@@ -1,8 +1,8 @@
 import { UsageError } from '@tidemark/core';
 import { keyHistory, type KeyEvent } from '@tidemark/restorer';
 import { keyOfText, shownKey } from '@tidemark/selector';
-import { Workspace, type Invocation } from '../context.ts';
-import { withLease } from './reading-lease.ts';
+import { withLease, Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import {
   limitOf,
@@ -37,7 +37,9 @@ export async function showHistory(
   const search = { instance: id, key: wanted, db, window, snapshots };
   const events = keyHistory(search, restoreEnvironment(workspace, invocation));
   const lease = { instance: id, fromSecond: window.since, isLong: false };
-  await withLease(lease, workspace, invocation, () => printSearch(events, VIEW, limit, invocation));
+  await withLease(lease, workspace, invocation.printer, () =>
+    printSearch(events, VIEW, limit, invocation),
+  );
 }
 
 /** @throws UsageError `TM_USAGE`. */

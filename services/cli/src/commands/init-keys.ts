@@ -1,8 +1,7 @@
 import { TidemarkError, UsageError } from '@tidemark/core';
 import { describeUsable, openKmsAdmin, type KeySettings } from '@tidemark/crypto';
 import { systemClock, systemRandom } from '@tidemark/system';
-import type { NewKeys } from '../config/edit.ts';
-import { keySettings } from '../config/keys.ts';
+import { keySettings, type NewKeys } from '@tidemark/workspace';
 import type { Printer } from '../output/printer.ts';
 
 /** Flags of `tidemark init` that say who wraps data keys. */

@@ -6,10 +6,16 @@ import { TidemarkError, UsageError } from '@tidemark/core';
 import { createKeyRing, openKeyRing } from '@tidemark/crypto';
 import { openStore, probeStore, refusalOf, type ObjectStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
-import { newConfigText } from '../config/edit.ts';
-import { loadConfig, rollAge } from '../config/load.ts';
-import { storeSettings, storeTable, type StoreFlags } from '../config/store.ts';
-import { Workspace, type Invocation } from '../context.ts';
+import {
+  loadConfig,
+  newConfigText,
+  rollAge,
+  type StoreFlags,
+  storeSettings,
+  storeTable,
+  Workspace,
+} from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { sharesDevice } from '../files/shares-device.ts';
 import { newKeys, type KeyFlags } from './init-keys.ts';
 

@@ -11,11 +11,17 @@ import {
 } from '@tidemark/client';
 import { isSafeName, NodeError, UsageError } from '@tidemark/core';
 import { systemClock, systemRandom } from '@tidemark/system';
-import { addInstance, removeInstance } from '../config/edit.ts';
-import { instanceTarget, loadConfig } from '../config/load.ts';
-import { describeEntry, locateNode } from '../config/node-place.ts';
-import type { InstanceEntry } from '../config/schema.ts';
-import { Workspace, type Invocation } from '../context.ts';
+import {
+  addInstance,
+  describeEntry,
+  type InstanceEntry,
+  instanceTarget,
+  loadConfig,
+  locateNode,
+  removeInstance,
+  Workspace,
+} from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { table } from '../output/table.ts';
 import type { TlsFlags } from '../program/tls-flags.ts';
 import { checkAofPlace } from './aof-place.ts';

@@ -1,6 +1,6 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ASKED, readSecret, secretSource } from '../config/secret.ts';
+import { ASKED, readSecret, secretSource } from '@tidemark/workspace';
 
 /** Where the configuration finds a password; disposing takes it away unless it stays. */
 export interface KeptSecret extends AsyncDisposable {

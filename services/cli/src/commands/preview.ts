@@ -2,11 +2,11 @@ import { UsageError } from '@tidemark/core';
 import { preview, type PreviewReport, type RestoreProgress } from '@tidemark/restorer';
 import type { SelectorSpec } from '@tidemark/selector';
 import { systemClock } from '@tidemark/system';
-import { freshen, Workspace, type Invocation } from '../context.ts';
+import { freshen, readFrom, withLease, Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { countOf, sizeOf } from '../output/count.ts';
 import { formatBytes } from '../output/table.ts';
 import { countsText, sampleText } from './outcome-text.ts';
-import { readFrom, withLease } from './reading-lease.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import { pointOf, type PointFlags } from './restore-point.ts';
 import { selectorOf, type SelectorFlags } from './selector-flags.ts';
@@ -38,7 +38,7 @@ export async function previewKeys(
   await freshen(workspace, id, signal);
   const fromSecond = readFrom(workspace.catalog, id, point);
   const lease = { instance: id, fromSecond, isLong: false };
-  const report = await withLease(lease, workspace, invocation, () =>
+  const report = await withLease(lease, workspace, invocation.printer, () =>
     preview(
       { instance: id, point, ttl, selector, skip, live },
       restoreEnvironment(workspace, invocation, comparisonProgress),

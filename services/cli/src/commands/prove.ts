@@ -2,7 +2,8 @@ import { callArchiver, controlSocketPath, recordProofs, type ProvenHole } from '
 import { TidemarkError, UsageError } from '@tidemark/core';
 import { openHoles, proveHole, type HoleProof } from '@tidemark/restorer';
 import { systemClock, systemRandom } from '@tidemark/system';
-import { freshen, Workspace, type Invocation } from '../context.ts';
+import { freshen, Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { formatSecond } from '../time.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 

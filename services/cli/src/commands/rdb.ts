@@ -12,7 +12,7 @@ import {
   valueKind,
   type ValueKind,
 } from '@tidemark/rdb';
-import type { Invocation } from '../context.ts';
+import type { Invocation } from '../invocation.ts';
 import { readInput } from '../files/input-file.ts';
 import { refuseSealed } from '../files/refuse-sealed.ts';
 import { LineWriter } from '../output/line-writer.ts';

@@ -1,11 +1,15 @@
 import { UsageError } from '@tidemark/core';
 import { collectStray, copyObjects, openStore, probeStore, refusalOf } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
-import { loadConfig } from '../config/load.ts';
-import { storeSettings, storeTable, type StoreFlags } from '../config/store.ts';
-import type { Invocation } from '../context.ts';
+import {
+  loadConfig,
+  parseDuration,
+  type StoreFlags,
+  storeSettings,
+  storeTable,
+} from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { formatBytes } from '../output/table.ts';
-import { parseDuration } from '../config/units.ts';
 
 /** Flags of `tidemark repo copy`. */
 export interface CopyFlags extends StoreFlags {

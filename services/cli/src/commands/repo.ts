@@ -1,7 +1,8 @@
 import { listInstanceIds } from '@tidemark/catalog';
 import { IntegrityError, KeyError } from '@tidemark/core';
 import { verifyRepo as verifyWholeRepo } from '@tidemark/restorer';
-import { Workspace, type Invocation } from '../context.ts';
+import { Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { formatBytes } from '../output/table.ts';
 
 /** Exit code of a key that is missing or does not fit. */

@@ -1,6 +1,6 @@
-import { processFeeder, type RestoreEnvironment, type RestoreProgress } from '@tidemark/restorer';
-import { systemClock, systemRandom } from '@tidemark/system';
-import type { Invocation, Workspace } from '../context.ts';
+import type { RestoreEnvironment, RestoreProgress } from '@tidemark/restorer';
+import { restoreEnvironment as environmentOf, type Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { formatBytes } from '../output/table.ts';
 import { vanishingText } from './vanishing-text.ts';
 
@@ -10,29 +10,17 @@ import { vanishingText } from './vanishing-text.ts';
  * @param show - How progress is told; default: phase, bytes and percent.
  */
 export function restoreEnvironment(
-  { store, keys, catalog, config }: Workspace,
+  workspace: Workspace,
   { printer, signal }: Invocation,
   show: (progress: RestoreProgress) => string = bytesText,
 ): RestoreEnvironment {
-  return {
-    store,
-    keys,
-    catalog,
-    clock: systemClock,
-    random: systemRandom,
-    stateDir: config.stateDir,
-    original: null,
+  return environmentOf(workspace, {
     signal,
-    openFeeder: processFeeder({
-      store: config.store,
-      keys: config.keys,
-      keysOf: (instance) => keys.directory.of(instance),
-    }),
     onProgress: (progress) => printer.progress(show(progress)),
     onVanishing: (vanishing) => {
       for (const line of vanishingText(vanishing, 'go at the promotion', null)) printer.warn(line);
     },
-  };
+  });
 }
 
 function bytesText({ phase, bytes, bytesTotal }: RestoreProgress): string {

@@ -11,19 +11,25 @@ import {
   type RestoreTarget,
 } from '@tidemark/restorer';
 import { systemClock } from '@tidemark/system';
-import { readSecret, secretSource } from '../config/secret.ts';
-import { securedAddress } from '../config/node-tls.ts';
-import { freshen, Workspace, type Invocation } from '../context.ts';
+import {
+  configuredAddress,
+  freshen,
+  readFrom,
+  readSecret,
+  secretSource,
+  securedAddress,
+  withLease,
+  Workspace,
+} from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import type { FeedFlags } from '../program/feed-flags.ts';
 import type { TlsFlags } from '../program/tls-flags.ts';
 import { FEED_TLS_FLAGS, feedTlsOf, newServerTlsOf } from './feed-flags.ts';
-import { readFrom, withLease } from './reading-lease.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import { pointOf, type PointFlags } from './restore-point.ts';
 import { reportText } from './restore-text.ts';
 import { selectorOf, type SelectorFlags } from './selector-flags.ts';
 import { skipOf } from './skip-flag.ts';
-import { configuredAddress } from './spared-original.ts';
 import { tlsOfFlags } from './tls-flags.ts';
 import { ttlOf } from './ttl-flag.ts';
 import { resumeWriteBackCommand, writeBackCommand, type WriteBackFlags } from './write-back.ts';
@@ -77,11 +83,11 @@ export async function restoreCommand(
   let report: RestoreReport;
   if (request !== null) {
     const run = flags.dryRun === true ? dryRun : restore;
-    report = await withLease(lease, workspace, invocation, () => run(request, environment));
+    report = await withLease(lease, workspace, invocation.printer, () => run(request, environment));
   } else if (flags.resume !== undefined) {
     const { resume } = flags;
     if (await resumeWriteBackCommand(id, resume, { flags, workspace, invocation })) return;
-    report = await withLease(lease, workspace, invocation, () =>
+    report = await withLease(lease, workspace, invocation.printer, () =>
       resumeRestore(id, resume, readSecret, environment),
     );
   } else {

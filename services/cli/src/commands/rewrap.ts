@@ -3,7 +3,8 @@ import { IntegrityError, KeyError, TidemarkError, UsageError } from '@tidemark/c
 import { isSameKey, type KeyProviders, type WrappingKey } from '@tidemark/crypto';
 import { rewrapKeys, type RewrapReport } from '@tidemark/restorer';
 import { systemClock } from '@tidemark/system';
-import { Workspace, type Invocation } from '../context.ts';
+import { Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { adminOfKey } from './tde/choose-key.ts';
 import { openTdeInstance } from './tde/open-instance.ts';
 

@@ -1,7 +1,7 @@
 import { Option, type Command } from 'commander';
 import { UsageError } from '@tidemark/core';
 import { keyOfText, readKeys, type KeyRule, type SelectorSpec } from '@tidemark/selector';
-import type { Invocation } from '../context.ts';
+import type { Invocation } from '../invocation.ts';
 import { readInput } from '../files/input-file.ts';
 
 /** Flags that say which keys are meant; the same on every command that can choose keys. */

@@ -1,5 +1,4 @@
-import type { InstanceEntry } from '../config/schema.ts';
-import { secretSource } from '../config/secret.ts';
+import { type InstanceEntry, secretSource } from '@tidemark/workspace';
 import type { SentinelFlags } from '../program/sentinel-flags.ts';
 
 /** The flags in the shape of the configuration, with absolute paths. */

@@ -4,12 +4,16 @@ import {
   type InstanceTarget,
   type UnreadInstance,
 } from '@tidemark/archiver';
-import { instanceTarget, loadConfig } from '../config/load.ts';
-import type { InstanceEntry } from '../config/schema.ts';
-import { ASKED } from '../config/secret.ts';
-import { retentionRules } from './expire-rules.ts';
-import type { Invocation } from '../context.ts';
-import { OpenedTls, tlsLog } from './tls-log.ts';
+import {
+  ASKED,
+  type InstanceEntry,
+  instanceTarget,
+  loadConfig,
+  OpenedTls,
+  retentionRules,
+  tlsLog,
+} from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 
 /** Runs the archiver in the foreground until SIGTERM or Ctrl-C. */
 export async function serve(

@@ -4,7 +4,8 @@ import { openInstanceLog } from '@tidemark/catalog';
 import { UsageError } from '@tidemark/core';
 import { refuseCaptured, shredKeys } from '@tidemark/restorer';
 import { systemClock, systemRandom } from '@tidemark/system';
-import { Workspace, type Invocation } from '../context.ts';
+import { Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { typedConfirmation } from './typed-confirmation.ts';
 
 /** Flags of `repo shred`. */

@@ -1,5 +1,6 @@
 import type { CaptureStatus } from '@tidemark/archiver';
-import { Workspace, type Invocation } from '../context.ts';
+import { Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { formatBytes, table } from '../output/table.ts';
 import { formatSecond } from '../time.ts';
 import {

@@ -9,11 +9,15 @@ import {
 } from '@tidemark/client';
 import { TidemarkError, UsageError } from '@tidemark/core';
 import { systemClock } from '@tidemark/system';
-import { instanceTarget, loadConfig } from '../config/load.ts';
-import { describeEntry, locateNode } from '../config/node-place.ts';
-import { securedAddress } from '../config/node-tls.ts';
-import type { InstanceEntry } from '../config/schema.ts';
-import type { Invocation } from '../context.ts';
+import {
+  describeEntry,
+  type InstanceEntry,
+  instanceTarget,
+  loadConfig,
+  locateNode,
+  securedAddress,
+} from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import type { TlsFlags } from '../program/tls-flags.ts';
 import { tlsOfFlags } from './tls-flags.ts';
 

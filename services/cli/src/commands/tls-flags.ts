@@ -1,5 +1,5 @@
 import type { TlsSettings } from '@tidemark/client';
-import { tlsSettings, type TlsTable } from '../config/node-tls.ts';
+import { tlsSettings, type TlsTable } from '@tidemark/workspace';
 import type { TlsFlags } from '../program/tls-flags.ts';
 
 /** The flags in the shape of the configuration, with absolute paths. */

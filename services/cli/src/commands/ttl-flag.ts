@@ -1,6 +1,6 @@
 import { TidemarkError, UsageError } from '@tidemark/core';
 import type { TtlChoice } from '@tidemark/restorer';
-import { parseDuration } from '../config/units.ts';
+import { parseDuration } from '@tidemark/workspace';
 import { parseTime } from '../time.ts';
 
 /** How the flag is explained by `--help`. */

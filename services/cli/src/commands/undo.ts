@@ -7,7 +7,8 @@ import {
   type ConflictPolicy,
   type UndoPackFacts,
 } from '@tidemark/restorer';
-import { Workspace, type Invocation } from '../context.ts';
+import { Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { formatBytes, table } from '../output/table.ts';
 import { comparisonProgress } from './preview.ts';
 import { restoreEnvironment } from './restore-environment.ts';

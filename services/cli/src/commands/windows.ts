@@ -1,6 +1,7 @@
 import type { CaptureStatus } from '@tidemark/archiver';
 import { UsageError } from '@tidemark/core';
-import { freshen, Workspace, type Invocation } from '../context.ts';
+import { freshen, Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { table } from '../output/table.ts';
 import { formatSecond } from '../time.ts';
 import { timelineDocument, timelineLines } from './timelines.ts';

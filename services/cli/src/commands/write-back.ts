@@ -9,9 +9,9 @@ import {
   type WriteBackRequest,
 } from '@tidemark/restorer';
 import { systemClock } from '@tidemark/system';
-import { freshen, Workspace, type Invocation } from '../context.ts';
+import { freshen, readFrom, type Reading, withLease, Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
 import { comparisonProgress, previewText } from './preview.ts';
-import { readFrom, withLease, type Reading } from './reading-lease.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import { pointOf, type PointFlags } from './restore-point.ts';
 import { selectorOf, type SelectorFlags } from './selector-flags.ts';
@@ -56,7 +56,7 @@ export async function writeBackCommand(
   if (flags.dryRun === true) {
     await freshen(workspace, id, signal);
     const lease = leaseOf(id, point, workspace, false);
-    const report = await withLease(lease, workspace, invocation, () =>
+    const report = await withLease(lease, workspace, invocation.printer, () =>
       preview(request, environment),
     );
     for (const warning of report.warnings) printer.warn(warning);
@@ -69,7 +69,7 @@ export async function writeBackCommand(
   const { retainMs } = workspace.config;
   const policy = flags.onConflict ?? 'skip';
   const lease = leaseOf(id, point, workspace, true);
-  const outcome = await withLease(lease, workspace, invocation, () =>
+  const outcome = await withLease(lease, workspace, invocation.printer, () =>
     restoreToOriginal({ ...request, policy, retainMs }, environment),
   );
   show(outcome, invocation);
@@ -111,7 +111,7 @@ export async function resumeWriteBackCommand(
   if (live === null) return false;
   const environment = restoreEnvironment(workspace, invocation, comparisonProgress);
   const lease = { instance: id, fromSecond: null, isLong: true };
-  const outcome = await withLease(lease, workspace, invocation, () =>
+  const outcome = await withLease(lease, workspace, invocation.printer, () =>
     resumeWriteBack(id, rid, { ...options, live }, environment),
   );
   if (outcome === null) return false;

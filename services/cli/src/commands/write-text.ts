@@ -1,6 +1,6 @@
 import { TidemarkError } from '@tidemark/core';
 import type { UndoReport, WriteBackReport } from '@tidemark/restorer';
-import type { Invocation } from '../context.ts';
+import type { Invocation } from '../invocation.ts';
 import { countOf } from '../output/count.ts';
 import { formatBytes } from '../output/table.ts';
 import { countsText } from './outcome-text.ts';

@@ -1,7 +1,7 @@
 import { AofLogCheck, type AofLogFacts } from '@tidemark/aof';
 import { FormatError, TidemarkError, type ErrorCode } from '@tidemark/core';
 import { RdbChecker } from '@tidemark/rdb';
-import type { Invocation } from '../context.ts';
+import type { Invocation } from '../invocation.ts';
 import type { AofPart } from './aof-folder.ts';
 import { readInput } from './input-file.ts';
 

@@ -1,8 +1,8 @@
 import { open, type FileHandle } from 'node:fs/promises';
 import { addAbortSignal } from 'node:stream';
 import { UsageError } from '@tidemark/core';
+import type { Invocation } from '../invocation.ts';
 import { formatBytes } from '../output/table.ts';
-import type { Invocation } from '../context.ts';
 
 const CHUNK_BYTES = 1024 * 1024;
 const PROGRESS_EVERY_MS = 200;

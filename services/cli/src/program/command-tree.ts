@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { Invocation } from '../context.ts';
+import type { Invocation } from '../invocation.ts';
 
 /** A command's work: it prints its result through the invocation's printer. */
 export type Work = (invocation: Invocation) => Promise<void>;

@@ -1,5 +1,6 @@
-import { Workspace, type Invocation } from '../../context.ts';
 import { systemClock } from '@tidemark/system';
+import { Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../../invocation.ts';
 import { openTdeInstance } from './open-instance.ts';
 
 /** Allows, or forbids again, that keys of a TDE instance are written back into the original. */

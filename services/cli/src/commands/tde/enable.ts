@@ -1,6 +1,7 @@
 import { enableTde } from '@tidemark/catalog';
 import { TidemarkError, UsageError } from '@tidemark/core';
-import { Workspace, type Invocation } from '../../context.ts';
+import { Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../../invocation.ts';
 import { typedConfirmation } from '../typed-confirmation.ts';
 import { adminOfKey } from './choose-key.ts';
 import { openTdeInstance } from './open-instance.ts';

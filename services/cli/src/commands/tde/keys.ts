@@ -1,7 +1,8 @@
 import type { Tde } from '@tidemark/catalog';
 import { KeyError } from '@tidemark/core';
 import { isSameKey, type KeyAdmin, type KeyFacts, type KeyProviders } from '@tidemark/crypto';
-import { Workspace, type Invocation } from '../../context.ts';
+import { Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../../invocation.ts';
 import { table } from '../../output/table.ts';
 import { meantKey } from './choose-key.ts';
 import { openTdeInstance } from './open-instance.ts';

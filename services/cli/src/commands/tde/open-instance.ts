@@ -7,7 +7,8 @@ import {
 } from '@tidemark/catalog';
 import { UsageError } from '@tidemark/core';
 import { systemClock, systemRandom } from '@tidemark/system';
-import type { Invocation, Workspace } from '../../context.ts';
+import type { Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../../invocation.ts';
 
 /** One instance as the TDE commands see it. */
 export interface TdeInstance {

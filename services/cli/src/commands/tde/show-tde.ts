@@ -1,5 +1,6 @@
 import type { Catalog, CatalogSnapshot, Tde } from '@tidemark/catalog';
-import { Workspace, type Invocation } from '../../context.ts';
+import { Workspace } from '@tidemark/workspace';
+import type { Invocation } from '../../invocation.ts';
 import { openTdeInstance, type TdeInstance } from './open-instance.ts';
 
 /** The one algorithm there is. */

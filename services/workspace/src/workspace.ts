@@ -14,17 +14,8 @@ import { openStore, type ObjectStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { callArchiver, controlSocketPath } from '@tidemark/archiver';
 import { loadConfig, type Config } from './config/load.ts';
-import type { Printer } from './output/printer.ts';
 
-/** What every command is given. */
-export interface Invocation {
-  readonly configPath: string;
-  readonly printer: Printer;
-  /** Aborted by Ctrl-C and SIGTERM. */
-  readonly signal: AbortSignal;
-}
-
-/** Configuration, store, keys and catalog, opened for one command. */
+/** Configuration, store, keys and catalog of one host, opened for a command or a service. */
 export class Workspace implements Disposable {
   readonly config: Config;
   readonly store: ObjectStore;
@@ -39,8 +30,8 @@ export class Workspace implements Disposable {
   }
 
   /** Opens everything. The keys come first: without them nothing else means anything. */
-  static async open(invocation: Invocation): Promise<Workspace> {
-    const config = await loadConfig(invocation.configPath);
+  static async open({ configPath }: { readonly configPath: string }): Promise<Workspace> {
+    const config = await loadConfig(configPath);
     const [clock, random] = [systemClock, systemRandom];
     const adopt = async (iid: string, key: WrappingKey): Promise<void> => {
       const log = await openInstanceLog({

@@ -1,8 +1,8 @@
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { addInstance, removeInstance } from '../../../services/cli/src/config/edit.ts';
-import { loadConfig } from '../../../services/cli/src/config/load.ts';
+import { addInstance, removeInstance } from '../../../services/workspace/src/config/edit.ts';
+import { loadConfig } from '../../../services/workspace/src/config/load.ts';
 import { TempDir } from '../../support/temp-dir.ts';
 
 const TEXT = `# our tide, do not touch

@@ -3,13 +3,18 @@ import { takeLease, type Catalog, type HeldLease } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
 import type { WantedPoint } from '@tidemark/restorer';
 import { systemClock, systemRandom } from '@tidemark/system';
-import type { Invocation, Workspace } from '../context.ts';
+import type { Workspace } from './workspace.ts';
 
 /**
  * A command that is over sooner than this reads nothing that could be deleted meanwhile: what is
  * marked stays for the grace.
  */
 const SHORT_MS = 5_000;
+
+/** Told that the work goes on without a lease. */
+export interface LeaseNotes {
+  warn(message: string): void;
+}
 
 /** What a command is going to read. */
 export interface Reading {
@@ -28,11 +33,11 @@ export interface Reading {
 export async function withLease<T>(
   reading: Reading,
   workspace: Workspace,
-  invocation: Invocation,
+  notes: LeaseNotes,
   work: () => Promise<T>,
 ): Promise<T> {
   const over = new AbortController();
-  const held = hold(reading, workspace, invocation, over.signal);
+  const held = hold(reading, workspace, notes, over.signal);
   try {
     if (reading.isLong) await held;
     return await work();
@@ -63,7 +68,7 @@ export function readFrom(
 async function hold(
   { instance, fromSecond, isLong, purpose = 'restore' }: Reading,
   { store, keys, catalog }: Workspace,
-  { printer }: Invocation,
+  notes: LeaseNotes,
   over: AbortSignal,
 ): Promise<HeldLease | null> {
   const known = catalog.instances().find(({ iid }) => iid === instance);
@@ -73,7 +78,7 @@ async function hold(
     if (isShort) return null;
   }
   const warn = (cause: TidemarkError): void =>
-    printer.warn(
+    notes.warn(
       `no lease is held, so retention may delete what is read here once its grace is over: ${cause.message}`,
     );
   try {

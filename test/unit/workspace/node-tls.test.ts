@@ -1,8 +1,12 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { addInstance } from '../../../services/cli/src/config/edit.ts';
-import { instanceTarget, loadConfig, parseConfig } from '../../../services/cli/src/config/load.ts';
+import { addInstance } from '../../../services/workspace/src/config/edit.ts';
+import {
+  instanceTarget,
+  loadConfig,
+  parseConfig,
+} from '../../../services/workspace/src/config/load.ts';
 import { TempDir } from '../../support/temp-dir.ts';
 import { writeCertificates } from '../../support/tls/certificate-files.ts';
 import { TestCa } from '../../support/tls/certificates.ts';

@@ -1,8 +1,12 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { newConfigText } from '../../../services/cli/src/config/edit.ts';
-import { instanceTarget, loadConfig, parseConfig } from '../../../services/cli/src/config/load.ts';
+import { newConfigText } from '../../../services/workspace/src/config/edit.ts';
+import {
+  instanceTarget,
+  loadConfig,
+  parseConfig,
+} from '../../../services/workspace/src/config/load.ts';
 import { TempDir } from '../../support/temp-dir.ts';
 
 const MINIMAL = 'version = 1\nstore.url = "store"\nstate.dir = "state"\nkeys.ring = "ring"\n';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { parseDuration, parseSize } from '../../../services/cli/src/config/units.ts';
+import { parseDuration, parseSize } from '../../../services/workspace/src/config/units.ts';
 
 describe('parseSize()', () => {
   it.each([

@@ -3,8 +3,8 @@ import { chmod, mkdir, readdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { readSecret, secretSource } from '../../../services/cli/src/config/secret.ts';
-import { readTyped } from '../../../services/cli/src/config/typed-secret.ts';
+import { readSecret, secretSource } from '../../../services/workspace/src/config/secret.ts';
+import { readTyped } from '../../../services/workspace/src/config/typed-secret.ts';
 import { forgetSecrets, keepSecret } from '../../../services/cli/src/commands/keep-secret.ts';
 import { TempDir } from '../../support/temp-dir.ts';
 

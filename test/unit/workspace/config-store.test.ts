@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import { newConfigText } from '../../../services/cli/src/config/edit.ts';
-import { parseConfig, rollAge } from '../../../services/cli/src/config/load.ts';
-import { storeSettings, storeTable } from '../../../services/cli/src/config/store.ts';
+import { newConfigText } from '../../../services/workspace/src/config/edit.ts';
+import { parseConfig, rollAge } from '../../../services/workspace/src/config/load.ts';
+import { storeSettings, storeTable } from '../../../services/workspace/src/config/store.ts';
 
 const url = 's3://bucket/a/b';
 

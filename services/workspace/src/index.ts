@@ -1,0 +1,15 @@
+export { addInstance, newConfigText, removeInstance, type NewKeys } from './config/edit.ts';
+export { keySettings } from './config/keys.ts';
+export { instanceTarget, loadConfig, rollAge, type Config } from './config/load.ts';
+export { describeEntry, entryAddress, locateNode } from './config/node-place.ts';
+export { securedAddress, tlsSettings, type TlsTable } from './config/node-tls.ts';
+export type { InstanceEntry } from './config/schema.ts';
+export { ASKED, readSecret, secretSource } from './config/secret.ts';
+export { storeSettings, storeTable, type StoreFlags } from './config/store.ts';
+export { parseDuration } from './config/units.ts';
+export { configuredAddress, originalAddress } from './original-node.ts';
+export { readFrom, withLease, type LeaseNotes, type Reading } from './reading-lease.ts';
+export { restoreEnvironment, type RestoreNotes } from './restore-environment.ts';
+export { retentionRules } from './retention-rules.ts';
+export { OpenedTls, tlsLog } from './tls-log.ts';
+export { freshen, Workspace } from './workspace.ts';
