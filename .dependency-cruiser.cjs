@@ -12,9 +12,11 @@ const order = [
   'libs/store',
   'libs/archive',
   'libs/catalog',
+  'libs/bus',
   'services/archiver',
   'services/restorer',
   'services/workspace',
+  'services/control',
   'services/cli',
 ];
 const upward = order.map((folder, index) => ({

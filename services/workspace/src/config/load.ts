@@ -12,6 +12,18 @@ import { entryAddress, locatorOpener } from './node-place.ts';
 import { securedAddress, tlsSettings } from './node-tls.ts';
 import { ConfigSchema, type ConfigFile, type InstanceEntry } from './schema.ts';
 import { readSecret, secretSource } from './secret.ts';
+import {
+  apiSettings,
+  cloneSettings,
+  eventSettings,
+  listenAddress,
+  workerSettings,
+  type ApiSettings,
+  type CloneSettings,
+  type EventSettings,
+  type ListenAddress,
+  type WorkerSettings,
+} from './services.ts';
 import { storeSettings } from './store.ts';
 import { parseDuration, parseSize } from './units.ts';
 
@@ -33,6 +45,15 @@ export interface Config {
   readonly graceMs: number;
   /** Whether the archiver deletes what the policy keeps no longer; only where the owner says so. */
   readonly expires: boolean;
+  /** Where the archiver shows its metrics; null: nowhere. */
+  readonly archiverMetrics: ListenAddress | null;
+  /** Whether archivers share the PSYNC instances out among themselves, over `[events]`. */
+  readonly fleet: boolean;
+  readonly api: ApiSettings;
+  readonly worker: WorkerSettings;
+  readonly clone: CloneSettings;
+  /** Null: no Kafka. */
+  readonly events: EventSettings | null;
   readonly instances: readonly InstanceEntry[];
 }
 
@@ -45,10 +66,16 @@ export async function loadConfig(path: string): Promise<Config> {
   const base = dirname(resolve(path));
   const archiver = file.archiver ?? {};
   const store = storeSettings(file.store, base);
+  const stateDir = resolve(base, file.state.dir);
+  const events = eventSettings(file.events, base);
+  if (archiver.fleet === true && events === null) {
+    throw new UsageError('TM_CONFIG', 'archiver.fleet needs [events] with the brokers');
+  }
+  const metrics = archiver.metrics_listen;
   return {
     path: resolve(path),
     store,
-    stateDir: resolve(base, file.state.dir),
+    stateDir,
     // 20 GiB: a day of 250 KiB/s while the store is down.
     spoolBytesMax: parseSize(file.state.spool_max ?? '20GiB', 'state.spool_max'),
     keys: keySettings(file.keys, base),
@@ -63,6 +90,13 @@ export async function loadConfig(path: string): Promise<Config> {
     retainMs: parseDuration(file.policy?.retain ?? '7d', 'policy.retain'),
     graceMs: graceOf(file.policy?.grace ?? '24h'),
     expires: archiver.expire ?? false,
+    archiverMetrics:
+      metrics === undefined ? null : listenAddress(metrics, 'archiver.metrics_listen'),
+    fleet: archiver.fleet ?? false,
+    api: apiSettings(file, base),
+    worker: workerSettings(file.restorer),
+    clone: cloneSettings(file.clone, base, stateDir),
+    events,
     instances: file.instance ?? [],
   };
 }
