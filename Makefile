@@ -15,7 +15,7 @@ PART := scripts/part.sh
 # Where make can, what runs at the same time does not mix its output.
 TOGETHER := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: build runnable prepare test test-matrix check bench soak demo demo-s3 clean install redis servers s3 strace
+.PHONY: build runnable prepare test test-matrix check bench soak demo demo-s3 clean install redis servers s3 strace kafka
 
 install: $(STAMP)
 $(STAMP): package-lock.json package.json
@@ -33,6 +33,10 @@ servers: redis
 # S3 and KMS servers, under .cache/s3; what cannot be had is said, and its tests skipped.
 s3:
 	@scripts/install-s3.sh
+
+# A Kafka broker, under .cache/kafka; when it cannot be had that is said, and its tests are skipped.
+kafka:
+	@scripts/install-kafka.sh
 
 # Shows which files a restore writes; where it cannot be had, those tests are skipped.
 strace: redis
@@ -66,7 +70,7 @@ check-tidy:
 
 # What the tests need, at the same time: most of it is waiting for a network, or uses one core.
 prepare:
-	@$(MAKE) --no-print-directory $(TOGETHER) -j4 install servers s3 strace
+	@$(MAKE) --no-print-directory $(TOGETHER) -j4 install servers s3 strace kafka
 
 test: prepare
 	@rm -f build/parts.txt
@@ -84,7 +88,7 @@ test-matrix: build redis servers
 	@$(PART) matrix node scripts/run-again.mjs matrix; status=$$?; \
 	  echo; node scripts/matrix-table.mjs; echo; tail -2 build/parts.txt; exit $$status
 
-soak: build redis
+soak: build redis kafka
 	@$(BIN)/vitest run --project soak
 
 demo: runnable redis

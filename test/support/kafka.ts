@@ -1,0 +1,268 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
+import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs';
+import { writeFile } from 'node:fs/promises';
+import { connect, createServer } from 'node:net';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+import { describe, it } from 'vitest';
+import { serversRequired } from './servers.ts';
+import { TempDir } from './temp-dir.ts';
+
+/** What scripts/install-kafka.sh has put there. */
+const CACHE = fileURLToPath(new URL('../../.cache/kafka', import.meta.url));
+const START_SECONDS_MAX = 90;
+const PORT_ATTEMPTS_MAX = 5;
+/** For a machine that does much else: a broker takes seconds of CPU to start. */
+const TEST_MS_MAX = 300_000;
+const JAVA_OPTIONS = [
+  ...['-Xms48m', '-Xmx256m', '-XX:+UseSerialGC', '-XX:TieredStopAtLevel=1', '-XX:-UsePerfData'],
+  '-Xshare:auto',
+];
+
+/** Why there is no broker, in one line; null when there is one. */
+export function whyNoKafka(): string | null {
+  if (existsSync(join(CACHE, 'version'))) return null;
+  const told = join(CACHE, 'unavailable');
+  const why = existsSync(told) ? readFileSync(told, 'utf8').trim() : 'run `make kafka`';
+  return `Kafka is not on this machine (${why})`;
+}
+
+/**
+ * A group of tests on a real broker. Where it cannot be had, one test stands for the group: skipped,
+ * with the reason in its name, or failed when `TIDEMARK_REQUIRE=all`.
+ */
+export function describeWithKafka(name: string, tests: () => void): void {
+  const reason = whyNoKafka();
+  if (reason === null) {
+    describe(name, { timeout: TEST_MS_MAX }, tests);
+    return;
+  }
+  it.skipIf(!serversRequired())(`${name}: ${reason}`, () => {
+    throw new Error(reason);
+  });
+}
+
+/** Who may talk to a broker, and how. */
+export interface BrokerSecurity {
+  /** PEM of certificate and key (PKCS 8): TLS. */
+  readonly tls?: { readonly cert: string; readonly key: string };
+  /** A user of SASL/PLAIN. */
+  readonly sasl?: { readonly username: string; readonly password: string };
+}
+
+/** What a test may want otherwise. */
+export interface StartBrokerOptions extends BrokerSecurity {
+  /** Lines of server.properties over the usual ones. */
+  readonly properties?: Readonly<Record<string, string>>;
+}
+
+/**
+ * A real Kafka broker (KRaft, broker and controller in one process) on loopback, removed with
+ * `await using`. Its data outlasts `kill`, `stop` and `restart`.
+ */
+export class KafkaBroker implements AsyncDisposable {
+  readonly #temp: TempDir;
+  readonly #options: StartBrokerOptions;
+  #process: ChildProcess | null = null;
+  #ports = { broker: 0, controller: 0 };
+  #output = '';
+
+  private constructor(options: StartBrokerOptions, temp: TempDir) {
+    this.#options = options;
+    this.#temp = temp;
+  }
+
+  static async start(options: StartBrokerOptions = {}): Promise<KafkaBroker> {
+    const broker = new KafkaBroker(options, await TempDir.create('tidemark-kafka-'));
+    try {
+      cpSync(join(CACHE, 'formatted'), broker.#data, { recursive: true });
+      for (let attempt = 1; ; attempt++) {
+        broker.#ports = { broker: await freePort(), controller: await freePort() };
+        if (await broker.#launch()) return broker;
+        if (attempt === PORT_ATTEMPTS_MAX) throw new Error(`no start:\n${broker.#output}`);
+      }
+    } catch (error) {
+      await broker[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  /** HOST:PORT. */
+  get address(): string {
+    return `127.0.0.1:${this.#ports.broker}`;
+  }
+
+  get pid(): number {
+    return this.#process?.pid ?? 0;
+  }
+
+  /** SIGTERM and wait; SIGKILL when it does not end by itself. */
+  async stop(): Promise<void> {
+    await this.#end('SIGTERM');
+  }
+
+  /** SIGKILL and wait. */
+  async kill(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  /** It answers nothing, and its connections stay. */
+  freeze(): void {
+    this.#process?.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.#process?.kill('SIGCONT');
+  }
+
+  /** Starts on the same port and data. */
+  async restart(): Promise<void> {
+    await this.kill();
+    if (!(await this.#launch())) throw new Error(`no restart:\n${this.#output}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.kill();
+    await this.#temp[Symbol.asyncDispose]();
+  }
+
+  get #data(): string {
+    return join(this.#temp.path, 'data');
+  }
+
+  async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
+    const child = this.#process;
+    this.#process = null;
+    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
+    const over = once(child, 'exit');
+    child.kill(signal);
+    child.kill('SIGCONT');
+    const late = setTimeout(() => child.kill('SIGKILL'), 15_000);
+    await over;
+    clearTimeout(late);
+  }
+
+  /** @returns Whether it takes connections; false when it ended, e.g. because a port was taken. */
+  async #launch(): Promise<boolean> {
+    this.#output = '';
+    const properties = join(this.#temp.path, 'server.properties');
+    await writeFile(properties, this.#properties(), { mode: 0o600 });
+    const jars = readdirSync(join(CACHE, 'libs')).sort();
+    const classPath = jars.map((jar) => join(CACHE, 'libs', jar)).join(':');
+    const child = spawn('java', [...JAVA_OPTIONS, '-cp', classPath, 'kafka.Kafka', properties], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.#process = child;
+    const over = new Promise<'over'>((resolve) => {
+      child.once('exit', () => resolve('over'));
+      child.once('error', (error) => {
+        this.#output += String(error);
+        resolve('over');
+      });
+    });
+    for (const stream of [child.stdout, child.stderr]) {
+      stream.on('data', (chunk: Buffer) => {
+        this.#output = (this.#output + chunk.toString()).slice(-4096);
+      });
+    }
+    const end = performance.now() + START_SECONDS_MAX * 1000;
+    while (performance.now() < end) {
+      const up = await accepts(this.#ports.broker);
+      if ((await Promise.race([over, sleep(50)])) === 'over') return false;
+      if (up) return true;
+    }
+    throw new Error(`the broker did not come up within ${START_SECONDS_MAX} s:\n${this.#output}`);
+  }
+
+  #properties(): string {
+    const { broker, controller } = this.#ports;
+    const { tls, sasl } = this.#options;
+    const protocol = `${sasl === undefined ? '' : 'SASL_'}${tls === undefined ? 'PLAINTEXT' : 'SSL'}`;
+    const lines: Record<string, string> = {
+      'process.roles': 'broker,controller',
+      'node.id': '1',
+      'controller.quorum.voters': `1@127.0.0.1:${controller}`,
+      listeners: `CLIENTS://127.0.0.1:${broker},CONTROLLER://127.0.0.1:${controller}`,
+      'advertised.listeners': `CLIENTS://127.0.0.1:${broker}`,
+      'controller.listener.names': 'CONTROLLER',
+      'inter.broker.listener.name': 'CLIENTS',
+      'listener.security.protocol.map': `CLIENTS:${protocol},CONTROLLER:PLAINTEXT`,
+      'log.dirs': this.#data,
+      'log.index.size.max.bytes': '65536',
+      'auto.create.topics.enable': 'false',
+      'offsets.topic.num.partitions': '1',
+      'offsets.topic.replication.factor': '1',
+      'share.coordinator.state.topic.replication.factor': '1',
+      'transaction.state.log.replication.factor': '1',
+      'transaction.state.log.min.isr': '1',
+      'group.initial.rebalance.delay.ms': '0',
+      'group.min.session.timeout.ms': '500',
+      'log.cleaner.enable': 'false',
+      'num.io.threads': '2',
+      'num.network.threads': '2',
+      'background.threads': '2',
+      ...(tls === undefined ? {} : tlsLines(tls)),
+      ...(sasl === undefined ? {} : saslLines(sasl)),
+      ...this.#options.properties,
+    };
+    return Object.entries(lines)
+      .map(([name, value]) => `${name}=${value}\n`)
+      .join('');
+  }
+}
+
+function tlsLines({ cert, key }: { cert: string; key: string }): Record<string, string> {
+  const oneLine = (pem: string): string => pem.trim().replaceAll('\n', '\\n');
+  return {
+    'listener.name.clients.ssl.keystore.type': 'PEM',
+    'listener.name.clients.ssl.keystore.certificate.chain': oneLine(cert),
+    'listener.name.clients.ssl.keystore.key': oneLine(key),
+    'listener.name.clients.ssl.truststore.type': 'PEM',
+    'listener.name.clients.ssl.truststore.certificates': oneLine(cert),
+  };
+}
+
+/** The broker talks to itself as the same user. */
+function saslLines({
+  username,
+  password,
+}: {
+  username: string;
+  password: string;
+}): Record<string, string> {
+  const login = 'org.apache.kafka.common.security.plain.PlainLoginModule required';
+  return {
+    'sasl.enabled.mechanisms': 'PLAIN',
+    'sasl.mechanism.inter.broker.protocol': 'PLAIN',
+    'listener.name.clients.plain.sasl.jaas.config': `${login} username="${username}" password="${password}" user_${username}="${password}";`,
+  };
+}
+
+function accepts(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect({ host: '127.0.0.1', port });
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once('error', () => resolve(false));
+  });
+}
+
+/** Outside of what the system gives out by itself, where somebody would take it before the broker. */
+async function freePort(): Promise<number> {
+  for (;;) {
+    const port = 12_000 + randomInt(18_000);
+    const probe = createServer();
+    const free = await new Promise<boolean>((resolve) => {
+      probe.once('error', () => resolve(false));
+      probe.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!free) continue;
+    await new Promise((resolve) => probe.close(resolve));
+    return port;
+  }
+}
