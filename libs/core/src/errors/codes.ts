@@ -164,6 +164,24 @@ export const ERROR_CODES = {
   TM_OUTPUT: fatal(1, 'the output cannot be written'),
   TM_ARCHIVER_DOWN: fatal(16, 'the archiver is not running'),
   TM_ARCHIVER_REPLY: fatal(1, 'the archiver refused'),
+  // Jobs and the state of this host
+  TM_JOB_BUSY: fatal(11, 'a job of the same kind is open for the instance'),
+  TM_JOB_LIMIT: passing(11, 'too many jobs wait'),
+  TM_JOB_OVER: fatal(1, 'a job has ended'),
+  TM_JOB_STATE: fatal(1, 'a job is in a state that does not allow this'),
+  TM_JOB_LOST: fatal(1, 'a job lost its worker, or what was kept of it'),
+  TM_IDEMPOTENCY: fatal(2, 'an idempotency key was used before for something else'),
+  TM_STATE_FULL: passing(1, 'the disk of the state folder is full'),
+  TM_STATE_DB: fatal(1, 'the database of jobs failed'),
+  // Clones and the recycle bin
+  TM_TARGET_DENIED: fatal(2, 'a server that the configuration does not allow to be written into'),
+  TM_TARGET_TOPOLOGY: fatal(2, 'a number of shards or a topology that cannot be made'),
+  TM_PASSWORD: fatal(2, 'a new password that is not by the rules'),
+  TM_PROVISION: fatal(1, 'a server for a clone could not be had'),
+  TM_CLONE_VERIFY: fatal(14, 'a clone does not hold what it is to hold'),
+  TM_RECYCLE_STATE: fatal(2, 'an instance is, or is not, in the recycle bin'),
+  TM_TDE_REBUILD: fatal(1, 'an instance with TDE is not rebuilt from the recycle bin'),
+  TM_CLEAR_UNKNOWN: fatal(3, 'nobody knows whether the data were cleared'),
 } as const satisfies Record<string, ErrorCodeFacts>;
 
 /** A permanent error code. */
