@@ -29,14 +29,13 @@ describe('the archiver of a capture by replication is killed while the workload 
       await workload.open();
       const first = await tidemark.serve();
       await first.until('snapshot');
-      await recorder.record(workload, 1);
-      await tidemark.untilProven(INSTANCE, recorder.recorded[0]!.second);
+      const exact = [await recordExact(scenario)];
       await first.kill();
       const over = new AbortController();
       const killed = killRepeatedly(scenario, dice).finally(() => over.abort());
       while (!over.signal.aborted) await recorder.recordOne(workload);
       await killed;
-      await recorder.record(workload, 1);
+      exact.push(await recordExact(scenario));
       const { recorded } = recorder;
       const windows = await tidemark.untilProven(INSTANCE, recorded.at(-1)!.second);
       expect(windows.shards[0]?.holes).toEqual([]);
@@ -47,8 +46,6 @@ describe('the archiver of a capture by replication is killed while the workload 
         'status',
       );
       expect(instances[0]?.capture.link).toMatchObject({ fullResyncs: 0, partialResyncs: 1 });
-      const exact = [recorded[0]!, recorded.at(-1)!];
-      for (const one of exact) expect(await isExact(scenario, one), iso(one.second)).toBe(true);
       for (let looks = 0; looks < LOOKS_MAX && exact.length < RESTORES; looks++) {
         const one = dice.pick(recorded.filter((known) => !exact.includes(known)));
         if (await isExact(scenario, one)) exact.push(one);
@@ -109,6 +106,18 @@ async function killRepeatedly({ tidemark }: Scenario, dice: Dice): Promise<void>
 }
 
 /** Of the time in which it was dead nobody took samples: its seconds are told apart less well. */
+/** A machine that is short of time may sample late: then the next second is as good. */
+async function recordExact(scenario: Scenario): Promise<RecordedSecond> {
+  const { tidemark, recorder, workload } = scenario;
+  for (let tries = 0; tries < LOOKS_MAX; tries++) {
+    await recorder.record(workload, 1);
+    const one = recorder.recorded.at(-1)!;
+    await tidemark.untilProven(INSTANCE, one.second);
+    if (await isExact(scenario, one)) return one;
+  }
+  throw new Error(`none of ${LOOKS_MAX} seconds was sampled in time`);
+}
+
 async function isExact(
   { tidemark, target }: Scenario,
   { second }: RecordedSecond,
