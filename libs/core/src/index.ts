@@ -1,5 +1,6 @@
 export { ERROR_CODES, type ErrorCode, type ErrorCodeFacts } from './errors/codes.ts';
 export {
+  BusError,
   CatalogError,
   FormatError,
   IntegrityError,

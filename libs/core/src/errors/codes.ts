@@ -164,6 +164,11 @@ export const ERROR_CODES = {
   TM_OUTPUT: fatal(1, 'the output cannot be written'),
   TM_ARCHIVER_DOWN: fatal(16, 'the archiver is not running'),
   TM_ARCHIVER_REPLY: fatal(1, 'the archiver refused'),
+  // Kafka
+  TM_BUS_DOWN: passing(16, 'Kafka cannot be reached or does not answer'),
+  TM_BUS_REFUSED: fatal(1, 'Kafka refuses: user, rights, TLS, or a topic that is not there'),
+  TM_BUS_LIMIT: fatal(1, 'a message is too long for Kafka'),
+  TM_BUS_MESSAGE: fatal(14, 'a message on Kafka is not well formed or not authentic'),
   // Jobs and the state of this host
   TM_JOB_BUSY: fatal(11, 'a job of the same kind is open for the instance'),
   TM_JOB_LIMIT: passing(11, 'too many jobs wait'),

@@ -71,3 +71,6 @@ export class CatalogError extends TidemarkError {}
 
 /** A Redis or Valkey server failed, refused or left. */
 export class NodeError extends TidemarkError {}
+
+/** Kafka failed or refused, or a message on it is not what it is to be. */
+export class BusError extends TidemarkError {}
