@@ -53,6 +53,11 @@ export class Archiver {
     return [...this.#kept].filter(([, { over }]) => !over).map(([id]) => id);
   }
 
+  /** What there is to say of each instance now. */
+  status(): readonly CaptureStatus[] {
+    return [...this.#kept.values()].map((kept) => kept.status());
+  }
+
   /**
    * Runs until the signal is aborted; then every capture ships what it has and releases its log.
    * @throws CatalogError `TM_LOG_OWNER` when another archiver owns the spool, or all the logs; what
@@ -159,8 +164,7 @@ export class Archiver {
 
   async #answer(request: ControlRequest): Promise<unknown> {
     if (request.method === 'status') {
-      const captures: CaptureStatus[] = [...this.#kept.values()].map((kept) => kept.status());
-      return { pid: process.pid, captures };
+      return { pid: process.pid, captures: this.status() };
     }
     const id = request.instance ?? '';
     if (request.method === 'detach') {

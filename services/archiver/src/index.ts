@@ -9,6 +9,27 @@ export { Spool } from './ship/spool.ts';
 export type { RequestRate } from './ship/request-meter.ts';
 export { callArchiver, type CallOptions } from './control/control-client.ts';
 export type { Logger } from './logger.ts';
+export {
+  openMetricRegistry,
+  type DurationMetric,
+  type Exposition,
+  type MetricFamily,
+  type MetricLabels,
+  type MetricRegistry,
+  type MetricSample,
+} from './metrics/metric-registry.ts';
+export {
+  openOperationsServer,
+  readinessAnswer,
+  type HealthAnswer,
+  type Operations,
+  type OperationsServer,
+} from './metrics/operations-server.ts';
+export type { Readiness, ReadinessReason } from './metrics/readiness.ts';
+export { CATALOG_FAMILIES, catalogSamples, type InstanceFacts } from './metrics/catalog-samples.ts';
+export { OperationMeter, timedKeys, timedStore } from './metrics/timed-store.ts';
+export { buildInfo } from './metrics/build-info.ts';
+export type { ArchiverMetricsOptions } from './metrics/archiver-metrics.ts';
 export { serveArchiver, stderrLogger, type ServeOptions } from './main.ts';
 export type { InstanceTarget, UnreadInstance } from './open-capture.ts';
 export type { ProvenHole } from './control/protocol.ts';

@@ -7,6 +7,11 @@ import { Archiver } from './archiver.ts';
 import { stepBack } from './background.ts';
 import type { CaptureLimits } from './capture/capture-options.ts';
 import type { Logger } from './logger.ts';
+import type {
+  ArchiverMetrics,
+  ArchiverMetricsOptions,
+  MetricsPorts,
+} from './metrics/archiver-metrics.ts';
 import type { InstanceTarget, UnreadInstance } from './open-capture.ts';
 import { keepRetention } from './retention/daily-retention.ts';
 import type { RetentionRules } from './retention/retention-ports.ts';
@@ -23,6 +28,8 @@ export interface ServeOptions {
   readonly findInstance: (id: string) => Promise<InstanceTarget | UnreadInstance | null>;
   /** Null: the archiver deletes nothing. */
   readonly retention: RetentionRules | null;
+  /** Where metrics and health are shown; null: nowhere. */
+  readonly metrics: ArchiverMetricsOptions | null;
 }
 
 /**
@@ -32,12 +39,19 @@ export interface ServeOptions {
 export async function serveArchiver(options: ServeOptions, signal: AbortSignal): Promise<void> {
   refuseUnverified(process.env);
   stepBack();
-  const { store: storeSettings, keys: keySettings, retention: rules, ...rest } = options;
+  const { store: storeSettings, keys: keySettings, retention: rules, metrics, ...rest } = options;
   const [clock, random] = [systemClock, systemRandom];
-  const store = await openStore(storeSettings, { random, clock });
-  const keys = await openKeys(keySettings, { random, clock });
-  const logger = stderrLogger();
-  const archiver = new Archiver({ ...rest, store, keys, clock, random, logger });
+  const logger = stderrLogger({ service: 'archiver' });
+  const meters = metrics === null ? null : await openMetrics(metrics, { ...rest, clock, logger });
+  const opened = await openStore(storeSettings, { random, clock });
+  const openedKeys = await openKeys(keySettings, { random, clock });
+  const store = meters?.store(opened) ?? opened;
+  const keys = meters?.keys(openedKeys) ?? openedKeys;
+  const archiver = new Archiver({
+    ...rest,
+    ...{ store, keys, clock, random, logger },
+    ...(meters && { onEvent: (instance, event) => meters.note(instance, event) }),
+  });
   const over = new AbortController();
   const { stateDir } = rest;
   const ports = { stateDir, store, keys, clock, random, logger };
@@ -47,6 +61,8 @@ export async function serveArchiver(options: ServeOptions, signal: AbortSignal):
       ? Promise.resolve()
       : keepRetention({ ...ports, rules, instances }, AbortSignal.any([signal, over.signal]));
   try {
+    const captures = (): ReturnType<typeof archiver.status> => archiver.status();
+    await using _shown = (await meters?.serve({ captures, store, keys })) ?? null;
     await archiver.run(signal);
   } finally {
     over.abort(new Error('the archiver has ended'));
@@ -54,14 +70,29 @@ export async function serveArchiver(options: ServeOptions, signal: AbortSignal):
   }
 }
 
-/** JSON lines on standard error: standard output stays free for results. */
-export function stderrLogger(): Logger {
+async function openMetrics(
+  options: ArchiverMetricsOptions,
+  ports: MetricsPorts,
+): Promise<ArchiverMetrics> {
+  const { ArchiverMetrics: Metrics } = await import('./metrics/archiver-metrics.ts');
+  return Metrics.open(options, ports);
+}
+
+/**
+ * JSON lines on standard error: standard output stays free for results. Each has `time` (RFC 3339),
+ * `level` (info, warn, error), `service` and `msg`, a constant; what else it says are fields.
+ */
+export function stderrLogger(fields: { readonly service: string }): Logger {
   const wrap = (log: pino.Logger): Logger => ({
     info: (message, fields = {}) => log.info(fields, message),
     warn: (message, fields = {}) => log.warn(fields, message),
     error: (message, fields = {}) => log.error(fields, message),
     child: (fields) => wrap(log.child(fields)),
   });
-  const settings = { base: null, timestamp: pino.stdTimeFunctions.isoTime };
+  const settings = {
+    base: fields,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    formatters: { level: (level: string) => ({ level }) },
+  };
   return wrap(pino(settings, pino.destination({ dest: 2, sync: true })));
 }

@@ -5,6 +5,7 @@ import {
   openWriterLog,
   readInstanceRecord,
   type InstanceLog,
+  type WriterEvent,
   type WriterLog,
 } from '@tidemark/catalog';
 import { makeId, TidemarkError, type Clock, type Random } from '@tidemark/core';
@@ -60,6 +61,8 @@ export interface CaptureSetting {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** Told of each event that is in the log of a writer; it only counts. */
+  readonly onEvent?: (instance: string, event: WriterEvent) => void;
 }
 
 /** A capture that does not run yet, and what looks after its keys while it runs. */
@@ -79,7 +82,7 @@ export async function openCapture(
   ownerId: string,
   setting: CaptureSetting,
 ): Promise<OpenedCapture> {
-  const { stateDir, spoolBytesMax, limits, takeOver, ...ports } = setting;
+  const { stateDir, spoolBytesMax, limits, takeOver, onEvent, ...ports } = setting;
   const instance = target.id;
   const requests = new RequestMeter(ports.clock);
   const store = new MeteredStore(ports.store, requests);
@@ -118,6 +121,7 @@ export async function openCapture(
     log,
     logger,
     limits,
+    ...(onEvent && { onEvent: (event: WriterEvent) => onEvent(instance, event) }),
   });
   return { capture, tde };
 }

@@ -1,5 +1,5 @@
 import type { NodeLocator } from '@tidemark/client';
-import type { WriterLog } from '@tidemark/catalog';
+import type { WriterEvent, WriterLog } from '@tidemark/catalog';
 import type { Clock, Random } from '@tidemark/core';
 import type { KeyProvider } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
@@ -45,4 +45,6 @@ export interface CaptureOptions {
   readonly random: Random;
   readonly logger: Logger;
   readonly limits: CaptureLimits;
+  /** Told of each event that is in the log; it only counts. */
+  readonly onEvent?: (event: WriterEvent) => void;
 }

@@ -11,12 +11,20 @@ export class EventLine {
   readonly #log: WriterLog;
   readonly #retry: RetryOptions;
   readonly #heartbeatMs: number;
+  readonly #onEvent: (event: WriterEvent) => void;
   #tail: Promise<unknown> = Promise.resolve();
 
-  constructor(log: WriterLog, heartbeatMs: number, retry: RetryOptions) {
+  /** @param onEvent - Told of each event that is in the log. */
+  constructor(
+    log: WriterLog,
+    heartbeatMs: number,
+    retry: RetryOptions,
+    onEvent: (event: WriterEvent) => void = () => undefined,
+  ) {
     this.#log = log;
     this.#heartbeatMs = heartbeatMs;
     this.#retry = retry;
+    this.#onEvent = onEvent;
   }
 
   /**
@@ -55,6 +63,7 @@ export class EventLine {
 
   async #put(event: WriterEvent, body?: Uint8Array): Promise<void> {
     await retrying(this.#retry, () => this.#log.append(event, body));
+    this.#onEvent(event);
   }
 
   async #inTurn(work: () => Promise<void>): Promise<void> {

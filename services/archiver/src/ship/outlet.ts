@@ -29,7 +29,7 @@ export class Outlet {
     this.health = new StoreHealth(logger);
     const { onRetry, onRecovered } = this.health;
     const retry = { clock, signal, onRetry, onRecovered };
-    this.events = new EventLine(log, limits.heartbeatMs, retry);
+    this.events = new EventLine(log, limits.heartbeatMs, retry, capture.onEvent);
     const append: ShipperOptions['append'] = (event, body) => this.events.append(event, body);
     this.shipping = { ...capture, ...retry, append };
     this.shipper = new SegmentShipper(this.shipping);

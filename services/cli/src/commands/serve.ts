@@ -21,7 +21,7 @@ export async function serve(
   invocation: Invocation,
 ): Promise<void> {
   const config = await loadConfig(invocation.configPath);
-  const logger = stderrLogger();
+  const logger = stderrLogger({ service: 'archiver' });
   using opened = new OpenedTls();
   const targetOf = async (entry: InstanceEntry, path: string): Promise<InstanceTarget> => {
     const target = await instanceTarget(entry, path, tlsLog(entry.id, logger));
@@ -48,6 +48,13 @@ export async function serve(
       instances,
       takeOver: options.takeOver,
       retention: config.expires ? retentionRules(config) : null,
+      metrics:
+        config.archiverMetrics === null
+          ? null
+          : {
+              listen: config.archiverMetrics,
+              retainSeconds: retentionRules(config).retainSeconds,
+            },
       findInstance: async (id) => {
         const now = await loadConfig(invocation.configPath);
         const entry = now.instances.find((known) => known.id === id);
