@@ -65,7 +65,9 @@ export {
   type InstanceKey,
   type InstanceState,
   type InstanceWriter,
+  KEEP_LAST_MAX,
   type Lease,
+  type PolicyAuthor,
   type ShreddedKeys,
   type TdeState,
 } from './model/instance-state.ts';
@@ -148,6 +150,7 @@ export type {
   CatalogTimeline,
   StoredObject,
 } from './projection/rows.ts';
+export type { BackupPageQuestion, PagedSnapshot } from './projection/queries.ts';
 export type { SyncOptions } from './projection/sync.ts';
 export {
   TOMBSTONE_WRITERS_MAX,

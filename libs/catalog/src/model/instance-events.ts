@@ -4,10 +4,16 @@ import type { ExpiryEvent } from './instance-expiry.ts';
 export interface BackupPolicy {
   /** Days of the week, at least one, without repetition. */
   readonly days: readonly ('mon' | 'tue' | 'wed' | 'thu' | 'fri' | 'sat' | 'sun')[];
-  /** Spans of the day in UTC, `HH:MMZ-HH:MMZ`. */
+  /** Times of the day in the zone, `HH:MM`, or spans of it in UTC, `HH:MMZ-HH:MMZ`. */
   readonly hours: readonly string[];
   /** How long history is kept, in seconds. */
   readonly retainSeconds: number;
+  /** Zone of days and times, a name of the IANA database; absent: UTC. */
+  readonly timeZone?: string;
+  /** The newest so many backups are kept, however old they are; absent: as the host says. */
+  readonly keepLast?: number;
+  /** Whether the log between backups is kept, for a flashback to any second; absent: yes. */
+  readonly flashback?: boolean;
 }
 
 /** The deployment is under protection from here on. Always the first event. */
@@ -39,6 +45,8 @@ export interface WriterRetired {
 export interface PolicySet {
   readonly type: 'PolicySet';
   readonly policy: BackupPolicy;
+  /** Who set it; absent in logs of early releases. */
+  readonly by?: string;
   readonly atMs: number;
 }
 

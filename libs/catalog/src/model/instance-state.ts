@@ -18,6 +18,14 @@ import {
 } from './instance-expiry.ts';
 import { NO_DIGEST } from './writer-state.ts';
 
+/** Who set the policy, and when. */
+export interface PolicyAuthor {
+  /** Entry of the log that says so. */
+  readonly seq: number;
+  readonly by: string | null;
+  readonly atMs: number;
+}
+
 /** A registered capture. */
 export interface InstanceWriter {
   readonly shard: string;
@@ -74,6 +82,8 @@ export interface InstanceState {
   readonly createdMs: number | null;
   readonly removedMs: number | null;
   readonly policy: BackupPolicy | null;
+  /** Null without a policy. */
+  readonly policySet: PolicyAuthor | null;
   /** Keys that data keys of this instance may be wrapped with, in the order of their adoption. */
   readonly keys: readonly InstanceKey[];
   readonly tde: TdeState | null;
@@ -95,6 +105,7 @@ export const EMPTY_INSTANCE_STATE: InstanceState = {
   createdMs: null,
   removedMs: null,
   policy: null,
+  policySet: null,
   keys: [],
   tde: null,
   shredded: { instanceMs: null, dekIds: [] },
@@ -107,6 +118,9 @@ export const EMPTY_INSTANCE_STATE: InstanceState = {
 
 /** Captures of one instance, those that are retired counted. */
 export const WRITERS_MAX = 4096;
+
+/** Backups that a policy may keep however old they are. */
+export const KEEP_LAST_MAX = 1000;
 
 /** Leases at one time. */
 export const LEASES_MAX = 1024;
@@ -263,7 +277,12 @@ function apply(state: InstanceState, event: InstanceEvent): InstanceState {
       return { ...state, writers };
     }
     case 'PolicySet':
-      return { ...state, policy: event.policy };
+      return {
+        ...state,
+        policy: event.policy,
+        // The entry that is being applied: `evolveInstance` has looked at its number.
+        policySet: { seq: state.seq + 1, by: event.by ?? null, atMs: event.atMs },
+      };
     case 'KeyAdopted':
       return { ...state, keys: withKey(state.keys, event) };
     case 'TdeRequested':

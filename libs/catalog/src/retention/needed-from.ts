@@ -13,6 +13,8 @@ import { witnessedSince } from './witnessed-time.ts';
 export interface KeepRules {
   /** How long history is kept, in seconds. */
   readonly retainSeconds: number;
+  /** The newest so many snapshots are kept, however old they are. Default: one. */
+  readonly keepLast?: number;
   /** Readers of history that are at work. */
   readonly leases: readonly Pick<Lease, 'fromSecond'>[];
 }
@@ -23,8 +25,9 @@ export interface KeepRules {
  *
  * Kept is: every second after which less than the retention was seen to pass, on whatever timeline;
  * every restorable second within the retention before the latest one; what a lease reads; the newest
- * snapshot of the shard; and all of a timeline that waits for its first snapshot, for one that is
- * closed may be waiting for it too. Of one writer all is kept from the first thing needed on.
+ * snapshots of the shard, as many as the rules say; and all of a timeline that waits for its first
+ * snapshot, for one that is closed may be waiting for it too. Of one writer all is kept from the first
+ * thing needed on.
  *
  * A snapshot whose key was destroyed serves nothing: an older one is kept in its place.
  */
@@ -48,11 +51,14 @@ export function neededFrom(
       }
     }
   }
-  const last = timelines.findLast(({ snapshots }) => snapshots.length > 0);
-  const newest = last?.snapshots.at(-1);
-  if (last !== undefined && newest !== undefined) needs.add(last.timeline, newest.offset);
-  for (const { timeline, open, snapshots } of timelines) {
-    if (open) needs.add(timeline, snapshots.at(-1)?.offset ?? 0n);
+  const snapshots = timelines.flatMap(({ timeline, snapshots: all }) =>
+    all.map(({ offset }) => ({ timeline, offset })),
+  );
+  for (const { timeline, offset } of snapshots.slice(-Math.max(1, rules.keepLast ?? 1))) {
+    needs.add(timeline, offset);
+  }
+  for (const { timeline, open, snapshots: own } of timelines) {
+    if (open) needs.add(timeline, own.at(-1)?.offset ?? 0n);
   }
   return needs.byWriter;
 }

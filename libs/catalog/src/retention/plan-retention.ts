@@ -30,6 +30,8 @@ export interface RetentionInput {
   /** As the catalog shows them: without what is tombstoned already. */
   readonly shards: readonly RetentionShard[];
   readonly retainSeconds: number;
+  /** The newest so many backups of a shard are kept, however old they are. Default: one. */
+  readonly keepLast?: number;
   /** Leases of the instance; those over their time are passed over. */
   readonly leases: readonly Lease[];
   /** Only ends leases. What is old the history itself tells. */
@@ -75,7 +77,8 @@ export function isLive({ purpose, untilMs }: Lease, nowMs: number): boolean {
  */
 export function planRetention(input: RetentionInput): RetentionPlan {
   const leases = input.leases.filter((lease) => isLive(lease, input.nowMs));
-  const rules = { retainSeconds: input.retainSeconds, leases };
+  const { retainSeconds, keepLast = 1 } = input;
+  const rules = { retainSeconds, keepLast, leases };
   const budget = { bytes: input.sizes.total.bytes * input.shareMax, limited: false };
   const steps: RetentionStep[] = [];
   for (const shard of input.shards) {

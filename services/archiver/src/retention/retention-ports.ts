@@ -17,6 +17,8 @@ export interface RetentionPorts {
 export interface RetentionRules {
   /** Unless the instance has a policy of its own. */
   readonly retainSeconds: number;
+  /** The newest so many backups stay, however old they are; unless the policy says. Default: one. */
+  readonly keepLast?: number;
   /** How long what is marked stays in the store, in milliseconds. */
   readonly graceMs: number;
   /** Most of the stored bytes that one run may mark, 0 to 1. */

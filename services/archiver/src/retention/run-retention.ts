@@ -32,6 +32,8 @@ export interface RetentionReport {
   readonly instance: string;
   readonly dryRun: boolean;
   readonly retainSeconds: number;
+  /** The newest so many backups stay, however old they are. */
+  readonly keepLast: number;
   /** Who says so: the policy in the log of the instance, or the configuration of this host. */
   readonly retainedBy: 'instance' | 'host';
   /** A tombstone that stands after the run, or whose time has come in a dry run. */
@@ -65,7 +67,8 @@ export async function runRetention(
   const marked = isFreeToMark || (dryRun && run.isDue) ? await run.mark() : null;
   if (marked?.tombstone != null) await syncInstance(instance, ports);
   return {
-    ...{ instance, dryRun, retainSeconds: run.retainSeconds, retainedBy: run.retainedBy },
+    ...{ instance, dryRun, retainSeconds: run.retainSeconds, keepLast: run.keepLast },
+    retainedBy: run.retainedBy,
     standing: ports.catalog.instance(instance).expiry.tombstone,
     ...settled,
     marked,
@@ -112,6 +115,10 @@ class RetentionRun {
 
   get retainSeconds(): number {
     return this.#state.policy?.retainSeconds ?? this.#request.retainSeconds;
+  }
+
+  get keepLast(): number {
+    return keepLastOf(this.#state, this.#request);
   }
 
   get retainedBy(): RetentionReport['retainedBy'] {
@@ -202,7 +209,8 @@ class RetentionRun {
     const seq = await log.append((state) => {
       if (!isPending(state, tombstone)) return null;
       const leases = state.leases.filter((lease) => isLive(lease, this.#nowMs));
-      const rules = { retainSeconds: this.retainSeconds, leases };
+      const { retainSeconds } = this;
+      const rules = { retainSeconds, keepLast: keepLastOf(state, this.#request), leases };
       const shards = this.#ports.catalog
         .retention((ask) => ask.shards(instance, true, state))
         .map((shard) => withFloors(shard, tombstone.before));
@@ -232,6 +240,7 @@ class RetentionRun {
       planRetention({
         shards: ask.shards(instance, false, state),
         retainSeconds: policy?.retainSeconds ?? retainSeconds,
+        keepLast: keepLastOf(state, this.#request),
         leases,
         nowMs: this.#nowMs,
         shareMax,
@@ -244,6 +253,11 @@ class RetentionRun {
   get #state(): InstanceState {
     return this.#ports.catalog.instance(this.#request.instance);
   }
+}
+
+/** A policy that says nothing of it, of an early release, leaves it to the host. */
+function keepLastOf({ policy }: InstanceState, { keepLast = 1 }: RetentionRequest): number {
+  return policy?.keepLast ?? keepLast;
 }
 
 function comparable({ steps }: RetentionPlan): unknown {

@@ -158,10 +158,11 @@ export function expireText(report: RetentionReport, configPath: string): string[
   return lines;
 }
 
-function keptText({ retainSeconds, retainedBy }: RetentionReport): string {
+function keptText({ retainSeconds, keepLast, retainedBy }: RetentionReport): string {
   const who =
     retainedBy === 'host' ? 'the configuration of this host' : 'the policy of the instance';
-  return `kept by ${who}: ${durationOf(retainSeconds)}, as far as they were captured`;
+  const backups = keepLast > 1 ? `, and the newest ${countOf(keepLast, 'backup')}` : '';
+  return `kept by ${who}: ${durationOf(retainSeconds)}, as far as they were captured${backups}`;
 }
 
 function markedText(marked: Marked, dryRun: boolean): string[] {

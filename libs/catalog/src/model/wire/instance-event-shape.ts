@@ -1,7 +1,7 @@
 import type { BackupPolicy, InstanceEvent, StoreFacts } from '../instance-events.ts';
 import type { LogCut, UnnamedObjects } from '../instance-expiry.ts';
 import { TOMBSTONE_WRITERS_MAX } from '../instance-expiry.ts';
-import { SHREDDED_PER_ENTRY_MAX, STORE_WARNINGS_MAX } from '../instance-state.ts';
+import { KEEP_LAST_MAX, SHREDDED_PER_ENTRY_MAX, STORE_WARNINGS_MAX } from '../instance-state.ts';
 import type { RetentionFloor } from '../../retention/history.ts';
 import { digest, id, keyId, line, ms, safeId, second } from './common.ts';
 import {
@@ -11,6 +11,7 @@ import {
   nullable,
   offset,
   oneOf,
+  optional,
   text,
   unionOf,
   whole,
@@ -22,12 +23,23 @@ import { captureSource } from './writer-event-shape.ts';
 /** A name that the owner of an instance gave it; never part of an object key. */
 export const instanceName: Shape<string> = text(128, /^[^\p{Cc}\p{Surrogate}]+$/u);
 
-/** A backup policy. */
+const CLOCK_TIME = '([01]\\d|2[0-3]):[0-5]\\d';
+
+/**
+ * A backup policy. Whether a zone is known is asked where the policy is set and used: what another
+ * host wrote stays readable here.
+ */
 export const backupPolicy: Shape<BackupPolicy> = fields<BackupPolicy>({
   days: listOf(oneOf('mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun'), 7),
-  hours: listOf(text(13, /^([01]\d|2[0-3]):[0-5]\dZ-([01]\d|2[0-3]):[0-5]\dZ$/), 24),
+  hours: listOf(text(13, new RegExp(`^${CLOCK_TIME}(Z-${CLOCK_TIME}Z)?$`)), 24),
   retainSeconds: whole(1),
+  timeZone: optional(text(64, /^[A-Za-z][A-Za-z0-9_+\-/]*$/)),
+  keepLast: optional(whole(1, KEEP_LAST_MAX)),
+  flashback: optional(flag),
 });
+
+/** Who asked for something: the name of an actor. */
+export const actorName: Shape<string> = text(64, /^[A-Za-z0-9._@-]+$/);
 
 /** Id of a key that wraps data keys: of a ring, or a key ARN. */
 export const wrappingKeyId: Shape<string> = text(2048);
@@ -69,7 +81,7 @@ export const instanceEventShape: Shape<InstanceEvent> = unionOf<InstanceEvent>({
   InstanceCreated: { iid: safeId, name: instanceName, atMs: ms },
   WriterRegistered: { shard: safeId, writer: safeId, source: captureSource, atMs: ms },
   WriterRetired: { writer: safeId, atMs: ms },
-  PolicySet: { policy: backupPolicy, atMs: ms },
+  PolicySet: { policy: backupPolicy, by: optional(actorName), atMs: ms },
   KeyAdopted: { provider: id, keyId: wrappingKeyId, atMs: ms },
   TdeRequested: { provider: id, keyId: wrappingKeyId, auto: flag, atMs: ms },
   TdeLatched: { provider: id, keyId: wrappingKeyId, atMs: ms },

@@ -139,26 +139,47 @@ export function mapOf<T>(
   };
 }
 
-/** The shapes of the fields of `T`; the compiler asks for every one. */
-export type FieldShapes<T> = { readonly [K in keyof T]-?: Shape<T[K]> };
+/** The shape of a field that may be absent: one that came with a later release. */
+export interface OptionalShape<T> extends Shape<T> {
+  readonly optional: true;
+}
 
-/** An object with exactly these fields: none missing, none unknown. */
+/** A field that may be absent; in the JSON too, so that what was written before stays as it is. */
+export function optional<T>(inner: Shape<T>): OptionalShape<T> {
+  return { ...inner, optional: true };
+}
+
+/** The shapes of the fields of `T`; the compiler asks for every one. */
+export type FieldShapes<T> = {
+  readonly [K in keyof T]-?: undefined extends T[K]
+    ? OptionalShape<Exclude<T[K], undefined>>
+    : Shape<T[K]>;
+};
+
+/** An object with exactly these fields: none missing but the optional ones, none unknown. */
 export function fields<T extends object>(shapes: FieldShapes<T>): Shape<T> {
   const names = Object.keys(shapes) as (keyof T & string)[];
+  const shapeOf = (name: keyof T & string): Shape<unknown> & { readonly optional?: true } =>
+    shapes[name];
   return {
     encode(value, path) {
       const json: Record<string, Json> = {};
-      for (const name of names) json[name] = shapes[name].encode(value[name], `${path}.${name}`);
+      for (const name of names) {
+        const shape = shapeOf(name);
+        if (shape.optional === true && value[name] === undefined) continue;
+        json[name] = shape.encode(value[name], `${path}.${name}`);
+      }
       return json;
     },
     decode(json, path) {
       if (!isJsonObject(json)) throw new WireFault(path, 'not an object');
       refuseUnknown(json, names, path);
-      const value: Partial<T> = {};
+      const value: Record<string, unknown> = {};
       for (const name of names) {
         const field = json[name];
-        if (field === undefined) throw new WireFault(`${path}.${name}`, 'missing');
-        value[name] = shapes[name].decode(field, `${path}.${name}`);
+        const shape = shapeOf(name);
+        if (field !== undefined) value[name] = shape.decode(field, `${path}.${name}`);
+        else if (shape.optional !== true) throw new WireFault(`${path}.${name}`, 'missing');
       }
       return value as T;
     },

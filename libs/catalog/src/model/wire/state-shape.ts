@@ -3,6 +3,7 @@ import type {
   InstanceState,
   InstanceWriter,
   Lease,
+  PolicyAuthor,
   ShreddedKeys,
   TdeState,
 } from '../instance-state.ts';
@@ -13,6 +14,7 @@ import type { SnapshotMark, TimelineState, WriterOwner, WriterState } from '../w
 import { digest, id, keyId, line, ms, safeId, second } from './common.ts';
 import type { ExpiryState, Tombstone } from '../instance-expiry.ts';
 import {
+  actorName,
   backupPolicy,
   instanceName,
   logCuts,
@@ -85,6 +87,7 @@ export const instanceStateShape: Shape<InstanceState> = fields<InstanceState>({
   createdMs: nullable(ms),
   removedMs: nullable(ms),
   policy: nullable(backupPolicy),
+  policySet: nullable(fields<PolicyAuthor>({ seq: whole(), by: nullable(actorName), atMs: ms })),
   keys: listOf(fields<InstanceKey>({ provider: id, keyId: wrappingKeyId }), INSTANCE_KEYS_MAX),
   tde: nullable(
     fields<TdeState>({
