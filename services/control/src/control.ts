@@ -1,0 +1,58 @@
+import { join } from 'node:path';
+import type { Logger } from '@tidemark/archiver';
+import type { Clock, Random } from '@tidemark/core';
+import { Workspace } from '@tidemark/workspace';
+import { Audit } from './audit/audit.ts';
+import type { JobDesk } from './jobs/job.ts';
+import { LocalJobDesk } from './jobs/job-desk.ts';
+import { JobRows } from './jobs/job-rows.ts';
+import { StateDatabase } from './state/database.ts';
+
+/** Which parts of the control plane a process runs. */
+export interface ControlRoles {
+  readonly workers: boolean;
+  readonly scheduler: boolean;
+}
+
+/** The control plane of a host: what API, command line and workers share. */
+export interface Control extends AsyncDisposable {
+  readonly workspace: Workspace;
+  readonly jobs: JobDesk;
+  readonly audit: Audit;
+  /** Jobs, audit and what else is kept on this host. */
+  readonly state: StateDatabase;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Runs workers and the other parts until the signal. */
+  run(signal: AbortSignal, roles: ControlRoles): Promise<void>;
+}
+
+/** What a control plane is opened with. */
+export interface ControlOptions {
+  readonly configPath: string;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/** Opens the control plane of a host; nothing runs before `run`. */
+export async function openControl(options: ControlOptions): Promise<Control> {
+  const { configPath, clock, random, logger } = options;
+  const workspace = await Workspace.open({ configPath });
+  const state = StateDatabase.open({
+    path: join(workspace.config.stateDir, 'control.db'),
+    ...{ clock, logger },
+  });
+  const audit = new Audit(state, clock);
+  const jobs = new LocalJobDesk({ rows: new JobRows(state), audit, clock, random });
+  return {
+    ...{ workspace, jobs, audit, state, clock, random, logger },
+    run: async (signal) => jobs.news.wait(2 ** 31 - 1, signal),
+    [Symbol.asyncDispose]: async () => {
+      state[Symbol.dispose]();
+      workspace[Symbol.dispose]();
+      return Promise.resolve();
+    },
+  };
+}

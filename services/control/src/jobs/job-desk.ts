@@ -1,0 +1,306 @@
+import { createHash } from 'node:crypto';
+import { CatalogError, makeId, UsageError, type Clock, type Random } from '@tidemark/core';
+import type { Audit } from '../audit/audit.ts';
+import type {
+  Actor,
+  Job,
+  JobDesk,
+  JobEvent,
+  JobHandler,
+  JobKind,
+  JobLine,
+  JobOrder,
+  JobQuestion,
+  Json,
+} from './job.ts';
+import { decide, evolve, isOver, newFold, type JobCommand, type JobFold } from './job-machine.ts';
+import { JobNews, type JobListener } from './job-news.ts';
+import type { JobRows } from './job-rows.ts';
+
+/** Jobs that may be open at one time on a host. */
+const OPEN_MAX = 1000;
+const REQUEST_CHARS_MAX = 1 << 20;
+/** How long a key names the job that it made, in milliseconds. */
+const KEY_MS = 24 * 3_600_000;
+const POLL_MS = 250;
+const EVENTS_READ = 64;
+/** How long a job of another host is thought to run without a word, in milliseconds. */
+const REMOTE_SILENCE_MS = 60_000;
+
+/** What the desk is made of. */
+export interface DeskParts {
+  readonly rows: JobRows;
+  readonly audit: Audit;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/** The desk of a host: its jobs lie in the state folder, where every process of the host sees them. */
+export class LocalJobDesk implements JobDesk {
+  readonly #parts: DeskParts;
+  readonly #handlers = new Map<JobKind, JobHandler>();
+  readonly news: JobNews = new JobNews();
+
+  constructor(parts: DeskParts) {
+    this.#parts = parts;
+  }
+
+  /** Takes up who does the jobs of a kind. */
+  use(handler: JobHandler): void {
+    this.#handlers.set(handler.kind, handler);
+  }
+
+  /** @throws UsageError `TM_USAGE` for a kind that nobody here does. */
+  handler(kind: JobKind): JobHandler {
+    const handler = this.#handlers.get(kind);
+    if (handler !== undefined) return handler;
+    throw new UsageError('TM_USAGE', `jobs of kind ${kind} are not done here`);
+  }
+
+  async submit(
+    order: JobOrder,
+    key?: { readonly actor: string; readonly key: string },
+  ): Promise<Job> {
+    const digest = key === undefined ? '' : digestOf(order);
+    const before = key === undefined ? null : this.#madeBefore(key, digest);
+    if (before !== null) return before;
+    const handler = this.handler(order.kind);
+    const request = await handler.check(order);
+    const whole: JobOrder = { ...order, request };
+    if (JSON.stringify(request).length > REQUEST_CHARS_MAX) {
+      throw new UsageError('TM_USAGE', 'the request is over the limit of 1 MiB');
+    }
+    const exclusive = handler.exclusive(whole);
+    const { rows, clock, random, audit } = this.#parts;
+    const nowMs = clock.nowMs();
+    const { kind, instance, actor } = order;
+    const id = `job-${makeId(nowMs, random)}`;
+    const made = rows.db.write(() => {
+      const again = key === undefined ? null : this.#madeBefore(key, digest);
+      if (again !== null) return again;
+      this.#refuseMore(exclusive);
+      const fold = newFold({ id, kind, instance, actor, request, createdMs: nowMs });
+      const event = rows.save(fold, exclusive, nowMs);
+      if (key !== undefined) this.#noteKey(key, digest, id, nowMs);
+      audit.append({ actor, action: `job.submit.${kind}`, instance, job: id, detail: '' });
+      return event;
+    });
+    if (!('seq' in made)) return made;
+    this.news.tell(made);
+    return made.job;
+  }
+
+  get(id: string): Job {
+    return this.#known(id).job;
+  }
+
+  list(question: JobQuestion): {
+    readonly jobs: readonly Job[];
+    readonly nextPageToken: string | null;
+  } {
+    const { rows } = this.#parts;
+    const { pageToken } = question;
+    if (pageToken !== undefined && !/^job-[a-z0-9]{1,59}$/.test(pageToken)) {
+      throw new UsageError('TM_USAGE', 'the page token is not one of ours');
+    }
+    const jobs = rows.db.read(() => rows.list(question, pageToken ?? null));
+    const isFull = jobs.length >= Math.max(1, Math.min(500, Math.floor(question.pageSize)));
+    return { jobs, nextPageToken: isFull ? (jobs.at(-1)?.id ?? null) : null };
+  }
+
+  async *follow(id: string, afterSeq: number, signal: AbortSignal): AsyncGenerator<JobEvent> {
+    const { rows } = this.#parts;
+    this.#known(id);
+    for (let seq = afterSeq; !signal.aborted;) {
+      const events = rows.db.read(() => rows.events(id, seq, EVENTS_READ));
+      for (const event of events) {
+        seq = event.seq;
+        yield event;
+      }
+      if (events.length > 0) continue;
+      if (isOver(this.#known(id).job)) return;
+      await this.news.wait(POLL_MS, signal);
+    }
+  }
+
+  lines(id: string, afterSeq: number, max: number): readonly JobLine[] {
+    const { rows } = this.#parts;
+    this.#known(id);
+    return rows.db.read(() => rows.lines(id, afterSeq, max));
+  }
+
+  async cancel(id: string, actor: Actor): Promise<Job> {
+    return Promise.resolve(this.#ask(id, actor, 'job.cancel', 'cancel'));
+  }
+
+  async resume(id: string, actor: Actor): Promise<Job> {
+    return Promise.resolve(this.#ask(id, actor, 'job.resume', 'resume'));
+  }
+
+  /** Told of every change that this process makes. @returns Ends the listening. */
+  onEvent(listener: JobListener): () => void {
+    return this.news.onEvent(listener);
+  }
+
+  /** Takes in a job of another host, to be done here. One that is known stays as it is. */
+  admit(job: Job): void {
+    const { rows, clock } = this.#parts;
+    const nowMs = clock.nowMs();
+    const event = rows.db.write(() => {
+      const known = rows.fold(job.id);
+      if (known !== null && (!isOver(known.job) || known.job.attempt >= job.attempt + 1))
+        return null;
+      const { id, kind, instance, actor, request, createdMs } = job;
+      const made = newFold({ id, kind, instance, actor, request, createdMs });
+      const again = { ...made.job, attempt: job.attempt };
+      return rows.save({ ...made, job: again, foreign: true, notBeforeMs: nowMs }, null, nowMs);
+    });
+    if (event !== null) this.news.tell(event);
+  }
+
+  /** Takes in what another host did with a job of this one. */
+  applyRemote({ job, atMs }: JobEvent): void {
+    const { rows } = this.#parts;
+    const event = rows.db.write(() => {
+      const known = rows.fold(job.id);
+      const isOwn = known?.claim != null && known.claim.worker !== job.worker && !isOver(job);
+      if (known === null || known.foreign || isOver(known.job) || isOwn) return null;
+      if (job.attempt < known.job.attempt) return null;
+      const claim =
+        job.worker === null || isOver(job)
+          ? null
+          : { worker: job.worker, untilMs: atMs + REMOTE_SILENCE_MS };
+      // A cancel that was asked for here stands until the other host ends the job.
+      const asked = known.job.state === 'cancelling' && !isOver(job);
+      const state = asked ? 'cancelling' : job.state;
+      const next = { ...known, claim, job: { ...job, state } };
+      return rows.save(next, isOver(job) ? null : rows.exclusiveOf(job.id), atMs);
+    });
+    if (event !== null) this.news.tell(event);
+  }
+
+  /**
+   * Carries out a command on a job; of one that it leaves as it is nobody is told.
+   * @throws As `decide`; UsageError `TM_NOT_FOUND`.
+   */
+  command(id: string, command: JobCommand): JobFold {
+    const { rows, clock } = this.#parts;
+    const { fold, event } = rows.db.write(() => {
+      const known = this.#known(id);
+      const change = decide(known, command);
+      if (change === null) return { fold: known, event: null };
+      const next = evolve(known, change);
+      if (change.type === 'beaten' || change.type === 'failing') {
+        rows.saveClaim(next);
+        return { fold: next, event: null };
+      }
+      const saved = rows.save(next, this.#exclusiveAfter(next), clock.nowMs());
+      return { fold: next, event: saved };
+    });
+    if (event !== null) this.news.tell(event);
+    return fold;
+  }
+
+  #ask(id: string, actor: Actor, action: string, type: 'cancel' | 'resume'): Job {
+    const { rows, audit, clock } = this.#parts;
+    const { job } = rows.db.write(() => {
+      const nowMs = clock.nowMs();
+      const { instance } = this.#known(id).job;
+      const fold = this.command(id, type === 'cancel' ? { type, actor, nowMs } : { type, nowMs });
+      audit.append({ actor, action, instance, job: id, detail: '' });
+      rows.addLine(id, {
+        atMs: nowMs,
+        level: 'info',
+        message: `${type} asked for by ${actor.name}`,
+      });
+      return fold;
+    });
+    return job;
+  }
+
+  /** What an open job may not run beside. @throws CatalogError `TM_JOB_BUSY`. */
+  #exclusiveAfter({ job }: JobFold): string | null {
+    const { rows } = this.#parts;
+    if (isOver(job)) return null;
+    const held = rows.exclusiveOf(job.id);
+    if (held !== null) return held;
+    const { kind, instance, request, actor } = job;
+    const wanted = this.handler(kind).exclusive({ kind, instance, request, actor });
+    if (wanted !== null) this.#refuseBeside(wanted);
+    return wanted;
+  }
+
+  #refuseMore(exclusive: string | null): void {
+    if (exclusive !== null) this.#refuseBeside(exclusive);
+    const open = this.#parts.rows.openCount();
+    if (open < OPEN_MAX) return;
+    throw new CatalogError('TM_JOB_LIMIT', `${open} jobs are open`, {
+      context: { open, max: OPEN_MAX },
+      hint: 'wait for some of them to end, or cancel them',
+    });
+  }
+
+  #refuseBeside(exclusive: string): void {
+    const holder = this.#parts.rows.holderOf(exclusive);
+    if (holder === null) return;
+    throw new CatalogError('TM_JOB_BUSY', `job ${holder} is open`, {
+      context: { job: holder, exclusive },
+      hint: `tidemark job watch ${holder}`,
+    });
+  }
+
+  #madeBefore({ actor, key }: KeyOf, digest: string): Job | null {
+    const { rows, clock } = this.#parts;
+    const known = rows.db.read(() =>
+      rows.db
+        .query<{ job: string; digest: string }>(
+          'SELECT job, digest FROM job_keys WHERE actor = ? AND key = ? AND at_ms > ?',
+        )
+        .get(...[actor, key, clock.nowMs() - KEY_MS]),
+    );
+    if (known === undefined) return null;
+    if (known.digest === digest) return this.get(known.job);
+    throw new CatalogError('TM_IDEMPOTENCY', 'the key was used before, for another request', {
+      context: { job: known.job },
+      hint: 'use a new key for a new request',
+    });
+  }
+
+  #noteKey({ actor, key }: KeyOf, digest: string, job: string, atMs: number): void {
+    const { db } = this.#parts.rows;
+    db.run('DELETE FROM job_keys WHERE at_ms <= ?', atMs - KEY_MS);
+    db.run(
+      'INSERT OR REPLACE INTO job_keys (actor, key, digest, job, at_ms) VALUES (?, ?, ?, ?, ?)',
+      ...[actor, key, digest, job, atMs],
+    );
+  }
+
+  #known(id: string): JobFold {
+    const { rows } = this.#parts;
+    const fold = rows.db.read(() => rows.fold(id));
+    if (fold !== null) return fold;
+    throw new UsageError('TM_NOT_FOUND', `there is no job ${id}`, {
+      hint: 'tidemark job list',
+    });
+  }
+}
+
+interface KeyOf {
+  readonly actor: string;
+  readonly key: string;
+}
+
+function digestOf({ kind, instance, request }: JobOrder): string {
+  const text = JSON.stringify([kind, instance, sorted(request)]);
+  return createHash('sha256').update(text).digest('hex');
+}
+
+/** The same request in another order of its fields is the same. */
+function sorted(value: Json): Json {
+  if (Array.isArray(value)) return (value as readonly Json[]).map(sorted);
+  if (typeof value !== 'object' || value === null) return value;
+  const entries = Object.entries(value as { readonly [name: string]: Json });
+  return Object.fromEntries(
+    entries.sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, each]) => [name, sorted(each)]),
+  );
+}

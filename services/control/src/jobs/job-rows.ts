@@ -1,0 +1,200 @@
+import type { StateDatabase } from '../state/database.ts';
+import type { Job, JobEvent, JobLine, JobQuestion, Json } from './job.ts';
+import type { JobFold } from './job-machine.ts';
+
+/** Events and lines that are kept of one job; the oldest go. */
+const EVENTS_MAX = 256;
+const LINES_MAX = 1000;
+const MESSAGE_MAX = 1024;
+const PAGE_MAX = 500;
+
+/** How many ended jobs are kept, and for how long, in milliseconds. */
+export interface JobRetention {
+  readonly count: number;
+  readonly ageMs: number;
+}
+
+/** The rows of jobs. What reads or writes runs within `read` or `write` of the database. */
+export class JobRows {
+  readonly db: StateDatabase;
+
+  constructor(db: StateDatabase) {
+    this.db = db;
+  }
+
+  /** A job; null = there is none. */
+  fold(id: string): JobFold | null {
+    const row = this.db.query<{ fold: string }>('SELECT fold FROM jobs WHERE id = ?').get(id);
+    return row === undefined ? null : (JSON.parse(row.fold) as JobFold);
+  }
+
+  /** Puts a job down, and what is told of it. @returns The event. */
+  save(fold: JobFold, exclusive: string | null, atMs: number): JobEvent {
+    const { job, claim, notBeforeMs } = fold;
+    const known = this.db.query<{ seq: number }>('SELECT seq FROM jobs WHERE id = ?').get(job.id);
+    const seq = (known?.seq ?? 0) + 1;
+    this.db.run(
+      `INSERT INTO jobs (id, kind, instance, state, exclusive, worker, until_ms, not_before_ms,
+         ended_ms, seq, fold) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+       ON CONFLICT (id) DO UPDATE SET state = excluded.state, exclusive = excluded.exclusive,
+         worker = excluded.worker, until_ms = excluded.until_ms,
+         not_before_ms = excluded.not_before_ms, ended_ms = excluded.ended_ms, seq = excluded.seq,
+         fold = excluded.fold`,
+      ...[job.id, job.kind, job.instance, job.state, exclusive],
+      ...[claim?.worker ?? null, claim?.untilMs ?? null, notBeforeMs, job.endedMs, seq],
+      JSON.stringify(fold),
+    );
+    this.db.run(
+      'INSERT INTO job_events (job, seq, at_ms, body) VALUES (?, ?, ?, ?)',
+      ...[job.id, seq, atMs, JSON.stringify(job)],
+    );
+    this.db.run('DELETE FROM job_events WHERE job = ? AND seq <= ?', job.id, seq - EVENTS_MAX);
+    return { seq, atMs, job };
+  }
+
+  /** Puts down until when a claim holds, which nobody is told. */
+  saveClaim(fold: JobFold): void {
+    this.db.run(
+      'UPDATE jobs SET until_ms = ?, fold = ? WHERE id = ?',
+      ...[fold.claim?.untilMs ?? null, JSON.stringify(fold), fold.job.id],
+    );
+  }
+
+  /** What a job may not run beside; null = nothing. */
+  exclusiveOf(id: string): string | null {
+    const sql = 'SELECT exclusive FROM jobs WHERE id = ?';
+    return this.db.query<{ exclusive: string | null }>(sql).get(id)?.exclusive ?? null;
+  }
+
+  /** An open job with this key; null = none. */
+  holderOf(exclusive: string): string | null {
+    const sql = 'SELECT id FROM jobs WHERE exclusive = ? AND ended_ms IS NULL';
+    return this.db.query<{ id: string }>(sql).get(exclusive)?.id ?? null;
+  }
+
+  /** How many jobs are open. */
+  openCount(): number {
+    const sql = 'SELECT count(*) AS n FROM jobs WHERE ended_ms IS NULL';
+    return this.db.query<{ n: number }>(sql).get()?.n ?? 0;
+  }
+
+  /** Jobs that a worker may take now, the oldest first. */
+  free(nowMs: number, max: number): readonly string[] {
+    return this.db
+      .query<{ id: string }>(
+        `SELECT id FROM jobs WHERE ended_ms IS NULL AND
+           CASE WHEN worker IS NULL THEN not_before_ms <= ? ELSE until_ms <= ? END
+         ORDER BY not_before_ms, id LIMIT ?`,
+      )
+      .all(...[nowMs, nowMs, max])
+      .map(({ id }) => id);
+  }
+
+  /** Newest first. */
+  list(question: JobQuestion, beforeId: string | null): readonly Job[] {
+    const { instance, state, kind, pageSize } = question;
+    const wanted = [
+      ['id < ?', beforeId],
+      ['instance = ?', instance],
+      ['state = ?', state],
+      ['kind = ?', kind],
+    ] as const;
+    const given = wanted.filter(([, value]) => typeof value === 'string');
+    const where = given.map(([sql]) => sql).join(' AND ');
+    return this.db
+      .query<{ fold: string }>(
+        `SELECT fold FROM jobs ${where === '' ? '' : `WHERE ${where}`} ORDER BY id DESC LIMIT ?`,
+      )
+      .all(
+        ...given.map(([, value]) => value ?? null),
+        Math.max(1, Math.min(PAGE_MAX, Math.floor(pageSize))),
+      )
+      .map(({ fold }) => (JSON.parse(fold) as JobFold).job);
+  }
+
+  /** Events after a number, in order. */
+  events(id: string, afterSeq: number, max: number): readonly JobEvent[] {
+    return this.db
+      .query<{ seq: number; at_ms: number; body: string }>(
+        'SELECT seq, at_ms, body FROM job_events WHERE job = ? AND seq > ? ORDER BY seq LIMIT ?',
+      )
+      .all(...[id, afterSeq, max])
+      .map(({ seq, at_ms: atMs, body }) => ({ seq, atMs, job: JSON.parse(body) as Job }));
+  }
+
+  /** Lines after a number, in order. */
+  lines(id: string, afterSeq: number, max: number): readonly JobLine[] {
+    return this.db
+      .query<{ seq: number; at_ms: number; level: JobLine['level']; message: string }>(
+        `SELECT seq, at_ms, level, message FROM job_lines WHERE job = ? AND seq > ?
+         ORDER BY seq LIMIT ?`,
+      )
+      .all(...[id, afterSeq, max])
+      .map(({ seq, at_ms: atMs, level, message }) => ({ seq, atMs, level, message }));
+  }
+
+  /** Adds a line to the log of a job. */
+  addLine(id: string, line: Omit<JobLine, 'seq'>): void {
+    const known = this.db
+      .query<{ seq: number }>(
+        'UPDATE jobs SET line_seq = line_seq + 1 WHERE id = ? RETURNING line_seq AS seq',
+      )
+      .get(id);
+    if (known === undefined) return;
+    this.db.run(
+      'INSERT INTO job_lines (job, seq, at_ms, level, message) VALUES (?, ?, ?, ?, ?)',
+      ...[id, known.seq, line.atMs, line.level, line.message.slice(0, MESSAGE_MAX)],
+    );
+    const sql = 'DELETE FROM job_lines WHERE job = ? AND seq <= ?';
+    this.db.run(sql, id, known.seq - LINES_MAX);
+  }
+
+  /** What the last attempt kept. */
+  checkpoint(id: string): Json {
+    const sql = 'SELECT checkpoint FROM jobs WHERE id = ?';
+    const row = this.db.query<{ checkpoint: string }>(sql).get(id);
+    return row === undefined ? null : (JSON.parse(row.checkpoint) as Json);
+  }
+
+  /** Keeps what the next attempt is given. */
+  saveCheckpoint(id: string, checkpoint: Json): void {
+    this.db.run('UPDATE jobs SET checkpoint = ? WHERE id = ?', JSON.stringify(checkpoint), id);
+  }
+
+  /** Notes that the log of the instance holds the claim of an attempt; null = and its end. */
+  noteLogged(id: string, attempt: number | null): void {
+    this.db.run('UPDATE jobs SET logged_attempt = ? WHERE id = ?', attempt, id);
+  }
+
+  /** Ended jobs whose end the log of their instance does not hold yet. */
+  unlogged(max: number): readonly { readonly fold: JobFold; readonly attempt: number }[] {
+    return this.db
+      .query<{ fold: string; attempt: number }>(
+        `SELECT fold, logged_attempt AS attempt FROM jobs
+         WHERE ended_ms IS NOT NULL AND logged_attempt IS NOT NULL LIMIT ?`,
+      )
+      .all(max)
+      .map(({ fold, attempt }) => ({ fold: JSON.parse(fold) as JobFold, attempt }));
+  }
+
+  /** Forgets a job. */
+  remove(id: string): void {
+    for (const table of ['job_events', 'job_lines', 'job_keys']) {
+      this.db.run(`DELETE FROM ${table} WHERE job = ?`, id);
+    }
+    this.db.run('DELETE FROM jobs WHERE id = ?', id);
+  }
+
+  /** Lets go of ended jobs over the retention, some at a time. @returns How many. */
+  prune({ count, ageMs }: JobRetention, nowMs: number): number {
+    const over = this.db
+      .query<{ id: string }>(
+        `SELECT id FROM jobs WHERE ended_ms IS NOT NULL AND logged_attempt IS NULL AND (ended_ms < ?
+         OR ended_ms <= (SELECT ended_ms FROM jobs WHERE ended_ms IS NOT NULL
+                         ORDER BY ended_ms DESC LIMIT 1 OFFSET ?)) LIMIT 200`,
+      )
+      .all(...[nowMs - ageMs, count]);
+    for (const { id } of over) this.remove(id);
+    return over.length;
+  }
+}
