@@ -31,20 +31,23 @@ const DEFAULT_PORT = 6379;
  *   addresses are shown in lists and logs. The address is never repeated in the error.
  */
 export function parseNodeUrl(url: string): NodeAddress {
+  // The rules of URLs know no user without a host.
+  const [, socketUser, socketPath] = /^unix:\/\/([^@/]+)@(\/.*)$/i.exec(url) ?? [];
   let parts: URL;
   try {
-    parts = new URL(url);
+    parts = new URL(socketPath === undefined ? url : `unix://${socketPath}`);
   } catch {
     throw refused('is not an address');
   }
-  if (parts.password !== '') {
+  if (parts.password !== '' || socketUser?.includes(':') === true) {
     throw refused(
       'holds a password',
       'put the password into a file and name it: --pass-file FILE, or password_file in tidemark.toml',
     );
   }
   if (parts.search !== '' || parts.hash !== '') throw refused('ends in something unknown');
-  const user = parts.username === '' ? {} : { username: decode(parts.username) };
+  const named = socketUser ?? parts.username;
+  const user = named === '' ? {} : { username: decode(named) };
   if (parts.protocol === 'unix:') {
     const path = decode(parts.pathname);
     if (parts.host !== '' || path.length < 2 || path.includes('\0')) {

@@ -13,6 +13,10 @@ describe('parseNodeUrl()', () => {
     ['rediss://h:1', { host: 'h', port: 1, secure: true }],
     ['rediss://u@h', { host: 'h', port: 6379, username: 'u', secure: true }],
     ['unix:///run/a%20b.sock', { host: 'localhost', port: 6379, path: '/run/a b.sock' }],
+    [
+      'unix://load%2Der@/run/a.sock',
+      { host: 'localhost', port: 6379, path: '/run/a.sock', username: 'load-er' },
+    ],
   ])('reads %s', (url, address) => {
     expect(parseNodeUrl(url)).toEqual(address);
   });

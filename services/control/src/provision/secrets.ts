@@ -1,4 +1,5 @@
-import { mkdir, rm, stat, writeFile } from 'node:fs/promises';
+import { createHmac } from 'node:crypto';
+import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UsageError, type Random } from '@tidemark/core';
 import { readSecret } from '@tidemark/workspace';
@@ -46,15 +47,42 @@ export class SecretFolder {
     return readSecret(await this.require(name));
   }
 
-  /** Writes a new one, mode 0600. @returns Its name. */
+  /**
+   * Writes a password into a file of this user alone (0600). The same one gives the same name, so that a
+   * request that is sent again stays the same request; the name tells nothing without the key that lies
+   * beside it.
+   * @returns The name of the file.
+   */
   async keep(secret: string, prefix: string, random: Random): Promise<string> {
-    await mkdir(this.dir, { recursive: true, mode: 0o700 });
-    const name = `${prefix}-${random.bytes(12).toString('hex')}.pass`;
-    await writeFile(this.path(name), `${secret}\n`, { mode: 0o600, flag: 'wx' });
+    const key = await this.#key(random);
+    const digest = createHmac('sha256', key).update(`${prefix}\0${secret}`).digest('hex');
+    const name = `${prefix}-${digest.slice(0, 24)}.pass`;
+    await writeNew(this.path(name), `${secret}\n`);
     return name;
+  }
+
+  /** Makes up a password for a name, unless there is one. */
+  async keepNew(name: string, random: Random): Promise<void> {
+    await mkdir(this.dir, { recursive: true, mode: 0o700 });
+    await writeNew(this.path(name), `${random.bytes(24).toString('hex')}\n`);
   }
 
   async forget(name: string): Promise<void> {
     await rm(this.path(name), { force: true });
   }
+
+  async #key(random: Random): Promise<Buffer> {
+    await mkdir(this.dir, { recursive: true, mode: 0o700 });
+    const path = join(this.dir, '.key');
+    await writeNew(path, random.bytes(32));
+    return readFile(path);
+  }
+}
+
+/** What is there already stays. */
+async function writeNew(path: string, content: string | Buffer): Promise<void> {
+  await writeFile(path, content, { mode: 0o600, flag: 'wx' }).catch((cause: unknown) => {
+    if (cause instanceof Error && 'code' in cause && cause.code === 'EEXIST') return;
+    throw cause;
+  });
 }

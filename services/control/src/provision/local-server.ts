@@ -1,0 +1,223 @@
+import { createHash } from 'node:crypto';
+import { totalmem } from 'node:os';
+import { join } from 'node:path';
+import { connectNode, startServer, type NodeAddress } from '@tidemark/client';
+import { NodeError, PlanError, UsageError, type Clock, type Random } from '@tidemark/core';
+import { readSecret } from '@tidemark/workspace';
+import {
+  endProcesses,
+  localServers,
+  processesIn,
+  readNote,
+  removeFolder,
+  writeNote,
+  type LocalNote,
+} from './local-folder.ts';
+import type { Provisioned, ProvisionRequest, Provisioner, ServerTlsRefs } from './provisioner.ts';
+import type { SecretFolder } from './secrets.ts';
+
+/** The user that loads a clone; it is taken away when the clone is handed over. */
+export const LOADER = 'tidemark-loader';
+const DATABASES_MIN = 16;
+
+/** Where and how servers are started on this host. */
+export interface LocalSettings {
+  readonly dir: string;
+  readonly host: string;
+  readonly ports: { readonly from: number; readonly to: number };
+  readonly secrets: SecretFolder;
+  readonly clock: Clock;
+  readonly random: Random;
+}
+
+/**
+ * Starts servers on this host, each in a folder of its own named after its job. They outlive this
+ * process. Until a clone is handed over nobody but the loader gets in beside those who know its
+ * password, and nothing of it is on a disk.
+ */
+export function localServer(settings: LocalSettings): Provisioner {
+  return {
+    async provision(request) {
+      const { target } = request;
+      if (target.kind !== 'local')
+        throw new UsageError('TM_USAGE', 'no local server was asked for');
+      refuseTooLarge(request.memoryBytes);
+      await refuseTakenName(request, settings);
+      return (await findRunning(request, settings)) ?? (await startOne(request, settings));
+    },
+    async release(request) {
+      const dir = folderOf(request, settings);
+      await endProcesses(dir, false);
+      await removeFolder(dir);
+      await settings.secrets.forget(loaderRef(request));
+    },
+  };
+}
+
+const folderOf = ({ id }: { readonly id: string }, { dir }: LocalSettings): string => join(dir, id);
+/** Where the password of the loader is kept until the clone is handed over. */
+export const loaderRef = ({ id }: { readonly id: string }): string => `loader-${id}.pass`;
+
+/** Over its unix socket, which only this user may open: TLS or not, its clients need not include us. */
+const socketUrl = (dir: string): string =>
+  `unix://${LOADER}@${join(dir, 'server.sock').split('/').map(encodeURIComponent).join('/')}`;
+
+function refuseTooLarge(memoryBytes: number): void {
+  const total = totalmem();
+  if (memoryBytes <= total) return;
+  throw new PlanError('TM_TARGET_MEMORY', 'this machine has less memory than the clone needs', {
+    context: { needed: memoryBytes, total },
+    hint: 'name a server on another host',
+  });
+}
+
+async function refuseTakenName(
+  { id, name }: ProvisionRequest,
+  { dir }: LocalSettings,
+): Promise<void> {
+  const others = await localServers(dir);
+  if (!others.some((each) => each.name === name && each.id !== id)) return;
+  throw new UsageError('TM_EXISTS', `a clone with the name ${name} exists on this host`, {
+    hint: 'tidemark clone list',
+  });
+}
+
+/** The server that an earlier attempt has started. One that does not answer any more is ended. */
+async function findRunning(
+  request: ProvisionRequest,
+  settings: LocalSettings,
+): Promise<Provisioned | null> {
+  const dir = folderOf(request, settings);
+  const note = await readNote(dir);
+  if (note !== null && (await processesIn(dir)).length > 0) {
+    const answers = await connectLoader(dir, request, settings).then(
+      () => true,
+      () => false,
+    );
+    if (answers) return provisioned(note, dir, request);
+  }
+  await endProcesses(dir, false);
+  await removeFolder(dir);
+  return null;
+}
+
+async function connectLoader(
+  dir: string,
+  request: ProvisionRequest,
+  { secrets }: LocalSettings,
+): Promise<void> {
+  const address: NodeAddress = {
+    ...{ host: 'localhost', port: 0, path: join(dir, 'server.sock'), username: LOADER },
+    password: await secrets.read(loaderRef(request)),
+  };
+  await using client = await connectNode(address, { timeoutMs: 5_000 });
+  await client.call('PING');
+}
+
+async function startOne(request: ProvisionRequest, settings: LocalSettings): Promise<Provisioned> {
+  const { secrets, random, clock, host } = settings;
+  const dir = folderOf(request, settings);
+  const tls = request.target.kind === 'local' ? request.target.tls : null;
+  await secrets.keepNew(loaderRef(request), random);
+  const config = await configOf(request, tls, settings);
+  for (const port of await portsFor(request, settings)) {
+    const { id, instance, name } = request;
+    const note: LocalNote = {
+      ...{ version: 1, id, instance, name, host, port, tls: tls !== null, state: 'loading' },
+      createdMs: clock.nowMs(),
+    };
+    await writeNote(dir, note);
+    try {
+      await startServer({
+        ...{ dir, config, detached: true, unixSocket: true },
+        ...(tls === null ? { port } : { tlsPort: port }),
+      });
+      return provisioned(note, dir, request);
+    } catch (cause) {
+      const log = cause instanceof NodeError ? String(cause.context['log'] ?? '') : '';
+      if (!/address already in use/i.test(log)) throw cause;
+    }
+  }
+  const { from, to } = settings.ports;
+  throw new NodeError('TM_PROVISION', 'no port is free for a new server', {
+    context: { reason: 'ports', from, to },
+    hint: 'end a clone that nobody needs, or widen [clone] ports',
+  });
+}
+
+/** Those of servers that are stopped for now stay theirs. */
+async function portsFor(
+  { target, id }: ProvisionRequest,
+  { ports, dir }: LocalSettings,
+): Promise<readonly number[]> {
+  const { from, to } = ports;
+  if (target.kind === 'local' && target.port !== null) {
+    if (target.port >= from && target.port <= to) return [target.port];
+    throw new UsageError('TM_USAGE', `port ${target.port} is not among those for clones`, {
+      context: { port: target.port, from, to },
+      hint: 'see [clone] ports in tidemark.toml',
+    });
+  }
+  const others = (await localServers(dir)).filter((each) => each.id !== id);
+  const taken = new Set(others.map(({ port }) => port));
+  const all = Array.from({ length: to - from + 1 }, (_, index) => from + index);
+  return all.filter((port) => !taken.has(port));
+}
+
+async function configOf(
+  request: ProvisionRequest,
+  tls: ServerTlsRefs | null,
+  { host, secrets, random }: LocalSettings,
+): Promise<Record<string, string | readonly string[]>> {
+  const { passwordRef, closed, databases } = request;
+  const loader = await readSecret(secrets.path(loaderRef(request)));
+  const password =
+    passwordRef === null
+      ? closed
+        ? random.bytes(32).toString('hex')
+        : null
+      : await secrets.read(passwordRef);
+  return {
+    bind: host,
+    databases: Math.max(DATABASES_MIN, databases).toString(),
+    appendonly: 'no',
+    save: '',
+    user: `${LOADER} on #${sha256(loader)} ~* &* +@all`,
+    ...(password === null ? {} : { requirepass: password }),
+    ...(tls === null ? {} : await tlsConfig(tls, secrets)),
+  };
+}
+
+async function tlsConfig(
+  { cert, key, ca, clients }: ServerTlsRefs,
+  secrets: SecretFolder,
+): Promise<Record<string, string>> {
+  const [first, ...more] = ca;
+  if (first === undefined || more.length > 0) {
+    throw new UsageError('TM_TLS_SETTINGS', 'a new server with TLS needs one file of authorities', {
+      hint: 'name the certificate, its key and the file with its authorities',
+    });
+  }
+  return {
+    'tls-cert-file': await secrets.require(cert),
+    'tls-key-file': await secrets.require(key),
+    'tls-ca-cert-file': await secrets.require(first),
+    'tls-auth-clients': clients === 'required' ? 'yes' : clients,
+  };
+}
+
+function provisioned(note: LocalNote, dir: string, request: ProvisionRequest): Provisioned {
+  const host = note.host.includes(':') ? `[${note.host}]` : note.host;
+  return {
+    kind: 'local',
+    url: socketUrl(dir),
+    serverName: null,
+    passwordRef: loaderRef(request),
+    tls: null,
+    publicUrl: `${note.tls ? 'rediss' : 'redis'}://${host}:${note.port}`,
+    ownedBy: 'host',
+    dir,
+  };
+}
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
