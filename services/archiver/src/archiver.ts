@@ -1,12 +1,14 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { TidemarkError, UsageError } from '@tidemark/core';
+import { CatalogError, TidemarkError, UsageError } from '@tidemark/core';
 import type { CaptureStatus } from './capture/capture-status.ts';
 import { isLost } from './capture/follows-log.ts';
 import { KeptCapture } from './capture/kept-capture.ts';
+import type { NodeCapture } from './capture/node-capture.ts';
 import { closeDetached, dropWire } from './close-log.ts';
 import { openControlServer } from './control/control-server.ts';
 import type { ControlRequest } from './control/protocol.ts';
+import { FleetCaptures, type ArchiverFleet } from './fleet/fleet-captures.ts';
 import {
   openCapture,
   type CaptureSetting,
@@ -19,6 +21,8 @@ import type { TdeDesk } from './tde/tde-desk.ts';
 
 /** What an archiver runs on; adapters come from main.ts. */
 export interface ArchiverOptions extends CaptureSetting {
+  /** Absent: it captures all its instances. */
+  readonly fleet?: ArchiverFleet;
   readonly instances: readonly (InstanceTarget | UnreadInstance)[];
   /** Reads the configuration again when an instance is to be attached while running. */
   readonly findInstance: (id: string) => Promise<InstanceTarget | UnreadInstance | null>;
@@ -43,14 +47,16 @@ export class Archiver {
   #turn: Promise<unknown> = Promise.resolve();
   #stopping = false;
   #ownerId = '';
+  #fleet: FleetCaptures | null = null;
 
   constructor(options: ArchiverOptions) {
     this.#options = options;
   }
 
-  /** Ids of the instances that are captured, or will be tried again. */
+  /** Ids of the instances that are captured, or will be tried again; not those that another archiver has. */
   get instances(): readonly string[] {
-    return [...this.#kept].filter(([, { over }]) => !over).map(([id]) => id);
+    const here = [...this.#kept].filter(([, { over, isWaiting }]) => !over && !isWaiting);
+    return here.map(([id]) => id);
   }
 
   /** What there is to say of each instance now. */
@@ -74,14 +80,21 @@ export class Archiver {
       this.#answer(request),
     );
     let failure: Error | null = null;
+    const over = new AbortController();
+    const fleet = this.#openFleet();
+    const sharing = fleet?.run(AbortSignal.any([signal, over.signal]));
     try {
-      for (const instance of instances) this.#keep(instance);
+      for (const instance of instances) if (!this.#isShared(instance.id)) this.#keep(instance);
       if (instances.length === 0) logger.warn('no-instances');
-      failure = await Promise.race([aborted(signal), this.#nothingBegins(), this.#allAreLost()]);
+      // A fleet gives work later, and what one host loses another one has.
+      const ends = fleet === null ? [this.#nothingBegins(), this.#allAreLost()] : [];
+      failure = await Promise.race([aborted(signal), ...ends]);
       logger.info('stopping');
     } finally {
       this.#stopping = true;
+      over.abort(new Error('the archiver is stopping'));
       const ends = await this.#inTurn(() => this.#stopAll());
+      await sharing;
       failure ??= ends.find((end) => end !== null) ?? null;
     }
     if (failure !== null) throw failure;
@@ -122,6 +135,44 @@ export class Archiver {
     return turn;
   }
 
+  #isShared(id: string): boolean {
+    return this.#options.fleet?.isShared(id) ?? false;
+  }
+
+  #openFleet(): FleetCaptures | null {
+    const { fleet, instances, ...setting } = this.#options;
+    if (fleet === undefined) return null;
+    const shared = new Map(instances.map((each) => [each.id, each]));
+    for (const id of shared.keys()) if (!fleet.isShared(id)) shared.delete(id);
+    this.#fleet = new FleetCaptures({
+      setting,
+      sharing: fleet.sharing,
+      instances: [...shared.keys()],
+      ownerId: this.#ownerId,
+      kept: () => [...this.#kept].filter(([id, { over }]) => !over && fleet.isShared(id)),
+      begin: (id) => {
+        const instance = shared.get(id);
+        if (instance !== undefined && !this.#stopping) this.#keep(instance);
+      },
+      release: (id) => this.#release(id),
+    });
+    return this.#fleet;
+  }
+
+  /** Another host goes on: the timeline stays open, and so does what lies in the spool. */
+  async #release(id: string): Promise<void> {
+    const kept = this.#kept.get(id);
+    try {
+      await kept?.stop();
+    } finally {
+      if (this.#kept.get(id) === kept) {
+        this.#kept.delete(id);
+        this.#tde.delete(id);
+      }
+    }
+    this.#options.logger.info('released', { instance: id });
+  }
+
   /** Begins to keep an instance captured, unless it is already. */
   #keep(instance: InstanceTarget | UnreadInstance): KeptCapture {
     if (this.#stopping) throw new TidemarkError('TM_ARCHIVER_DOWN', 'the archiver is stopping');
@@ -131,14 +182,17 @@ export class Archiver {
     const { clock, logger } = this.#options;
     const read = 'read' in instance ? instance.read : () => Promise.resolve(instance);
     let target: InstanceTarget | null = null;
+    const fleet = this.#isShared(id) ? this.#fleet : null;
+    const open = async (setting: CaptureSetting): Promise<NodeCapture> => {
+      target ??= await read();
+      const { capture, tde } = await openCapture(target, this.#ownerId, setting);
+      this.#tde.set(id, tde);
+      return capture;
+    };
     const kept = new KeptCapture({
       instance: id,
-      open: async () => {
-        target ??= await read();
-        const { capture, tde } = await openCapture(target, this.#ownerId, this.#options);
-        this.#tde.set(id, tde);
-        return capture;
-      },
+      open: () => (fleet === null ? open(this.#options) : fleet.open(id, open)),
+      ...(fleet === null ? {} : { turn: (signal) => fleet.turn(id, signal) }),
       beside: async (capture, signal) => this.#tde.get(id)?.run(capture, signal),
       clock,
       logger: logger.child({ instance: id }),
@@ -149,7 +203,9 @@ export class Archiver {
 
   async #detach(id: string): Promise<void> {
     const kept = this.#kept.get(id);
+    if (this.#isShared(id) && (kept === undefined || kept.isWaiting)) throw elsewhere(id);
     if (kept === undefined) return;
+    this.#fleet?.forget(id);
     try {
       const { limits } = this.#options;
       const setting = { ...this.#options, heartbeatMs: limits.heartbeatMs };
@@ -164,7 +220,7 @@ export class Archiver {
 
   async #answer(request: ControlRequest): Promise<unknown> {
     if (request.method === 'status') {
-      return { pid: process.pid, captures: this.status() };
+      return { pid: process.pid, captures: this.status(), fleet: this.#fleet?.status ?? null };
     }
     const id = request.instance ?? '';
     if (request.method === 'detach') {
@@ -175,6 +231,7 @@ export class Archiver {
       const instance = await this.#options.findInstance(id);
       if (instance === null)
         throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`);
+      this.#fleet?.adopt(id);
       await (
         await this.#inTurn(() => this.#keep(instance))
       ).begun;
@@ -205,6 +262,13 @@ async function aborted(signal: AbortSignal): Promise<null> {
     await new Promise((resolve) => signal.addEventListener('abort', resolve, { once: true }));
   }
   return null;
+}
+
+function elsewhere(id: string): TidemarkError {
+  return new CatalogError('TM_LOG_OWNER', `another archiver of the fleet captures ${id}`, {
+    context: { instance: id },
+    hint: 'ask on the host that tidemark status names as its owner',
+  });
 }
 
 function never(): Promise<never> {

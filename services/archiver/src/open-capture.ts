@@ -23,6 +23,7 @@ import { CopyFolder } from './levels/copy-folder.ts';
 import type { Logger } from './logger.ts';
 import { DataKeys } from './ship/data-keys.ts';
 import { MeteredStore, RequestMeter } from './ship/request-meter.ts';
+import { dropForeign } from './ship/own-spool.ts';
 import { Spool } from './ship/spool.ts';
 import type { CaptureKeys } from './tde/capture-keys.ts';
 import { tryStore } from './store-trial.ts';
@@ -56,6 +57,8 @@ export interface CaptureSetting {
   readonly spoolBytesMax: number;
   readonly limits: CaptureLimits;
   readonly takeOver: boolean;
+  /** The owner of the log was seen to show no life: it is deposed, whatever the clocks say. */
+  readonly ownerIsGone?: boolean;
   readonly store: ObjectStore;
   readonly keys: CaptureKeys;
   readonly clock: Clock;
@@ -82,7 +85,15 @@ export async function openCapture(
   ownerId: string,
   setting: CaptureSetting,
 ): Promise<OpenedCapture> {
-  const { stateDir, spoolBytesMax, limits, takeOver, onEvent, ...ports } = setting;
+  const {
+    stateDir,
+    spoolBytesMax,
+    limits,
+    takeOver,
+    ownerIsGone = false,
+    onEvent,
+    ...ports
+  } = setting;
   const instance = target.id;
   const requests = new RequestMeter(ports.clock);
   const store = new MeteredStore(ports.store, requests);
@@ -94,9 +105,15 @@ export async function openCapture(
   await source.check();
   await tryStore(instanceLog, ports);
   await closeOtherSources({ iid: instance, log: instanceLog, kept: writer, ownerId }, setting);
-  await log.claim({ ownerId, takeOver, heartbeatMs: limits.heartbeatMs });
+  const claim = { ownerId, takeOver: takeOver || ownerIsGone };
+  const before = log.state.owner;
+  await log.claim({ ...claim, heartbeatMs: limits.heartbeatMs });
+  const spool = await Spool.open(spoolDir, spoolBytesMax);
+  const generation = log.generation ?? 0;
+  const dropped = await dropForeign({ dir: spoolDir, spool, ownerId, before, generation });
   const { keys, clock, random } = ports;
   const logger = setting.logger.child({ instance });
+  if (dropped > 0) logger.info('spool-of-another-time', { entries: dropped });
   const dataKeys = new DataKeys({ instance, keys, store, clock });
   const latch = { store, logKey, stateDir, clock, random };
   const tde = new TdeDesk({ instance, log: instanceLog, ports: latch, keys, dataKeys, logger });
@@ -111,7 +128,7 @@ export async function openCapture(
     writer,
     locator: target.locator?.() ?? fixedLocator(target.address),
     source,
-    spool: await Spool.open(spoolDir, spoolBytesMax),
+    spool,
     copies: await CopyFolder.open({
       dir: `${spoolDir}.copies`,
       key: await openSpoolKey({ path: join(stateDir, 'spool', 'spool.key'), random }),

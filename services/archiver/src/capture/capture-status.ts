@@ -20,7 +20,8 @@ export interface CaptureStatus {
   readonly instance: string;
   /** Null before it is known. */
   readonly writer: string | null;
-  readonly state: 'starting' | 'capturing' | 'caught-up' | 'stopped' | 'failed';
+  /** `waiting`: another archiver owns the log; it is taken over when that one shows no life. */
+  readonly state: 'starting' | 'waiting' | 'capturing' | 'caught-up' | 'stopped' | 'failed';
   /** Null before it is known. */
   readonly source: SourceKind | null;
   readonly pinClass: string | null;
@@ -45,6 +46,10 @@ export interface CaptureStatus {
   /** What is asked of the store for this capture; null in its first minute. */
   readonly requests: RequestRate | null;
   readonly snapshots: number;
+  /** Number of its claim of the log; null while it has none. */
+  readonly generation: number | null;
+  /** When its last entry was made, Unix milliseconds; null while it has none. */
+  readonly lastEntryMs: number | null;
 }
 
 /** The status of an instance that no capture runs for: before its first try, or between two. */
@@ -69,7 +74,14 @@ export function failedStatus(instance: string, failure: CaptureFailure | null): 
     segments: 0,
     requests: null,
     snapshots: 0,
+    generation: null,
+    lastEntryMs: null,
   };
+}
+
+/** The status of an instance whose log another archiver owns. */
+export function waitingStatus(instance: string): CaptureStatus {
+  return { ...failedStatus(instance, null), state: 'waiting' };
 }
 
 /** What the status of a capture that runs is made of. */
@@ -86,7 +98,7 @@ export interface StatusParts extends Pick<
   | 'requests'
   | 'snapshots'
 > {
-  readonly log: { readonly state: WriterState };
+  readonly log: { readonly state: WriterState; readonly generation: number | null };
   readonly clock: Clock;
   readonly outlet: Pick<Outlet, 'backlog' | 'health'>;
   /** Bytes of the log that were read and are in memory only. */
@@ -116,5 +128,7 @@ export function statusOf(parts: StatusParts): CaptureStatus {
     backlogBytes: bytes,
     backlogSeconds: oldestMs === null ? null : Math.max(0, Math.floor((nowMs - oldestMs) / 1000)),
     failure: null,
+    generation: parts.log.generation,
+    lastEntryMs: parts.log.generation === null ? null : parts.log.state.lastEntryMs,
   };
 }

@@ -1,6 +1,11 @@
 import { TidemarkError, type Clock } from '@tidemark/core';
 import type { Logger } from '../logger.ts';
-import { failedStatus, type CaptureFailure, type CaptureStatus } from './capture-status.ts';
+import {
+  failedStatus,
+  waitingStatus,
+  type CaptureFailure,
+  type CaptureStatus,
+} from './capture-status.ts';
 import { isLost } from './follows-log.ts';
 import type { NodeCapture } from './node-capture.ts';
 
@@ -15,6 +20,11 @@ export interface KeptCaptureOptions {
   readonly instance: string;
   /** Claims the log and makes a capture of it that does not run yet. */
   readonly open: () => Promise<NodeCapture>;
+  /**
+   * Waits before each try until the log may be claimed. Where it is given, a log that belongs to
+   * another archiver is waited for; else it is left alone for good.
+   */
+  readonly turn?: (signal: AbortSignal) => Promise<void>;
   /** Work beside the capture that `open` made last, from when it reads until the signal is aborted. */
   readonly beside: (capture: NodeCapture, signal: AbortSignal) => Promise<void>;
   readonly clock: Clock;
@@ -23,7 +33,7 @@ export interface KeptCaptureOptions {
 
 /**
  * Keeps one instance captured: a capture that fails is begun anew after a pause, until it is told to
- * stop. Only a log that belongs to another archiver is left alone for good.
+ * stop. Only a log that belongs to another archiver is left alone for good, or waited for.
  *
  * What one instance runs into stops no other one; `status` shows it.
  */
@@ -36,6 +46,7 @@ export class KeptCapture {
   #failure: CaptureFailure | null = null;
   #over = false;
   #isLost = false;
+  #isWaiting = false;
 
   constructor(options: KeptCaptureOptions) {
     this.#options = options;
@@ -58,6 +69,11 @@ export class KeptCapture {
   /** Whether its log belongs to another archiver. */
   get isLost(): boolean {
     return this.#isLost;
+  }
+
+  /** Whether it waits for a log that another archiver owns. */
+  get isWaiting(): boolean {
+    return this.#isWaiting;
   }
 
   /** Resolves when the first try reads the log of the node, rejects with what it failed with. */
@@ -94,6 +110,7 @@ export class KeptCapture {
     const { instance } = this.#options;
     const running = this.#capture?.status() ?? null;
     if (running !== null && this.#failure === null) return running;
+    if (this.#isWaiting) return waitingStatus(instance);
     return running ?? failedStatus(instance, this.#failure);
   }
 
@@ -126,14 +143,19 @@ export class KeptCapture {
       for (let failures = 0; !isTold(); failures++) {
         const sinceMs = clock.monotonicMs();
         try {
+          if (!(await this.#isItsTurn())) return;
           await this.#once(begun);
           return;
         } catch (cause) {
           if (isTold()) throw cause;
           notBegun(cause);
-          this.#note(cause);
           this.#isLost = isLost(cause);
-          if (this.#isLost) throw cause;
+          if (this.#isLost && this.#options.turn !== undefined) {
+            this.#noteLost(cause);
+          } else {
+            this.#note(cause);
+            if (this.#isLost) throw cause;
+          }
         }
         if (clock.monotonicMs() - sinceMs >= STEADY_MS) failures = 0;
         const pause = Math.min(PAUSE_MS_MAX, FIRST_PAUSE_MS * 2 ** Math.min(failures, 16));
@@ -142,6 +164,23 @@ export class KeptCapture {
     } finally {
       this.#over = true;
       begun();
+    }
+  }
+
+  /** @returns False when it was told to stop before. */
+  async #isItsTurn(): Promise<boolean> {
+    const { turn } = this.#options;
+    if (turn === undefined) return true;
+    const { signal } = this.#stop;
+    this.#isWaiting = true;
+    try {
+      await turn(signal);
+      return !signal.aborted;
+    } catch (cause) {
+      if (!signal.aborted) throw cause;
+      return false;
+    } finally {
+      this.#isWaiting = false;
     }
   }
 
@@ -164,6 +203,13 @@ export class KeptCapture {
       await beside;
       this.#capture = null;
     }
+  }
+
+  /** Who owns the log goes on with it: there is nothing to mend. */
+  #noteLost(cause: unknown): void {
+    const error = cause instanceof Error ? cause.message : String(cause);
+    this.#failure = null;
+    this.#options.logger.warn('capture-lost', { error });
   }
 
   #note(cause: unknown): void {
