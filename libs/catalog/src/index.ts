@@ -41,6 +41,7 @@ export type {
   WriterRegistered,
   WriterRetired,
 } from './model/instance-events.ts';
+export type { JobEnded, OpenJob } from './model/instance-jobs.ts';
 export {
   EMPTY_WRITER_STATE,
   logBytesSinceSnapshot,
@@ -173,4 +174,10 @@ export {
 } from './retention/plan-retention.ts';
 export { withoutShredded } from './projection/without-shredded.ts';
 export { isHeldBy } from './model/kept-rows.ts';
+export {
+  POLICY_DAYS,
+  policyFaults,
+  wholePolicy,
+  type PolicyFault,
+} from './policy/policy-faults.ts';
 export { isFree } from './retention/recheck.ts';

@@ -1,1 +1,37 @@
-export {};
+export { Audit, type AuditEntry, type AuditNote, type AuditQuestion } from './audit/audit.ts';
+export { openControl, type Control, type ControlOptions, type ControlRoles } from './control.ts';
+export type {
+  Actor,
+  Job,
+  JobContext,
+  JobDesk,
+  JobEvent,
+  JobHandler,
+  JobKind,
+  JobLine,
+  JobOrder,
+  JobOutcome,
+  JobProblem,
+  JobProgress,
+  JobQuestion,
+  JobState,
+  Json,
+} from './jobs/job.ts';
+export { backupDocuments } from './queries/backups.ts';
+export { CatalogKeeper } from './queries/catalog-keeper.ts';
+export { factsDocument, printableText } from './queries/facts.ts';
+export { configuredEntry, instanceRows, nodeDocument } from './queries/instances.ts';
+export { keyEventDocument, placeDocument } from './queries/key-events.ts';
+export { knownInstance } from './queries/known-instance.ts';
+export { adminOfKey, openTdeInstance, type TdeInstance } from './queries/open-tde.ts';
+export { askStatus, statusDocument } from './queries/status.ts';
+export { TDE_ALGORITHM, tdeDocument } from './queries/tde.ts';
+export {
+  authorizationDocument,
+  keyDocuments,
+  oneKeyDocument,
+  type KeyDocument,
+} from './queries/tde-keys.ts';
+export type { TimelineDocument } from './queries/timelines.ts';
+export { shardWindows, windowsDocument, type ShardWindows } from './queries/windows.ts';
+export { askForKeyBackup, enableInstanceTde } from './tde/enable-instance.ts';

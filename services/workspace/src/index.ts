@@ -11,5 +11,6 @@ export { configuredAddress, originalAddress } from './original-node.ts';
 export { readFrom, withLease, type LeaseNotes, type Reading } from './reading-lease.ts';
 export { restoreEnvironment, type RestoreNotes } from './restore-environment.ts';
 export { retentionRules } from './retention-rules.ts';
+export { formatSecond, parseTime, type WantedTime } from './times.ts';
 export { OpenedTls, tlsLog } from './tls-log.ts';
 export { freshen, Workspace } from './workspace.ts';

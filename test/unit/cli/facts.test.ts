@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { factsText, shownRules } from '../../../services/cli/src/commands/facts.ts';
+import { factsText } from '../../../services/cli/src/commands/facts.ts';
+import { shownRules } from '../../../services/control/src/queries/facts.ts';
 
 describe('shownRules()', () => {
   it('shows neither a hash of a password nor what could move a cursor', () => {

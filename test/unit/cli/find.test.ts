@@ -2,10 +2,10 @@ import { afterEach, describe, expect, it, vi } from 'vitest';
 import {
   gapsOf,
   limitOf,
-  placeDocument,
   timeText,
   windowOf,
 } from '../../../services/cli/src/commands/search-run.ts';
+import { placeDocument } from '../../../services/control/src/queries/key-events.ts';
 import { runCli } from '../../../services/cli/src/program.ts';
 import { ARCHIVED, FIRST, ONE_KEY, TestArchive } from '../../support/test-archive.ts';
 

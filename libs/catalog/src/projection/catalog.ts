@@ -12,7 +12,7 @@ import {
 } from './database.ts';
 import { HiddenTable } from './hidden-table.ts';
 import { InstanceTable } from './instance-table.ts';
-import { Queries } from './queries.ts';
+import { Queries, type BackupPageQuestion, type PagedSnapshot } from './queries.ts';
 import { RetentionQueries } from './retention-queries.ts';
 import type { RetentionFloor } from '../retention/history.ts';
 import type { CatalogFacts, CatalogSegment, CatalogSnapshot, CatalogTimeline } from './rows.ts';
@@ -137,6 +137,16 @@ export class Catalog implements Disposable {
   /** Snapshots of an instance, by timeline and offset. */
   snapshots(iid: string): readonly CatalogSnapshot[] {
     return this.#guarded(({ queries }) => queries.snapshots(iid));
+  }
+
+  /** Snapshots of an instance by the time they were begun, newest first, a page at a time. */
+  backupPage(iid: string, question: BackupPageQuestion): readonly PagedSnapshot[] {
+    return this.#guarded(({ queries }) => queries.backupPage(iid, question));
+  }
+
+  /** The snapshots of one backup, whatever its instance: one for each shard. */
+  backupNamed(backup: string): readonly CatalogSnapshot[] {
+    return this.#guarded(({ queries }) => queries.backupNamed(backup));
   }
 
   /**

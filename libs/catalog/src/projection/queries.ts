@@ -28,6 +28,28 @@ JOIN timelines t ON t.id = s.timeline_id
 JOIN writers w ON w.id = t.writer_id
 LEFT JOIN hidden h ON h.timeline_id = t.id`;
 
+/** A page of snapshots by the time they were begun, newest first. Times in Unix milliseconds. */
+export interface BackupPageQuestion {
+  /** Ended at or after, and at or before; null = any. */
+  readonly fromMs: number | null;
+  readonly toMs: number | null;
+  /** The last one of the page before. */
+  readonly before: { readonly startedMs: number; readonly row: number } | null;
+  readonly limit: number;
+}
+
+/** A snapshot and its place in the order of pages. */
+export interface PagedSnapshot {
+  readonly snapshot: CatalogSnapshot;
+  readonly row: number;
+}
+
+const FROM_SNAPSHOTS = `
+FROM snapshots p
+JOIN timelines t ON t.id = p.timeline_id
+JOIN writers w ON w.id = t.writer_id
+LEFT JOIN hidden h ON h.timeline_id = t.id`;
+
 /** Questions to the projection. */
 export class Queries {
   readonly #db: Statements;
@@ -74,6 +96,43 @@ export class Queries {
          ORDER BY w.shard, w.writer, t.id, p.stream_offset, p.seq`,
       )
       .all(marked ? 1 : 0, iid)
+      .map(snapshotOf);
+  }
+
+  /** Snapshots of an instance, newest first, a page at a time. */
+  backupPage(iid: string, question: BackupPageQuestion): readonly PagedSnapshot[] {
+    const { fromMs, toMs, before, limit } = question;
+    const from = fromMs ?? Number.MIN_SAFE_INTEGER;
+    const to = toMs ?? Number.MAX_SAFE_INTEGER;
+    const startedMs = before?.startedMs ?? Number.MAX_SAFE_INTEGER;
+    // Sorted by their ids alone: whole rows are read only of the page.
+    return this.#db
+      .rows(
+        `SELECT p.*, t.timeline, w.iid, w.shard, w.writer
+         FROM (
+           SELECT p.id AS page_id ${FROM_SNAPSHOTS}
+           WHERE w.iid = ? AND p.stream_offset >= coalesce(h.below, 0)
+             AND p.ended_ms >= ? AND p.ended_ms <= ?
+             AND (p.started_ms < ? OR (p.started_ms = ? AND p.id < ?))
+           ORDER BY p.started_ms DESC, p.id DESC LIMIT ?) page
+         JOIN snapshots p ON p.id = page.page_id
+         JOIN timelines t ON t.id = p.timeline_id
+         JOIN writers w ON w.id = t.writer_id
+         ORDER BY p.started_ms DESC, p.id DESC`,
+      )
+      .all(iid, from, to, startedMs, startedMs, before?.row ?? Number.MAX_SAFE_INTEGER, limit)
+      .map((row) => ({ snapshot: snapshotOf(row), row: Number(row['id']) }));
+  }
+
+  /** The snapshots of one backup, one for each shard. */
+  backupNamed(backup: string): readonly CatalogSnapshot[] {
+    return this.#db
+      .rows(
+        `SELECT p.*, t.timeline, w.iid, w.shard, w.writer ${FROM_SNAPSHOTS}
+         WHERE p.backup = ? AND p.stream_offset >= coalesce(h.below, 0)
+         ORDER BY w.iid, w.shard, p.id`,
+      )
+      .all(backup)
       .map(snapshotOf);
   }
 

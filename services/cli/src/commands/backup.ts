@@ -1,10 +1,8 @@
-import { UsageError } from '@tidemark/core';
 import { callArchiver, controlSocketPath } from '@tidemark/archiver';
-import { withoutShredded } from '@tidemark/catalog';
+import { backupDocuments, knownInstance } from '@tidemark/control';
 import { Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
 import { formatBytes, table } from '../output/table.ts';
-import { formatSecond } from '../time.ts';
 
 const BACKUP_TIMEOUT_MS = 6 * 3_600_000;
 /** How long a refusal of the archiver is waited for when the backup itself is not. */
@@ -47,7 +45,7 @@ export async function createBackup(
   }
   const { backup } = (await call) as { readonly backup: string };
   await workspace.sync(signal, id);
-  const row = backups(workspace, id).find((known) => known.id === backup);
+  const row = backupDocuments(workspace.catalog, id).find((known) => known.id === backup);
   printer.result(row ?? { id: backup }, () => [`${backup} is complete`]);
 }
 
@@ -55,12 +53,8 @@ export async function createBackup(
 export async function listBackups(id: string, invocation: Invocation): Promise<void> {
   using workspace = await Workspace.open(invocation);
   await workspace.sync(invocation.signal, id);
-  if (!workspace.catalog.instances().some(({ iid }) => iid === id)) {
-    throw new UsageError('TM_NOT_FOUND', `no instance ${id} is in the store`, {
-      hint: 'tidemark instance list',
-    });
-  }
-  const rows = backups(workspace, id);
+  knownInstance(workspace.catalog, id);
+  const rows = backupDocuments(workspace.catalog, id);
   invocation.printer.result({ instance: id, backups: rows }, () =>
     rows.length === 0
       ? ['no backups yet']
@@ -77,39 +71,4 @@ export async function listBackups(id: string, invocation: Invocation): Promise<v
           ]),
         ),
   );
-}
-
-interface BackupRow {
-  readonly id: string;
-  /** `shredded`: its data key was destroyed; it cannot be read any more. */
-  readonly state: 'complete' | 'shredded';
-  readonly mode: string;
-  readonly shard: string;
-  readonly size: number;
-  readonly rdbBytes: number;
-  readonly keys: number;
-  readonly start: string;
-  readonly end: string;
-  readonly from: string;
-  readonly timeline: string;
-  readonly offset: string;
-}
-
-function backups(workspace: Workspace, id: string): BackupRow[] {
-  const stored = workspace.catalog.snapshots(id);
-  const readable = new Set(withoutShredded(stored, workspace.catalog.instance(id)));
-  return stored.map((snapshot) => ({
-    id: snapshot.backup,
-    state: readable.has(snapshot) ? 'complete' : 'shredded',
-    mode: snapshot.mode,
-    shard: snapshot.object.shard,
-    size: snapshot.object.size,
-    rdbBytes: snapshot.rdbBytes,
-    keys: snapshot.summary.keys,
-    start: formatSecond(Math.floor(snapshot.startedMs / 1000)),
-    end: formatSecond(Math.floor(snapshot.endedMs / 1000)),
-    from: formatSecond(snapshot.from),
-    timeline: snapshot.timeline,
-    offset: snapshot.offset.toString(),
-  }));
 }

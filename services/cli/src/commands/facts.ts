@@ -1,9 +1,10 @@
-import { readFactsAt, type FactsReport } from '@tidemark/restorer';
+import { factsDocument, printableText } from '@tidemark/control';
+import type { FactsReport } from '@tidemark/restorer';
 import { systemClock } from '@tidemark/system';
 import { Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
 import { table } from '../output/table.ts';
-import { formatSecond, parseTime } from '../time.ts';
+import { parseTime } from '../time.ts';
 
 /** Shows what a node was beside its data: version, modules, settings, users. No secrets. */
 export async function showFacts(
@@ -15,38 +16,15 @@ export async function showFacts(
   using workspace = await Workspace.open(invocation);
   const { printer, signal } = invocation;
   await workspace.sync(signal, id);
-  const { store, keys, catalog } = workspace;
-  // The whole of the second counts.
-  const atMs = wanted === 'latest' ? null : wanted.second * 1000 + 999;
-  const { facts, takenMs } = await readFactsAt(id, atMs, { store, keys, catalog, signal });
-  const taken = formatSecond(Math.floor(takenMs / 1000));
-  const { product, version, modules, commands, config, secrets, unread } = facts;
-  const users = facts.acl?.map(({ name, rules }) => ({
-    name: printable(name),
-    rules: shownRules(rules),
-  }));
-  const settings = Object.entries(config ?? {}).map(([name, value]) => ({
-    name: printable(name),
-    value: printable(value),
-  }));
-  const document = {
-    instance: id,
-    taken,
-    product,
-    version,
-    modules,
-    commands: commands?.length ?? null,
-    config: config && Object.fromEntries(settings.map(({ name, value }) => [name, value] as const)),
-    secrets,
-    users: users ?? null,
-    unread,
-  };
+  const second = wanted === 'latest' ? null : wanted.second;
+  const document = await factsDocument(id, second, workspace, signal);
+  const { taken, product, version, modules, commands, config, secrets, users, unread } = document;
   printer.result(document, () => [
     `${id}: ${product} ${version}, as of ${taken}`,
-    `modules: ${modules?.map(({ name }) => printable(name)).join(', ') || 'none'}; commands: ${commands?.length.toString() ?? 'not read'}`,
+    `modules: ${modules?.map(({ name }) => printableText(name)).join(', ') || 'none'}; commands: ${commands?.toString() ?? 'not read'}`,
     ...unread.map(({ part, code }) => `not read: ${part} (${code})`),
     ...(secrets.length === 0 ? [] : [`set, but not stored: ${secrets.join(', ')}`]),
-    ...(users === undefined
+    ...(users === null
       ? []
       : [
           '',
@@ -55,15 +33,7 @@ export async function showFacts(
             users.map(({ name, rules }) => [name, rules]),
           ),
         ]),
-    ...(config === null
-      ? []
-      : [
-          '',
-          ...table(
-            ['SETTING', 'VALUE'],
-            settings.map(({ name, value }) => [name, value]),
-          ),
-        ]),
+    ...(config === null ? [] : ['', ...table(['SETTING', 'VALUE'], Object.entries(config))]),
   ]);
 }
 
@@ -87,19 +57,4 @@ export function factsText(facts: FactsReport | null, planned: boolean): string[]
     for (const { name, reason } of left) lines.push(`  left: ${name}: ${reason}`);
   }
   return lines;
-}
-
-/** The rules of a user, printable, without the hashes of passwords: nobody needs to see them. */
-export function shownRules(rules: string): string {
-  return printable(rules).replace(/#[0-9a-f]{64}/g, '#…');
-}
-
-/** A text of bytes: as UTF-8 where it is that, and what could move a terminal's cursor escaped. */
-function printable(bytes: string): string {
-  return Buffer.from(bytes, 'latin1')
-    .toString('utf8')
-    .replace(
-      /[\p{Cc}\ufffd]/gu,
-      (char) => `\\x${(char.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`,
-    );
 }

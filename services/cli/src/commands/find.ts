@@ -1,3 +1,4 @@
+import { placeDocument } from '@tidemark/control';
 import { UsageError } from '@tidemark/core';
 import { findCommands, noteOnName, type FoundCommand } from '@tidemark/restorer';
 import { compileSelector, shownKey } from '@tidemark/selector';
@@ -6,7 +7,6 @@ import type { Invocation } from '../invocation.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import {
   limitOf,
-  placeDocument,
   prepareSearch,
   printSearch,
   timeText,

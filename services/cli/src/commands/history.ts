@@ -1,3 +1,4 @@
+import { keyEventDocument } from '@tidemark/control';
 import { UsageError } from '@tidemark/core';
 import { keyHistory, type KeyEvent } from '@tidemark/restorer';
 import { keyOfText, shownKey } from '@tidemark/selector';
@@ -6,7 +7,6 @@ import type { Invocation } from '../invocation.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import {
   limitOf,
-  placeDocument,
   prepareSearch,
   printSearch,
   timeText,
@@ -62,19 +62,7 @@ const VIEW: SearchView<KeyEvent> = {
     String(event.bytes ?? '-'),
     event.timeline,
   ],
-  document: (event) => ({
-    ...placeDocument(event),
-    db: event.db,
-    did: event.did,
-    other: event.other && {
-      db: event.other.db,
-      key: event.other.key === null ? null : shownKey(event.other.key),
-    },
-    expiryMs: event.expiryMs,
-    expired: event.expired,
-    count: event.count,
-    snapshot: event.snapshot,
-  }),
+  document: (event) => keyEventDocument(event),
 };
 
 function whatText(event: KeyEvent): string {

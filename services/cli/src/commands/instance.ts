@@ -9,6 +9,7 @@ import {
   readNodeFacts,
   type NodeClient,
 } from '@tidemark/client';
+import { configuredEntry, instanceRows, nodeDocument } from '@tidemark/control';
 import { isSafeName, NodeError, UsageError } from '@tidemark/core';
 import { systemClock, systemRandom } from '@tidemark/system';
 import {
@@ -229,16 +230,7 @@ async function warnIfNot(
 export async function listInstances(invocation: Invocation): Promise<void> {
   using workspace = await Workspace.open(invocation);
   await workspace.sync(invocation.signal);
-  const stored = workspace.catalog.instances().map(({ iid }) => iid ?? '');
-  const configured = workspace.config.instances;
-  const rows = [
-    ...configured.map(({ id, url, source = 'aof', aof_dir: aofDir = null }) => {
-      return { id, url: describeEntry(url), source, aofDir, configured: true };
-    }),
-    ...stored
-      .filter((iid) => !configured.some(({ id }) => id === iid))
-      .map((id) => ({ id, url: null, source: null, aofDir: null, configured: false })),
-  ];
+  const rows = instanceRows(workspace.catalog, workspace.config);
   invocation.printer.result({ instances: rows }, () =>
     rows.length === 0
       ? ['no instances; add one with: tidemark instance add ID -u redis://HOST:PORT --aof-dir PATH']
@@ -254,33 +246,24 @@ export async function listInstances(invocation: Invocation): Promise<void> {
 /** Shows one instance: configuration and the facts of its node. */
 export async function showInstance(id: string, invocation: Invocation): Promise<void> {
   const config = await loadConfig(invocation.configPath);
-  const entry = config.instances.find((known) => known.id === id);
-  if (entry === undefined) {
-    throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`, {
-      hint: 'tidemark instance list',
-    });
-  }
-  const target = await instanceTarget(entry, config.path);
-  await using client = await connectNode(await locateNode(target, invocation.signal), {
-    signal: invocation.signal,
-  });
-  const facts = await readNodeFacts(client);
-  const { product, version, role, databases } = facts;
-  const node = { product, version, role, databases };
+  const entry = configuredEntry(id, config);
+  const found = await nodeDocument(entry, config.path, invocation.signal);
+  const { node, aofDir, settings } = found;
+  const { product, version, role } = node;
   const url = describeEntry(entry.url);
   const head = `${id}  ${url}  ${product} ${version} (${role})`;
-  if (target.aofDir === undefined) {
+  if (aofDir === null) {
     invocation.printer.result({ instance: id, url, source: 'psync', node }, () => [
       ...[head, 'captured by replication'],
     ]);
     return;
   }
-  const probe = await probeAofDir(target.aofDir);
-  const timestamps = facts.config?.[TIMESTAMPS] ?? 'unknown';
+  const probe = await probeAofDir(aofDir);
+  const timestamps = settings?.[TIMESTAMPS] ?? 'unknown';
   const document = {
     instance: id,
     url,
-    aofDir: target.aofDir,
+    aofDir,
     source: 'aof',
     node,
     pinClass: probe.pinClass,
@@ -288,7 +271,7 @@ export async function showInstance(id: string, invocation: Invocation): Promise<
   };
   invocation.printer.result(document, () => [
     head,
-    `AOF folder ${target.aofDir}; pins: ${probe.pinClass}; time stamps: ${timestamps}`,
+    `AOF folder ${aofDir}; pins: ${probe.pinClass}; time stamps: ${timestamps}`,
   ]);
 }
 

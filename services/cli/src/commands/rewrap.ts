@@ -1,11 +1,11 @@
 import type { InstanceLog, Tde } from '@tidemark/catalog';
+import { adminOfKey } from '@tidemark/control';
 import { IntegrityError, KeyError, TidemarkError, UsageError } from '@tidemark/core';
 import { isSameKey, type KeyProviders, type WrappingKey } from '@tidemark/crypto';
 import { rewrapKeys, type RewrapReport } from '@tidemark/restorer';
 import { systemClock } from '@tidemark/system';
 import { Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
-import { adminOfKey } from './tde/choose-key.ts';
 import { openTdeInstance } from './tde/open-instance.ts';
 
 const DAMAGE = 14;

@@ -1,6 +1,7 @@
 import type { Catalog } from '@tidemark/catalog';
+import { knownInstance } from '@tidemark/control';
 import { UsageError } from '@tidemark/core';
-import type { FoundPlace, SearchTotals, SecondWindow, TimeBounds } from '@tidemark/restorer';
+import type { SearchTotals, SecondWindow, TimeBounds } from '@tidemark/restorer';
 import { systemClock } from '@tidemark/system';
 import { freshen, type Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
@@ -68,11 +69,7 @@ export async function prepareSearch(
 ): Promise<void> {
   await freshen(workspace, id, signal);
   const { catalog } = workspace;
-  if (!catalog.instances().some(({ iid }) => iid === id)) {
-    throw new UsageError('TM_NOT_FOUND', `no instance ${id} is in the store`, {
-      hint: 'tidemark instance list',
-    });
-  }
+  knownInstance(catalog, id);
   for (const warning of gapsOf(window, catalog, id)) printer.warn(warning);
 }
 
@@ -160,20 +157,4 @@ export function timeText({ notBeforeMs, notAfterMs }: TimeBounds): string {
   if (from === to) return from ?? 'unknown';
   if (from == null) return `until ${to ?? ''}`;
   return to == null ? `from ${from}` : `${from}..${to}`;
-}
-
-/** The place of a command in JSON. `second` is null where the bounds do not lie in one. */
-export function placeDocument(found: FoundPlace): object {
-  const { notBeforeMs, notAfterMs, timeline, offset, before, command } = found;
-  const iso = (ms: number | null): string | null =>
-    ms === null ? null : new Date(ms).toISOString();
-  const [first, last] = [notBeforeMs, notAfterMs].map((ms) =>
-    ms === null ? null : Math.floor(ms / 1000),
-  );
-  return {
-    second: first != null && first === last ? formatSecond(first) : null,
-    ...{ notBefore: iso(notBeforeMs), notAfter: iso(notAfterMs), timeline },
-    ...{ offset: offset.toString(), before: before.toString(), command },
-    ...{ arguments: found.argumentCount, bytes: found.bytes },
-  };
 }

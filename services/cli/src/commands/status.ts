@@ -1,8 +1,8 @@
 import type { CaptureStatus } from '@tidemark/archiver';
+import { askStatus, statusDocument } from '@tidemark/control';
 import { Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
 import { formatBytes, table } from '../output/table.ts';
-import { formatSecond } from '../time.ts';
 import {
   costLine,
   costOf,
@@ -19,33 +19,14 @@ const BACKLOG_SECONDS_SHOWN = 10;
 export async function showStatus(flags: PriceFlags, invocation: Invocation): Promise<void> {
   const prices = pricesOf(flags);
   using workspace = await Workspace.open(invocation);
-  const answer = (await workspace.askArchiver('status', null, {
-    timeoutMs: 5_000,
-    signal: invocation.signal,
-  })) as { readonly pid: number; readonly captures: readonly CaptureStatus[] } | null;
+  const answer = await askStatus(workspace, invocation.signal);
   await workspace.sync(invocation.signal);
-  const instances = workspace.catalog.instances().map(({ iid: known }) => {
-    const iid = known ?? '';
-    const windows = workspace.catalog.windows(iid);
-    const capture = answer?.captures.find(({ instance }) => instance === iid) ?? null;
-    const edge = (second: number | null): string | null =>
-      second === null ? null : formatSecond(second);
-    return {
-      instance: iid,
-      earliest: edge(windows.earliest),
-      latest: edge(windows.latest),
-      holes: windows.holes.length,
-      backups: workspace.catalog.snapshots(iid).length,
-      capture: capture === null ? null : { ...capture, provenTo: edge(capture.provenTo) },
-      cost: costOf(capture?.requests ?? null, storedBytes(workspace, iid), prices),
-    };
-  });
-  const document = {
-    archiver: answer === null ? null : { pid: answer.pid },
-    store: workspace.store.url,
-    prices,
-    instances,
-  };
+  const { archiver, store, instances: known } = statusDocument(workspace, answer);
+  const instances = known.map((status) => ({
+    ...status,
+    cost: costOf(status.capture?.requests ?? null, storedBytes(workspace, status.instance), prices),
+  }));
+  const document = { archiver, store, prices, instances };
   const isCharged = workspace.config.store.kind === 's3' || statesPrice(flags);
   invocation.printer.result(document, () => [
     answer === null ? 'archiver: not running' : `archiver: running (pid ${answer.pid.toString()})`,
