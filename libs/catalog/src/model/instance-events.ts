@@ -1,4 +1,5 @@
 import type { ExpiryEvent } from './instance-expiry.ts';
+import type { JobLogEvent } from './instance-jobs.ts';
 
 /** When automatic backups are made and how long history is kept. */
 export interface BackupPolicy {
@@ -181,6 +182,7 @@ export type InstanceEvent =
   | LeaseReleased
   | LeaseRenewed
   | ExpiryEvent
+  | JobLogEvent
   | InstanceRemoved;
 
 /** The name of an instance event. */

@@ -16,6 +16,7 @@ import {
   NO_EXPIRY,
   type ExpiryState,
 } from './instance-expiry.ts';
+import { jobRefusal, jobsAfter, NO_JOBS, type JobsState } from './instance-jobs.ts';
 import { NO_DIGEST } from './writer-state.ts';
 
 /** Who set the policy, and when. */
@@ -94,6 +95,7 @@ export interface InstanceState {
   readonly writers: readonly InstanceWriter[];
   readonly leases: readonly Lease[];
   readonly expiry: ExpiryState;
+  readonly jobs: JobsState;
 }
 
 /** The fold of no entries. */
@@ -114,6 +116,7 @@ export const EMPTY_INSTANCE_STATE: InstanceState = {
   writers: [],
   leases: [],
   expiry: NO_EXPIRY,
+  jobs: NO_JOBS,
 };
 
 /** Captures of one instance, those that are retired counted. */
@@ -181,6 +184,9 @@ const AFTER_REMOVAL: ReadonlySet<InstanceEvent['type']> = new Set<InstanceEvent[
   'ExpiryRevoked',
   'ExpiryBegun',
   'ExpiryDone',
+  'JobClaimed',
+  'JobRenewed',
+  'JobEnded',
 ]);
 
 function refusalOf(state: InstanceState, event: InstanceEvent): string | null {
@@ -219,6 +225,10 @@ function refusalOf(state: InstanceState, event: InstanceEvent): string | null {
     case 'ExpiryBegun':
     case 'ExpiryDone':
       return expiryRefusal(state.expiry, event);
+    case 'JobClaimed':
+    case 'JobRenewed':
+    case 'JobEnded':
+      return jobRefusal(state.jobs, event);
     case 'PolicySet':
     case 'StoreProbed':
     case 'OriginalRestoreSet':
@@ -319,6 +329,10 @@ function apply(state: InstanceState, event: InstanceEvent): InstanceState {
     case 'ExpiryBegun':
     case 'ExpiryDone':
       return { ...state, expiry: expiryAfter(state.expiry, event) };
+    case 'JobClaimed':
+    case 'JobRenewed':
+    case 'JobEnded':
+      return { ...state, jobs: jobsAfter(state.jobs, event) };
   }
 }
 

@@ -1,5 +1,6 @@
 import type { BackupPolicy, InstanceEvent, StoreFacts } from '../instance-events.ts';
 import type { LogCut, UnnamedObjects } from '../instance-expiry.ts';
+import type { OpenJob } from '../instance-jobs.ts';
 import { TOMBSTONE_WRITERS_MAX } from '../instance-expiry.ts';
 import { KEEP_LAST_MAX, SHREDDED_PER_ENTRY_MAX, STORE_WARNINGS_MAX } from '../instance-state.ts';
 import type { RetentionFloor } from '../../retention/history.ts';
@@ -76,6 +77,20 @@ export const storeFacts: FieldShapes<StoreFacts> = {
   warnings: listOf(line, STORE_WARNINGS_MAX),
 };
 
+/** Name of a process that works off jobs. */
+export const workerName: Shape<string> = text(128, /^[A-Za-z0-9._:@-]+$/);
+
+/** A claim of a job, as its event and the fold hold it. */
+export const jobClaim: FieldShapes<OpenJob> = {
+  job: id,
+  kind: id,
+  by: actorName,
+  worker: workerName,
+  attempt: whole(1),
+  untilMs: ms,
+  atMs: ms,
+};
+
 /** Every event of an instance log as it stands in the header of its entry. */
 export const instanceEventShape: Shape<InstanceEvent> = unionOf<InstanceEvent>({
   InstanceCreated: { iid: safeId, name: instanceName, atMs: ms },
@@ -118,5 +133,13 @@ export const instanceEventShape: Shape<InstanceEvent> = unionOf<InstanceEvent>({
   ExpiryRevoked: { tombstone: id, atMs: ms },
   ExpiryBegun: { tombstone: id, atMs: ms },
   ExpiryDone: { tombstone: id, atMs: ms },
+  JobClaimed: jobClaim,
+  JobRenewed: { job: id, worker: workerName, untilMs: ms },
+  JobEnded: {
+    job: id,
+    worker: workerName,
+    outcome: oneOf('succeeded', 'partial', 'failed', 'cancelled', 'waiting'),
+    atMs: ms,
+  },
   InstanceRemoved: { atMs: ms },
 });

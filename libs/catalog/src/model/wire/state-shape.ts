@@ -14,9 +14,17 @@ import type { SnapshotMark, TimelineState, WriterOwner, WriterState } from '../w
 import { digest, id, keyId, line, ms, safeId, second } from './common.ts';
 import type { ExpiryState, Tombstone } from '../instance-expiry.ts';
 import {
+  ENDED_JOBS_MAX,
+  OPEN_JOBS_MAX,
+  type EndedJob,
+  type JobsState,
+  type OpenJob,
+} from '../instance-jobs.ts';
+import {
   actorName,
   backupPolicy,
   instanceName,
+  jobClaim,
   logCuts,
   retentionFloor,
   storeFacts,
@@ -139,5 +147,9 @@ export const instanceStateShape: Shape<InstanceState> = fields<InstanceState>({
         begun: flag,
       }),
     ),
+  }),
+  jobs: fields<JobsState>({
+    open: listOf(fields<OpenJob>(jobClaim), OPEN_JOBS_MAX),
+    ended: listOf(fields<EndedJob>({ job: id, attempt: whole(1) }), ENDED_JOBS_MAX),
   }),
 });
