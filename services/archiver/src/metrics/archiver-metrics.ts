@@ -55,7 +55,11 @@ export class ArchiverMetrics {
   readonly #backups: DurationMetric;
   #toldMs = -Infinity;
 
-  private constructor(options: ArchiverMetricsOptions, ports: MetricsPorts, registry: MetricRegistry) {
+  private constructor(
+    options: ArchiverMetricsOptions,
+    ports: MetricsPorts,
+    registry: MetricRegistry,
+  ) {
     const { clock } = ports;
     this.#options = options;
     this.#ports = ports;
@@ -80,7 +84,10 @@ export class ArchiverMetrics {
   }
 
   /** Opens the metrics; nothing listens yet. */
-  static async open(options: ArchiverMetricsOptions, ports: MetricsPorts): Promise<ArchiverMetrics> {
+  static async open(
+    options: ArchiverMetricsOptions,
+    ports: MetricsPorts,
+  ): Promise<ArchiverMetrics> {
     const metrics: { it?: ArchiverMetrics } = {};
     const registry = await openMetricRegistry((cause) => metrics.it?.tell(cause));
     metrics.it = new ArchiverMetrics(options, ports, registry);

@@ -1,5 +1,5 @@
 import type { WindowRange, Windows } from '@tidemark/archive';
-import type { Catalog, CatalogSnapshot } from '@tidemark/catalog';
+import type { Catalog, CatalogSnapshot, TdeState } from '@tidemark/catalog';
 import type { MetricFamily, MetricSample } from './metric-registry.ts';
 
 const LABELS = ['instance', 'shard'] as const;
@@ -23,6 +23,12 @@ export const CATALOG_FAMILIES: readonly MetricFamily[] = [
     'Size of the newest backup: logical as an RDB, stored as sealed.',
     'kind',
   ),
+  {
+    name: 'tidemark_tde_encrypted_ratio',
+    help: 'Share of the backups of an instance with TDE that were made since it is on.',
+    type: 'gauge',
+    labels: ['instance'],
+  },
   {
     name: 'tidemark_repo_bytes',
     help: 'Sealed bytes of what restores can use.',
@@ -59,6 +65,7 @@ export function catalogSamples(catalog: Catalog, facts: InstanceFacts): readonly
   const stored = snapshots.reduce((sum, { object }) => sum + object.size, 0);
   const { bytes } = catalog.retention((queries) => queries.total(instance));
   return [
+    ...tdeSamples(state.tde, snapshots, instance),
     { name: 'tidemark_repo_bytes', labels: { instance, kind: 'snapshot' }, value: stored },
     {
       name: 'tidemark_repo_bytes',
@@ -79,6 +86,18 @@ export function catalogSamples(catalog: Catalog, facts: InstanceFacts): readonly
       ];
     }),
   ];
+}
+
+function tdeSamples(
+  tde: TdeState | null,
+  snapshots: readonly CatalogSnapshot[],
+  instance: string,
+): readonly MetricSample[] {
+  if (tde === null || snapshots.length === 0) return [];
+  const first = snapshots.find(({ backup }) => backup === tde.backup);
+  const fromMs = first?.startedMs ?? tde.enabledMs ?? Infinity;
+  const value = snapshots.filter(({ startedMs }) => startedMs >= fromMs).length / snapshots.length;
+  return [{ name: 'tidemark_tde_encrypted_ratio', labels: { instance }, value }];
 }
 
 function windowSamples(
