@@ -1,0 +1,79 @@
+/** A member as the one who shares out sees it. */
+export interface Applicant {
+  readonly id: string;
+  /** Slots that it works on now. */
+  readonly held: readonly number[];
+  /** Slots that it has instances in. */
+  readonly able: readonly number[];
+}
+
+/**
+ * Shares slots out: each to a member that is able, evenly, and moving as few as possible.
+ *
+ * A slot that is to move stays with nobody while its holder still works on it: the holder lets go, and
+ * joins again, and then the slot is given. So no slot has two workers.
+ *
+ * @returns Slots of each member, ascending; the same members give the same answer in any order.
+ */
+export function shareOut(members: readonly Applicant[]): Map<string, readonly number[]> {
+  const sorted = [...members].sort((a, b) => (a.id < b.id ? -1 : 1));
+  const holders = holdersOf(sorted);
+  const wanted = balance(sorted, holders);
+  const shares = new Map<string, number[]>(sorted.map(({ id }) => [id, []]));
+  for (const [slot, owner] of [...wanted].sort(([a], [b]) => a - b)) {
+    const holder = holders.get(slot);
+    if (holder === undefined || holder === owner) shares.get(owner)?.push(slot);
+  }
+  return shares;
+}
+
+/** Who works on a slot; of two that say so, the first. A holder that is not able any more lets go. */
+function holdersOf(members: readonly Applicant[]): Map<number, string> {
+  const holders = new Map<number, string>();
+  for (const { id, held } of members) {
+    for (const slot of held) if (!holders.has(slot)) holders.set(slot, id);
+  }
+  return holders;
+}
+
+function balance(
+  members: readonly Applicant[],
+  holders: ReadonlyMap<number, string>,
+): Map<number, string> {
+  const able = new Map<number, string[]>();
+  for (const { id, able: slots } of members) {
+    for (const slot of new Set(slots)) able.set(slot, [...(able.get(slot) ?? []), id]);
+  }
+  const owners = new Map<number, string>();
+  const loads = new Map<string, number>(members.map(({ id }) => [id, 0]));
+  const give = (slot: number, id: string): void => {
+    const before = owners.get(slot);
+    if (before !== undefined) loads.set(before, (loads.get(before) ?? 0) - 1);
+    owners.set(slot, id);
+    loads.set(id, (loads.get(id) ?? 0) + 1);
+  };
+  const least = (ids: readonly string[]): string | undefined =>
+    [...ids].sort((a, b) => (loads.get(a) ?? 0) - (loads.get(b) ?? 0) || (a < b ? -1 : 1))[0];
+  const slots = [...able.keys()].sort((a, b) => a - b);
+  for (const slot of slots) {
+    const holder = holders.get(slot);
+    if (holder !== undefined && able.get(slot)?.includes(holder) === true) give(slot, holder);
+  }
+  for (const slot of slots) {
+    const id = owners.has(slot) ? undefined : least(able.get(slot) ?? []);
+    if (id !== undefined) give(slot, id);
+  }
+  // Each move makes the loads more even by one, so this ends.
+  for (let moved = true; moved;) {
+    moved = false;
+    for (const slot of slots) {
+      const from = owners.get(slot);
+      const to = least(able.get(slot) ?? []);
+      if (from === undefined || to === undefined) continue;
+      if ((loads.get(from) ?? 0) - (loads.get(to) ?? 0) < 2) continue;
+      give(slot, to);
+      moved = true;
+    }
+  }
+  return owners;
+}
