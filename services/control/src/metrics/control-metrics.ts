@@ -1,0 +1,165 @@
+import {
+  buildInfo,
+  CATALOG_FAMILIES,
+  catalogSamples,
+  openMetricRegistry,
+  type DurationMetric,
+  type Exposition,
+  type Logger,
+  type MetricFamily,
+  type MetricRegistry,
+  type MetricSample,
+  type Readiness,
+} from '@tidemark/archiver';
+import { TidemarkError, type Clock } from '@tidemark/core';
+import type { Catalog } from '@tidemark/catalog';
+import { retentionRules, type Workspace } from '@tidemark/workspace';
+import type { JobDesk, JobEvent } from '../jobs/job.ts';
+import type { CatalogKeeper } from '../queries/catalog-keeper.ts';
+import type { StateDatabase } from '../state/database.ts';
+import { ControlReadiness } from './control-readiness.ts';
+import { JOB_FAMILIES, JobMeter } from './job-meter.ts';
+import { STATE_FAMILIES, stateSamples } from './state-samples.ts';
+
+const HTTP_BUCKETS = [0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
+const PHASE_BUCKETS = [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 14_400];
+/** How old the catalog may be that numbers are read from. */
+const CATALOG_AGE_MS = 60_000;
+const TOLD_EVERY_MS = 600_000;
+
+/** What the metrics of API and workers are made of. */
+export interface ControlMetricsParts {
+  readonly workspace: Pick<Workspace, 'config' | 'catalog'>;
+  readonly jobs: JobDesk & {
+    readonly news: { onEvent(listener: (event: JobEvent) => void): unknown };
+  };
+  readonly state: Pick<StateDatabase, 'read' | 'write' | 'run' | 'query' | 'replacement'>;
+  readonly fresh: Pick<CatalogKeeper, 'all'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** A request that the API has answered. */
+export interface AnsweredRequest {
+  readonly method: string;
+  /** The pattern of the route, never the path that was asked for. */
+  readonly route: string;
+  readonly status: number;
+  readonly seconds: number;
+}
+
+interface Opened {
+  readonly registry: MetricRegistry;
+  readonly http: DurationMetric;
+}
+
+type Source = readonly [
+  readonly MetricFamily[],
+  () => readonly MetricSample[] | Promise<readonly MetricSample[]>,
+];
+
+/**
+ * Metrics and readiness of API and workers. A command line that opens a control plane only to ask it
+ * something pays nothing for them: they begin with `begin`.
+ */
+export class ControlMetrics {
+  readonly #parts: ControlMetricsParts;
+  readonly #readiness: ControlReadiness;
+  readonly #sources: Source[] = [];
+  #opening: Promise<Opened> | null = null;
+  #opened: Opened | null = null;
+  #toldMs = -Infinity;
+
+  constructor(parts: ControlMetricsParts) {
+    this.#parts = parts;
+    this.#readiness = new ControlReadiness(parts);
+  }
+
+  /** Begins to count; before that nothing is. */
+  async begin(): Promise<void> {
+    this.#opening ??= this.#open();
+    await this.#opening;
+  }
+
+  /** What `/metrics` answers. */
+  async exposition(): Promise<Exposition> {
+    this.#opening ??= this.#open();
+    const { registry } = await this.#opening;
+    return registry.exposition();
+  }
+
+  /** What `/readyz` answers. */
+  readiness(): Promise<Readiness> {
+    return this.#readiness.now();
+  }
+
+  /** A part of this process that has reasons of its own: an archiver in the same process. */
+  alsoReady(source: () => Readiness): void {
+    this.#readiness.add(source);
+  }
+
+  /** Adds families of another part; before or after `begin`. */
+  collect(...source: Source): void {
+    this.#sources.push(source);
+    this.#opened?.registry.collect(...source);
+  }
+
+  /** Takes a request that was answered. */
+  request({ method, route, status, seconds }: AnsweredRequest): void {
+    this.#opened?.http.observe({ method, route, status: status.toString() }, seconds);
+  }
+
+  async #open(): Promise<Opened> {
+    const { jobs, workspace } = this.#parts;
+    const registry = await openMetricRegistry((cause) => this.#tell(cause));
+    const build = buildInfo();
+    registry.collect([build.family], () => [build.sample]);
+    const http = registry.durations({
+      name: 'tidemark_http_request_duration_seconds',
+      help: 'How long the API took for an answer, by the pattern of the route.',
+      labels: ['method', 'route', 'status'],
+      buckets: HTTP_BUCKETS,
+    });
+    const meter = new JobMeter(
+      registry.durations({
+        name: 'tidemark_restore_duration_seconds',
+        help: 'How long each phase of a restore took.',
+        labels: ['phase'],
+        buckets: PHASE_BUCKETS,
+      }),
+    );
+    jobs.news.onEvent((event) => meter.note(event));
+    registry.collect(JOB_FAMILIES, () => meter.samples());
+    const instances = (): readonly string[] => instancesOf(workspace.catalog);
+    registry.collect(STATE_FAMILIES, () => stateSamples(jobs, instances()));
+    registry.collect(CATALOG_FAMILIES, () => this.#catalogSamples());
+    for (const source of this.#sources) registry.collect(...source);
+    this.#opened = { registry, http };
+    return this.#opened;
+  }
+
+  async #catalogSamples(): Promise<readonly MetricSample[]> {
+    const { workspace, fresh, clock } = this.#parts;
+    // What was read before is still true while the store is away.
+    await fresh.all(CATALOG_AGE_MS).catch((cause: unknown) => this.#tell(cause));
+    const { retainSeconds } = retentionRules(workspace.config);
+    const facts = { retainSeconds, nowMs: clock.nowMs(), live: null };
+    const { catalog } = workspace;
+    return instancesOf(catalog).flatMap((instance) =>
+      catalogSamples(catalog, { ...facts, instance }),
+    );
+  }
+
+  #tell(cause: unknown): void {
+    const { clock, logger } = this.#parts;
+    if (clock.monotonicMs() - this.#toldMs < TOLD_EVERY_MS) return;
+    this.#toldMs = clock.monotonicMs();
+    const code = cause instanceof TidemarkError ? cause.code : 'TM_INTERNAL';
+    const error = cause instanceof Error ? cause.message : String(cause);
+    logger.warn('metrics-incomplete', { code, error });
+  }
+}
+
+function instancesOf(catalog: Catalog): readonly string[] {
+  return catalog.instances().flatMap(({ iid }) => (iid === null ? [] : [iid]));
+}

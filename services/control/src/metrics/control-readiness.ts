@@ -1,0 +1,95 @@
+import type { Readiness, ReadinessReason } from '@tidemark/archiver';
+import { StoreError, TidemarkError } from '@tidemark/core';
+import type { ControlMetricsParts } from './control-metrics.ts';
+
+/** How old what is known of the store may be: whoever asks often does not ask the store each time. */
+const STORE_AGE_MS = 15_000;
+/** A store that does not answer by then is away. */
+const STORE_WAIT_MS = 5_000;
+/** Least time between two tries to write to the database of jobs. */
+const WRITE_AGE_MS = 10_000;
+
+type Parts = Pick<ControlMetricsParts, 'fresh' | 'state' | 'clock'>;
+
+/** Whether API and workers can do what they are there for: the database of jobs and the store work. */
+export class ControlReadiness {
+  readonly #parts: Parts;
+  readonly #others: (() => Readiness)[] = [];
+  #writtenMs = -Infinity;
+
+  constructor(parts: Parts) {
+    this.#parts = parts;
+  }
+
+  add(source: () => Readiness): void {
+    this.#others.push(source);
+  }
+
+  async now(): Promise<Readiness> {
+    const others = this.#others.map((source) => source());
+    const state = this.#state();
+    const store = await this.#store();
+    const all = [state, store, ...others];
+    return {
+      reasons: all.flatMap(({ reasons }) => reasons),
+      notes: all.flatMap(({ notes }) => notes),
+    };
+  }
+
+  #state(): Readiness {
+    const { state, clock } = this.#parts;
+    try {
+      const replaced = state.replacement;
+      if (clock.monotonicMs() - this.#writtenMs >= WRITE_AGE_MS) {
+        state.write(() =>
+          state.run(
+            `INSERT INTO meta (name, value) VALUES ('probe', ?)
+             ON CONFLICT (name) DO UPDATE SET value = excluded.value`,
+            JSON.stringify(clock.nowMs()),
+          ),
+        );
+        this.#writtenMs = clock.monotonicMs();
+      }
+      if (replaced === null) return READY;
+      const said = {
+        code: 'state-replaced',
+        instance: null,
+        detail: 'the database of jobs was damaged and is made anew',
+      };
+      return replaced.rebuilt ? { reasons: [], notes: [said] } : { reasons: [said], notes: [] };
+    } catch (cause) {
+      const full = cause instanceof TidemarkError && cause.code === 'TM_STATE_FULL';
+      return full
+        ? notReady('state-full', 'there is no room for the database of jobs')
+        : notReady('state-away', 'the database of jobs cannot be used');
+    }
+  }
+
+  async #store(): Promise<Readiness> {
+    const { fresh, clock } = this.#parts;
+    const over = new AbortController();
+    try {
+      const late = clock.sleep(STORE_WAIT_MS, over.signal).then(() => 'late' as const);
+      late.catch(() => undefined); // it was called off
+      const read = fresh.all(STORE_AGE_MS).then(() => 'read' as const);
+      read.catch(() => undefined); // also when it ends later
+      const first = await Promise.race([read, late]);
+      return first === 'read' ? READY : notReady('store-away', 'the store does not answer');
+    } catch (cause) {
+      if (cause instanceof StoreError) return notReady('store-away', 'the store cannot be read');
+      const code = cause instanceof TidemarkError ? cause.code : 'TM_INTERNAL';
+      // Damage of one instance: the others are served.
+      const detail = `not everything in the store can be read: ${code}`;
+      return { reasons: [], notes: [{ code: 'store-unread', instance: null, detail }] };
+    } finally {
+      over.abort(new Error('answered'));
+    }
+  }
+}
+
+const READY: Readiness = { reasons: [], notes: [] };
+
+function notReady(code: string, detail: string): Readiness {
+  const reason: ReadinessReason = { code, instance: null, detail };
+  return { reasons: [reason], notes: [] };
+}
