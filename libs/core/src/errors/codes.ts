@@ -22,6 +22,7 @@ export const ERROR_CODES = {
   // Usage and configuration
   TM_USAGE: fatal(2, 'a flag, argument or call is wrong'),
   TM_CONFIG: fatal(2, 'the configuration file is wrong'),
+  TM_TOKENS: fatal(2, 'the file of API tokens cannot be used'),
   TM_TIME_SYNTAX: fatal(2, 'a time is not written as Tidemark reads it'),
   TM_INTERNAL: fatal(1, 'a fault of Tidemark itself'),
   TM_LIMIT: fatal(1, 'a configured maximum was reached'),
@@ -178,6 +179,9 @@ export const ERROR_CODES = {
   TM_IDEMPOTENCY: fatal(2, 'an idempotency key was used before for something else'),
   TM_STATE_FULL: passing(1, 'the disk of the state folder is full'),
   TM_STATE_DB: fatal(1, 'the database of jobs failed'),
+  // Backup policy
+  TM_POLICY: fatal(2, 'a backup policy that cannot be meant'),
+  TM_POLICY_CHANGED: fatal(11, 'a backup policy was changed by somebody else meanwhile'),
   // Clones and the recycle bin
   TM_TARGET_DENIED: fatal(2, 'a server that the configuration does not allow to be written into'),
   TM_TARGET_TOPOLOGY: fatal(2, 'a number of shards or a topology that cannot be made'),

@@ -1,3 +1,5 @@
+import { IDEMPOTENCY_TABLES } from '../api/idempotency-schema.ts';
+
 /** Marks a file as a database of jobs ("TDMJ"), so that nobody else's is ever changed. */
 export const APPLICATION_ID = 0x54444d4a;
 
@@ -75,4 +77,4 @@ CREATE TABLE IF NOT EXISTS audit (
 `;
 
 /** Tables of every part that keeps something here; each is made where it is absent. */
-export const SCHEMA: readonly string[] = [JOB_TABLES];
+export const SCHEMA: readonly string[] = [JOB_TABLES, IDEMPOTENCY_TABLES];

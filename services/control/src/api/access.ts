@@ -1,0 +1,97 @@
+import type { FastifyRequest } from 'fastify';
+import { ANONYMOUS, openAuthenticator, requireScope, type Caller } from './auth.ts';
+import type { ApiLimits } from './limits.ts';
+import { ApiProblem } from './problem-types.ts';
+import { openRates } from './rates.ts';
+import { requestIdOf, traceOf } from './trace.ts';
+import type { ApiOptions } from './app.ts';
+import type { ApiApp } from './types.ts';
+
+const SECURITY = {
+  'cache-control': 'no-store',
+  'content-security-policy': "default-src 'none'; frame-ancestors 'none'",
+  'cross-origin-resource-policy': 'same-origin',
+  'referrer-policy': 'no-referrer',
+  'x-content-type-options': 'nosniff',
+  'x-frame-options': 'DENY',
+} as const;
+const STRICT = { 'strict-transport-security': 'max-age=31536000' } as const;
+
+/** Gives every request its ids and every answer its headers, before anything may refuse it. */
+export function addIdentity(app: ApiApp, options: ApiOptions, draining: AbortSignal): void {
+  const { ports, settings } = options;
+  app.decorateRequest('traceId', '');
+  app.decorateRequest('idempotency', null);
+  app.decorateRequest('actor');
+  app.addHook('onRequest', async (request, reply) => {
+    identify(request, options);
+    reply.headers({
+      ...SECURITY,
+      ...(settings.tls === null ? {} : STRICT),
+      'x-request-id': request.id,
+    });
+    if (draining.aborted) {
+      reply.header('connection', 'close');
+      throw new ApiProblem('unavailable', 'the service is going down', {
+        headers: { 'retry-after': '5' },
+      });
+    }
+    return Promise.resolve();
+  });
+  app.addHook('onResponse', async (request, reply) => {
+    const { method, routeOptions, id, traceId, actor, ip } = request;
+    // The route, not the path: that may hold the name of a key.
+    const route = routeOptions.url ?? 'unknown';
+    const durationMs = Math.round(reply.elapsedTime * 10) / 10;
+    const { statusCode: status } = reply;
+    const fields = { method, route, status, durationMs, requestId: id, traceId };
+    ports.logger.info('request', { ...fields, actor: actor.name, via: actor.via, address: ip });
+    return Promise.resolve();
+  });
+}
+
+/** Ids of a request; those that the framework itself refuses have passed no hook. */
+export function identify(request: FastifyRequest, { ports }: ApiOptions): void {
+  request.traceId = traceOf(request.headers, ports.random);
+  request.id = requestIdOf(request.headers, request.traceId);
+  request.actor = ANONYMOUS;
+}
+
+/** Turns away what is too much, and lets in only who may. */
+export async function addAccess(
+  app: ApiApp,
+  options: ApiOptions,
+  limits: ApiLimits,
+): Promise<void> {
+  const { ports, settings } = options;
+  const { default: underPressure } = await import('@fastify/under-pressure');
+  const { eventLoopMs } = limits;
+  await app.register(underPressure, { maxEventLoopDelay: eventLoopMs, pressureHandler: turnAway });
+  const rates = await openRates(app, limits);
+  const authenticator = openAuthenticator(settings, ports.clock, ports.logger);
+  app.addHook('onRequest', async (request, reply) => {
+    const { scope = 'open' } = request.routeOptions.config;
+    if (request.is404 || scope === 'open') {
+      await rates.count(request, reply, `address ${request.ip}`);
+      return;
+    }
+    let caller: Caller;
+    try {
+      caller = await authenticator.authenticate(request);
+    } catch (error) {
+      await rates.countRefusal(request, reply);
+      throw error;
+    }
+    request.actor = caller.actor;
+    await rates.count(request, reply, `${caller.actor.via}:${caller.actor.name}`);
+    requireScope(caller, scope);
+  });
+}
+
+/** Health is told as long as anything is. */
+function turnAway(request: FastifyRequest): void {
+  if (request.routeOptions.config.scope === 'open') return;
+  throw new ApiProblem('overloaded', 'the service has too much to do', {
+    headers: { 'retry-after': '5' },
+  });
+}

@@ -1,0 +1,63 @@
+import type { IncomingMessage, Server, ServerResponse } from 'node:http';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import type { Logger } from '@tidemark/archiver';
+import type { Clock, Random } from '@tidemark/core';
+import type { Actor } from '../jobs/job.ts';
+import type { Control } from '../control.ts';
+import type { EventStreams } from './sse.ts';
+
+/** What a caller may do: docs/api.md, "Scopes". */
+export const SCOPES = ['read', 'backup', 'restore', 'admin', 'key:read'] as const;
+
+/** One right of a caller. */
+export type Scope = (typeof SCOPES)[number];
+
+/** What every route is given. */
+export interface ApiPorts {
+  readonly control: Control;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Answers with server-sent events. */
+  readonly streams: EventStreams;
+}
+
+/** The server as routes see it: schemas are plain JSON Schema, requests are typed by them. */
+export type ApiApp = FastifyInstance<
+  Server,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;
+
+/** Adds routes to a server. */
+export type RegisterRoutes = (app: ApiApp, ports: ApiPorts) => void | Promise<void>;
+
+/** Who asked with which key; also the second argument of `JobDesk.submit`. */
+export interface IdempotencyKey {
+  readonly actor: string;
+  readonly key: string;
+}
+
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    /** The right that a caller needs; `open` asks for none. A route without one is refused at start. */
+    scope?: Scope | 'open';
+    /** The request starts work: it needs an Idempotency-Key, and is answered alike for 24 h. */
+    idempotent?: true;
+    /** The request changes something that has an ETag: it needs If-Match. */
+    conditional?: true;
+    /** Problems beyond those that every route has, for the OpenAPI document: `['time-not-recoverable']`. */
+    problems?: readonly string[];
+  }
+  interface FastifyRequest {
+    /** Who asks; `open` routes have the name `anonymous`. */
+    actor: Actor;
+    /** Of an `idempotent` route; null elsewhere. */
+    idempotency: IdempotencyKey | null;
+    /** 32 hexadecimal digits that the log and the answer to an error share. */
+    traceId: string;
+  }
+}
