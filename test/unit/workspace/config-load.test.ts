@@ -42,6 +42,19 @@ describe('loadConfig()', () => {
       retainMs: 7 * 86_400_000,
       graceMs: 86_400_000,
       expires: false,
+      policy: expect.objectContaining({ spreadMs: 600_000 }) as object,
+      archiverMetrics: null,
+      fleet: false,
+      api: {
+        ...{ listen: { host: '127.0.0.1', port: 8080 }, publicUrl: null, tls: null },
+        ...{ trustedProxies: [], auth: 'token', tokensFile: join(temp.path, 'tokens') },
+      },
+      worker: { workers: 2, allowTargets: [], metricsListen: null },
+      clone: {
+        ...{ dir: join(temp.path, 'state', 'clones'), host: '127.0.0.1' },
+        ...{ ports: { from: 6400, to: 6499 }, hook: null, hookTimeoutMs: 600_000 },
+      },
+      events: null,
       instances: [],
     });
   });

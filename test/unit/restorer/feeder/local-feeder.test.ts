@@ -18,10 +18,12 @@ import { ARCHIVED, TestArchive } from '../../../support/test-archive.ts';
 /** Keeps the buffers of the data keys that it has handed out. */
 class WatchedKeys extends MemoryKeys {
   readonly handed: Buffer[] = [];
+  readonly ids: string[] = [];
 
   override async unwrapDataKey(wrapped: WrappedDataKey, context: KeyContext): Promise<DataKey> {
     const dataKey = await SHIP_KEYS.unwrapDataKey(wrapped, context);
     this.handed.push(dataKey.key);
+    this.ids.push(context.dekId);
     return dataKey;
   }
 
@@ -119,14 +121,16 @@ describe('data keys of a feeder', () => {
     expect(held[1]).toBe(0);
   });
 
-  it.each<[string, () => void, Parameters<typeof prepare>[0], string]>([
+  it.each<[string, () => Promise<void> | void, Parameters<typeof prepare>[0], string]>([
     [
       'a wrapped key is missing',
-      () =>
-        archive.store.tamper(
-          archive.store.keys().findLast((k) => k.includes('/keys/'))!,
-          null,
-        ),
+      async () => {
+        await (await prepare())[Symbol.asyncDispose]();
+        // One was handed out before it.
+        const second = keys.ids.find((id) => id !== keys.ids[0])!;
+        keys.handed.length = 0;
+        archive.store.tamper(objectWith(`/${second}/`), null);
+      },
       {},
       'TM_STORE_MISSING',
     ],
@@ -137,7 +141,7 @@ describe('data keys of a feeder', () => {
       'TM_SEAL_CHUNK',
     ],
   ])('are zero-filled when the order is refused: %s', async (_, harm, wanted, code) => {
-    harm();
+    await harm();
     expect(await codeOf(prepare(wanted))).toBe(code);
     expect([keys.handed.length > 0, keys.held]).toEqual([true, 0]);
   });
