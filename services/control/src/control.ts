@@ -6,6 +6,8 @@ import { Audit } from './audit/audit.ts';
 import type { JobDesk } from './jobs/job.ts';
 import { LocalJobDesk } from './jobs/job-desk.ts';
 import { JobRows } from './jobs/job-rows.ts';
+import { ControlMetrics } from './metrics/control-metrics.ts';
+import { CatalogKeeper } from './queries/catalog-keeper.ts';
 import { StateDatabase } from './state/database.ts';
 
 /** Which parts of the control plane a process runs. */
@@ -17,10 +19,14 @@ export interface ControlRoles {
 /** The control plane of a host: what API, command line and workers share. */
 export interface Control extends AsyncDisposable {
   readonly workspace: Workspace;
+  /** The catalog of the workspace, read anew when it is older than who asks wants. */
+  readonly fresh: CatalogKeeper;
   readonly jobs: JobDesk;
   readonly audit: Audit;
   /** Jobs, audit and what else is kept on this host. */
   readonly state: StateDatabase;
+  /** Counts nothing before its `begin`. */
+  readonly metrics: ControlMetrics;
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
@@ -46,10 +52,14 @@ export async function openControl(options: ControlOptions): Promise<Control> {
   });
   const audit = new Audit(state, clock);
   const jobs = new LocalJobDesk({ rows: new JobRows(state), audit, clock, random });
+  const over = new AbortController();
+  const fresh = new CatalogKeeper({ workspace, clock, signal: over.signal });
+  const metrics = new ControlMetrics({ workspace, jobs, state, fresh, clock, logger });
   return {
-    ...{ workspace, jobs, audit, state, clock, random, logger },
+    ...{ workspace, fresh, jobs, audit, state, metrics, clock, random, logger },
     run: async (signal) => jobs.news.wait(2 ** 31 - 1, signal),
     [Symbol.asyncDispose]: async () => {
+      over.abort(new Error('the control plane is closed'));
       state[Symbol.dispose]();
       workspace[Symbol.dispose]();
       return Promise.resolve();

@@ -25,14 +25,14 @@ export interface OperationsServer extends AsyncDisposable {
 /** The answer to a question of the health of a process. */
 export interface HealthAnswer {
   readonly status: 200 | 503;
-  readonly body: Readonly<Record<string, unknown>>;
+  readonly body: Readiness & { readonly status: 'ready' | 'not-ready' };
 }
 
 /** What `/readyz` answers. */
 export function readinessAnswer({ reasons, notes }: Readiness): HealthAnswer {
   const ready = reasons.length === 0;
-  const body = { status: ready ? 'ready' : 'not-ready', reasons, notes };
-  return { status: ready ? 200 : 503, body };
+  const status = ready ? 'ready' : 'not-ready';
+  return { status: ready ? 200 : 503, body: { status, reasons, notes } };
 }
 
 /**

@@ -69,7 +69,9 @@ export function registerOperations(app: ApiApp, metrics: ControlMetrics): void {
     },
     async (_, reply) => {
       const { status, body } = readinessAnswer(await metrics.readiness());
-      return reply.code(status).header('cache-control', 'no-store').send(body);
+      const [reasons, notes] = [[...body.reasons], [...body.notes]];
+      void reply.code(status).header('cache-control', 'no-store');
+      return reply.send({ status: body.status, reasons, notes });
     },
   );
   app.get(
