@@ -15,7 +15,7 @@ PART := scripts/part.sh
 # Where make can, what runs at the same time does not mix its output.
 TOGETHER := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-.PHONY: build runnable prepare test test-matrix check bench soak demo demo-s3 clean install redis servers s3 strace kafka
+.PHONY: build runnable prepare test test-matrix check bench soak demo demo-s3 clean install redis servers s3 strace kafka prometheus
 
 install: $(STAMP)
 $(STAMP): package-lock.json package.json
@@ -41,6 +41,10 @@ kafka:
 # Shows which files a restore writes; where it cannot be had, those tests are skipped.
 strace: redis
 	@scripts/install-strace.sh
+
+# The parser of Prometheus, under .cache/prometheus; where it cannot be had, its tests are skipped.
+prometheus:
+	@scripts/install-prometheus.sh
 
 # The product alone; tests, demo and bench are compiled by the targets that need them.
 build: install
@@ -70,13 +74,20 @@ check-tidy:
 
 # What the tests need, at the same time: most of it is waiting for a network, or uses one core.
 prepare:
-	@$(MAKE) --no-print-directory $(TOGETHER) -j4 install servers s3 strace kafka
+	@$(MAKE) --no-print-directory $(TOGETHER) -j4 install servers s3 strace kafka prometheus
 
-test: prepare
-	@rm -f build/parts.txt
+.PHONY: test-sources
+test-sources:
 	@$(MAKE) --no-print-directory check
 	@$(PART) unit $(BIN)/vitest run --project unit
 	@$(PART) property $(BIN)/vitest run --project property
+
+# What needs no server is run while the servers are fetched and built.
+test: install
+	@mkdir -p build && rm -f build/parts.txt
+	@$(PART) servers $(MAKE) --no-print-directory prepare >build/prepare.log 2>&1 & servers=$$!; \
+	  $(MAKE) --no-print-directory test-sources; status=$$?; \
+	  wait $$servers || status=$$?; cat build/prepare.log; exit $$status
 	@$(PART) integration node scripts/run-again.mjs integration
 	@node scripts/bundle.mjs
 	@$(PART) end-to-end node scripts/run-again.mjs e2e
