@@ -1,8 +1,8 @@
 import { openStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { afterAll, beforeAll } from 'vitest';
-import { describeWithS3, S3Server } from '../support/s3-servers.ts';
-import { describeObjectStore } from './object-store-suite.ts';
+import { describeWithS3, S3Server } from '../../support/s3-servers.ts';
+import { describeObjectStore } from '../../conformance/object-store-suite.ts';
 
 /** Several pages of a listing. */
 const LISTED = 330;
