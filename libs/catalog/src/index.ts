@@ -181,3 +181,4 @@ export {
   type PolicyFault,
 } from './policy/policy-faults.ts';
 export { isFree } from './retention/recheck.ts';
+export type { RecycleState, ReleasedNode } from './model/instance-recycle.ts';

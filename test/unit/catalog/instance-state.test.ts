@@ -53,6 +53,15 @@ const events: Record<InstanceEventType, InstanceEvent> = {
   ExpiryBegun: { type: 'ExpiryBegun', tombstone: 'ts-1', atMs },
   ExpiryDone: { type: 'ExpiryDone', tombstone: 'ts-1', atMs },
   ExpiryRevoked: { type: 'ExpiryRevoked', tombstone: 'ts-1', atMs },
+  InstanceRecycled: {
+    type: 'InstanceRecycled',
+    node: { url: 'redis://10.0.0.5:6379', user: 'capture', source: 'psync', passwordRef: 'a.pass' },
+    ...{ by: 'ops', untilMs: 90_000, atMs },
+  },
+  InstanceRebuilt: { type: 'InstanceRebuilt', into: 'orders-2', job: 'job-1', by: 'ops', atMs },
+  InstanceReturned: { type: 'InstanceReturned', by: 'ops', atMs },
+  InstanceDestroyed: { type: 'InstanceDestroyed', by: 'ops', dueMs: 5000, atMs },
+  InstanceErased: { type: 'InstanceErased', atMs },
   InstanceRemoved: { type: 'InstanceRemoved', atMs },
 };
 
@@ -97,6 +106,11 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     ExpiryBegun: absent,
     ExpiryDone: absent,
     ExpiryRevoked: absent,
+    InstanceRecycled: absent,
+    InstanceRebuilt: absent,
+    InstanceReturned: absent,
+    InstanceDestroyed: absent,
+    InstanceErased: absent,
     InstanceRemoved: absent,
   },
   created: {
@@ -119,6 +133,11 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     ExpiryBegun: /does not stand/,
     ExpiryDone: /does not stand/,
     ExpiryRevoked: /does not stand/,
+    InstanceRecycled: 'allowed',
+    InstanceRebuilt: /not in the recycle bin/,
+    InstanceReturned: /not in the recycle bin/,
+    InstanceDestroyed: /not in the recycle bin/,
+    InstanceErased: /is not destroyed/,
     InstanceRemoved: 'allowed',
   },
   busy: {
@@ -141,6 +160,11 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     ExpiryBegun: /has begun/,
     ExpiryDone: 'allowed',
     ExpiryRevoked: /has begun/,
+    InstanceRecycled: 'allowed',
+    InstanceRebuilt: /not in the recycle bin/,
+    InstanceReturned: /not in the recycle bin/,
+    InstanceDestroyed: /not in the recycle bin/,
+    InstanceErased: /is not destroyed/,
     InstanceRemoved: 'allowed',
   },
   removed: {
@@ -163,6 +187,11 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     ExpiryBegun: 'allowed',
     ExpiryDone: /has not begun/,
     ExpiryRevoked: 'allowed',
+    InstanceRecycled: removed,
+    InstanceRebuilt: removed,
+    InstanceReturned: removed,
+    InstanceDestroyed: removed,
+    InstanceErased: removed,
     InstanceRemoved: removed,
   },
 };
@@ -180,7 +209,11 @@ describe('the rules of an instance log', () => {
 
   it('holds what the events said', () => {
     const types = Object.keys(events) as InstanceEventType[];
-    expect(fold(...types.filter((type) => type !== 'ExpiryRevoked'))).toMatchObject({
+    expect(
+      fold(
+        ...types.filter((type) => !/^(ExpiryRevoked|Instance(Rec|Reb|Ret|Des|Era).*)$/.test(type)),
+      ),
+    ).toMatchObject({
       seq: 18,
       iid: 'inst',
       name: 'orders',

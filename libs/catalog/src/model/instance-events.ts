@@ -1,5 +1,6 @@
 import type { ExpiryEvent } from './instance-expiry.ts';
 import type { JobLogEvent } from './instance-jobs.ts';
+import type { RecycleEvent } from './instance-recycle.ts';
 
 /** When automatic backups are made and how long history is kept. */
 export interface BackupPolicy {
@@ -183,6 +184,7 @@ export type InstanceEvent =
   | LeaseRenewed
   | ExpiryEvent
   | JobLogEvent
+  | RecycleEvent
   | InstanceRemoved;
 
 /** The name of an instance event. */

@@ -17,6 +17,7 @@ import {
   type ExpiryState,
 } from './instance-expiry.ts';
 import { jobRefusal, jobsAfter, NO_JOBS, type JobsState } from './instance-jobs.ts';
+import { recycleAfter, recycleRefusal, type RecycleState } from './instance-recycle.ts';
 import { NO_DIGEST } from './writer-state.ts';
 
 /** Who set the policy, and when. */
@@ -96,6 +97,8 @@ export interface InstanceState {
   readonly leases: readonly Lease[];
   readonly expiry: ExpiryState;
   readonly jobs: JobsState;
+  /** Null: it is not in the recycle bin. */
+  readonly recycle: RecycleState | null;
 }
 
 /** The fold of no entries. */
@@ -117,6 +120,7 @@ export const EMPTY_INSTANCE_STATE: InstanceState = {
   leases: [],
   expiry: NO_EXPIRY,
   jobs: NO_JOBS,
+  recycle: null,
 };
 
 /** Captures of one instance, those that are retired counted. */
@@ -193,6 +197,8 @@ function refusalOf(state: InstanceState, event: InstanceEvent): string | null {
   if (event.type === 'InstanceCreated') return state.iid === null ? null : 'the instance exists';
   if (state.iid === null) return 'the instance does not exist';
   if (state.removedMs !== null && !AFTER_REMOVAL.has(event.type)) return 'the instance is removed';
+  const refused = recycleRefusal(state.recycle, event.type);
+  if (refused !== null) return refused;
   switch (event.type) {
     case 'WriterRegistered':
       if (state.writers.length >= WRITERS_MAX) return `more than ${WRITERS_MAX} writers`;
@@ -232,6 +238,11 @@ function refusalOf(state: InstanceState, event: InstanceEvent): string | null {
     case 'PolicySet':
     case 'StoreProbed':
     case 'OriginalRestoreSet':
+    case 'InstanceRecycled':
+    case 'InstanceReturned':
+    case 'InstanceRebuilt':
+    case 'InstanceDestroyed':
+    case 'InstanceErased':
     case 'InstanceRemoved':
       return null;
   }
@@ -333,6 +344,18 @@ function apply(state: InstanceState, event: InstanceEvent): InstanceState {
     case 'JobRenewed':
     case 'JobEnded':
       return { ...state, jobs: jobsAfter(state.jobs, event) };
+    case 'InstanceRecycled':
+    case 'InstanceReturned':
+    case 'InstanceRebuilt':
+    case 'InstanceDestroyed':
+      return { ...state, recycle: recycleAfter(state.recycle, event) };
+    case 'InstanceErased':
+      // Nothing of its writers is read any more: their logs go.
+      return {
+        ...state,
+        ...{ writers: [], leases: [], expiry: NO_EXPIRY },
+        recycle: recycleAfter(state.recycle, event),
+      };
   }
 }
 

@@ -91,6 +91,9 @@ async function syncOnce(
   progress: Progress,
 ): Promise<boolean> {
   if (!(await syncInstanceLog(tables, source, progress))) return false;
+  if (tables.instances.state(source.iid).recycle?.erasedMs != null) {
+    tables.statements.exclusively(() => tables.writers.forget(source.iid));
+  }
   for (const { shard, writer } of tables.instances.state(source.iid).writers) {
     const log: WriterLogSource = { ...source, keyProven: true, shard, writer };
     if (!(await syncWriterLog(tables, log, progress))) return false;

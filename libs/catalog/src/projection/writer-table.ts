@@ -51,6 +51,11 @@ export class WriterTable {
     return this.find(log)?.state ?? EMPTY_WRITER_STATE;
   }
 
+  /** Forgets every writer of an instance. */
+  forget(iid: string): void {
+    this.#db.prepare('DELETE FROM writers WHERE iid = ?').run(iid);
+  }
+
   /**
    * Makes a writer's row anew from a fold; whatever was known of the writer goes.
    * @param rows - What checkpoints keep of the log besides the fold, oldest first.

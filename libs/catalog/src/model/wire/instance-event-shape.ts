@@ -19,6 +19,7 @@ import {
   type FieldShapes,
   type Shape,
 } from './shape.ts';
+import { recycleEventShapes } from './recycle-shape.ts';
 import { captureSource } from './writer-event-shape.ts';
 
 /** A name that the owner of an instance gave it; never part of an object key. */
@@ -141,5 +142,6 @@ export const instanceEventShape: Shape<InstanceEvent> = unionOf<InstanceEvent>({
     outcome: oneOf('succeeded', 'partial', 'failed', 'cancelled', 'waiting'),
     atMs: ms,
   },
+  ...recycleEventShapes,
   InstanceRemoved: { atMs: ms },
 });

@@ -31,6 +31,7 @@ import {
   unnamedObjects,
   wrappingKeyId,
 } from './instance-event-shape.ts';
+import { recycleState } from './recycle-shape.ts';
 import { fields, flag, listOf, nullable, offset, oneOf, whole, type Shape } from './shape.ts';
 import {
   captureSource,
@@ -148,6 +149,7 @@ export const instanceStateShape: Shape<InstanceState> = fields<InstanceState>({
       }),
     ),
   }),
+  recycle: nullable(recycleState),
   jobs: fields<JobsState>({
     open: listOf(fields<OpenJob>(jobClaim), OPEN_JOBS_MAX),
     ended: listOf(fields<EndedJob>({ job: id, attempt: whole(1) }), ENDED_JOBS_MAX),
