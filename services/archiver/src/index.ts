@@ -30,7 +30,7 @@ export { CATALOG_FAMILIES, catalogSamples, type InstanceFacts } from './metrics/
 export { OperationMeter, timedKeys, timedStore } from './metrics/timed-store.ts';
 export { buildInfo } from './metrics/build-info.ts';
 export type { ArchiverMetricsOptions } from './metrics/archiver-metrics.ts';
-export { serveArchiver, stderrLogger, type ServeOptions } from './main.ts';
+export { serveArchiver, stderrLogger, type FleetSettings, type ServeOptions } from './main.ts';
 export type { InstanceTarget, UnreadInstance } from './open-capture.ts';
 export type { ProvenHole } from './control/protocol.ts';
 export { makeOneOffBackup } from './one-off/one-off-backup.ts';

@@ -1,11 +1,14 @@
+import { basename } from 'node:path';
 import { pino } from 'pino';
-import { refuseUnverified } from '@tidemark/core';
+import type { Bus, BusSettings } from '@tidemark/bus';
+import { refuseUnverified, type Clock } from '@tidemark/core';
 import { openKeys, type KeySettings } from '@tidemark/crypto';
 import { openStore, type StoreSettings } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { Archiver } from './archiver.ts';
 import { stepBack } from './background.ts';
 import type { CaptureLimits } from './capture/capture-options.ts';
+import type { ArchiverFleet } from './fleet/fleet-captures.ts';
 import type { Logger } from './logger.ts';
 import type {
   ArchiverMetrics,
@@ -30,6 +33,14 @@ export interface ServeOptions {
   readonly retention: RetentionRules | null;
   /** Where metrics and health are shown; null: nowhere. */
   readonly metrics: ArchiverMetricsOptions | null;
+  /** Null: it captures all its instances. */
+  readonly fleet: FleetSettings | null;
+}
+
+/** How archivers share what they capture. */
+export interface FleetSettings extends Pick<ArchiverFleet, 'isShared'> {
+  /** How to reach the Kafka cluster; called again until it succeeds. */
+  readonly bus: () => Promise<BusSettings>;
 }
 
 /**
@@ -39,7 +50,14 @@ export interface ServeOptions {
 export async function serveArchiver(options: ServeOptions, signal: AbortSignal): Promise<void> {
   refuseUnverified(process.env);
   stepBack();
-  const { store: storeSettings, keys: keySettings, retention: rules, metrics, ...rest } = options;
+  const {
+    store: storeSettings,
+    keys: keySettings,
+    retention: rules,
+    metrics,
+    fleet,
+    ...rest
+  } = options;
   const [clock, random] = [systemClock, systemRandom];
   const logger = stderrLogger({ service: 'archiver' });
   const meters = metrics === null ? null : await openMetrics(metrics, { ...rest, clock, logger });
@@ -51,6 +69,7 @@ export async function serveArchiver(options: ServeOptions, signal: AbortSignal):
     ...rest,
     ...{ store, keys, clock, random, logger },
     ...(meters && { onEvent: (instance, event) => meters.note(instance, event) }),
+    ...(fleet && { fleet: await openFleet(fleet, { clock, logger, stateDir: rest.stateDir }) }),
   });
   const over = new AbortController();
   const { stateDir } = rest;
@@ -68,6 +87,18 @@ export async function serveArchiver(options: ServeOptions, signal: AbortSignal):
     over.abort(new Error('the archiver has ended'));
     await retention;
   }
+}
+
+/** Kafka is loaded only where it is used. */
+async function openFleet(
+  { bus, isShared }: FleetSettings,
+  { clock, logger, stateDir }: { clock: Clock; logger: Logger; stateDir: string },
+): Promise<ArchiverFleet> {
+  const { openBus } = await import('@tidemark/bus');
+  const { BusSharing } = await import('./fleet/bus-sharing.ts');
+  const clientId = `tidemark-archiver-${basename(stateDir)}`;
+  const open = async (): Promise<Bus> => openBus(await bus(), { clock, logger, clientId });
+  return { isShared, sharing: new BusSharing({ open, clock, logger }) };
 }
 
 async function openMetrics(

@@ -1,4 +1,5 @@
 export { addInstance, newConfigText, removeInstance, type NewKeys } from './config/edit.ts';
+export { eventsAccess, type EventsAccess } from './config/events-access.ts';
 export { keySettings } from './config/keys.ts';
 export { instanceTarget, loadConfig, rollAge, type Config } from './config/load.ts';
 export { describeEntry, entryAddress, locateNode } from './config/node-place.ts';

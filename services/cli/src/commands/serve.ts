@@ -1,11 +1,14 @@
 import {
   serveArchiver,
   stderrLogger,
+  type FleetSettings,
   type InstanceTarget,
   type UnreadInstance,
 } from '@tidemark/archiver';
 import {
   ASKED,
+  type Config,
+  eventsAccess,
   type InstanceEntry,
   instanceTarget,
   loadConfig,
@@ -55,6 +58,7 @@ export async function serve(
               listen: config.archiverMetrics,
               retainSeconds: retentionRules(config).retainSeconds,
             },
+      fleet: fleetOf(config),
       findInstance: async (id) => {
         const now = await loadConfig(invocation.configPath);
         const entry = now.instances.find((known) => known.id === id);
@@ -63,6 +67,13 @@ export async function serve(
     },
     invocation.signal,
   );
+}
+
+/** AOF files are read where they lie: only what is captured by replication can go elsewhere. */
+function fleetOf({ fleet, events, instances }: Config): FleetSettings | null {
+  if (!fleet || events === null) return null;
+  const shared = instances.filter(({ source }) => source === 'psync').map(({ id }) => id);
+  return { isShared: (id) => shared.includes(id), bus: () => eventsAccess(events) };
 }
 
 /** A question on the terminal is put once, before anything runs. */
