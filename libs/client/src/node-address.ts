@@ -1,6 +1,7 @@
 import { isIPv6 } from 'node:net';
 import { UsageError } from '@tidemark/core';
 import type { NodeTls } from './tls/node-tls.ts';
+import { percentDecode } from './percent-decode.ts';
 
 /** How to reach a server and who to be there. */
 export interface NodeAddress {
@@ -47,9 +48,9 @@ export function parseNodeUrl(url: string): NodeAddress {
   }
   if (parts.search !== '' || parts.hash !== '') throw refused('ends in something unknown');
   const named = socketUser ?? parts.username;
-  const user = named === '' ? {} : { username: decode(named) };
+  const user = named === '' ? {} : { username: percentDecode(named, refused) };
   if (parts.protocol === 'unix:') {
-    const path = decode(parts.pathname);
+    const path = percentDecode(parts.pathname, refused);
     if (parts.host !== '' || path.length < 2 || path.includes('\0')) {
       throw refused('names no socket', 'write unix:///path/to/socket');
     }
@@ -73,14 +74,6 @@ export function describeAddress(address: NodeAddress): string {
   const host = isIPv6(address.host) ? `[${address.host}]` : address.host;
   const scheme = address.secure === true || address.tls !== undefined ? 'rediss' : 'redis';
   return `${scheme}://${host}:${address.port}`;
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    throw refused('holds a percent sign that is not an escape');
-  }
 }
 
 function refused(

@@ -1,5 +1,6 @@
 import { UsageError } from '@tidemark/core';
 import { hostPortOf, placeName, type HostPort } from './host-port.ts';
+import { percentDecode } from '../percent-decode.ts';
 
 /** What `redis+sentinel://` and `rediss+sentinel://` name. */
 export interface SentinelUrl {
@@ -47,7 +48,7 @@ export function parseSentinelUrl(url: string): SentinelUrl {
     );
   }
   const sentinels = sentinelsOf(authority.slice(at + 1));
-  const master = decode(slash < 0 ? '' : rest.slice(slash + 1).replace(/\/$/, ''));
+  const master = percentDecode(slash < 0 ? '' : rest.slice(slash + 1).replace(/\/$/, ''), refused);
   if (master === '') {
     throw refused('names no primary', 'end it in the name after "sentinel monitor": …/MASTER');
   }
@@ -58,7 +59,7 @@ export function parseSentinelUrl(url: string): SentinelUrl {
     tls: scheme[1]?.toLowerCase() === 'rediss',
     sentinels,
     master,
-    ...(user === '' ? {} : { username: decode(user) }),
+    ...(user === '' ? {} : { username: percentDecode(user, refused) }),
   };
 }
 
@@ -78,19 +79,11 @@ function sentinelsOf(text: string): HostPort[] {
 function sentinelOf(word: string): HostPort {
   const [, bracketed, plain, port] =
     /^(?:\[([0-9A-Fa-f:.]+)\]|([^:[\]@/\s\\]+))(?::(\d{1,5}))?$/.exec(word) ?? [];
-  const host = bracketed ?? (plain === undefined ? undefined : decode(plain));
+  const host = bracketed ?? (plain === undefined ? undefined : percentDecode(plain, refused));
   if (host === undefined || host === '') throw refused('names no Sentinel where one should be');
   const place = hostPortOf(host, port ?? DEFAULT_PORT);
   if (place === null) throw refused('names a port that cannot be');
   return place;
-}
-
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    throw refused('holds a percent sign that is not an escape');
-  }
 }
 
 function refused(
