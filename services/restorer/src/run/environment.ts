@@ -74,6 +74,8 @@ export type RestoreTarget =
 
 /** What a restore is asked to do. */
 export interface RestoreRequest {
+  /** `rs-` and a fresh id, for who must know it before anything is done; default: one is made. */
+  readonly id?: string;
   readonly instance: string;
   readonly point: WantedPoint;
   readonly ttl: TtlChoice;

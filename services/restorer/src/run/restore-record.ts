@@ -108,3 +108,19 @@ export class RestoreRecords {
     await this.#files.remove(id);
   }
 }
+
+/**
+ * How far a restore is that may be gone on with.
+ * @returns Null when there is none: it did not begin, was promoted or called off.
+ */
+export async function restoreState(
+  id: string,
+  environment: Pick<RestoreEnvironment, 'stateDir' | 'recordsDir'>,
+): Promise<RestoreRecord['state'] | null> {
+  try {
+    return (await RestoreRecords.of(environment).read(id)).state;
+  } catch (cause) {
+    if (cause instanceof UsageError && cause.code === 'TM_NOT_FOUND') return null;
+    throw cause;
+  }
+}

@@ -48,7 +48,7 @@ export async function restore(
   environment: RestoreEnvironment,
 ): Promise<RestoreReport> {
   const { clock, random } = environment;
-  const id = `rs-${makeId(clock.nowMs(), random)}`;
+  const id = request.id ?? `rs-${makeId(clock.nowMs(), random)}`;
   const timer = new PhaseTimer(clock);
   await using prepared = await preparePlan(request, environment);
   timer.end('plan');
