@@ -62,7 +62,7 @@ export function parseNodeUrl(url: string): NodeAddress {
   if (parts.pathname !== '' && parts.pathname !== '/') {
     throw refused('names a database', 'an instance is always taken whole; leave the path away');
   }
-  const host = decode(parts.hostname.replace(/^\[(.*)\]$/, '$1'));
+  const host = percentDecode(parts.hostname.replace(/^\[(.*)\]$/, '$1'), refused);
   const port = parts.port === '' ? DEFAULT_PORT : Number(parts.port);
   if (port === 0) throw refused('names port 0');
   return { host, port, ...user, ...secure };
