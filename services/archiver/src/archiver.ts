@@ -243,6 +243,7 @@ export class Archiver {
         hint: 'add it with: tidemark instance add',
       });
     }
+    if (request.method === 'policy') return {};
     if (request.method === 'roll') return kept.running.roll();
     if (request.method === 'rekey') {
       kept.assertRunning();
@@ -252,7 +253,7 @@ export class Archiver {
       if (request.proof !== undefined) await kept.running.noteProof(request.proof);
       return {};
     }
-    const stored = await kept.running.backup();
+    const stored = await kept.running.backup(request.mode);
     return { backup: stored.backup, offset: stored.offset.toString(), from: stored.from };
   }
 }

@@ -32,7 +32,7 @@ export { buildInfo } from './metrics/build-info.ts';
 export type { ArchiverMetricsOptions } from './metrics/archiver-metrics.ts';
 export { serveArchiver, stderrLogger, type FleetSettings, type ServeOptions } from './main.ts';
 export type { InstanceTarget, UnreadInstance } from './open-capture.ts';
-export type { ProvenHole } from './control/protocol.ts';
+export type { BackupMode, ProvenHole } from './control/protocol.ts';
 export { makeOneOffBackup } from './one-off/one-off-backup.ts';
 export type { OneOffBackup, OneOffProgress } from './one-off/one-off-options.ts';
 export { recordProofs, type RecordProofOptions } from './control/record-proof.ts';

@@ -90,7 +90,7 @@ export class Workspace implements Disposable {
    * @returns Its answer; null when none is running.
    */
   async askArchiver(
-    method: 'status' | 'roll' | 'attach' | 'detach' | 'backup' | 'rekey',
+    method: 'status' | 'roll' | 'attach' | 'detach' | 'backup' | 'rekey' | 'policy',
     instance: string | null,
     options: { readonly timeoutMs: number; readonly signal: AbortSignal },
   ): Promise<unknown> {

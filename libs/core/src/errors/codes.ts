@@ -22,6 +22,7 @@ export const ERROR_CODES = {
   // Usage and configuration
   TM_USAGE: fatal(2, 'a flag, argument or call is wrong'),
   TM_CONFIG: fatal(2, 'the configuration file is wrong'),
+  TM_LISTEN: fatal(1, 'an address cannot be listened on'),
   TM_TOKENS: fatal(2, 'the file of API tokens cannot be used'),
   TM_TIME_SYNTAX: fatal(2, 'a time is not written as Tidemark reads it'),
   TM_INTERNAL: fatal(1, 'a fault of Tidemark itself'),

@@ -1,5 +1,6 @@
 import type { SnapshotStored } from '@tidemark/catalog';
 import { UsageError } from '@tidemark/core';
+import type { BackupMode } from '../control/protocol.ts';
 import type { SourceBase } from './capture-source.ts';
 import { wantsSnapshot, type LastSnapshot } from '../ship/snapshot-policy.ts';
 
@@ -48,6 +49,7 @@ export class BaseDesk {
   #shipping: Promise<void> | null = null;
   #request: {
     readonly stored: Promise<SnapshotStored>;
+    readonly mode: BackupMode;
     readonly after: { readonly seq: number; readonly position: number };
     readonly done: (stored: SnapshotStored) => void;
     readonly failed: (cause: unknown) => void;
@@ -75,14 +77,14 @@ export class BaseDesk {
   }
 
   /** The next base whose rewrite begins after now is wanted, whatever the rule says. */
-  request(): Promise<SnapshotStored> {
+  request(mode: BackupMode): Promise<SnapshotStored> {
     let done = (_: SnapshotStored): void => undefined;
     let failed = (_: unknown): void => undefined;
     const stored = new Promise<SnapshotStored>((resolve, reject) => {
       done = resolve;
       failed = reject;
     });
-    this.#request = { stored, after: this.#options.place(), done, failed };
+    this.#request = { stored, mode, after: this.#options.place(), done, failed };
     return stored;
   }
 
@@ -129,7 +131,7 @@ export class BaseDesk {
       return;
     }
     if (requested) this.#request = null;
-    const mode = requested ? 'manual' : last() === null ? 'attach' : 'automated';
+    const mode = requested ? request.mode : last() === null ? 'attach' : 'automated';
     this.#shipping = ship({ base, ...start, mode }).then(
       (stored) => {
         if (requested) request.done(stored);

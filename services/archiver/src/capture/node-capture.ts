@@ -1,7 +1,7 @@
 import type { HoleReason } from '@tidemark/archive';
 import type { SnapshotStored, WriterEvent } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
-import type { ProvenHole } from '../control/protocol.ts';
+import type { BackupMode, ProvenHole } from '../control/protocol.ts';
 import { Outlet } from '../ship/outlet.ts';
 import { boundEnd } from './bound-end.ts';
 import type { CaptureOptions } from './capture-options.ts';
@@ -137,8 +137,8 @@ export class NodeCapture {
    * Makes a backup: asks the node for a base and ships it.
    * @throws TidemarkError `TM_BUSY` while one is being made.
    */
-  async backup(): Promise<SnapshotStored> {
-    return this.#snapshots.backup();
+  async backup(mode: BackupMode = 'manual'): Promise<SnapshotStored> {
+    return this.#snapshots.backup(mode);
   }
 
   /** Logs that nothing is missing between two timelines. */

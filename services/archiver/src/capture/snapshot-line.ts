@@ -1,5 +1,6 @@
 import type { SnapshotStored } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
+import type { BackupMode } from '../control/protocol.ts';
 import type { Outlet } from '../ship/outlet.ts';
 import { neededRewrite, type RewriteNeed } from '../ship/snapshot-policy.ts';
 import { BaseDesk, type WantedBase } from './base-desk.ts';
@@ -83,7 +84,7 @@ export class SnapshotLine {
    * after the node gave it: a request may not stand in the way of later ones for ever.
    * @throws TidemarkError `TM_BUSY` while one is being made; `TM_ARCHIVER_REPLY` when none came.
    */
-  async backup(): Promise<SnapshotStored> {
+  async backup(mode: BackupMode): Promise<SnapshotStored> {
     if (this.#desk.requested) {
       throw new TidemarkError('TM_BUSY', 'a backup of this instance is being made', {
         hint: 'wait until it stands in: tidemark backup list ID',
@@ -91,7 +92,7 @@ export class SnapshotLine {
     }
     const over = new AbortController();
     const signal = AbortSignal.any([this.#options.signal, over.signal]);
-    const stored = this.#desk.request();
+    const stored = this.#desk.request(mode);
     this.#request(signal).catch((cause: unknown) => this.#desk.refuse(cause, stored));
     return stored.finally(() => over.abort()); // else its timer runs on
   }

@@ -1,6 +1,6 @@
 import { createConnection } from 'node:net';
 import { ERROR_CODES, TidemarkError, type ErrorCode } from '@tidemark/core';
-import { CONTROL_LINE_MAX, parseReply, type ControlRequest, type ProvenHole } from './protocol.ts';
+import { CONTROL_LINE_MAX, parseReply, type ControlRequest } from './protocol.ts';
 
 /** How to reach the archiver and how long to wait for its answer. */
 export interface CallOptions {
@@ -19,9 +19,9 @@ export async function callArchiver(
   options: CallOptions,
   method: ControlRequest['method'],
   instance: string | null,
-  proof?: ProvenHole,
+  more: Pick<ControlRequest, 'proof' | 'mode'> = {},
 ): Promise<unknown> {
-  const line = await exchange(options, JSON.stringify({ id: 1, method, instance, proof }));
+  const line = await exchange(options, JSON.stringify({ ...more, id: 1, method, instance }));
   const reply = parseReply(line);
   if (reply === null) {
     throw new TidemarkError(

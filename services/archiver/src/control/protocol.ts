@@ -4,11 +4,17 @@ export const CONTROL_LINE_MAX: number = 1024 * 1024;
 /** What may be asked of a running archiver. */
 export interface ControlRequest {
   readonly id: number;
-  readonly method: 'status' | 'backup' | 'roll' | 'attach' | 'detach' | 'prove' | 'rekey';
+  readonly method:
+    'status' | 'backup' | 'roll' | 'attach' | 'detach' | 'prove' | 'rekey' | 'policy';
   readonly instance: string | null;
+  /** Only with `backup`: whether the policy asks for it. Default: somebody does. */
+  readonly mode?: BackupMode;
   /** Only with `prove`: the timelines before and after a hole that was proven to be none. */
   readonly proof?: ProvenHole;
 }
+
+/** Whether a backup was made by a policy, or because somebody wanted it. */
+export type BackupMode = 'automated' | 'manual';
 
 /** Two timelines between which nothing is missing. */
 export interface ProvenHole {
@@ -34,16 +40,19 @@ export function parseRequest(line: string): ControlRequest | null {
     return null;
   }
   if (typeof value !== 'object' || value === null) return null;
-  const { id, method, instance, proof } = value as Record<string, unknown>;
+  const { id, method, instance, proof, mode } = value as Record<string, unknown>;
   if (typeof id !== 'number') return null;
   if (instance !== null && typeof instance !== 'string') return null;
   switch (method) {
-    case 'status':
     case 'backup':
+      if (mode === undefined) return { id, method, instance };
+      return mode === 'automated' || mode === 'manual' ? { id, method, instance, mode } : null;
+    case 'status':
     case 'roll':
     case 'attach':
     case 'detach':
     case 'rekey':
+    case 'policy':
       return { id, method, instance };
     case 'prove': {
       const hole = provenHole(proof);

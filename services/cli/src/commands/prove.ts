@@ -68,7 +68,7 @@ async function record(
   const options = { socketPath, timeoutMs: RECORD_TIMEOUT_MS, signal };
   try {
     for (const { closed, opened } of proven) {
-      await callArchiver(options, 'prove', id, { closed, opened });
+      await callArchiver(options, 'prove', id, { proof: { closed, opened } });
     }
   } catch (cause) {
     const down = cause instanceof TidemarkError && cause.code === 'TM_ARCHIVER_DOWN';

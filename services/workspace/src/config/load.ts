@@ -11,6 +11,7 @@ import { keySettings } from './keys.ts';
 import { entryAddress, locatorOpener } from './node-place.ts';
 import { securedAddress, tlsSettings } from './node-tls.ts';
 import { ConfigSchema, type ConfigFile, type InstanceEntry } from './schema.ts';
+import { policySettings, type PolicySettings } from './policy.ts';
 import { readSecret, secretSource } from './secret.ts';
 import {
   apiSettings,
@@ -41,6 +42,8 @@ export interface Config {
   readonly limits: CaptureLimits;
   /** How long history, and what an undo needs, is kept, in milliseconds. */
   readonly retainMs: number;
+  /** Backup policy of instances that have none of their own. */
+  readonly policy: PolicySettings;
   /** How long what retention has marked stays in the store, in milliseconds. */
   readonly graceMs: number;
   /** Whether the archiver deletes what the policy keeps no longer; only where the owner says so. */
@@ -88,6 +91,7 @@ export async function loadConfig(path: string): Promise<Config> {
       requestRewrites: archiver.request_rewrites ?? true,
     },
     retainMs: parseDuration(file.policy?.retain ?? '7d', 'policy.retain'),
+    policy: policySettings(file.policy),
     graceMs: graceOf(file.policy?.grace ?? '24h'),
     expires: archiver.expire ?? false,
     archiverMetrics:

@@ -94,6 +94,7 @@ export const ConfigSchema = {
         retain: text,
         keep_last: { type: 'integer' },
         flashback: { type: 'boolean' },
+        spread: text,
         grace: text,
         recycle_retain: text,
       },

@@ -58,7 +58,7 @@ describe('BaseDesk.offer()', () => {
   it('ships the empty dataset a log of commands begins with, but not as a backup', async () => {
     last = null;
     currentSeq = 4;
-    const stored = desk.request();
+    const stored = desk.request('manual');
     currentSeq = 5;
     await desk.offer({ ...base(5), form: 'empty', open: null, size: 0 });
     await expect(stored).rejects.toMatchObject({
@@ -72,7 +72,7 @@ describe('BaseDesk.offer()', () => {
 
   it('takes no base of commands, and tells the one who waits for a backup why', async () => {
     last = null;
-    const earlier = desk.request();
+    const earlier = desk.request('manual');
     await desk.offer({ ...base(5), form: 'commands', open: null, size: 0 });
     expect(desk.requested).toBe(true); // its rewrite began before
     await desk.offer({ ...base(6), form: 'commands', open: null, size: 0 });
@@ -161,9 +161,9 @@ describe('BaseDesk.offer() after a break', () => {
   });
 });
 
-describe('BaseDesk.request()', () => {
+describe('BaseDesk.request("manual")', () => {
   it('takes the next base of a rewrite that began later, against the policy', async () => {
-    const stored = desk.request();
+    const stored = desk.request('manual');
     await desk.offer(base(5)); // its rewrite had begun before
     expect([ships(), released, desk.requested]).toEqual([[], ['base-5'], true]);
     currentSeq = 6;
@@ -177,7 +177,7 @@ describe('BaseDesk.request()', () => {
   });
 
   it('rejects when its base cannot be shipped', async () => {
-    const stored = desk.request();
+    const stored = desk.request('manual');
     currentSeq = 6;
     starts.set(6, 101n);
     await desk.offer(base(6));
@@ -187,7 +187,7 @@ describe('BaseDesk.request()', () => {
   });
 
   it('can be refused, and asked again', async () => {
-    const stored = desk.request();
+    const stored = desk.request('manual');
     const cause = new Error('the node refuses');
     desk.refuse(cause);
     await expect(stored).rejects.toBe(cause);
@@ -196,10 +196,10 @@ describe('BaseDesk.request()', () => {
   });
 
   it('is left alone by the refusal of an earlier one', async () => {
-    const first = desk.request();
+    const first = desk.request('manual');
     desk.refuse(new Error('the node refuses'), first);
     await expect(first).rejects.toThrow('refuses');
-    const second = desk.request();
+    const second = desk.request('manual');
     desk.refuse(new Error('too late'), first);
     expect(desk.requested).toBe(true);
     desk.refuse(new Error('now'), second);
