@@ -20,7 +20,7 @@ export class Sockets implements Disposable {
       onConnect();
     };
     const socket = isTls(ssl)
-      ? connectTls({ host, port, ...name, ...ssl }, ready)
+      ? connectTls({ host, port, ...name, ...ssl, rejectUnauthorized: true }, ready)
       : connectTcp({ host, port }, ready);
     socket.setKeepAlive(true, KEEP_ALIVE_MS);
     socket.setNoDelay(true);

@@ -41,7 +41,7 @@ export function makeServer(handler: Handler, limits: ApiLimits, tls: ServerTls |
             ...tls.context,
             minVersion: 'TLSv1.2',
             requestCert: tls.asksForCertificate,
-            rejectUnauthorized: tls.asksForCertificate,
+            rejectUnauthorized: true,
             handshakeTimeout: limits.headersMs,
           },
           handler,
