@@ -95,7 +95,12 @@ export {
   type KeptSnapshot,
 } from './model/kept-rows.ts';
 export { decodeCheckpoint, encodeCheckpoint, type Checkpoint } from './log/checkpoint-codec.ts';
-export type { InstanceLogEntry, InstanceRecord } from './log/instance-codec.ts';
+export {
+  decodeInstanceEntry,
+  type InstanceLogEntry,
+  type InstanceRecord,
+} from './log/instance-codec.ts';
+export { readInstanceHeads, readWriterHeads, type WithHead } from './log/log-heads.ts';
 export type { EndCheck } from './log/forward-reader.ts';
 export type { RetryLimits } from './log/retry.ts';
 export {
