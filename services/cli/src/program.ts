@@ -4,6 +4,7 @@ import { Printer, type OutputFormat } from './output/printer.ts';
 import type { InitOptions } from './commands/init.ts';
 import type { Leaf, Perform } from './program/command-tree.ts';
 import { watchStandardOutput } from './output/standard-output.ts';
+import { addServeApi, addTokenCommands } from './program/api-commands.ts';
 import { addBackupCommands, addShred } from './program/backup-commands.ts';
 import { addDump } from './program/dump-command.ts';
 import { addExpire } from './program/expire-commands.ts';
@@ -122,6 +123,8 @@ ${EXIT_CODES}`,
         ),
       ),
     );
+  addServeApi(serving, leaf, perform);
+  addTokenCommands(program, leaf, perform);
   addBackupCommands(program, leaf, perform);
   leaf(program, 'windows <id>', 'Show which seconds can be restored, and why others cannot.')
     .option('--timelines', 'show the timelines too: offsets, why each began and ended, clock steps')

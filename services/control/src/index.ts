@@ -1,3 +1,11 @@
+export {
+  admitCertificate,
+  createToken,
+  type MadeToken,
+  type TokenRights,
+} from './api/make-token.ts';
+export { listTokens, revokeToken } from './api/tokens-file.ts';
+export type { Credential } from './api/tokens-text.ts';
 export { Audit, type AuditEntry, type AuditNote, type AuditQuestion } from './audit/audit.ts';
 export { openControl, type Control, type ControlOptions, type ControlRoles } from './control.ts';
 export type {
@@ -35,3 +43,4 @@ export {
 export type { TimelineDocument } from './queries/timelines.ts';
 export { shardWindows, windowsDocument, type ShardWindows } from './queries/windows.ts';
 export { askForKeyBackup, enableInstanceTde } from './tde/enable-instance.ts';
+export { serveApi, type ServeApiOptions } from './serve-api.ts';

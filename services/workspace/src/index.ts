@@ -6,6 +6,7 @@ export { describeEntry, entryAddress, locateNode } from './config/node-place.ts'
 export { securedAddress, tlsSettings, type TlsTable } from './config/node-tls.ts';
 export type { InstanceEntry } from './config/schema.ts';
 export { ASKED, readSecret, secretSource } from './config/secret.ts';
+export { listenAt } from './config/services.ts';
 export { storeSettings, storeTable, type StoreFlags } from './config/store.ts';
 export { parseDuration } from './config/units.ts';
 export { configuredAddress, originalAddress } from './original-node.ts';

@@ -1,5 +1,5 @@
 import { fastify } from 'fastify';
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import { UsageError } from '@tidemark/core';
 import type { Config } from '@tidemark/workspace';
 import { addAccess, addIdentity, identify } from './access.ts';
 import { addIdempotency } from './idempotency.ts';
@@ -14,13 +14,7 @@ import { makeServer, refuseConnection } from './server.ts';
 import { EventStreams } from './sse.ts';
 import { followTlsFiles, readServerTls } from './tls-files.ts';
 import { traceOf } from './trace.ts';
-import type { ApiApp, ApiPorts, RegisterRoutes } from './types.ts';
-
-/** As far as its own schema says. */
-interface OpenApiDocument {
-  readonly openapi: string;
-  readonly [part: string]: unknown;
-}
+import type { ApiApp, ApiPorts, RegisterRoutes, RequestTypes } from './types.ts';
 
 const TLS_LOOK_MS = 10_000;
 
@@ -38,7 +32,10 @@ export interface ApiOptions {
 /** A server that is made, and may listen. */
 export interface Api {
   readonly app: ApiApp;
-  /** @returns Its address, e.g. `http://127.0.0.1:8080`. */
+  /**
+   * @returns Its address, e.g. `http://127.0.0.1:8080`.
+   * @throws UsageError `TM_LISTEN`.
+   */
   listen(): Promise<string>;
   /** Takes no more requests, ends streams and answers requests that run, for `drainMs` at most. */
   drain(): Promise<void>;
@@ -73,7 +70,11 @@ export async function createApi(options: ApiOptions): Promise<Api> {
         const look = { everyMs, signal, logger: ports.logger };
         void followTlsFiles(app.server, settings.tls, tls, look);
       }
-      return app.listen({ host, port });
+      try {
+        return await app.listen({ host, port });
+      } catch (cause) {
+        throw cannotListen(cause, host, port);
+      }
     },
     drain: async () => drain(app, draining, limits.drainMs),
   };
@@ -111,7 +112,7 @@ function newApp(
         allowUnionTypes: true,
       },
     },
-  }).withTypeProvider<TypeBoxTypeProvider>();
+  }).withTypeProvider<RequestTypes>();
 }
 
 /** What is answered beside the handlers: refusals, unknown paths, and JSON just as it is. */
@@ -150,7 +151,7 @@ function checkRoute(
 }
 
 function addDocument(app: ApiApp): void {
-  let made: OpenApiDocument | null = null;
+  let made: unknown = null;
   app.get(
     '/openapi.json',
     {
@@ -170,8 +171,17 @@ function addDocument(app: ApiApp): void {
         },
       },
     },
-    () => (made ??= app.swagger() as OpenApiDocument),
+    () => (made ??= app.swagger()),
   );
+}
+
+function cannotListen(cause: unknown, host: string, port: number): UsageError {
+  const reason = cause instanceof Error ? cause.message : 'unknown';
+  return new UsageError('TM_LISTEN', `the API cannot listen: ${reason}`, {
+    context: { host, port },
+    hint: 'another process may use this port; choose one with [server] listen or --listen',
+    cause,
+  });
 }
 
 async function drain(app: ApiApp, draining: AbortController, drainMs: number): Promise<void> {

@@ -8,7 +8,6 @@ const BY_CODE: Partial<Record<ErrorCode | (string & {}), ProblemName>> = {
   TM_BUSY: 'busy',
   TM_JOB_BUSY: 'busy',
   TM_JOB_LIMIT: 'job-limit',
-  TM_POLICY_CHANGED: 'precondition-failed',
   TM_JOB_OVER: 'job-over',
   TM_JOB_STATE: 'job-state',
   TM_IDEMPOTENCY: 'idempotency-mismatch',
@@ -39,6 +38,7 @@ const BY_CODE: Partial<Record<ErrorCode | (string & {}), ProblemName>> = {
   TM_SPOOL: 'spool-full',
   TM_CATALOG_DB: 'unavailable',
   TM_LOG_CONFLICT: 'busy',
+  TM_POLICY_CHANGED: 'precondition-failed',
 };
 
 /** What an exit code means to a caller of the API. */

@@ -1,6 +1,6 @@
 import type { IncomingMessage, Server, ServerResponse } from 'node:http';
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import type { FastifyBaseLogger, FastifyInstance } from 'fastify';
+import type { Static, TSchema } from '@fastify/type-provider-typebox';
+import type { FastifyBaseLogger, FastifyInstance, FastifyTypeProvider } from 'fastify';
 import type { Logger } from '@tidemark/archiver';
 import type { Clock, Random } from '@tidemark/core';
 import type { Actor } from '../jobs/job.ts';
@@ -23,13 +23,19 @@ export interface ApiPorts {
   readonly streams: EventStreams;
 }
 
+/** Requests have the types of their schemas; answers are held against theirs by the tests. */
+export interface RequestTypes extends FastifyTypeProvider {
+  readonly validator: this['schema'] extends TSchema ? Static<this['schema']> : unknown;
+  readonly serializer: unknown;
+}
+
 /** The server as routes see it: schemas are plain JSON Schema, requests are typed by them. */
 export type ApiApp = FastifyInstance<
   Server,
   IncomingMessage,
   ServerResponse,
   FastifyBaseLogger,
-  TypeBoxTypeProvider
+  RequestTypes
 >;
 
 /** Adds routes to a server. */

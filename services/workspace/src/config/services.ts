@@ -77,11 +77,7 @@ export function apiSettings(
   const listen = listenAddress(server.listen ?? '127.0.0.1:8080', 'server.listen');
   const mode = auth.mode ?? 'token';
   const tls = serverTls(server, base);
-  if (mode === 'none' && !LOOPBACK.test(listen.host)) {
-    throw new UsageError('TM_CONFIG', 'auth.mode = "none" needs server.listen on the loopback', {
-      hint: 'make a token with: tidemark token create NAME --scope read, and set auth.mode = "token"',
-    });
-  }
+  refuseOpen(mode, listen);
   if (mode === 'mtls' && tls?.clientCaFile == null) {
     throw new UsageError('TM_CONFIG', 'auth.mode = "mtls" needs server.tls_client_ca_file');
   }
@@ -94,6 +90,25 @@ export function apiSettings(
     auth: mode,
     tokensFile,
   };
+}
+
+/**
+ * The same settings with another address to listen on.
+ * @param text - `HOST:PORT`; null = as configured.
+ * @throws UsageError `TM_CONFIG`.
+ */
+export function listenAt(settings: ApiSettings, text: string | null): ApiSettings {
+  if (text === null) return settings;
+  const listen = listenAddress(text, '--listen');
+  refuseOpen(settings.auth, listen);
+  return { ...settings, listen };
+}
+
+function refuseOpen(mode: ApiSettings['auth'], listen: ListenAddress): void {
+  if (mode !== 'none' || LOOPBACK.test(listen.host)) return;
+  throw new UsageError('TM_CONFIG', 'auth.mode = "none" needs server.listen on the loopback', {
+    hint: 'make a token with: tidemark token create NAME --scope read, and set auth.mode = "token"',
+  });
 }
 
 function serverTls(server: NonNullable<ConfigFile['server']>, base: string): ServerTlsFiles | null {
