@@ -13,8 +13,9 @@ export type {
   RestoreTarget,
 } from './run/environment.ts';
 export { abortRestore, resumeRestore, type ReadPassword } from './run/go-on.ts';
+export { endLeftServer } from './run/left-server.ts';
 export { dryRun, restore } from './run/restore.ts';
-export { restoreState } from './run/restore-record.ts';
+export { forgetRestore, restoreState } from './run/restore-record.ts';
 export type { RestoreReport } from './run/restore-report.ts';
 export type { SkippedKey, SkipReport } from './run/skip-report.ts';
 export type { SelectionReport } from './run/selection-report.ts';

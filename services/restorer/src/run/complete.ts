@@ -226,6 +226,7 @@ async function promote(
     }
   }
   timer.end('persist');
+  await environment.onWhole?.(record.id, target.url);
   await RestoreRecords.of(environment).remove(record.id);
   return { ...promotion, warnings, facts };
 }

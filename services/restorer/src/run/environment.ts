@@ -34,6 +34,13 @@ export interface RestoreEnvironment {
   readonly original: NodePlace | null;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: RestoreProgress) => void;
+  /** Told which phase has ended (`plan`, `verify`, `preflight`, …). */
+  readonly onPhase?: (phase: string) => void;
+  /**
+   * Awaited when the target is promoted and whole, before the record of the restore goes: from here on
+   * nothing of it is taken back.
+   */
+  readonly onWhole?: (id: string, target: string) => Promise<void>;
   /** Told which keys will vanish at once, before the target is promoted. */
   readonly onVanishing?: (vanishing: Vanishing) => void;
   /** Given what the replay noted of keys that may have expired by now. */

@@ -35,7 +35,7 @@ export async function resumeRestore(
 ): Promise<RestoreReport> {
   const records = RestoreRecords.of(environment);
   const record = await recordOf(records, instance, id);
-  const timer = new PhaseTimer(environment.clock);
+  const timer = new PhaseTimer(environment.clock, environment.onPhase);
   await using target = await reopenTarget(record, readPassword, environment);
   if (record.state === 'replayed') {
     await using prepared = await planAgain(record, environment);
@@ -118,7 +118,7 @@ export async function abortRestore(
     );
   }
   const record = await recordOf(records, instance, id);
-  const timer = new PhaseTimer(environment.clock);
+  const timer = new PhaseTimer(environment.clock, environment.onPhase);
   const warnings = await takeOff(record, records, readPassword, environment);
   timer.end('abort');
   return {

@@ -6,9 +6,12 @@ export class PhaseTimer {
   readonly #startMs: number;
   #phaseMs: number;
   readonly #phases: Record<string, number> = {};
+  readonly #onEnd: ((phase: string) => void) | undefined;
 
-  constructor(clock: Clock) {
+  /** @param onEnd - Told when a phase has ended. */
+  constructor(clock: Clock, onEnd?: (phase: string) => void) {
     this.#clock = clock;
+    this.#onEnd = onEnd;
     this.#startMs = clock.monotonicMs();
     this.#phaseMs = this.#startMs;
   }
@@ -18,6 +21,7 @@ export class PhaseTimer {
     const now = this.#clock.monotonicMs();
     this.#phases[phase] = (this.#phases[phase] ?? 0) + seconds(now - this.#phaseMs);
     this.#phaseMs = now;
+    this.#onEnd?.(phase);
   }
 
   get phases(): Readonly<Record<string, number>> {

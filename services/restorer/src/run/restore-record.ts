@@ -124,3 +124,11 @@ export async function restoreState(
     throw cause;
   }
 }
+
+/** Forgets a restore whose target is gone: there is nothing to call off any more. */
+export async function forgetRestore(
+  id: string,
+  environment: Pick<RestoreEnvironment, 'stateDir' | 'recordsDir'>,
+): Promise<void> {
+  await RestoreRecords.of(environment).remove(id);
+}

@@ -49,7 +49,7 @@ export async function restore(
 ): Promise<RestoreReport> {
   const { clock, random } = environment;
   const id = request.id ?? `rs-${makeId(clock.nowMs(), random)}`;
-  const timer = new PhaseTimer(clock);
+  const timer = new PhaseTimer(clock, environment.onPhase);
   await using prepared = await preparePlan(request, environment);
   timer.end('plan');
   await prepared.feeder.verify(request.verify);

@@ -29,6 +29,8 @@ import type { ConflictPolicy } from './write/write-task.ts';
 
 /** What is asked: these keys of the running original as they were. */
 export interface WriteBackRequest {
+  /** `rs-` and a fresh id, for who must know it before anything is done; default: one is made. */
+  readonly id?: string;
   readonly instance: string;
   readonly point: WantedPoint;
   readonly ttl: TtlChoice;
@@ -65,7 +67,7 @@ export async function restoreToOriginal(
   environment: RestoreEnvironment,
 ): Promise<WriteBackOutcome> {
   const { clock, random } = environment;
-  const id = `rs-${makeId(clock.nowMs(), random)}`;
+  const id = request.id ?? `rs-${makeId(clock.nowMs(), random)}`;
   const ttl = fixInstants(request.ttl, clock.nowMs());
   const run: Run = {
     id,
@@ -119,7 +121,7 @@ async function perform(run: Run, environment: RestoreEnvironment): Promise<Write
   const { clock, signal } = environment;
   const { id, request, selector } = run;
   const { instance, point, ttl, live, policy, retainMs } = request;
-  const timer = new PhaseTimer(clock);
+  const timer = new PhaseTimer(clock, environment.onPhase);
   await using compared = await openLive(live.address, signal);
   const wish = { instance, id, live, policy, retainMs };
   await using session = await openWriteSession(wish, environment);
