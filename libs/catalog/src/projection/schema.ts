@@ -130,6 +130,9 @@ CREATE TABLE snapshots (
   UNIQUE (timeline_id, seq)
 ) STRICT;
 
+CREATE INDEX snapshots_by_offset ON snapshots (timeline_id, stream_offset, from_second);
+CREATE INDEX snapshots_by_backup ON snapshots (backup);
+
 CREATE TABLE node_facts (
   writer_id INTEGER NOT NULL REFERENCES writers (id) ON DELETE CASCADE,
   seq INTEGER NOT NULL,

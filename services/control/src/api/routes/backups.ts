@@ -1,0 +1,172 @@
+import { pageToken, readPageToken } from '../pages.ts';
+import type { ApiApp, ApiPorts } from '../types.ts';
+import {
+  BackupList,
+  backupParams,
+  BackupPatch,
+  BackupSchema,
+  BackupShards,
+  backupsQuery,
+  DownloadLinks,
+  DownloadRequest,
+} from '../schemas/backups.ts';
+import { emptyBody, instanceParams } from '../schemas/common.ts';
+import { accepted } from '../schemas/jobs.ts';
+import { backupPage, findBackupDocuments, type ListedBackup } from '../../queries/backups.ts';
+import { downloadLinks } from '../../queries/download-links.ts';
+import { holdBackup } from '../../queries/hold-backup.ts';
+import type { Control } from '../../control.ts';
+import { acceptJob } from './job-document.ts';
+import { callerSignal, secondOf } from './request-tools.ts';
+
+const tags = ['backups'];
+const WORK_MS = 30_000;
+const TTL_SECONDS = 3600;
+
+/** Adds the routes of backups. */
+export function addBackupRoutes(app: ApiApp, ports: ApiPorts): void {
+  app.addSchema(BackupSchema);
+  addList(app, ports);
+  addOne(app, ports);
+  addCreate(app, ports);
+  addDownload(app, ports);
+}
+
+function addList(app: ApiApp, { control }: ApiPorts): void {
+  app.get(
+    '/v1/instances/:instance/backups',
+    {
+      config: { scope: 'read' },
+      schema: {
+        ...{ operationId: 'listBackups', summary: 'Backups, newest first.', tags },
+        ...{ params: instanceParams, querystring: backupsQuery },
+        response: { 200: { description: 'A page of backups.', ...BackupList } },
+      },
+    },
+    async ({ params: { instance }, query }) => {
+      const { start, end, state = null, pageSize = 50, pageToken: token } = query;
+      const [startedMs, row] = token === undefined ? [] : readPageToken(token, 2);
+      const before =
+        startedMs === undefined ? null : { startedMs: Number(startedMs), row: Number(row) };
+      const question = {
+        fromMs: start === undefined ? null : secondOf(start, 'query/start') * 1000,
+        // The whole of the second counts.
+        toMs: end === undefined ? null : secondOf(end, 'query/end') * 1000 + 999,
+        ...{ state, pageSize, before },
+      };
+      const catalog = await control.fresh.of(instance);
+      const { backups, next } = backupPage(catalog, instance, question);
+      const nextPageToken = next === null ? null : pageToken([next.startedMs, next.row]);
+      return { instance, backups, nextPageToken };
+    },
+  );
+}
+
+function addOne(app: ApiApp, { control, clock, random }: ApiPorts): void {
+  const shards = { description: 'The backup, a part for each shard.', ...BackupShards } as const;
+  app.get(
+    '/v1/backups/:backup',
+    {
+      config: { scope: 'read' },
+      schema: {
+        ...{ operationId: 'getBackup', summary: 'One backup.', tags, params: backupParams },
+        response: { 200: shards },
+      },
+    },
+    async ({ params }) => shardsDocument(await findFresh(params.backup, control)),
+  );
+  app.patch(
+    '/v1/backups/:backup',
+    {
+      config: { scope: 'backup' },
+      schema: {
+        ...{ operationId: 'updateBackup', summary: 'Holds or releases a backup.', tags },
+        description:
+          'A backup that is held is kept by retention, and what follows it too, however long that is.',
+        ...{ params: backupParams, body: BackupPatch },
+        response: { 200: shards },
+      },
+    },
+    async (request) => {
+      const { backup } = request.params;
+      const { hold } = request.body;
+      const [{ instance }] = await findFresh(backup, control);
+      const signal = callerSignal(request, WORK_MS);
+      const parts = await holdBackup(backup, hold, control.workspace, { clock, random, signal });
+      control.audit.append({
+        ...{ actor: request.actor, instance, job: null, detail: backup },
+        action: hold ? 'backup.hold' : 'backup.release',
+      });
+      return shardsDocument(parts);
+    },
+  );
+}
+
+function addCreate(app: ApiApp, { control }: ApiPorts): void {
+  app.post(
+    '/v1/instances/:instance/backups',
+    {
+      config: {
+        ...{ scope: 'backup', idempotent: true },
+        problems: ['backup-in-progress', 'archiver-unavailable'],
+      },
+      schema: {
+        ...{ operationId: 'createBackup', summary: 'Makes a backup now.', tags },
+        ...{ params: instanceParams, body: emptyBody, response: accepted },
+      },
+    },
+    async ({ params: { instance }, actor, idempotency }, reply) => {
+      const order = { kind: 'backup', instance, request: {}, actor } as const;
+      return acceptJob(reply, await control.jobs.submit(order, idempotency ?? undefined));
+    },
+  );
+}
+
+function addDownload(app: ApiApp, { control, clock }: ApiPorts): void {
+  app.post(
+    '/v1/backups/:backup(^[^/:]+)::download',
+    {
+      config: { scope: 'backup' },
+      schema: {
+        ...{ operationId: 'downloadBackup', summary: 'Links to a backup, for a while.', tags },
+        description:
+          'They give the sealed backup: ciphertext that opens only where it is restored. Needs an S3 store.',
+        ...{ params: backupParams, body: DownloadRequest },
+        response: { 200: { description: 'A link for each shard.', ...DownloadLinks } },
+      },
+    },
+    async (request) => {
+      const { backup } = request.params;
+      const [{ instance }] = await findFresh(backup, control);
+      const signal = callerSignal(request, WORK_MS);
+      const seconds = request.body.ttlSeconds ?? TTL_SECONDS;
+      const { workspace } = control;
+      const links = await downloadLinks({ instance, backup }, seconds, workspace, {
+        clock,
+        signal,
+      });
+      const note = { actor: request.actor, instance, job: null, detail: backup };
+      control.audit.append({ ...note, action: 'backup.download' });
+      return links;
+    },
+  );
+}
+
+/** A backup that is not known yet may be on another host's account: then everything is read. */
+async function findFresh(
+  backup: string,
+  { fresh, workspace }: Pick<Control, 'fresh' | 'workspace'>,
+): Promise<readonly [ListedBackup, ...ListedBackup[]]> {
+  const [known] = workspace.catalog.backupNamed(backup);
+  const catalog = await (known === undefined ? fresh.all() : fresh.of(known.object.iid));
+  return findBackupDocuments(catalog, backup);
+}
+
+function shardsDocument(shards: readonly ListedBackup[]): {
+  readonly id: string;
+  readonly instance: string;
+  readonly shards: readonly ListedBackup[];
+} {
+  const [{ id, instance } = { id: '', instance: '' }] = shards;
+  return { id, instance, shards };
+}
