@@ -31,3 +31,11 @@ export {
 } from './events/event-message.ts';
 export { eventType } from './events/event-types.ts';
 export { TopicStore, type TopicCounts } from './events/topic-store.ts';
+export {
+  openJobNote,
+  readJobNote,
+  sealJobNote,
+  type JobNote,
+  type JobNoteKind,
+  type SealedJobNote,
+} from './jobs/job-note.ts';

@@ -14,6 +14,7 @@ export { openBytes, openStream, sealBytes, sealPieces, sealStream } from './cont
 export { openRange, type OpenRangeOptions } from './container/open-range.ts';
 export { plainSizeOf, sealedSizeOf } from './container/sizes.ts';
 export { LOG_MAC_BYTES, authenticateLogBytes, verifyLogBytes } from './log-auth/mac.ts';
+export { JOB_MESSAGE_BYTES_MAX, openJobMessage, sealJobMessage } from './log-auth/job-seal.ts';
 export type {
   KeyContext,
   KeyDescription,
