@@ -1,4 +1,4 @@
-import type { FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ANONYMOUS, openAuthenticator, requireScope, type Caller } from './auth.ts';
 import type { ApiLimits } from './limits.ts';
 import { ApiProblem } from './problem-types.ts';
@@ -19,17 +19,12 @@ const STRICT = { 'strict-transport-security': 'max-age=31536000' } as const;
 
 /** Gives every request its ids and every answer its headers, before anything may refuse it. */
 export function addIdentity(app: ApiApp, options: ApiOptions, draining: AbortSignal): void {
-  const { ports, settings } = options;
+  const { ports } = options;
   app.decorateRequest('traceId', '');
   app.decorateRequest('idempotency', null);
   app.decorateRequest('actor');
   app.addHook('onRequest', async (request, reply) => {
-    identify(request, options);
-    reply.headers({
-      ...SECURITY,
-      ...(settings.tls === null ? {} : STRICT),
-      'x-request-id': request.id,
-    });
+    identify(request, reply, options);
     if (draining.aborted) {
       reply.header('connection', 'close');
       throw new ApiProblem('unavailable', 'the service is going down', {
@@ -50,11 +45,17 @@ export function addIdentity(app: ApiApp, options: ApiOptions, draining: AbortSig
   });
 }
 
-/** Ids of a request; those that the framework itself refuses have passed no hook. */
-export function identify(request: FastifyRequest, { ports }: ApiOptions): void {
+/** Ids of a request and headers of its answer, also where the framework refuses it before any hook. */
+export function identify(
+  request: FastifyRequest,
+  reply: FastifyReply,
+  { ports, settings }: ApiOptions,
+): void {
   request.traceId = traceOf(request.headers, ports.random);
   request.id = requestIdOf(request.headers, request.traceId);
   request.actor = ANONYMOUS;
+  const strict = settings.tls === null ? {} : STRICT;
+  reply.headers({ ...SECURITY, ...strict, 'x-request-id': request.id });
 }
 
 /** Turns away what is too much, and lets in only who may. */

@@ -92,7 +92,7 @@ function newApp(
     clientErrorHandler: (error, socket) =>
       refuseConnection(error, socket, traceOf({}, ports.random)),
     frameworkErrors: (error, request, reply) => {
-      identify(request, options);
+      identify(request, reply, options);
       void answerProblem(error, request, reply, ports.logger);
     },
     logger: false,

@@ -1,4 +1,4 @@
-import type { FastifyDynamicSwaggerOptions, SwaggerTransform } from '@fastify/swagger';
+import type { SwaggerTransform } from '@fastify/swagger';
 import type { FastifySchema, RouteOptions } from 'fastify';
 import { ProblemSchema } from './problem.ts';
 import { PROBLEMS, type ProblemName } from './problem-types.ts';
@@ -35,33 +35,24 @@ export async function addOpenApi(app: ApiApp): Promise<void> {
         license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
       },
       servers: [{ url: '/' }],
-      components: {
-        securitySchemes: {
-          token: {
-            type: 'http',
-            scheme: 'bearer',
-            description: `A token of \`tidemark token create\`, with scopes among: ${SCOPES.join(', ')}.`,
-          },
-        },
-      },
+      components: { securitySchemes: securitySchemes() },
     },
     refResolver: {
       buildLocalReference: (json, _baseUri, _fragment, i) =>
         typeof json['$id'] === 'string' ? json['$id'] : `def-${i.toString()}`,
     },
     transform: documented,
-    transformObject: withCertificates,
   });
 }
 
-/** The types of the document are those of OpenAPI 3.0, which knows no certificates. */
-const withCertificates: NonNullable<FastifyDynamicSwaggerOptions['transformObject']> = (made) => {
-  if (!('openapiObject' in made)) return made.swaggerObject;
-  const { openapiObject: document } = made;
+function securitySchemes(): { token: { type: 'http'; scheme: string; description: string } } {
+  const scopes = SCOPES.join(', ');
+  const description = `A token of \`tidemark token create\`, with scopes among: ${scopes}.`;
+  const known = { token: { type: 'http' as const, scheme: 'bearer', description } };
+  // The types know the schemes of OpenAPI 3.0 only.
   const certificate = { type: 'mutualTLS', description: 'With `[auth] mode = "mtls"`.' };
-  Object.assign(document.components?.securitySchemes ?? {}, { certificate });
-  return document;
-};
+  return Object.assign(known, { certificate });
+}
 
 /** Adds to a route what all of its kind have in common, so that no route has to say it. */
 const documented: SwaggerTransform = ({ schema, url, route }) => {
