@@ -17,6 +17,8 @@ export interface Provisioners {
    * @throws UsageError `TM_PASSWORD`.
    */
   keepPassword(password: string): Promise<string>;
+  /** Looks whether the password in a file is by the rules. @throws UsageError `TM_PASSWORD`, `TM_NOT_FOUND`. */
+  checkKept(name: string): Promise<void>;
 }
 
 /** Where servers for clones come from on this host. */
@@ -39,5 +41,6 @@ export function openProvisioners(
       checkPassword(password);
       return secrets.keep(password, 'clone', random);
     },
+    checkKept: async (name) => checkPassword(await secrets.read(name)),
   };
 }

@@ -1,0 +1,104 @@
+import { TidemarkError } from '@tidemark/core';
+import { abortRestore, forgetRestore, restoreState } from '@tidemark/restorer';
+import { loadConfig, removeInstance, restoreEnvironment } from '@tidemark/workspace';
+import type { JobContext } from '../jobs/job.ts';
+import type { CloneCheckpoint } from './checkpoint.ts';
+import { checkpointFromJson } from './checkpoint.ts';
+import type { CloneParts } from './clone-run.ts';
+import { readPassword, withTarget } from './open-clone.ts';
+
+/** A clean-up holds a worker no longer than this, in milliseconds, beside the hook's own time. */
+const PATIENCE_MS = 60_000;
+
+type CleanContext = Omit<JobContext, 'progress' | 'signal'>;
+
+/**
+ * Takes away what a clone left that was not handed over: a server that was made for it goes, one that was
+ * given ends empty and not promoted. Safe to repeat.
+ */
+export async function cleanUpClone(
+  register: boolean,
+  parts: CloneParts,
+  context: CleanContext,
+): Promise<void> {
+  const at = checkpointFromJson(context.checkpoint);
+  if (at === null) return;
+  const { config } = parts.workspace;
+  if (register && at.phase === 'registering') await unregister(at, config.path);
+  await callOff(at, parts, context);
+  const { clock: _clock, provisioners } = parts;
+  const { kind } = at.asked.target;
+  const patience = kind === 'hook' ? config.clone.hookTimeoutMs : 0;
+  try {
+    await provisioners.of(kind).release(at.asked, {
+      signal: AbortSignal.timeout(PATIENCE_MS + patience),
+      log: (level, message) => context.log(level, message),
+    });
+    if (kind !== 'address') context.log('info', 'the server that was made for it is taken away');
+  } catch (cause) {
+    context.log('error', `the server could not be taken away: ${messageOf(cause)}`);
+  }
+}
+
+async function unregister({ asked }: CloneCheckpoint, configPath: string): Promise<void> {
+  const { instances } = await loadConfig(configPath);
+  if (instances.some(({ id }) => id === asked.name)) await removeInstance(configPath, asked.name);
+}
+
+/** A server of the caller's holds part of the data, or all of it, and nobody was told. */
+async function callOff(
+  at: CloneCheckpoint,
+  parts: CloneParts,
+  context: CleanContext,
+): Promise<void> {
+  const { restoreId, provisioned } = at;
+  if (restoreId === null || provisioned === null) return;
+  const { workspace } = parts;
+  const environment = restoreEnvironment(workspace, {
+    signal: AbortSignal.timeout(PATIENCE_MS),
+    onProgress: () => undefined,
+    onVanishing: () => undefined,
+  });
+  if (provisioned.ownedBy !== 'caller') return forgetRestore(restoreId, environment);
+  try {
+    if ((await restoreState(restoreId, environment)) !== null) {
+      const { instance } = context.job;
+      const { warnings } = await abortRestore(instance, restoreId, readPassword, environment);
+      for (const warning of warnings) context.log('warn', warning);
+    } else if (!['looked', 'replaying'].includes(at.phase)) await empty(at, parts, context);
+  } catch (cause) {
+    const hint = `; call it off when it answers again: tidemark restore --abort ${restoreId}`;
+    context.log('error', `the target could not be emptied: ${messageOf(cause)}${hint}`);
+  }
+}
+
+/** It was empty before this clone, and was promoted by it: what is in it is ours. */
+async function empty(
+  { provisioned, looked, asked }: CloneCheckpoint,
+  { provisioners }: CloneParts,
+  context: CleanContext,
+): Promise<void> {
+  if (provisioned === null || looked === null) return;
+  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const { secrets } = provisioners;
+  const work = (passwordRef: string | null): Promise<void> =>
+    withTarget({ ...provisioned, passwordRef }, secrets, signal, async (client) => {
+      const runId = (await client.info('server')).get('run_id');
+      if (runId !== looked.runId) {
+        context.log('warn', 'the target is another process now: its data were left as they are');
+        return;
+      }
+      await client.call('FLUSHALL', 'ASYNC');
+      context.log('info', 'the target was emptied');
+    });
+  try {
+    await work(provisioned.passwordRef);
+  } catch (cause) {
+    const isLogin = cause instanceof TidemarkError && cause.code === 'TM_NODE_AUTH';
+    if (!isLogin || asked.passwordRef === null) throw cause;
+    await work(asked.passwordRef); // it was settled already
+  }
+}
+
+const messageOf = (cause: unknown): string =>
+  cause instanceof Error ? cause.message : String(cause);

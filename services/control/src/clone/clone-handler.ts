@@ -1,0 +1,71 @@
+import { UsageError } from '@tidemark/core';
+import type { JobHandler, JobOrder, Json } from '../jobs/job.ts';
+import { cleanUpClone } from './clean-up.ts';
+import { checkClone, type CloneRequest } from './clone-request.ts';
+import { CloneRun, type CloneParts, type CloneResult } from './clone-run.ts';
+import { refuseKnownInstance } from './register-clone.ts';
+
+/** Jobs of kind `clone`: an instance, or some of its keys, as it was at a time, into a server of its own. */
+export function cloneHandler(parts: CloneParts): JobHandler {
+  const requestOf = (request: Json): CloneRequest => request as unknown as CloneRequest;
+  return {
+    kind: 'clone',
+    async check({ request, instance }: JobOrder): Promise<Json> {
+      const checked = await checkClone(request, parts.provisioners);
+      await requireInstance(instance, parts);
+      if (checked.register) await refuseKnownInstance(checked.name, parts.workspace);
+      return checked as unknown as Json;
+    },
+    exclusive: ({ request }) => {
+      const { target, name } = requestOf(request);
+      // Two into one server would both find it empty.
+      return target.kind === 'address' ? `clone:${target.url}` : `clone:${name}`;
+    },
+    async run(context) {
+      const request = requestOf(context.job.request);
+      const result = await new CloneRun(request, parts, context).run();
+      context.log('info', `handed over: ${result.provisioned.publicUrl}`);
+      return { state: 'succeeded', result: cloneReport(request, result) };
+    },
+    cleanUp: (context) => cleanUpClone(requestOf(context.job.request).register, parts, context),
+  };
+}
+
+/** What a clone ends with: how to connect, and what is in it. No secret. */
+export function cloneReport(request: CloneRequest, result: CloneResult): Json {
+  const { provisioned, replayed, count, compared, warnings } = result;
+  const { name, passwordRef, keep, register, target } = request;
+  const hasPassword = passwordRef !== null || keep.includes('password');
+  return {
+    name,
+    url: provisioned.publicUrl,
+    tls: target.kind === 'local' ? target.tls !== null : provisioned.tls !== null,
+    owner: provisioned.ownedBy,
+    password: hasPassword ? (passwordRef === null ? 'of-source' : 'set') : 'none',
+    passwordRef,
+    instance: register ? name : null,
+    at: replayed?.at ?? null,
+    timeline: replayed?.timeline ?? null,
+    offset: replayed?.offset ?? null,
+    keys: count.keys,
+    expired: count.expired,
+    compared,
+    warnings: [
+      ...warnings,
+      ...(hasPassword || target.kind !== 'local'
+        ? []
+        : [
+            'the clone has no password: set one before others can reach it (CONFIG SET requirepass)',
+          ]),
+    ],
+  };
+}
+
+/** @throws UsageError `TM_NOT_FOUND`. */
+export async function requireInstance(instance: string, { workspace }: CloneParts): Promise<void> {
+  await workspace.sync(AbortSignal.timeout(60_000), instance);
+  if (workspace.catalog.instances().some(({ iid }) => iid === instance)) return;
+  throw new UsageError('TM_NOT_FOUND', `no instance ${instance} is in the store`, {
+    hint: 'tidemark instance list',
+  });
+}

@@ -1,0 +1,98 @@
+import {
+  createInstance,
+  listInstanceIds,
+  openInstanceLog,
+  type BackupPolicy,
+} from '@tidemark/catalog';
+import { parseNodeUrl } from '@tidemark/client';
+import { UsageError, type Clock, type Random } from '@tidemark/core';
+import { addInstance, loadConfig, type InstanceEntry, type Workspace } from '@tidemark/workspace';
+import type { ProvisionRequest, Provisioned } from '../provision/provisioner.ts';
+import type { SecretFolder } from '../provision/secrets.ts';
+
+/** What a clone is taken into the configuration with. */
+export interface RegisterParts {
+  readonly workspace: Workspace;
+  readonly secrets: SecretFolder;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Refuses a name under which another instance is known.
+ * @throws UsageError `TM_EXISTS`.
+ */
+export async function refuseKnownInstance(
+  name: string,
+  { config, store }: Workspace,
+): Promise<void> {
+  const { instances } = await loadConfig(config.path);
+  const isKnown =
+    instances.some(({ id }) => id === name) || (await listInstanceIds(store)).includes(name);
+  if (!isKnown) return;
+  throw new UsageError('TM_EXISTS', `an instance with the name ${name} is known`, {
+    hint: 'choose another name for the new one',
+  });
+}
+
+/**
+ * Takes a clone under protection, by replication, as an instance with its name and the backup policy of
+ * its source. May be done again.
+ */
+export async function registerClone(
+  asked: ProvisionRequest,
+  provisioned: Provisioned,
+  policy: BackupPolicy | null,
+  by: string,
+  parts: RegisterParts,
+): Promise<void> {
+  const { workspace, clock, random, signal } = parts;
+  const { store, keys, config } = workspace;
+  const iid = asked.name;
+  const logKey = await keys.logKey(iid);
+  const log = await createInstance({
+    ...{ store, iid, logKey, clock, random, signal },
+    ...{ name: iid, createdMs: (await createdMs(iid, parts)) ?? clock.nowMs() },
+  });
+  if (policy !== null) {
+    await log.append((state) =>
+      state.policy === null ? { type: 'PolicySet', policy, by, atMs: clock.nowMs() } : null,
+    );
+  }
+  const { instances } = await loadConfig(config.path);
+  if (instances.some(({ id }) => id === iid)) return;
+  await addInstance(config.path, entryOf(asked, provisioned, parts.secrets));
+}
+
+/** When an attempt that was killed made the record: the same one must be written again. */
+async function createdMs(
+  iid: string,
+  { workspace, clock, random }: RegisterParts,
+): Promise<number | null> {
+  const { store, keys } = workspace;
+  if (!(await listInstanceIds(store)).includes(iid)) return null;
+  const log = await openInstanceLog({ store, iid, logKey: await keys.logKey(iid), clock, random });
+  return log.state.createdMs;
+}
+
+function entryOf(
+  { name, target, passwordRef }: ProvisionRequest,
+  { publicUrl, kind, passwordRef: ownRef, tls, serverName }: Provisioned,
+  secrets: SecretFolder,
+): InstanceEntry {
+  const { username } = parseNodeUrl(publicUrl);
+  const url = username === undefined ? publicUrl : publicUrl.replace(/\/\/[^@/]*@/, '//');
+  const file =
+    kind === 'local' || (kind === 'address' && username === undefined) ? passwordRef : ownRef;
+  const local = target.kind === 'local' ? target.tls : null;
+  const ca = local?.ca ?? tls?.ca ?? [];
+  const named = local?.serverName ?? tls?.serverName ?? serverName;
+  return {
+    ...{ id: name, url, source: 'psync' },
+    ...(username === undefined ? {} : { user: username }),
+    ...(file === null ? {} : { password_file: secrets.path(file) }),
+    ...(ca.length === 0 ? {} : { tls_ca_file: ca.map((each) => secrets.path(each)) }),
+    ...(named === null || !url.startsWith('rediss:') ? {} : { tls_server_name: named }),
+  };
+}
