@@ -7,6 +7,7 @@ import type { JobDesk } from './jobs/job.ts';
 import { LocalJobDesk } from './jobs/job-desk.ts';
 import { JobRows } from './jobs/job-rows.ts';
 import { ControlMetrics } from './metrics/control-metrics.ts';
+import type { PolicyDesk } from './policy/policy.ts';
 import { CatalogKeeper } from './queries/catalog-keeper.ts';
 import { StateDatabase } from './state/database.ts';
 
@@ -22,6 +23,8 @@ export interface Control extends AsyncDisposable {
   /** The catalog of the workspace, read anew when it is older than who asks wants. */
   readonly fresh: CatalogKeeper;
   readonly jobs: JobDesk;
+  /** When backups are made, and how long they are kept. */
+  readonly policy: PolicyDesk;
   readonly audit: Audit;
   /** Jobs, audit and what else is kept on this host. */
   readonly state: StateDatabase;
@@ -54,10 +57,19 @@ export async function openControl(options: ControlOptions): Promise<Control> {
   const jobs = new LocalJobDesk({ rows: new JobRows(state), audit, clock, random });
   const over = new AbortController();
   const fresh = new CatalogKeeper({ workspace, clock, signal: over.signal });
+  // With it comes the library of times and zones.
+  const { openPolicy } = await import('./policy/open-policy.ts');
+  const policies = openPolicy({ workspace, fresh, state, jobs, audit, clock, random, logger });
+  const policy = policies.desk;
   const metrics = new ControlMetrics({ workspace, jobs, state, fresh, clock, logger });
   return {
-    ...{ workspace, fresh, jobs, audit, state, metrics, clock, random, logger },
-    run: async (signal) => jobs.news.wait(2 ** 31 - 1, signal),
+    ...{ workspace, fresh, jobs, policy, audit, state, metrics, clock, random, logger },
+    run: async (signal, roles) => {
+      await Promise.all([
+        jobs.news.wait(2 ** 31 - 1, signal),
+        ...(roles.scheduler ? [policies.scheduler.run(signal)] : []),
+      ]);
+    },
     [Symbol.asyncDispose]: async () => {
       over.abort(new Error('the control plane is closed'));
       state[Symbol.dispose]();

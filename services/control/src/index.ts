@@ -44,3 +44,11 @@ export type { TimelineDocument } from './queries/timelines.ts';
 export { shardWindows, windowsDocument, type ShardWindows } from './queries/windows.ts';
 export { askForKeyBackup, enableInstanceTde } from './tde/enable-instance.ts';
 export { serveApi, type ServeApiOptions } from './serve-api.ts';
+export type {
+  PlannedRun,
+  PolicyDesk,
+  PolicyRun,
+  PolicyRunState,
+  PolicyView,
+  SetPolicyOptions,
+} from './policy/policy.ts';

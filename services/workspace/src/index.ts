@@ -4,6 +4,7 @@ export { keySettings } from './config/keys.ts';
 export { instanceTarget, loadConfig, rollAge, type Config } from './config/load.ts';
 export { describeEntry, entryAddress, locateNode } from './config/node-place.ts';
 export { securedAddress, tlsSettings, type TlsTable } from './config/node-tls.ts';
+export type { PolicySettings } from './config/policy.ts';
 export type { InstanceEntry } from './config/schema.ts';
 export { ASKED, readSecret, secretSource } from './config/secret.ts';
 export { listenAt } from './config/services.ts';

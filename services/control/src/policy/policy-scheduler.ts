@@ -1,0 +1,254 @@
+import type { Logger } from '@tidemark/archiver';
+import type { InstanceState } from '@tidemark/catalog';
+import { TidemarkError, type Clock } from '@tidemark/core';
+import type { Actor, JobDesk } from '../jobs/job.ts';
+import type { CatalogKeeper } from '../queries/catalog-keeper.ts';
+import type { PolicyRun } from './policy.ts';
+import type { InstanceTimes, LocalPolicyDesk } from './policy-desk.ts';
+import { runsOfSnapshots } from './runs-of-snapshots.ts';
+import type { RunRows } from './run-rows.ts';
+
+/** How often it is looked whether a run is due: a clock that steps wakes nobody. */
+const LOOK_MS = 5_000;
+/** How old what is known of a policy may be while nothing is due. */
+const POLICY_AGE_MS = 300_000;
+/** A run that begins later than this was missed, and is caught up. */
+const LATE_MS = 60_000;
+/** Runs of one instance that are noted as missed at one time. */
+const MISSED_MAX = 100;
+/** A run that is noted so far ahead was noted by a clock that was wrong, and is made at its time. */
+const AHEAD_MS = 48 * 3_600_000;
+/** Pause after a backup could not be asked for, for a reason that passes. */
+const AGAIN_MS = 60_000;
+
+const ACTOR: Actor = { name: 'policy', via: 'policy' };
+/** What of a job was in the way says its context. */
+const REFUSED: ReadonlySet<string> = new Set(['TM_JOB_BUSY', 'TM_BUSY']);
+/** They pass, whatever their code says of other callers. */
+const PASSING: ReadonlySet<string> = new Set(['TM_JOB_LIMIT', 'TM_STATE_FULL', 'TM_STATE_DB']);
+
+/** What a scheduler works with. */
+export interface PolicySchedulerParts {
+  readonly desk: LocalPolicyDesk;
+  readonly rows: RunRows;
+  readonly jobs: Pick<JobDesk, 'submit'>;
+  readonly fresh: Pick<CatalogKeeper, 'of'>;
+  /** What is known without asking the store. */
+  readonly known: Pick<Awaited<ReturnType<CatalogKeeper['of']>>, 'instance' | 'snapshots'>;
+  /** Instances whose backups this host makes. */
+  readonly instances: () => readonly string[];
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Runs whose time has come and that are not noted, in order. */
+interface Due {
+  readonly runs: readonly number[];
+  readonly times: InstanceTimes;
+}
+
+/** What is remembered of an instance between two looks. */
+interface Watched {
+  /** Monotonic: what was read of its log is younger than this. */
+  readMs: number;
+  /** Monotonic: nothing is asked for before. */
+  notBeforeMs: number;
+  /** The run that is late, and the monotonic time at which it begins. */
+  late: { readonly dueMs: number; readonly atMs: number } | null;
+  /** Nothing is due between two instants, as long as the policy is this entry of the log. */
+  idle: { readonly fromMs: number; readonly untilMs: number; readonly seq: number } | null;
+}
+
+/**
+ * Asks for the backups that policies name, each once.
+ *
+ * A run is known by the time that the policy names: whatever the clock does, and however many
+ * processes look, one that is noted is not made again. Of runs that were missed the newest is caught
+ * up. Steps of the clock are found by looking every few seconds.
+ */
+export class PolicyScheduler {
+  readonly #parts: PolicySchedulerParts;
+  readonly #watched = new Map<string, Watched>();
+
+  constructor(parts: PolicySchedulerParts) {
+    this.#parts = parts;
+  }
+
+  /** Runs until the signal is aborted. What one instance runs into stops no other one. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#parts;
+    const isOver = (): boolean => signal.aborted;
+    while (!isOver()) {
+      await this.lookAt(clock.nowMs(), signal);
+      await clock.sleep(LOOK_MS, signal).catch(() => undefined);
+    }
+  }
+
+  /** Looks once at every instance. */
+  async lookAt(nowMs: number, signal: AbortSignal): Promise<void> {
+    const { instances, logger } = this.#parts;
+    for (const instance of instances()) {
+      if (signal.aborted) return;
+      try {
+        await this.#look(instance, nowMs);
+      } catch (cause) {
+        const code = cause instanceof TidemarkError ? cause.code : 'TM_INTERNAL';
+        const error = cause instanceof Error ? cause.message : String(cause);
+        logger.warn('policy', { instance, code, error });
+        this.#watch(instance).notBeforeMs = this.#parts.clock.monotonicMs() + AGAIN_MS;
+      }
+    }
+  }
+
+  async #look(instance: string, nowMs: number): Promise<void> {
+    const { clock, rows } = this.#parts;
+    const watched = this.#watch(instance);
+    if (clock.monotonicMs() < watched.notBeforeMs) return;
+    if (clock.monotonicMs() - watched.readMs >= POLICY_AGE_MS) await this.#read(instance, watched);
+    if (this.#due(instance, watched, nowMs) === null) return;
+    // The policy may be another one by now, and another host may have made the backup.
+    await this.#read(instance, watched);
+    if (rows.forgetAfter(instance, nowMs + AHEAD_MS) > 0) {
+      this.#parts.logger.warn('policy-clock-was-ahead', { instance });
+    }
+    const due = this.#due(instance, watched, nowMs);
+    if (due === null || this.#isDelayed(watched, due, nowMs)) return;
+    await this.#begin(instance, due.runs, nowMs);
+    watched.late = null;
+  }
+
+  /** Runs whose time has come and that are not noted, in order; null = none. */
+  #due(instance: string, watched: Watched, nowMs: number): Due | null {
+    const { desk, rows, known } = this.#parts;
+    const state = known.instance(instance);
+    if (state.iid === null || state.removedMs !== null) return null;
+    const seq = state.policySet?.seq ?? -1;
+    const { idle } = watched;
+    if (idle?.seq === seq && nowMs >= idle.fromMs && nowMs < idle.untilMs) return null;
+    const { policy } = desk.viewOf(instance, state);
+    const times = desk.timesOf(instance, policy);
+    if (times === null) return null;
+    const toMs = nowMs - times.staggerMs;
+    const newest = rows.newest(instance, toMs);
+    const since = Math.max(newest ?? -Infinity, beginOf(state, nowMs));
+    // A host that has noted nothing yet does not know what was made before its time.
+    const runs = times.table
+      .between(since, toMs, newest === null ? 1 : MISSED_MAX)
+      .filter((dueMs) => !rows.has(instance, dueMs));
+    if (runs.length > 0) return { runs, times };
+    const next = times.table.next(toMs);
+    if (next !== null) watched.idle = { fromMs: nowMs, untilMs: next + times.staggerMs, seq };
+    return null;
+  }
+
+  /** What is late was late for others too: they do not begin all at once either. */
+  #isDelayed(watched: Watched, { runs, times: { staggerMs } }: Due, nowMs: number): boolean {
+    const { clock } = this.#parts;
+    const dueMs = runs.at(-1) ?? nowMs;
+    if (nowMs - dueMs - staggerMs <= LATE_MS) return false;
+    if (watched.late?.dueMs !== dueMs) {
+      watched.late = { dueMs, atMs: clock.monotonicMs() + staggerMs };
+    }
+    return clock.monotonicMs() < watched.late.atMs;
+  }
+
+  /** The newest run is made; the older ones were missed. */
+  async #begin(instance: string, runs: readonly number[], nowMs: number): Promise<void> {
+    const { rows, logger } = this.#parts;
+    const dueMs = runs.at(-1);
+    if (dueMs === undefined) return;
+    const made = this.#madeSince(instance, dueMs, nowMs);
+    const run = made ?? (await this.#submit(instance, dueMs));
+    const missed = runs.slice(0, -1).map((each): PolicyRun => ({
+      ...{ instance, dueMs: each, state: 'missed', job: null, atMs: nowMs },
+      reason: `nobody looked in time; the run of ${iso(dueMs)} was caught up instead`,
+    }));
+    rows.note([...missed, { ...run, atMs: nowMs }]);
+    logger.info('policy-run', {
+      ...{ instance, due: iso(dueMs), state: run.state, job: run.job, reason: run.reason },
+      missed: missed.length,
+    });
+  }
+
+  async #submit(instance: string, dueMs: number): Promise<Omit<PolicyRun, 'atMs'>> {
+    const run = { instance, dueMs, job: null, reason: '' } as const;
+    try {
+      const job = await this.#parts.jobs.submit(
+        { kind: 'backup', instance, request: { mode: 'automated' }, actor: ACTOR },
+        // A kill between this and the note of it makes no second job.
+        { actor: ACTOR.name, key: `${instance}/${dueMs.toString()}` },
+      );
+      return { ...run, state: 'submitted', job: job.id };
+    } catch (cause) {
+      if (!(cause instanceof TidemarkError) || isPassing(cause)) throw cause;
+      const { code, message, context } = cause;
+      const holder = context['job'];
+      const job = typeof holder === 'string' ? holder : null;
+      const reason = REFUSED.has(code)
+        ? `a backup was being made: ${message}`
+        : `${code}: ${message}`;
+      return { ...run, state: 'skipped', job, reason };
+    }
+  }
+
+  /** Another host of the same store may have been faster. */
+  #madeSince(instance: string, dueMs: number, nowMs: number): Omit<PolicyRun, 'atMs'> | null {
+    const made = this.#parts.known
+      .snapshots(instance)
+      .find(
+        ({ mode, startedMs }) =>
+          mode === 'automated' && startedMs >= dueMs && startedMs <= nowMs + LATE_MS,
+      );
+    if (made === undefined) return null;
+    const reason = `${made.backup} was made since`;
+    return { instance, dueMs, state: 'made', job: null, reason };
+  }
+
+  /** Reads the log of an instance; a store that is away leaves what was known before. */
+  async #read(instance: string, watched: Watched): Promise<void> {
+    const { fresh, clock, logger } = this.#parts;
+    try {
+      await fresh.of(instance);
+      watched.readMs = clock.monotonicMs();
+    } catch (cause) {
+      if (!(cause instanceof TidemarkError)) throw cause;
+      logger.warn('policy-not-read', { instance, code: cause.code, error: cause.message });
+    }
+    this.#rebuild(instance);
+    watched.idle = null;
+  }
+
+  /** A host that knows of no run, since its database is new, learns from the backups that stand. */
+  #rebuild(instance: string): void {
+    const { rows, desk, known, clock } = this.#parts;
+    if (rows.list(instance, 1).length > 0) return;
+    const state = known.instance(instance);
+    const times = desk.timesOf(instance, desk.viewOf(instance, state).policy);
+    if (state.iid === null || times === null) return;
+    const runs = runsOfSnapshots(instance, known.snapshots(instance), times, clock.nowMs());
+    if (runs.length > 0) rows.note(runs);
+  }
+
+  #watch(instance: string): Watched {
+    const known = this.#watched.get(instance);
+    if (known !== undefined) return known;
+    const watched = { readMs: -Infinity, notBeforeMs: -Infinity, late: null, idle: null };
+    this.#watched.set(instance, watched);
+    return watched;
+  }
+}
+
+/** A policy asks for nothing before it was set, and nothing before there was an instance. */
+function beginOf({ createdMs, policySet }: InstanceState, nowMs: number): number {
+  const known = [createdMs, policySet?.atMs].filter((ms) => ms != null);
+  // What is later than now was noted by a clock that was set back: no run is lost for it.
+  return Math.max(...known.filter((ms) => ms <= nowMs), -Infinity);
+}
+
+function isPassing(error: TidemarkError): boolean {
+  return error.retryable || PASSING.has(error.code);
+}
+
+function iso(ms: number): string {
+  return new Date(ms).toISOString();
+}
