@@ -1,7 +1,6 @@
 import { existsSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { segmentCommands } from '@tidemark/archive';
 import {
   createInstance,
   openCatalog,
@@ -18,14 +17,13 @@ import type { CaptureLimits } from '../../services/archiver/src/capture/capture-
 import type { CaptureStatus } from '../../services/archiver/src/capture/capture-status.ts';
 import { callArchiver } from '../../services/archiver/src/control/control-client.ts';
 import type { Logger } from '../../services/archiver/src/logger.ts';
+import type { ArchiverMetrics } from '../../services/archiver/src/metrics/archiver-metrics.ts';
 import type { InstanceTarget, UnreadInstance } from '../../services/archiver/src/open-capture.ts';
-import { ObjectReader } from '../../services/restorer/src/fetch/object-reader.ts';
-import { unwrapDataKey } from '../../services/restorer/src/fetch/plan-keys.ts';
-import { objectOfSegment } from '../../services/restorer/src/plan/read-marks.ts';
 import { manifestOf } from './aof-writer.ts';
 import { FaultyStore } from './faulty-store.ts';
 import { GuardedKms, refuseOpening, testKeys, type TestKeys } from './kms-server.ts';
 import { startRedis, type RedisServer, type StartRedisOptions } from './redis-server.ts';
+import { storedCommandsOf } from './stored-commands.ts';
 import { TempDir } from './temp-dir.ts';
 
 export const INSTANCE = 'orders';
@@ -48,6 +46,8 @@ export interface StartOptions {
   readonly state?: string;
   readonly spoolBytesMax?: number;
   readonly clock?: Clock;
+  /** Counts what it does. */
+  readonly metrics?: ArchiverMetrics;
   readonly instances?: readonly (InstanceTarget | UnreadInstance)[];
 }
 
@@ -74,6 +74,8 @@ export interface RunningArchiver {
   /** Waits for a line of its log. */
   until(message: string): Promise<void>;
   readonly messages: readonly string[];
+  /** What it says of its captures, without its socket. */
+  captures(): readonly CaptureStatus[];
 }
 
 /** A real server, a file store, a key ring, and as many archivers as a test starts. */
@@ -164,8 +166,9 @@ export class ArchiverBench implements AsyncDisposable {
       takeOver: options.takeOver ?? false,
       instances: options.instances ?? [target],
       findInstance: (id) => Promise.resolve(id === INSTANCE ? target : null),
-      store: this.store,
-      keys: this.#archiverKeys,
+      store: options.metrics?.store(this.store) ?? this.store,
+      keys: options.metrics?.keys(this.#archiverKeys) ?? this.#archiverKeys,
+      onEvent: (instance, event) => options.metrics?.note(instance, event),
       clock: options.clock ?? systemClock,
       random: systemRandom,
       logger,
@@ -179,6 +182,7 @@ export class ArchiverBench implements AsyncDisposable {
     const running: RunningArchiver = {
       done,
       messages,
+      captures: () => archiver.status(),
       ask: call,
       async stop() {
         abort.abort(new Error('the test stops'));
@@ -222,24 +226,8 @@ export class ArchiverBench implements AsyncDisposable {
 
   /** The command bytes that the store holds of the newest timeline, from its offset 0 on. */
   async storedCommands(): Promise<Buffer> {
-    return this.withCatalog(async (catalog) => {
-      const { timeline } = catalog.timelines(INSTANCE).at(-1)!;
-      const logKey = await this.keys.logKey(INSTANCE);
-      const parts: Uint8Array[] = [];
-      for (const segment of catalog.segments(timeline)) {
-        const { dekId, shard, writer } = segment.object;
-        const context = { instance: INSTANCE, dekId, purpose: 'segments' } as const;
-        const dataKey = await unwrapDataKey(context, this.store, this.keys);
-        const { signal } = new AbortController();
-        const reader = new ObjectReader({
-          ...{ instance: INSTANCE, shard, writer, store: this.store, logKey, signal },
-          keyOf: () => dataKey,
-        });
-        const payload = reader.opened(objectOfSegment(segment));
-        for await (const part of segmentCommands(payload, segment.header)) parts.push(part);
-      }
-      return Buffer.concat(parts);
-    });
+    const stored = { instance: INSTANCE, store: this.store, keys: this.keys };
+    return this.withCatalog((catalog) => storedCommandsOf({ ...stored, catalog }));
   }
 
   /** What the server has in its newest INCR file; there are no annotations in it. */

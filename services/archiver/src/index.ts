@@ -25,7 +25,12 @@ export {
   type Operations,
   type OperationsServer,
 } from './metrics/operations-server.ts';
-export type { Readiness, ReadinessReason } from './metrics/readiness.ts';
+export {
+  stallMsOf,
+  StallWatch,
+  type Readiness,
+  type ReadinessReason,
+} from './metrics/readiness.ts';
 export { CATALOG_FAMILIES, catalogSamples, type InstanceFacts } from './metrics/catalog-samples.ts';
 export { OperationMeter, timedKeys, timedStore } from './metrics/timed-store.ts';
 export { buildInfo } from './metrics/build-info.ts';

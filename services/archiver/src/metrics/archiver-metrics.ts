@@ -11,7 +11,12 @@ import { CATALOG_FAMILIES } from './catalog-samples.ts';
 import { CatalogWatch } from './catalog-watch.ts';
 import { EVENT_FAMILIES, EventCounts } from './event-counts.ts';
 import { buildInfo } from './build-info.ts';
-import { openMetricRegistry, type DurationMetric, type MetricRegistry } from './metric-registry.ts';
+import {
+  openMetricRegistry,
+  type DurationMetric,
+  type Exposition,
+  type MetricRegistry,
+} from './metric-registry.ts';
 import { openOperationsServer } from './operations-server.ts';
 import { stallMsOf, StallWatch } from './readiness.ts';
 import { OperationMeter, timedKeys, timedStore } from './timed-store.ts';
@@ -67,10 +72,12 @@ export class ArchiverMetrics {
     this.#repo = new OperationMeter(registry, clock, {
       prefix: 'repo_operation',
       what: 'an operation of the store',
+      ops: ['put', 'get', 'head', 'list', 'delete'],
     });
     this.#kms = new OperationMeter(registry, clock, {
       prefix: 'kms_request',
       what: 'a request to the key service',
+      ops: ['generate', 'unwrap', 'rewrap'],
     });
     this.#backups = registry.durations({
       name: 'tidemark_backup_duration_seconds',
@@ -132,7 +139,7 @@ export class ArchiverMetrics {
     this.#registry.collect(CATALOG_FAMILIES, () => watch.samples(captures()));
     const stalls = new StallWatch(clock, stallMs);
     const server = await openOperationsServer(listen, {
-      exposition: () => this.#registry.exposition(),
+      exposition: () => this.exposition(),
       readiness: () => stalls.readiness(captures()),
     });
     logger.info('metrics', { host: server.host, port: server.port });
@@ -146,6 +153,11 @@ export class ArchiverMetrics {
         watch[Symbol.dispose]();
       },
     };
+  }
+
+  /** What `/metrics` answers. */
+  exposition(): Promise<Exposition> {
+    return this.#registry.exposition();
   }
 
   /** Says that some numbers could not be read; a scraper asks often, so not each time. */

@@ -39,7 +39,7 @@ interface Progress {
 
 /**
  * Knows since when the proven second of each capture stands still. It is to be shown the captures
- * now and then: what it was not shown it takes for as old as it can be.
+ * now and then; of one that it sees for the first time the lag tells.
  */
 export class StallWatch {
   readonly #clock: Pick<Clock, 'monotonicMs'>;
@@ -58,11 +58,14 @@ export class StallWatch {
     for (const instance of this.#seen.keys()) {
       if (!present.has(instance)) this.#seen.delete(instance);
     }
-    for (const { instance, provenTo } of captures) {
+    for (const { instance, provenTo, lagSeconds } of captures) {
       const last = this.#seen.get(instance);
-      // Any other second is progress: a clock may be set back, and a capture that is begun anew has none at first.
-      const moved = last === undefined || (provenTo !== null && provenTo !== last.provenTo);
-      if (moved) this.#seen.set(instance, { provenTo, sinceMs: now });
+      const lagMs = (lagSeconds ?? 0) * 1000;
+      if (last === undefined) this.#seen.set(instance, { provenTo, sinceMs: now - lagMs });
+      // Any other second is progress: a clock may be set back, and a capture begun anew has none yet.
+      else if (provenTo !== null && provenTo !== last.provenTo) {
+        this.#seen.set(instance, { provenTo, sinceMs: now });
+      }
     }
   }
 

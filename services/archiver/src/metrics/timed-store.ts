@@ -17,9 +17,23 @@ export class OperationMeter {
   constructor(
     registry: MetricRegistry,
     clock: Pick<Clock, 'monotonicMs'>,
-    { prefix, what }: { readonly prefix: 'repo_operation' | 'kms_request'; readonly what: string },
+    {
+      prefix,
+      what,
+      ops,
+    }: {
+      readonly prefix: 'repo_operation' | 'kms_request';
+      readonly what: string;
+      /** All there are: a series that begins with 1 would hide its first one from `increase`. */
+      readonly ops: readonly string[];
+    },
   ) {
     this.#clock = clock;
+    for (const op of ops) {
+      for (const outcome of ['ok', 'error'] as const) {
+        this.#counts.set(`${op} ${outcome}`, { op, outcome, count: 0 });
+      }
+    }
     this.#durations = registry.durations({
       name: `tidemark_${prefix}_duration_seconds`,
       help: `How long ${what} took.`,

@@ -29,7 +29,7 @@ const TOLD_EVERY_MS = 600_000;
 
 /** What the metrics of API and workers are made of. */
 export interface ControlMetricsParts {
-  readonly workspace: Pick<Workspace, 'config' | 'catalog'>;
+  readonly workspace: Pick<Workspace, 'config' | 'catalog' | 'askArchiver'>;
   readonly jobs: JobDesk & {
     readonly news: { onEvent(listener: (event: JobEvent) => void): unknown };
   };
@@ -47,6 +47,29 @@ export interface AnsweredRequest {
   readonly status: number;
   readonly seconds: number;
 }
+
+/** What a policy desk says of an instance. */
+export interface PolicyNumbers {
+  /** When the next backup begins, Unix milliseconds; null: not known. */
+  nextBackupMs(instance: string): number | null;
+  /** Runs that were skipped or missed. */
+  missedCount(instance: string): number;
+}
+
+const POLICY_FAMILIES: readonly MetricFamily[] = [
+  {
+    name: 'tidemark_policy_next_run_timestamp_seconds',
+    help: 'When the policy makes the next backup.',
+    type: 'gauge',
+    labels: ['instance'],
+  },
+  {
+    name: 'tidemark_policy_missed_total',
+    help: 'Runs of the policy that were skipped or missed.',
+    type: 'counter',
+    labels: ['instance'],
+  },
+];
 
 interface Opened {
   readonly registry: MetricRegistry;
@@ -66,6 +89,7 @@ export class ControlMetrics {
   readonly #parts: ControlMetricsParts;
   readonly #readiness: ControlReadiness;
   readonly #sources: Source[] = [];
+  #policy: PolicyNumbers | null = null;
   #opening: Promise<Opened> | null = null;
   #opened: Opened | null = null;
   #toldMs = -Infinity;
@@ -93,9 +117,9 @@ export class ControlMetrics {
     return this.#readiness.now();
   }
 
-  /** A part of this process that has reasons of its own: an archiver in the same process. */
-  alsoReady(source: () => Readiness): void {
-    this.#readiness.add(source);
+  /** Takes up who knows the policies. */
+  usePolicy(policy: PolicyNumbers): void {
+    this.#policy = policy;
   }
 
   /** Adds families of another part; before or after `begin`. */
@@ -132,10 +156,22 @@ export class ControlMetrics {
     registry.collect(JOB_FAMILIES, () => meter.samples());
     const instances = (): readonly string[] => instancesOf(workspace.catalog);
     registry.collect(STATE_FAMILIES, () => stateSamples(jobs, instances()));
+    registry.collect(POLICY_FAMILIES, () => instances().flatMap((id) => this.#policyOf(id)));
     registry.collect(CATALOG_FAMILIES, () => this.#catalogSamples());
     for (const source of this.#sources) registry.collect(...source);
     this.#opened = { registry, http };
     return this.#opened;
+  }
+
+  #policyOf(instance: string): readonly MetricSample[] {
+    if (this.#policy === null) return [];
+    const nextMs = this.#policy.nextBackupMs(instance);
+    const [labels, value] = [{ instance }, this.#policy.missedCount(instance)];
+    const [next, missed] = POLICY_FAMILIES.map(({ name }) => name);
+    return [
+      { name: missed ?? '', labels, value },
+      ...(nextMs === null ? [] : [{ name: next ?? '', labels, value: nextMs / 1000 }]),
+    ];
   }
 
   async #catalogSamples(): Promise<readonly MetricSample[]> {

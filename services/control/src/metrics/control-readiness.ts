@@ -1,4 +1,10 @@
-import type { Readiness, ReadinessReason } from '@tidemark/archiver';
+import {
+  stallMsOf,
+  StallWatch,
+  type CaptureStatus,
+  type Readiness,
+  type ReadinessReason,
+} from '@tidemark/archiver';
 import { StoreError, TidemarkError } from '@tidemark/core';
 import type { ControlMetricsParts } from './control-metrics.ts';
 
@@ -9,27 +15,29 @@ const STORE_WAIT_MS = 5_000;
 /** Least time between two tries to write to the database of jobs. */
 const WRITE_AGE_MS = 10_000;
 
-type Parts = Pick<ControlMetricsParts, 'fresh' | 'state' | 'clock'>;
+/** An archiver of this host that does not answer by then says nothing. */
+const ARCHIVER_WAIT_MS = 2_000;
 
-/** Whether API and workers can do what they are there for: the database of jobs and the store work. */
+type Parts = Pick<ControlMetricsParts, 'workspace' | 'fresh' | 'state' | 'clock'>;
+
+/**
+ * Whether API and workers can do what they are there for: the database of jobs and the store work. What
+ * an archiver in the same process captures counts as well; another one's is a note: whoever has to
+ * restore because it stands still needs the API.
+ */
 export class ControlReadiness {
   readonly #parts: Parts;
-  readonly #others: (() => Readiness)[] = [];
+  readonly #stalls: StallWatch;
   #writtenMs = -Infinity;
 
   constructor(parts: Parts) {
     this.#parts = parts;
-  }
-
-  add(source: () => Readiness): void {
-    this.#others.push(source);
+    this.#stalls = new StallWatch(parts.clock, stallMsOf(parts.workspace.config.limits));
   }
 
   async now(): Promise<Readiness> {
-    const others = this.#others.map((source) => source());
-    const state = this.#state();
-    const store = await this.#store();
-    const all = [state, store, ...others];
+    const [store, archiver] = await Promise.all([this.#store(), this.#archiver()]);
+    const all = [this.#state(), store, archiver];
     return {
       reasons: all.flatMap(({ reasons }) => reasons),
       notes: all.flatMap(({ notes }) => notes),
@@ -62,6 +70,22 @@ export class ControlReadiness {
       return full
         ? notReady('state-full', 'there is no room for the database of jobs')
         : notReady('state-away', 'the database of jobs cannot be used');
+    }
+  }
+
+  async #archiver(): Promise<Readiness> {
+    const { workspace } = this.#parts;
+    try {
+      const answer = (await workspace.askArchiver('status', null, {
+        timeoutMs: ARCHIVER_WAIT_MS,
+        signal: AbortSignal.timeout(ARCHIVER_WAIT_MS),
+      })) as { readonly pid: number; readonly captures: readonly CaptureStatus[] } | null;
+      if (answer === null) return READY; // it may run on another host
+      const { reasons } = this.#stalls.readiness(answer.captures);
+      return answer.pid === process.pid ? { reasons, notes: [] } : { reasons: [], notes: reasons };
+    } catch {
+      const detail = 'the archiver of this host does not answer';
+      return { reasons: [], notes: [{ code: 'archiver-silent', instance: null, detail }] };
     }
   }
 
