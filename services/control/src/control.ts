@@ -3,6 +3,7 @@ import type { Logger } from '@tidemark/archiver';
 import type { Clock, Random } from '@tidemark/core';
 import { Workspace } from '@tidemark/workspace';
 import { Audit } from './audit/audit.ts';
+import { runFleet } from './fleet/run-fleet.ts';
 import type { JobDesk } from './jobs/job.ts';
 import { LocalJobDesk } from './jobs/job-desk.ts';
 import { JobRows } from './jobs/job-rows.ts';
@@ -54,7 +55,8 @@ export async function openControl(options: ControlOptions): Promise<Control> {
     ...{ clock, logger },
   });
   const audit = new Audit(state, clock);
-  const jobs = new LocalJobDesk({ rows: new JobRows(state), audit, clock, random });
+  const rows = new JobRows(state);
+  const jobs = new LocalJobDesk({ rows, audit, clock, random });
   const over = new AbortController();
   const fresh = new CatalogKeeper({ workspace, clock, signal: over.signal });
   // With it comes the library of times and zones.
@@ -68,6 +70,7 @@ export async function openControl(options: ControlOptions): Promise<Control> {
       await Promise.all([
         jobs.news.wait(2 ** 31 - 1, signal),
         ...(roles.scheduler ? [policies.scheduler.run(signal)] : []),
+        runFleet({ workspace, state, jobs, rows, clock, random, logger }, roles, signal),
       ]);
     },
     [Symbol.asyncDispose]: async () => {

@@ -113,7 +113,11 @@ async function takeBatch(
       await ports.clock.sleep(ms, options.signal).catch(() => undefined);
       await payload.heartbeat();
     };
-    if (!(await takeOne(message, options, pause, async (note) => park(note)))) return;
+    const putAside = async (note: BusMessage): Promise<void> => {
+      await park(note);
+      ports.logger.warn('a message was parked', { ...note.headers });
+    };
+    if (!(await takeOne(message, options, pause, putAside))) return;
     payload.resolveOffset(raw.offset);
     await payload.commitOffsetsIfNecessary();
     await payload.heartbeat();

@@ -1,4 +1,5 @@
 import { IDEMPOTENCY_TABLES } from '../api/idempotency-schema.ts';
+import { FLEET_TABLES } from '../fleet/schema.ts';
 import { POLICY_TABLES } from '../policy/run-rows.ts';
 
 /** Marks a file as a database of jobs ("TDMJ"), so that nobody else's is ever changed. */
@@ -78,4 +79,9 @@ CREATE TABLE IF NOT EXISTS audit (
 `;
 
 /** Tables of every part that keeps something here; each is made where it is absent. */
-export const SCHEMA: readonly string[] = [JOB_TABLES, POLICY_TABLES, IDEMPOTENCY_TABLES];
+export const SCHEMA: readonly string[] = [
+  JOB_TABLES,
+  POLICY_TABLES,
+  IDEMPOTENCY_TABLES,
+  FLEET_TABLES,
+];

@@ -1,0 +1,118 @@
+import type { BusDelivery } from '@tidemark/bus';
+import type { Job, JobEvent } from '../jobs/job.ts';
+import { isOver, pause, type LinkedParts } from './fleet-parts.ts';
+import { openNote, sendNotes } from './job-notes.ts';
+import { Outbox } from './outbox.ts';
+
+/** How often an order is sent again while nobody has it. */
+const ORDER_EVERY_MS = 30_000;
+const LOOK_MS = 1_000;
+const ORDERS_MAX = 500;
+
+/** Gives jobs of this host to workers of others, and takes in what they tell. */
+export class HostExchange {
+  readonly #parts: LinkedParts;
+  readonly #cancels = new Outbox<Job>('job-control');
+  readonly #orders = new Outbox<Job>('jobs');
+  readonly #sentMs = new Map<string, number>();
+  /** While what another host tells is put down: it is no wish of this one. */
+  #isApplying = false;
+
+  constructor(parts: LinkedParts) {
+    this.#parts = parts;
+  }
+
+  /** @param gives - Whether jobs are to be done elsewhere: this host has no workers. */
+  async run(gives: boolean, signal: AbortSignal): Promise<void> {
+    const { jobs, bus, host } = this.#parts;
+    const forget = jobs.onEvent((event) => this.#note(event));
+    const ports = this.#parts;
+    try {
+      await Promise.all([
+        bus.consume({
+          group: `api-${host}`,
+          topics: ['job-events'],
+          onMessage: (message) => this.#event(message),
+          signal,
+        }),
+        this.#cancels.run(ports, (all) => this.#sendCancels(all), signal),
+        ...(gives
+          ? [this.#orders.run(ports, (all) => this.#sendOrders(all), signal), this.#look(signal)]
+          : []),
+      ]);
+    } finally {
+      forget();
+    }
+  }
+
+  #note({ job }: JobEvent): void {
+    if (this.#isApplying || this.#isForeign(job.id)) return;
+    if (job.state === 'queued') this.#sentMs.delete(job.id);
+    // Workers that never had it pass over it.
+    if (job.state === 'cancelling' || job.state === 'cancelled') this.#cancels.put(job.id, job);
+  }
+
+  async #event(message: BusDelivery): Promise<void> {
+    const { jobs, rows, state, host } = this.#parts;
+    const note = await openNote(this.#parts, 'event', message);
+    if (note.host === host) return;
+    const own = state.read(() => rows.fold(note.job));
+    if (own === null || own.foreign) return;
+    const isStopped = own.job.state === 'cancelled' && note.body.job.endedMs === null;
+    if (isStopped) this.#cancels.put(note.job, own.job);
+    this.#isApplying = true;
+    try {
+      jobs.applyRemote(note.body);
+    } finally {
+      this.#isApplying = false;
+    }
+  }
+
+  /** Orders of jobs that wait, or whose worker is silent. */
+  async #look(signal: AbortSignal): Promise<void> {
+    const { clock, state } = this.#parts;
+    while (!isOver(signal)) {
+      const nowMs = clock.nowMs();
+      const waiting = state.read(() =>
+        state
+          .query<{ id: string; fold: string }>(
+            `SELECT id, fold FROM jobs WHERE ended_ms IS NULL AND json_extract(fold, '$.foreign') = 0
+               AND CASE WHEN worker IS NULL THEN not_before_ms <= ? ELSE until_ms <= ? END
+             ORDER BY not_before_ms, id LIMIT ${ORDERS_MAX}`,
+          )
+          .all(nowMs, nowMs),
+      );
+      for (const { id, fold } of waiting) {
+        if (nowMs - (this.#sentMs.get(id) ?? -Infinity) < ORDER_EVERY_MS) continue;
+        this.#sentMs.set(id, nowMs);
+        this.#orders.put(id, (JSON.parse(fold) as { readonly job: Job }).job);
+      }
+      if (this.#sentMs.size > 2 * ORDERS_MAX) {
+        const open = new Set(waiting.map(({ id }) => id));
+        for (const id of [...this.#sentMs.keys()]) if (!open.has(id)) this.#sentMs.delete(id);
+      }
+      await pause(clock, LOOK_MS, signal);
+    }
+  }
+
+  #sendOrders(all: readonly Job[]): Promise<void> {
+    return sendNotes(
+      this.#parts,
+      'order',
+      all.map((job) => ({ job, body: job })),
+    );
+  }
+
+  #sendCancels(all: readonly Job[]): Promise<void> {
+    return sendNotes(
+      this.#parts,
+      'cancel',
+      all.map((job) => ({ job, body: { actor: job.actor } })),
+    );
+  }
+
+  #isForeign(id: string): boolean {
+    const { rows, state } = this.#parts;
+    return state.read(() => rows.fold(id))?.foreign === true;
+  }
+}

@@ -1,0 +1,95 @@
+import {
+  openJobNote,
+  readJobNote,
+  sealJobNote,
+  type BusDelivery,
+  type JobNoteKind,
+  type TopicName,
+} from '@tidemark/bus';
+import { BusError } from '@tidemark/core';
+import type { Actor, Job, JobEvent } from '../jobs/job.ts';
+import type { LinkedParts } from './fleet-parts.ts';
+
+const TOPICS: Readonly<Record<JobNoteKind, TopicName>> = {
+  order: 'jobs',
+  event: 'job-events',
+  cancel: 'job-control',
+};
+
+/** Bodies of the three notes. */
+export interface NoteBodies {
+  readonly order: Job;
+  readonly event: JobEvent;
+  readonly cancel: { readonly actor: Actor };
+}
+
+/** A note that was opened. */
+export interface OpenedNote<K extends JobNoteKind> {
+  readonly job: string;
+  readonly instance: string;
+  readonly host: string;
+  readonly atMs: number;
+  readonly body: NoteBodies[K];
+}
+
+/** Sends notes. @throws BusError. */
+export async function sendNotes<K extends JobNoteKind>(
+  { bus, host, workspace, clock, random }: LinkedParts,
+  kind: K,
+  notes: readonly { readonly job: Job; readonly body: NoteBodies[K] }[],
+): Promise<void> {
+  const messages = [];
+  for (const { job, body } of notes) {
+    const { id, instance } = job;
+    const logKey = await workspace.keys.logKey(instance);
+    const note = { kind, job: id, instance, host, atMs: clock.nowMs(), body };
+    messages.push(sealJobNote(note, logKey, random));
+  }
+  if (messages.length > 0) await bus.publish(TOPICS[kind], messages);
+}
+
+/**
+ * Opens a note of the kind of its topic.
+ * @throws BusError `TM_BUS_MESSAGE`; as `openJobMessage`: such a note is parked.
+ */
+export async function openNote<K extends JobNoteKind>(
+  { workspace }: LinkedParts,
+  kind: K,
+  delivery: BusDelivery,
+): Promise<OpenedNote<K>> {
+  const sealed = readJobNote(delivery);
+  if (sealed.kind !== kind) throw new BusError('TM_BUS_MESSAGE', 'a note lies in a wrong topic');
+  const note = openJobNote(sealed, await workspace.keys.logKey(sealed.instance));
+  const { body } = note as { readonly body: unknown };
+  if (!isBody(kind, body, note)) {
+    throw new BusError('TM_BUS_MESSAGE', `a note of kind ${kind} does not say what it should`);
+  }
+  return { ...note, body: body as NoteBodies[K] };
+}
+
+/** Who sealed it has the key ring; what it says is still looked at. */
+function isBody(
+  kind: JobNoteKind,
+  body: unknown,
+  { job, instance }: { readonly job: string; readonly instance: string },
+): boolean {
+  if (typeof body !== 'object' || body === null) return false;
+  if (kind === 'cancel') return 'actor' in body && isNamed(body.actor);
+  const one: unknown = kind === 'event' && 'job' in body ? body.job : body;
+  if (typeof one !== 'object' || one === null) return false;
+  const told = one as Readonly<Record<string, unknown>>;
+  return (
+    told['id'] === job &&
+    told['instance'] === instance &&
+    ['kind', 'state'].every((name) => typeof told[name] === 'string') &&
+    ['attempt', 'createdMs'].every((name) => Number.isSafeInteger(told[name])) &&
+    'request' in told &&
+    isNamed(told['actor'])
+  );
+}
+
+function isNamed(actor: unknown): boolean {
+  return (
+    typeof actor === 'object' && actor !== null && 'name' in actor && typeof actor.name === 'string'
+  );
+}

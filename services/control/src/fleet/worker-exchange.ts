@@ -1,0 +1,117 @@
+import type { BusDelivery } from '@tidemark/bus';
+import { BusError } from '@tidemark/core';
+import type { JobEvent } from '../jobs/job.ts';
+import { isOver, pause, type LinkedParts } from './fleet-parts.ts';
+import { openNote, sendNotes } from './job-notes.ts';
+import { Outbox } from './outbox.ts';
+
+/** Hosts with workers share the jobs out. */
+const GROUP = 'workers';
+/** Jobs of others that wait or run here; more stay in Kafka. */
+const FOREIGN_MAX = 200;
+/** An order that is older is not the last word: its host sends another one while it waits. */
+const ORDER_MS_MAX = 3_600_000;
+/** Who runs a job says so at least so often. */
+const ALIVE_EVERY_MS = 20_000;
+const CANCELS_MAX = 4_096;
+
+/** Takes jobs of other hosts in, and tells what becomes of them. */
+export class WorkerExchange {
+  readonly #parts: LinkedParts;
+  readonly #news = new Outbox<JobEvent>('job-events');
+  /** When each job was cancelled that was heard of: an order from before does not count. */
+  readonly #cancels = new Map<string, number>();
+
+  constructor(parts: LinkedParts) {
+    this.#parts = parts;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { jobs, bus, host, clock, logger } = this.#parts;
+    const forget = jobs.onEvent((event) => {
+      if (this.#isForeign(event.job.id)) this.#news.put(event.job.id, event);
+    });
+    const send = (events: readonly JobEvent[]): Promise<void> =>
+      sendNotes(
+        this.#parts,
+        'event',
+        events.map((body) => ({ job: body.job, body })),
+      );
+    try {
+      await Promise.all([
+        bus.consume({
+          group: GROUP,
+          topics: ['jobs'],
+          onMessage: (message) => this.#order(message),
+          signal,
+        }),
+        bus.consume({
+          group: `control-${host}`,
+          topics: ['job-control'],
+          onMessage: (message) => this.#cancel(message),
+          signal,
+        }),
+        this.#news.run({ clock, logger }, send, signal),
+        this.#tellAlive(signal),
+      ]);
+    } finally {
+      forget();
+    }
+  }
+
+  async #order(message: BusDelivery): Promise<void> {
+    const { jobs, clock, host } = this.#parts;
+    const note = await openNote(this.#parts, 'order', message);
+    if (note.host === host || clock.nowMs() - note.atMs > ORDER_MS_MAX) return;
+    if ((this.#cancels.get(note.job) ?? -1) >= note.atMs) return;
+    if (this.#foreign().length >= FOREIGN_MAX) {
+      throw new BusError('TM_BUS_DOWN', 'this host has as many jobs of others as it takes');
+    }
+    jobs.admit(note.body);
+  }
+
+  async #cancel(message: BusDelivery): Promise<void> {
+    const { jobs, rows, state } = this.#parts;
+    const { job, atMs, body } = await openNote(this.#parts, 'cancel', message);
+    this.#cancels.set(job, atMs);
+    const [oldest] = this.#cancels.keys();
+    if (this.#cancels.size > CANCELS_MAX && oldest !== undefined) this.#cancels.delete(oldest);
+    const fold = state.read(() => rows.fold(job));
+    if (fold?.foreign === true && fold.job.endedMs === null && fold.job.state !== 'cancelling') {
+      await jobs.cancel(job, body.actor);
+    }
+  }
+
+  /** First what ended while nobody could be told; then, again and again, what is open. */
+  async #tellAlive(signal: AbortSignal): Promise<void> {
+    const { clock, state, rows } = this.#parts;
+    const recent = state.read(() => rows.list({ pageSize: 500 }, null));
+    const put = (id: string): void => {
+      const job = state.read(() => rows.fold(id))?.job;
+      if (job !== undefined) this.#news.put(id, { seq: 0, atMs: clock.nowMs(), job });
+    };
+    for (const { id, endedMs } of recent) if (endedMs !== null && this.#isForeign(id)) put(id);
+    while (!isOver(signal)) {
+      for (const id of this.#foreign()) put(id);
+      await pause(clock, ALIVE_EVERY_MS, signal);
+    }
+  }
+
+  #isForeign(id: string): boolean {
+    const { rows, state } = this.#parts;
+    return state.read(() => rows.fold(id))?.foreign === true;
+  }
+
+  #foreign(): readonly string[] {
+    const { state } = this.#parts;
+    return state.read(() =>
+      state
+        .query<{ id: string }>(
+          `SELECT id FROM jobs WHERE ended_ms IS NULL AND json_extract(fold, '$.foreign') = 1
+           ORDER BY id LIMIT ${FOREIGN_MAX}`,
+        )
+        .all()
+        .map(({ id }) => id),
+    );
+  }
+}
