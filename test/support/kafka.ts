@@ -57,6 +57,11 @@ export interface BrokerSecurity {
 export interface StartBrokerOptions extends BrokerSecurity {
   /** Lines of server.properties over the usual ones. */
   readonly properties?: Readonly<Record<string, string>>;
+  /**
+   * A second way in: clients that come to `port` are told to go on at `advertised`, where a proxy
+   * leads to `port`.
+   */
+  readonly beside?: { readonly port: number; readonly advertised: number };
 }
 
 /**
@@ -179,17 +184,17 @@ export class KafkaBroker implements AsyncDisposable {
 
   #properties(): string {
     const { broker, controller } = this.#ports;
-    const { tls, sasl } = this.#options;
+    const { tls, sasl, beside } = this.#options;
     const protocol = `${sasl === undefined ? '' : 'SASL_'}${tls === undefined ? 'PLAINTEXT' : 'SSL'}`;
     const lines: Record<string, string> = {
       'process.roles': 'broker,controller',
       'node.id': '1',
       'controller.quorum.voters': `1@127.0.0.1:${controller}`,
-      listeners: `CLIENTS://127.0.0.1:${broker},CONTROLLER://127.0.0.1:${controller}`,
-      'advertised.listeners': `CLIENTS://127.0.0.1:${broker}`,
+      listeners: `CLIENTS://127.0.0.1:${broker},CONTROLLER://127.0.0.1:${controller}${besideAt(beside?.port)}`,
+      'advertised.listeners': `CLIENTS://127.0.0.1:${broker}${besideAt(beside?.advertised)}`,
       'controller.listener.names': 'CONTROLLER',
       'inter.broker.listener.name': 'CLIENTS',
-      'listener.security.protocol.map': `CLIENTS:${protocol},CONTROLLER:PLAINTEXT`,
+      'listener.security.protocol.map': `CLIENTS:${protocol},BESIDE:${protocol},CONTROLLER:PLAINTEXT`,
       'log.dirs': this.#data,
       'log.index.size.max.bytes': '65536',
       'auto.create.topics.enable': 'false',
@@ -212,6 +217,10 @@ export class KafkaBroker implements AsyncDisposable {
       .map(([name, value]) => `${name}=${value}\n`)
       .join('');
   }
+}
+
+function besideAt(port: number | undefined): string {
+  return port === undefined ? '' : `,BESIDE://127.0.0.1:${port}`;
 }
 
 function tlsLines({ cert, key }: { cert: string; key: string }): Record<string, string> {
@@ -253,7 +262,7 @@ function accepts(port: number): Promise<boolean> {
 }
 
 /** Outside of what the system gives out by itself, where somebody would take it before the broker. */
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   for (;;) {
     const port = 12_000 + randomInt(18_000);
     const probe = createServer();

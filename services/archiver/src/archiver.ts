@@ -155,6 +155,7 @@ export class Archiver {
         if (instance !== undefined && !this.#stopping) this.#keep(instance);
       },
       release: (id) => this.#release(id),
+      isHere: (id) => this.#kept.has(id),
     });
     return this.#fleet;
   }

@@ -29,6 +29,8 @@ export interface ServeOptions {
   readonly takeOver: boolean;
   readonly instances: readonly (InstanceTarget | UnreadInstance)[];
   readonly findInstance: (id: string) => Promise<InstanceTarget | UnreadInstance | null>;
+  /** Whether the log of an instance without a policy of its own is kept. */
+  readonly flashback: boolean;
   /** Null: the archiver deletes nothing. */
   readonly retention: RetentionRules | null;
   /** Where metrics and health are shown; null: nowhere. */
@@ -80,7 +82,9 @@ export async function serveArchiver(options: ServeOptions, signal: AbortSignal):
       ? Promise.resolve()
       : keepRetention({ ...ports, rules, instances }, AbortSignal.any([signal, over.signal]));
   try {
-    const captures = (): ReturnType<typeof archiver.status> => archiver.status();
+    // What another archiver has is its matter.
+    const captures = (): ReturnType<typeof archiver.status> =>
+      archiver.status().filter(({ state }) => state !== 'waiting');
     await using _shown = (await meters?.serve({ captures, store, keys })) ?? null;
     await archiver.run(signal);
   } finally {

@@ -1,8 +1,10 @@
 import { TidemarkError } from '@tidemark/core';
+import type { CaptureStatus } from '../capture/capture-status.ts';
 import type { KeptCapture } from '../capture/kept-capture.ts';
 import { openLog, type CaptureSetting } from '../open-capture.ts';
 import { FleetDesk, type FleetStatus, type HeldWork } from './fleet-desk.ts';
 import { Gate } from './gate.ts';
+import { HostWatch, type GoneHost } from './host-watch.ts';
 import { sweepIdle } from './idle-spools.ts';
 import { untilFree } from './until-free.ts';
 import type { WorkSharing } from './work-sharing.ts';
@@ -14,6 +16,9 @@ const UNFIT_HEARTBEATS = 2;
 /** Logs that are opened, or claimed, at one time: much may come over at once. */
 const AT_ONCE = 8;
 const SWEEP_MS = 600_000;
+/** The host of an instance that is not shared out counts as gone after so many heartbeats. */
+const GONE_HEARTBEATS = 4;
+const GONE_MS_MIN = 80_000;
 
 /** How several archivers share captures. */
 export interface ArchiverFleet {
@@ -34,6 +39,16 @@ export interface FleetCapturesOptions {
   readonly kept: () => readonly (readonly [string, KeptCapture])[];
   readonly begin: (instance: string) => void;
   readonly release: (instance: string) => Promise<void>;
+  /** Whether this host captures it, shared out or not. */
+  readonly isHere: (instance: string) => boolean;
+}
+
+/** What `status` says of a fleet. */
+export interface FleetReport extends FleetStatus {
+  /** Id of the spool of this host, as the logs name it. */
+  readonly ownerId: string;
+  /** Hosts that show no life, of instances that nobody else can capture. */
+  readonly gone: readonly GoneHost[];
 }
 
 /** Which of the instances that are shared out this host captures, and when it may claim them. */
@@ -43,10 +58,13 @@ export class FleetCaptures {
   readonly #gate = new Gate(AT_ONCE);
   /** Instances whose owner was seen to be silent for so long that it is to be deposed. */
   readonly #silent = new Set<string>();
+  readonly #watch: HostWatch;
 
   constructor(options: FleetCapturesOptions) {
-    const { setting, begin, release } = options;
+    const { setting, begin, release, isHere } = options;
     this.#options = options;
+    const silenceMs = Math.max(GONE_MS_MIN, GONE_HEARTBEATS * setting.limits.heartbeatMs);
+    this.#watch = new HostWatch({ ...setting, isHere, silenceMs });
     this.#desk = new FleetDesk({
       clock: setting.clock,
       logger: setting.logger,
@@ -62,8 +80,9 @@ export class FleetCaptures {
     return Math.min(HEARTBEAT_MS, this.#options.setting.limits.heartbeatMs);
   }
 
-  get status(): FleetStatus {
-    return this.#desk.status;
+  get status(): FleetReport {
+    const { ownerId } = this.#options;
+    return { ...this.#desk.status, ownerId, gone: this.#watch.gone };
   }
 
   /** It stays here until this process ends: the group is not told of it before. */
@@ -83,6 +102,7 @@ export class FleetCaptures {
       this.#desk.run(signal),
       this.#goOn(signal),
       this.#sweep(signal),
+      this.#watch.run(signal),
       sharing.run(instances, this.#desk, signal).catch((cause: unknown) => {
         if (!signal.aborted) setting.logger.error('fleet', { error: String(cause) });
       }),
@@ -113,9 +133,11 @@ export class FleetCaptures {
   #held(): readonly HeldWork[] {
     const nowMs = this.#options.setting.clock.nowMs();
     return this.#options.kept().map(([instance, kept]) => {
-      const { generation, lastEntryMs, storeError } = kept.status();
+      const status = kept.status();
+      const { generation, lastEntryMs, storeError } = status;
       const silentMs = lastEntryMs === null ? null : Math.max(0, nowMs - lastEntryMs);
-      return { instance, isOwner: generation !== null, silentMs, isStuck: storeError !== null };
+      const isStuck = storeError !== null || isYoung(status);
+      return { instance, isOwner: generation !== null, silentMs, isStuck };
     });
   }
 
@@ -157,4 +179,9 @@ export class FleetCaptures {
       if (swept.length > 0) logger.info('idle-spools-removed', { instances: swept.join(' ') });
     }
   }
+}
+
+/** Released now, all that came of the node would have to come once more: its snapshot is on the way. */
+function isYoung({ link, hasSnapshot }: CaptureStatus): boolean {
+  return !hasSnapshot && (link?.state === 'syncing' || link?.state === 'streaming');
 }

@@ -1,0 +1,136 @@
+import { writerLogKey } from '@tidemark/archive';
+import { listInstanceIds, openInstanceLog, openWriterLog, type WriterLog } from '@tidemark/catalog';
+import { TidemarkError } from '@tidemark/core';
+import { SHARD, writersOf } from '../instance-writers.ts';
+import type { CaptureSetting } from '../open-capture.ts';
+
+/** Between two looks at the logs of other hosts. */
+const LOOK_MS = 20_000;
+/** An owner appends something every 20 s; after four times that its host counts as gone. */
+const SILENCE_MS = 80_000;
+/** Instances that are added later are found after so many looks. */
+const LIST_EVERY = 15;
+
+/** A host whose append-only files nobody reads any more. */
+export interface GoneHost {
+  readonly instance: string;
+  /** Id of the spool of that host. */
+  readonly owner: string;
+  /** Its last sign of life, Unix milliseconds. */
+  readonly lastEntryMs: number;
+}
+
+/** What a watch works with. */
+export interface HostWatchOptions extends Pick<
+  CaptureSetting,
+  'store' | 'keys' | 'clock' | 'random' | 'logger'
+> {
+  /** Instances of this host: who captures them is seen otherwise. */
+  readonly isHere: (instance: string) => boolean;
+  /** Default 80 s. */
+  readonly silenceMs?: number;
+  /** Default 20 s. */
+  readonly lookMs?: number;
+}
+
+interface Watched {
+  readonly instance: string;
+  readonly prefix: string;
+  readonly log: WriterLog;
+  /** Key of the newest entry that is known. */
+  newest: string;
+  /** When it was first seen, on the clock of this process. */
+  seenMs: number;
+  gone: GoneHost | null;
+}
+
+/**
+ * Watches the logs of instances that only their own host can capture: append-only files are read
+ * where they lie, so nobody goes on when that host is gone, and somebody has to say so.
+ *
+ * Life is an entry that comes, by the clock of who watches; what entries hold is not read for it.
+ */
+export class HostWatch {
+  readonly #options: HostWatchOptions;
+  readonly #watched = new Map<string, Watched>();
+  #looks = 0;
+
+  constructor(options: HostWatchOptions) {
+    this.#options = options;
+  }
+
+  /** Hosts that show no life now, by instance. */
+  get gone(): readonly GoneHost[] {
+    return [...this.#watched.values()].flatMap(({ gone }) => (gone === null ? [] : [gone]));
+  }
+
+  /** Looks again and again until the signal is aborted. A store that is away says nothing of hosts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, logger, lookMs = LOOK_MS } = this.#options;
+    const isOver = (): boolean => signal.aborted;
+    while (!isOver()) {
+      try {
+        await this.look(signal);
+      } catch (cause) {
+        if (isOver()) return;
+        if (!(cause instanceof TidemarkError)) throw cause;
+        logger.warn('host-watch', { code: cause.code, error: cause.message });
+      }
+      await clock.sleep(lookMs, signal).catch(() => undefined);
+    }
+  }
+
+  /** Looks once. @throws StoreError and what reading a log throws. */
+  async look(signal: AbortSignal): Promise<void> {
+    if (this.#looks++ % LIST_EVERY === 0) await this.#find(signal);
+    for (const watched of this.#watched.values()) await this.#lookAt(watched, signal);
+  }
+
+  async #find(signal: AbortSignal): Promise<void> {
+    const { store, isHere } = this.#options;
+    for (const instance of await listInstanceIds(store, signal)) {
+      if (isHere(instance)) this.#watched.delete(instance);
+      else if (!this.#watched.has(instance)) await this.#watch(instance);
+    }
+  }
+
+  async #watch(iid: string): Promise<void> {
+    const { store, keys, clock, random } = this.#options;
+    const logKey = await keys.logKey(iid);
+    const instance = await openInstanceLog({ store, iid, logKey, clock, random });
+    if (instance.state.removedMs !== null) return;
+    const writer = writersOf(instance).find(({ source }) => source === 'aof')?.writer;
+    if (writer === undefined) return;
+    const log = await openWriterLog({ store, iid, shard: SHARD, writer, logKey, clock, random });
+    const { seq, lastEntryMs } = log.state;
+    if (seq < 0) return;
+    const newest = writerLogKey(iid, SHARD, writer, seq);
+    const ageMs = Math.max(0, clock.nowMs() - (lastEntryMs ?? 0));
+    this.#watched.set(iid, {
+      ...{ instance: iid, log, newest, gone: null },
+      prefix: newest.slice(0, newest.lastIndexOf('/') + 1),
+      seenMs: clock.monotonicMs() - ageMs,
+    });
+  }
+
+  async #lookAt(watched: Watched, signal: AbortSignal): Promise<void> {
+    const { store, clock, logger, silenceMs = SILENCE_MS } = this.#options;
+    const { instance, prefix, newest } = watched;
+    for await (const batch of store.list(prefix, { after: newest, signal })) {
+      watched.newest = batch.at(-1)?.key ?? watched.newest;
+    }
+    if (watched.newest !== newest) {
+      watched.seenMs = clock.monotonicMs();
+      if (watched.gone !== null) logger.info('aof-host-back', { instance });
+      watched.gone = null;
+      return;
+    }
+    if (watched.gone !== null || clock.monotonicMs() - watched.seenMs < silenceMs) return;
+    await watched.log.catchUp();
+    const { owner, lastEntryMs } = watched.log.state;
+    // Who released it was told to stop, and whoever told it knows.
+    if (owner === null || owner.released) return;
+    watched.gone = { instance, owner: owner.ownerId, lastEntryMs: lastEntryMs ?? 0 };
+    logger.error('aof-host-gone', { ...watched.gone });
+  }
+}

@@ -1,0 +1,336 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Windows } from '@tidemark/archive';
+import { callArchiver, controlSocketPath } from '@tidemark/archiver';
+import {
+  createInstance,
+  openCatalog,
+  openInstanceLog,
+  openWriterLog,
+  readWriterLog,
+  type Catalog,
+  type LogEntry,
+  type WriterLog,
+} from '@tidemark/catalog';
+import { createKeyRing, openKeys, type KeyProviders } from '@tidemark/crypto';
+import { openStore, type ObjectStore } from '@tidemark/store';
+import { systemClock, systemRandom } from '@tidemark/system';
+import type { Redis } from 'ioredis';
+import { CutOff } from './cut-off.ts';
+import { freePort, KafkaBroker } from './kafka.ts';
+import { startRedis, type RedisServer } from './redis-server.ts';
+import { S3Server } from './s3-servers.ts';
+import { storedCommandsOf } from './stored-commands.ts';
+import { TempDir } from './temp-dir.ts';
+import { ArchiverProcess } from './tidemark-cli.ts';
+
+const PREFIX = 'fleet';
+const WRITE_EVERY_MS = 40;
+/** For a condition that holds soon on a machine that does nothing else. */
+const SOON_MS = 90_000;
+
+/** What a fleet is started with. */
+export interface FleetOptions {
+  readonly shards: number;
+  readonly backlog?: string;
+}
+
+/** A host of a fleet: a state folder, and an archiver while one runs. */
+export interface FleetHost {
+  readonly name: string;
+  readonly config: string;
+  readonly stateDir: string;
+  process: ArchiverProcess | null;
+}
+
+/** A Redis server that is captured, and what writes to it. */
+export interface FleetShard {
+  readonly instance: string;
+  readonly server: RedisServer;
+  /** The last number that the server has taken. */
+  written: number;
+}
+
+/** Who owns a log. */
+export interface FleetOwner {
+  readonly instance: string;
+  readonly host: string;
+  readonly generation: number;
+  readonly released: boolean;
+  readonly claimedMs: number;
+  /** Time of the last entry. */
+  readonly lastEntryMs: number;
+  readonly provenTo: number | null;
+  /** Whether another host could go on. */
+  readonly hasSnapshot: boolean;
+}
+
+/**
+ * Three hosts with an archiver each, a real Kafka broker and a real S3 server that they share, and
+ * Redis servers that are written to. The third host reaches both through proxies.
+ */
+export class FleetBench implements AsyncDisposable {
+  readonly hosts: readonly FleetHost[];
+  readonly shards: readonly FleetShard[];
+  readonly broker: KafkaBroker;
+  readonly store: ObjectStore;
+  readonly keys: KeyProviders;
+  /** What the third host reaches broker and store through. */
+  readonly ways: readonly [CutOff, CutOff];
+  readonly #owned: AsyncDisposable[];
+  readonly #temp: TempDir;
+  readonly #logs = new Map<string, WriterLog>();
+  readonly #names = new Map<string, string>();
+  readonly #over = new AbortController();
+  #writing: Promise<void>[] = [];
+
+  private constructor(
+    parts: Pick<FleetBench, 'hosts' | 'shards' | 'broker' | 'store' | 'keys' | 'ways'>,
+    temp: TempDir,
+    owned: AsyncDisposable[],
+  ) {
+    this.hosts = parts.hosts;
+    this.shards = parts.shards;
+    this.broker = parts.broker;
+    this.store = parts.store;
+    this.keys = parts.keys;
+    this.ways = parts.ways;
+    this.#temp = temp;
+    this.#owned = owned;
+  }
+
+  static async start({ shards: count, backlog = '64mb' }: FleetOptions): Promise<FleetBench> {
+    const owned: AsyncDisposable[] = [];
+    const own = <T extends AsyncDisposable>(part: T): T => {
+      owned.push(part);
+      return part;
+    };
+    try {
+      const temp = own(await TempDir.create('tidemark-fleet-'));
+      const ways = [own(await CutOff.listen()), own(await CutOff.listen())] as const;
+      const beside = { port: await freePort(), advertised: ways[0].port };
+      const config = { 'repl-backlog-size': backlog, 'repl-diskless-sync-delay': '0', save: '' };
+      const [broker, s3, ...servers] = await Promise.all([
+        KafkaBroker.start({ beside }).then(own),
+        S3Server.start({ kind: 'versitygw' }).then(own),
+        ...Array.from({ length: count }, () => startRedis({ aof: false, config }).then(own)),
+      ]);
+      ways[0].leadTo(beside.port);
+      ways[1].leadTo(Number(new URL(s3.endpoint).port));
+      const ports = { random: systemRandom, clock: systemClock };
+      const store = await openStore(s3.settings({ prefix: PREFIX }), ports);
+      const dir = join(temp.path, 'ring');
+      (await createKeyRing({ dir, ...ports })).close();
+      const keys = await openKeys({ provider: 'ring', ringDir: dir }, ports);
+      const shards = servers.map((server, at) => ({ instance: `shard-${at}`, server, written: 0 }));
+      for (const { instance: iid } of shards) {
+        const record = { store, iid, logKey: await keys.logKey(iid), ...ports };
+        await createInstance({ ...record, name: iid, createdMs: Date.now() });
+      }
+      const hosts = await Promise.all(
+        ['a', 'b', 'c'].map((name) =>
+          makeHost(name, temp.path, {
+            broker: name === 'c' ? `127.0.0.1:${ways[0].port}` : broker.address,
+            endpoint: name === 'c' ? `http://127.0.0.1:${ways[1].port}` : s3.endpoint,
+            bucket: s3.bucket,
+            shards,
+          }),
+        ),
+      );
+      return new FleetBench({ hosts, shards, broker, store, keys, ways }, temp, owned);
+    } catch (error) {
+      for (const part of owned.reverse()) await part[Symbol.asyncDispose]();
+      throw error;
+    }
+  }
+
+  host(name: string): FleetHost {
+    return this.hosts.find((host) => host.name === name)!;
+  }
+
+  /** Starts the archiver of a host. */
+  serve(name: string): ArchiverProcess {
+    const host = this.host(name);
+    host.process = new ArchiverProcess(['-c', host.config, 'serve', 'archiver']);
+    return host.process;
+  }
+
+  /** Writes to every server until the end: the numbers from 1 on, one after the other. */
+  async write(): Promise<void> {
+    for (const shard of this.shards) {
+      const client = await shard.server.connect();
+      this.#writing.push(this.#writeTo(shard, client));
+    }
+  }
+
+  /** Writes no more, and lets what was written be shipped. */
+  async settle(): Promise<void> {
+    this.#over.abort();
+    await Promise.all(this.#writing);
+    this.#writing = [];
+    for (const { host, instance } of await this.owners()) {
+      const socketPath = controlSocketPath(this.host(host).stateDir);
+      await callArchiver({ socketPath, timeoutMs: 30_000 }, 'roll', instance);
+    }
+  }
+
+  /** Who owns which log now, as the logs say. */
+  async owners(): Promise<readonly FleetOwner[]> {
+    const found = await Promise.all(this.shards.map(({ instance }) => this.#ownerOf(instance)));
+    return found.filter((owner) => owner !== null);
+  }
+
+  /** Waits until something holds of who owns what; what it was then. */
+  async untilOwners(
+    holds: (owners: readonly FleetOwner[]) => boolean,
+    timeoutMs = SOON_MS,
+  ): Promise<readonly FleetOwner[]> {
+    const deadline = performance.now() + timeoutMs;
+    for (;;) {
+      const owners = await this.owners();
+      if (owners.length === this.shards.length && holds(owners)) return owners;
+      if (performance.now() > deadline) {
+        const logs = this.hosts.map(({ name, process }) => `${name}: ${process?.log ?? '-'}`);
+        throw new Error(`did not come true: ${JSON.stringify(owners)}\n${logs.join('\n')}`);
+      }
+      await systemClock.sleep(400);
+    }
+  }
+
+  /** Every entry of the log of an instance. */
+  async entries(instance: string): Promise<readonly LogEntry[]> {
+    const { state: _, ...log } = await this.#sourceOf(instance);
+    const all: LogEntry[] = [];
+    for await (const batch of readWriterLog(log, {})) all.push(...batch);
+    return all;
+  }
+
+  /** Seconds that can be restored, and what is missing between them. */
+  async windows(instance: string): Promise<Windows> {
+    using catalog = await this.#catalogOf(instance);
+    return catalog.windows(instance);
+  }
+
+  /** The numbers that the store holds of what was written to an instance, in their order. */
+  async storedNumbers(instance: string): Promise<readonly number[]> {
+    using catalog = await this.#catalogOf(instance);
+    const { store, keys } = this;
+    const commands = await storedCommandsOf({ catalog, instance, store, keys });
+    const found = commands
+      .toString('latin1')
+      .matchAll(/RPUSH\r\n\$7\r\nnumbers\r\n\$\d+\r\n(\d+)/gi);
+    return [...found].map(([, number]) => Number(number));
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#over.abort();
+    await Promise.all(this.#writing);
+    for (const { process } of this.hosts) {
+      process?.child.kill('SIGCONT');
+      await process?.kill();
+    }
+    for (const part of this.#owned.reverse()) await part[Symbol.asyncDispose]();
+  }
+
+  async #catalogOf(instance: string): Promise<Catalog> {
+    const catalog = openCatalog({ path: join(this.#temp.path, 'catalog.db') });
+    const logKey = (iid: string): ReturnType<KeyProviders['logKey']> => this.keys.logKey(iid);
+    await catalog.sync({ store: this.store, logKey, instances: [instance] });
+    return catalog;
+  }
+
+  async #writeTo(shard: FleetShard, client: Redis): Promise<void> {
+    while (!this.#over.signal.aborted) {
+      await client.rpush('numbers', shard.written + 1);
+      shard.written += 1;
+      await systemClock.sleep(WRITE_EVERY_MS);
+    }
+  }
+
+  async #ownerOf(instance: string): Promise<FleetOwner | null> {
+    let log = this.#logs.get(instance);
+    if (log === undefined) {
+      const source = await this.#sourceOf(instance);
+      if (source.writer === '') return null;
+      log = await openWriterLog({ ...source, clock: systemClock, random: systemRandom });
+      this.#logs.set(instance, log);
+    }
+    await log.catchUp();
+    const { owner, lastEntryMs, timeline } = log.state;
+    if (owner === null) return null;
+    return {
+      instance,
+      host: await this.#nameOf(owner.ownerId),
+      generation: owner.generation,
+      released: owner.released,
+      claimedMs: owner.atMs,
+      lastEntryMs: lastEntryMs ?? 0,
+      provenTo: timeline?.provenTo ?? null,
+      hasSnapshot: timeline?.snapshot != null,
+    };
+  }
+
+  async #sourceOf(iid: string): Promise<{
+    readonly store: ObjectStore;
+    readonly iid: string;
+    readonly shard: string;
+    readonly writer: string;
+    readonly logKey: Awaited<ReturnType<KeyProviders['logKey']>>;
+    readonly state: unknown;
+  }> {
+    const { store, keys } = this;
+    const logKey = await keys.logKey(iid);
+    const ports = { clock: systemClock, random: systemRandom };
+    const { state } = await openInstanceLog({ store, iid, logKey, ...ports });
+    const { shard = '0', writer = '' } = state.writers[0] ?? {};
+    return { store, iid, shard, writer, logKey, state };
+  }
+
+  async #nameOf(ownerId: string): Promise<string> {
+    for (const { name, stateDir } of this.hosts) {
+      if (this.#names.has(ownerId)) break;
+      const id = await readFile(join(stateDir, 'spool', 'owner'), 'utf8').catch(() => '');
+      if (id.trim() !== '') this.#names.set(id.trim(), name);
+    }
+    return this.#names.get(ownerId) ?? ownerId;
+  }
+}
+
+interface HostPlaces {
+  readonly broker: string;
+  readonly endpoint: string;
+  readonly bucket: string;
+  readonly shards: readonly Pick<FleetShard, 'instance' | 'server'>[];
+}
+
+async function makeHost(
+  name: string,
+  dir: string,
+  { broker, endpoint, bucket, shards }: HostPlaces,
+): Promise<FleetHost> {
+  const stateDir = join(dir, name);
+  await mkdir(stateDir, { mode: 0o700 });
+  const config = join(dir, `${name}.toml`);
+  const text = `version = 1
+[store]
+url = "s3://${bucket}/${PREFIX}"
+region = "us-east-1"
+endpoint = "${endpoint}"
+force_path_style = true
+[state]
+dir = "${stateDir}"
+[keys]
+ring = "${join(dir, 'ring')}"
+[archiver]
+fleet = true
+roll_max_age = "1s"
+[events]
+brokers = ["${broker}"]
+`;
+  const instances = shards.map(
+    ({ instance, server }) =>
+      `[[instance]]\nid = "${instance}"\nurl = "redis://127.0.0.1:${server.port}"\nsource = "psync"\n`,
+  );
+  await writeFile(config, text + instances.join(''), { mode: 0o600 });
+  return { name, config, stateDir, process: null };
+}
