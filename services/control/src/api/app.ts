@@ -17,6 +17,7 @@ import { traceOf } from './trace.ts';
 import type { ApiApp, ApiPorts, RegisterRoutes, RequestTypes } from './types.ts';
 
 const TLS_LOOK_MS = 10_000;
+const IDLE_LOOK_MS = 50;
 
 /** What a server is made of. */
 export interface ApiOptions {
@@ -187,9 +188,12 @@ function cannotListen(cause: unknown, host: string, port: number): UsageError {
 async function drain(app: ApiApp, draining: AbortController, drainMs: number): Promise<void> {
   draining.abort(new Error('the service is going down'));
   const late = setTimeout(() => app.server.closeAllConnections(), drainMs);
+  // A connection whose last answer is given would be kept for more requests.
+  const idle = setInterval(() => app.server.closeIdleConnections(), IDLE_LOOK_MS);
   try {
     await app.close();
   } finally {
     clearTimeout(late);
+    clearInterval(idle);
   }
 }

@@ -67,9 +67,13 @@ function keyOf({ headers }: FastifyRequest): string {
 }
 
 function digestOf({ method, url, body }: FastifyRequest): string {
-  return createHash('sha256')
-    .update(canonicalJson([method, url, body ?? null]))
-    .digest('hex');
+  try {
+    return createHash('sha256')
+      .update(canonicalJson([method, url, body ?? null]))
+      .digest('hex');
+  } catch (cause) {
+    throw new ApiProblem('validation', 'the body is nested too deep', { cause });
+  }
 }
 
 function keptHeaders(reply: FastifyReply): Record<string, string> {

@@ -39,6 +39,9 @@ const BY_CODE: Partial<Record<ErrorCode | (string & {}), ProblemName>> = {
   TM_CATALOG_DB: 'unavailable',
   TM_LOG_CONFLICT: 'busy',
   TM_POLICY_CHANGED: 'precondition-failed',
+  TM_TARGET_TOPOLOGY: 'topology-mismatch',
+  TM_TDE_REBUILD: 'tde-rebuild-unsupported',
+  TM_RECYCLE_STATE: 'refused',
 };
 
 /** What an exit code means to a caller of the API. */
