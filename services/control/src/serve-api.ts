@@ -53,14 +53,15 @@ export async function openApi(
   // Loaded only where it is served: other commands open a control plane too.
   const { createApi } = await import('./api/app.ts');
   const { registerOperations } = await import('./metrics/operations-routes.ts');
+  const { registerRoutes } = await import('./api/routes/register-routes.ts');
   const { clock, random, logger } = control;
   return createApi({
     ports: { control, clock, random, logger },
     settings,
     limits,
-    routes: async (app, ports) => {
+    routes: (app, ports) => {
       registerOperations(app, control.metrics);
-      await Promise.resolve(ports);
+      registerRoutes(app, ports);
     },
   });
 }

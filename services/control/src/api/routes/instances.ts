@@ -55,7 +55,7 @@ function addLists(app: ApiApp, { control }: ApiPorts): void {
       const { workspace, fresh } = control;
       await fresh.all();
       const answer = await askStatus(workspace, callerSignal(request, WORK_MS));
-      return statusDocument(workspace, answer);
+      return statusDocument(workspace, answer, control.clock.nowMs());
     },
   );
 }
@@ -87,7 +87,7 @@ function addOne(app: ApiApp, { control }: ApiPorts): void {
         removedAt: removedMs === null ? null : formatSecond(Math.floor(removedMs / 1000)),
         tde: tde.state,
         allowOriginalRestore: originalRestore,
-        status: instanceStatus(catalog, instance, answer),
+        status: instanceStatus(catalog, instance, answer, control.clock.nowMs()),
       };
     },
   );

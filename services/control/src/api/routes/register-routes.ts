@@ -3,6 +3,9 @@ import { addAuditRoutes } from './audit.ts';
 import { addBackupRoutes } from './backups.ts';
 import { addInstanceRoutes } from './instances.ts';
 import { addJobRoutes } from './jobs.ts';
+import { addKeyRoutes } from './keys.ts';
+import { addPolicyRoutes } from './policy.ts';
+import { addRestoreRoutes } from './restores.ts';
 import { addTdeRoutes } from './tde.ts';
 import { addWindowRoutes } from './windows.ts';
 
@@ -12,6 +15,9 @@ export function registerRoutes(app: ApiApp, ports: ApiPorts): void {
   addInstanceRoutes(app, ports);
   addBackupRoutes(app, ports);
   addWindowRoutes(app, ports);
+  addPolicyRoutes(app, ports);
+  addRestoreRoutes(app, ports);
+  addKeyRoutes(app, ports);
   addTdeRoutes(app, ports);
   addAuditRoutes(app, ports);
 }

@@ -28,6 +28,32 @@ const capture = {
   description: 'How its capture stands; null: no archiver of this host captures it.',
 } as const;
 
+const owner = {
+  type: ['object', 'null'],
+  description: 'The host that captures it, as its log says; null: none ever did.',
+  properties: {
+    id: { type: 'string' },
+    generation: { type: 'integer' },
+    state: { enum: ['alive', 'released', 'gone'] },
+    lastSeen: utcTime,
+  },
+} as const;
+
+const fleet = {
+  type: ['object', 'null'],
+  description: 'What is shared out; null: the archiver of this host shares nothing.',
+  properties: {
+    state: { enum: ['joining', 'member'] },
+    assigned: { type: 'array', items: { type: 'string' } },
+    ownerId: { type: 'string' },
+    gone: {
+      type: 'array',
+      description: 'Instances that only a host can capture which shows no life.',
+      items: { type: 'string' },
+    },
+  },
+} as const;
+
 const statusProperties = {
   instance: { type: 'string' },
   earliest: utcTimeOrNull,
@@ -35,6 +61,7 @@ const statusProperties = {
   holes: { type: 'integer' },
   backups: { type: 'integer' },
   capture,
+  owner,
 } as const;
 
 /** One instance with what there is of it. */
@@ -58,6 +85,7 @@ export const StatusSchema = {
   required: ['archiver', 'store', 'instances'],
   properties: {
     archiver: { type: ['object', 'null'], properties: { pid: { type: 'integer' } } },
+    fleet,
     store: { type: 'string' },
     instances: { type: 'array', items: { type: 'object', properties: statusProperties } },
   },

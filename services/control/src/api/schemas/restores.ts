@@ -78,13 +78,39 @@ export const ttl = {
   },
 } as const;
 
+const fileName = {
+  type: 'string',
+  pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$',
+  description: 'Name of a file in the folder `secrets` beside the configuration.',
+} as const;
+const fileNameOrNull = { anyOf: [fileName, { type: 'null' }] } as const;
+
+/** How a server is spoken to over TLS. */
+const tls = {
+  anyOf: [
+    { type: 'null' },
+    {
+      type: 'object',
+      additionalProperties: false,
+      properties: {
+        ca: { type: 'array', items: fileName, maxItems: 8 },
+        cert: fileNameOrNull,
+        key: fileNameOrNull,
+        serverName: {
+          anyOf: [{ type: 'string', minLength: 1, maxLength: 253 }, { type: 'null' }],
+        },
+      },
+    },
+  ],
+} as const;
+
 /** A server that runs already, of `[restorer] allow_targets`. */
-const serverTarget = {
+const addressTarget = {
   type: 'object',
   additionalProperties: false,
   required: ['kind', 'url'],
   properties: {
-    kind: { const: 'server' },
+    kind: { const: 'address' },
     url: {
       type: 'string',
       minLength: 8,
@@ -92,11 +118,8 @@ const serverTarget = {
       pattern: '^rediss?://',
       description: 'redis://[USER@]HOST:PORT, rediss:// for TLS; never a password.',
     },
-    passwordRef: {
-      type: 'string',
-      pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$',
-      description: 'Name of a file in the folder `secrets` beside the configuration.',
-    },
+    passwordRef: fileNameOrNull,
+    tls,
     allowFlush: {
       type: 'boolean',
       default: false,
@@ -133,12 +156,14 @@ const originalTarget = {
 } as const;
 
 /** Where it goes. */
-export const target = { oneOf: [originalTarget, newTarget, serverTarget] } as const;
+export const target = { anyOf: [originalTarget, newTarget, addressTarget] } as const;
 
 const restoreFields = {
   ...pointFields,
   ...selectorFields,
   withFunctions: { type: 'boolean', description: 'Of selected keys: the functions as well.' },
+  withUsers: { type: 'boolean', description: 'The users of the node as well.' },
+  withSettings: { type: 'boolean', description: 'The settings of the node as well.' },
   ttl,
   timeShift: {
     ...time,
@@ -147,9 +172,8 @@ const restoreFields = {
   },
   missingKeys: {
     type: 'string',
-    enum: ['delete', 'keep'],
-    description:
-      'In the original: what becomes of selected keys that were not there then. Default delete.',
+    enum: ['delete'],
+    description: 'In the original: selected keys that were not there then are deleted.',
   },
   target,
   verify: {

@@ -1,0 +1,114 @@
+import { dryRun, preview, type PreviewReport, type RestoreReport } from '@tidemark/restorer';
+import { freshen, originalAddress, readFrom, withLease } from '@tidemark/workspace';
+import { maskedKeys } from '../../queries/masked.ts';
+import { openTdeInstance } from '../../queries/open-tde.ts';
+import type { Control } from '../../control.ts';
+import { checkTarget } from '../../provision/allowed-targets.ts';
+import { NO_NOTES, quietEnvironment } from './keys.ts';
+import type { RestoreWish } from './restore-order.ts';
+
+const LATENCY_MAX_MS = 5;
+
+/** What a restore would do, as it is reported. */
+export interface PlanReport {
+  /** Null where no keys were compared. */
+  readonly matchedKeys: PreviewReport['counts'] | null;
+  readonly bytes: number;
+  readonly warnings: readonly string[];
+  readonly report: object;
+}
+
+/**
+ * Tells what a restore would do. Nothing is written: into the original the keys are restored into a
+ * scratch server and compared; for other targets everything is read and verified, and the target
+ * itself is looked at when the restore begins.
+ * @throws As `preview`, `dryRun`, `checkTarget`.
+ */
+export async function planOf(
+  instance: string,
+  wish: RestoreWish,
+  { workspace }: Pick<Control, 'workspace'>,
+  signal: AbortSignal,
+): Promise<PlanReport> {
+  await freshen(workspace, instance, signal);
+  const { tde } = await openTdeInstance(instance, workspace, signal);
+  const isMasked = tde.state !== 'disabled';
+  const lease = {
+    instance,
+    fromSecond: readFrom(workspace.catalog, instance, wish.point),
+    isLong: false,
+  };
+  const planned = await withLease(lease, workspace, NO_NOTES, async () =>
+    wish.target.kind === 'original'
+      ? ofOriginal(await compared(instance, wish, workspace, signal), isMasked)
+      : ofServer(await read(instance, wish, workspace, signal), isMasked),
+  );
+  return { ...planned, warnings: [...wish.warnings, ...planned.warnings] };
+}
+
+async function compared(
+  instance: string,
+  { point, ttl, selector }: RestoreWish,
+  workspace: Control['workspace'],
+  signal: AbortSignal,
+): Promise<PreviewReport> {
+  const address = await originalAddress(instance, workspace.config);
+  const live = { address, latencyMaxMs: LATENCY_MAX_MS, rate: null };
+  const all = {
+    include: [],
+    exclude: [],
+    dbs: null,
+    excludeDbs: [],
+    types: null,
+    excludeTypes: [],
+  };
+  const wish = { instance, point, ttl, selector: selector ?? all, skip: null, live };
+  return preview(wish, quietEnvironment(workspace, signal));
+}
+
+async function read(
+  instance: string,
+  { point, ttl, selector, target, withFunctions, verify }: RestoreWish,
+  workspace: Control['workspace'],
+  signal: AbortSignal,
+): Promise<RestoreReport> {
+  if (target.kind === 'address') {
+    await checkTarget(target.url, workspace.config.worker.allowTargets);
+  }
+  return dryRun(
+    {
+      ...{ instance, point, ttl, selector, withFunctions },
+      target: { kind: 'new', port: 0, dir: null },
+      promote: true,
+      verify: verify ?? 'stream',
+      allowFlush: false,
+      feedListen: null,
+      feedAdvertise: null,
+      facts: null,
+    },
+    quietEnvironment(workspace, signal),
+  );
+}
+
+function ofOriginal(report: PreviewReport, isMasked: boolean): PlanReport {
+  const { counts, read: reads, warnings, sample, selected, ...rest } = report;
+  return {
+    matchedKeys: counts,
+    bytes: reads.bytes,
+    // They may name keys.
+    warnings: isMasked ? [] : warnings,
+    report: isMasked
+      ? { ...rest, counts, read: reads, sample: maskedKeys(sample) }
+      : { ...rest, counts, read: reads, sample, selected },
+  };
+}
+
+function ofServer(report: RestoreReport, isMasked: boolean): PlanReport {
+  const { warnings, bytes, vanishingSample, selection, ...rest } = report;
+  return {
+    matchedKeys: null,
+    bytes,
+    warnings: isMasked ? [] : warnings,
+    report: isMasked ? { ...rest, bytes } : { ...rest, bytes, vanishingSample, selection },
+  };
+}
