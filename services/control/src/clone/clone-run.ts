@@ -176,12 +176,24 @@ export class CloneRun {
     const at = this.#here;
     const id = at.restoreId ?? '';
     const state = await restoreState(id, this.#parts.workspace.config);
-    if (state === null && at.phase === 'replaying') return this.#keep({ ...at, phase: 'looked' });
-    if (state === null) return this.#keep({ ...at, phase: 'promoted' });
+    if (state === null) {
+      // It did not begin, or was called off, which leaves an empty server; or it was promoted.
+      const isBegun = at.phase === 'resuming' && (await this.#holdsData());
+      if (isBegun) return this.#keep({ ...at, phase: 'promoted' });
+      await this.#keep({ ...at, phase: 'provisioned', looked: null, restoreId: null });
+      return this.#provide();
+    }
     await this.#keep({ ...at, phase: 'resuming' });
     this.#tell('replay');
     const report = await this.#resume(id);
     await this.#keep({ ...at, phase: 'promoted', replayed: factsOf(report) });
+  }
+
+  async #holdsData(): Promise<boolean> {
+    const { secrets } = this.#parts.provisioners;
+    return withTarget(this.#target, secrets, this.#context.signal, async (client) =>
+      /^db\d+:keys=/m.test(String(await client.call('INFO', 'keyspace'))),
+    );
   }
 
   async #promote(): Promise<void> {

@@ -1,0 +1,261 @@
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { connectNode, openNodeTls, type NodeAddress } from '@tidemark/client';
+import { selectorToJson } from '@tidemark/selector';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Json } from '../../../services/control/src/jobs/job.ts';
+import { endProcesses } from '../../../services/control/src/provision/local-folder.ts';
+import { CloneBench } from '../../support/control-clone/clone-bench.ts';
+import { diffOracle, readOracle, type Oracle } from '../../support/oracle.ts';
+import { startRedis } from '../../support/redis-server.ts';
+import { TestCa } from '../../support/tls/certificates.ts';
+
+const PASSWORD = 'Clone-pass-1';
+
+let bench: CloneBench;
+let source: Oracle;
+let ca: TestCa;
+
+interface Report {
+  readonly url: string;
+  readonly keys: number;
+  readonly compared: number;
+  readonly warnings: readonly string[];
+}
+
+const reportOf = (outcome: { readonly result: unknown } | null): Report =>
+  outcome?.result as Report;
+
+async function fill(client: Redis): Promise<void> {
+  for (const db of [0, 3]) {
+    await client.select(db);
+    const pipeline = client.pipeline();
+    for (let i = 0; i < 300; i++) pipeline.set(`cart:${i}`, `value ${i}`);
+    pipeline.hset('hash', 'a', '1', 'b', '2').rpush('list', '1', '2').zadd('z', 1, 'm');
+    pipeline.set('ttl', 'x', 'EX', 3_600).xadd('stream', '*', 'f', 'v');
+    await pipeline.exec();
+  }
+  await client.select(0);
+}
+
+beforeAll(async () => {
+  // Facts of a node are taken when it is attached.
+  const config = {
+    ...{ maxmemory: '200mb', 'hash-max-listpack-entries': '77' },
+    user: 'app on >App-pass-1 ~cart:* +get',
+  };
+  bench = await CloneBench.open({}, { config });
+  const client = await bench.archive.server.connect();
+  await fill(client);
+  await bench.settled();
+  source = await readOracle(client);
+  ca = await TestCa.create('CA');
+  const { cert, key } = await ca.issue();
+  await bench.secret('clone.pem', cert);
+  await bench.secret('clone.key', key);
+  await bench.secret('ca.pem', ca.cert);
+});
+
+afterAll(async () => {
+  const root = join(bench.archive.dir, 'c');
+  for (const name of await readdir(root).catch(() => []))
+    await endProcesses(join(root, name), false);
+  await bench[Symbol.asyncDispose]();
+});
+
+/** Keys by a glob, as a request names them. */
+function keysLike(pattern: string, dbs: readonly number[] | null): Json {
+  const rest = { exclude: [], excludeDbs: [], types: null, excludeTypes: [] };
+  return selectorToJson({ include: [{ kind: 'glob', pattern }], dbs, ...rest }) as Json;
+}
+
+const LATEST = { kind: 'latest' } as const;
+
+/** The data of a clone by its unix socket, as its owner may read them. */
+async function oracleOf(id: string, password?: string): Promise<Oracle> {
+  const path = join(bench.archive.dir, 'c', id, 'server.sock');
+  const client = new Redis({
+    ...{ path, lazyConnect: true, retryStrategy: () => null },
+    ...(password === undefined ? {} : { password }),
+  });
+  client.on('error', () => undefined);
+  await client.connect();
+  try {
+    return await readOracle(client);
+  } finally {
+    client.disconnect();
+  }
+}
+
+async function getWithout(address: NodeAddress): Promise<unknown> {
+  await using client = await connectNode(address);
+  return await client.call('GET', 'cart:7');
+}
+
+/** Without the digest of DEBUG, which a clone does not allow. */
+function sameData(clone: Oracle): readonly string[] {
+  const plain = (oracle: Oracle): Oracle => ({
+    ...oracle,
+    digest: null,
+    databases: new Map(
+      [...oracle.databases].map(([db, facts]) => [
+        db,
+        {
+          ...facts,
+          keys: new Map([...facts.keys].map(([key, each]) => [key, { ...each, digest: null }])),
+        },
+      ]),
+    ),
+  });
+  return diffOracle(plain(source), plain(clone));
+}
+
+describe('a clone into a server that is started here', () => {
+  it('holds what the source held, speaks TLS only, and lets in who knows its password', async () => {
+    const { outcome, error, job } = await bench.clone({
+      ...{ source: LATEST, name: 'orders-copy', password: PASSWORD, sample: 40 },
+      target: { kind: 'local', tls: { cert: 'clone.pem', key: 'clone.key', ca: ['ca.pem'] } },
+      keep: ['users', 'params'],
+    });
+    expect(error).toBeNull();
+    const report = reportOf(outcome);
+    expect(report.compared).toBeGreaterThan(20);
+    expect(JSON.stringify([outcome, job])).not.toContain(PASSWORD);
+    expect(sameData(await oracleOf(job.id, PASSWORD))).toEqual([]);
+
+    const port = Number(report.url.split(':').at(-1));
+    expect(report.url).toBe(`rediss://127.0.0.1:${port}`);
+    const over = { host: '127.0.0.1', port, lazyConnect: true, retryStrategy: () => null };
+    const secure = new Redis({ ...over, tls: { ca: ca.cert }, password: PASSWORD });
+    const plain = new Redis({ ...over, password: PASSWORD });
+    for (const client of [secure, plain]) client.on('error', () => undefined);
+    try {
+      await secure.connect();
+      expect(await secure.get('cart:7')).toBe('value 7');
+      expect(await secure.call('ACL', 'USERS')).toEqual(['app', 'default']);
+      expect(await secure.config('GET', 'maxmemory')).toEqual(['maxmemory', '209715200']);
+      expect(await secure.config('GET', 'hash-max-listpack-entries')).toContain('77');
+      expect(await secure.config('GET', 'appendonly')).toContain('yes');
+      await expect(plain.connect()).rejects.toThrow();
+      using tls = await openNodeTls({ caFiles: [join(bench.archive.dir, 'secrets', 'ca.pem')] });
+      await expect(getWithout({ host: '127.0.0.1', port, tls })).rejects.toMatchObject({
+        code: 'TM_NODE_AUTH',
+      });
+    } finally {
+      for (const client of [secure, plain]) client.disconnect();
+    }
+    const conf = await readFile(join(bench.archive.dir, 'c', job.id, 'server.conf'), 'utf8');
+    expect(conf).not.toContain('tidemark-loader');
+    expect(await readdir(join(bench.archive.dir, 'secrets'))).not.toContain(
+      `loader-${job.id}.pass`,
+    );
+  });
+
+  it('gets selected keys only', async () => {
+    const { outcome, job, error } = await bench.clone({
+      ...{ source: LATEST, name: 'carts' },
+      selector: keysLike('cart:1*', [0]),
+      target: { kind: 'local' },
+    });
+    expect(error).toBeNull();
+    expect(reportOf(outcome).keys).toBe(111);
+    const { databases } = await oracleOf(job.id);
+    expect(databases.get(0)?.dbSize).toBe(111);
+    expect(databases.get(3)).toBeUndefined();
+    expect(reportOf(outcome).warnings.join()).toMatch(/has no password/);
+  });
+});
+
+describe('what is refused leaves nothing behind', () => {
+  const local = { source: LATEST, name: 'small', target: { kind: 'local' } } as const;
+
+  it.each([
+    [{ ...local, memoryBytes: 1_000_000 }, 'TM_TARGET_MEMORY'],
+    [{ ...local, name: 'carts' }, 'TM_EXISTS'],
+    [{ ...local, target: { kind: 'local', port: 1 } }, 'TM_USAGE'],
+    [{ ...local, source: { kind: 'second', second: 1_000 } }, 'TM_TIME_NOT_RESTORABLE'],
+    [
+      {
+        ...local,
+        selector: keysLike('nothing*', null),
+      },
+      'TM_NOT_FOUND',
+    ],
+  ])('%j: %s', async (request, code) => {
+    const before = await readdir(join(bench.archive.dir, 'c'));
+    const { error } = await bench.clone(request);
+    expect(error).toMatchObject({ code });
+    expect(await readdir(join(bench.archive.dir, 'c'))).toEqual(before);
+  });
+
+  it.each([
+    [{ ...local, password: 'weak' }, 'TM_PASSWORD'],
+    [{ ...local, shards: 3 }, 'TM_TARGET_TOPOLOGY'],
+    [{ ...local, passwordRef: 'no-such-file' }, 'TM_NOT_FOUND'],
+    [{ ...local, passwordRef: '../ring' }, 'TM_USAGE'],
+    [{ ...local, name: '../x' }, 'TM_USAGE'],
+    [{ ...local, unknown: 1 }, 'TM_USAGE'],
+    [{ ...local, target: { kind: 'elsewhere' } }, 'TM_USAGE'],
+  ])('%j is no request: %s', async (request, code) => {
+    await expect(bench.clone(request)).rejects.toMatchObject({ code });
+  });
+});
+
+describe('a clone into a server that is given', () => {
+  it('is written only where the configuration allows it, into an empty server, and gets its password', async () => {
+    await using target = await startRedis({ aof: false });
+    const client = await target.connect();
+    const url = `redis://127.0.0.1:${target.port}`;
+    const request = {
+      ...{ source: LATEST, name: 'given', password: PASSWORD },
+      target: { kind: 'address', url },
+    };
+    expect((await bench.clone(request)).error).toMatchObject({ code: 'TM_TARGET_DENIED' });
+    await bench.configure({ allowTargets: ['127.0.0.0/8:1024-65535'] });
+
+    await client.set('mine', '1');
+    expect((await bench.clone(request)).error).toMatchObject({ code: 'TM_TARGET_NOT_EMPTY' });
+    expect(await client.get('mine')).toBe('1');
+    await client.flushall();
+    await client.config('SET', 'maxmemory', '100mb');
+    expect((await bench.clone(request)).error).toMatchObject({ code: 'TM_TARGET_MEMORY' });
+    await client.config('SET', 'maxmemory', '0');
+
+    const { error } = await bench.clone(request);
+    expect(error).toBeNull();
+    expect(diffOracle(source, await readOracle(client.duplicate({ password: PASSWORD })))).toEqual(
+      [],
+    );
+  });
+
+  it('ends empty when it is called off, at whatever phase', async () => {
+    await using target = await startRedis({ aof: false });
+    const client = await target.connect();
+    for (const phase of ['looked', 'replaying', 'replayed', 'promoting', 'promoted', 'settling']) {
+      const { error, checkpoint } = await calledOffAt(phase, {
+        ...{ source: LATEST, name: 'given' },
+        target: { kind: 'address', url: `redis://127.0.0.1:${target.port}` },
+      });
+      expect(error?.message, phase).toBe('called off');
+      expect((checkpoint as { readonly phase: string }).phase).not.toBe('registering');
+      expect(await client.dbsize(), phase).toBe(0);
+      expect(String(await client.role()), phase).toMatch(/^master/);
+    }
+  });
+});
+
+async function calledOffAt(phase: string, request: Parameters<CloneBench['clone']>[0]) {
+  const { attempt } = await import('../../support/control-clone/clone-bench.ts');
+  const { cloneHandler } = await import('../../../services/control/src/clone/clone-handler.ts');
+  const handler = cloneHandler(await bench.parts());
+  const job = await bench.job(handler, request);
+  const cancel = new AbortController();
+  return attempt(handler, job, {
+    signal: cancel.signal,
+    onKeep: (checkpoint) => {
+      const at = (checkpoint as { readonly phase: string }).phase;
+      if (at === phase) cancel.abort(new Error('called off'));
+    },
+  });
+}
