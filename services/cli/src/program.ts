@@ -6,6 +6,7 @@ import type { Leaf, Perform } from './program/command-tree.ts';
 import { watchStandardOutput } from './output/standard-output.ts';
 import { addServeApi, addTokenCommands } from './program/api-commands.ts';
 import { addBackupCommands, addShred } from './program/backup-commands.ts';
+import { addCompletion } from './program/completion-command.ts';
 import { addDump } from './program/dump-command.ts';
 import { addExpire } from './program/expire-commands.ts';
 import { addFileCommands } from './program/file-commands.ts';
@@ -79,7 +80,8 @@ function report(error: unknown, printer: Printer): number {
   return 1;
 }
 
-function buildProgram(printer: Printer, perform: Perform): Command {
+/** Every command with its options; the work of one that is named is given to `perform`. */
+export function buildProgram(printer: Printer, perform: Perform): Command {
   const program = withGlobals(new Command('tidemark'))
     .description('Continuous backup and flashback to any second for Redis and Valkey.')
     // Options after a sub-command are its own: `backup download … -o FILE`.
@@ -176,6 +178,7 @@ ${EXIT_CODES}`,
   addFindCommands(program, leaf, perform);
   addDump(program, leaf, perform);
   addFileCommands(program, leaf, perform);
+  addCompletion(program);
   for (const group of program.commands) if (group.commands.length > 0) withGlobals(group);
   return program;
 }
