@@ -7,8 +7,11 @@ import { runFleet } from './fleet/run-fleet.ts';
 import type { JobDesk } from './jobs/job.ts';
 import { LocalJobDesk } from './jobs/job-desk.ts';
 import { JobRows } from './jobs/job-rows.ts';
+import type { RunnerTiming } from './jobs/job-runner.ts';
+import { keepRebuilt, runWorker } from './jobs/open-worker.ts';
 import { ControlMetrics } from './metrics/control-metrics.ts';
 import type { PolicyDesk } from './policy/policy.ts';
+import { SecretFolder } from './provision/secrets.ts';
 import { CatalogKeeper } from './queries/catalog-keeper.ts';
 import { StateDatabase } from './state/database.ts';
 
@@ -44,11 +47,13 @@ export interface ControlOptions {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** How often workers look, and when one counts as dead. */
+  readonly timing?: RunnerTiming;
 }
 
 /** Opens the control plane of a host; nothing runs before `run`. */
 export async function openControl(options: ControlOptions): Promise<Control> {
-  const { configPath, clock, random, logger } = options;
+  const { configPath, clock, random, logger, timing } = options;
   const workspace = await Workspace.open({ configPath });
   const state = StateDatabase.open({
     path: join(workspace.config.stateDir, 'control.db'),
@@ -57,6 +62,9 @@ export async function openControl(options: ControlOptions): Promise<Control> {
   const audit = new Audit(state, clock);
   const rows = new JobRows(state);
   const jobs = new LocalJobDesk({ rows, audit, clock, random });
+  const secrets = new SecretFolder(workspace.config.path);
+  const { useHandlers } = await import('./handlers/use-handlers.ts');
+  useHandlers(jobs, { workspace, secrets, clock, random, logger });
   const over = new AbortController();
   const fresh = new CatalogKeeper({ workspace, clock, signal: over.signal });
   // With it comes the library of times and zones.
@@ -69,6 +77,15 @@ export async function openControl(options: ControlOptions): Promise<Control> {
     run: async (signal, roles) => {
       await Promise.all([
         jobs.news.wait(2 ** 31 - 1, signal),
+        keepRebuilt({ workspace, rows, audit, clock, logger }, signal),
+        ...(roles.workers
+          ? [
+              runWorker(
+                { workspace, desk: jobs, rows, audit, clock, random, logger, timing },
+                signal,
+              ),
+            ]
+          : []),
         ...(roles.scheduler ? [policies.scheduler.run(signal)] : []),
         runFleet({ workspace, state, jobs, rows, clock, random, logger }, roles, signal),
       ]);

@@ -201,6 +201,11 @@ export class LocalJobDesk implements JobDesk {
     return fold;
   }
 
+  /** Kinds that are done here. */
+  get kinds(): readonly JobKind[] {
+    return [...this.#handlers.keys()];
+  }
+
   #ask(id: string, actor: Actor, action: string, type: 'cancel' | 'resume'): Job {
     const { rows, audit, clock } = this.#parts;
     const { job } = rows.db.write(() => {

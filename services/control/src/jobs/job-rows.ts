@@ -1,5 +1,5 @@
 import type { StateDatabase } from '../state/database.ts';
-import type { Job, JobEvent, JobLine, JobQuestion, Json } from './job.ts';
+import type { Job, JobEvent, JobKind, JobLine, JobQuestion, JobState, Json } from './job.ts';
 import type { JobFold } from './job-machine.ts';
 
 /** Events and lines that are kept of one job; the oldest go. */
@@ -78,15 +78,21 @@ export class JobRows {
     return this.db.query<{ n: number }>(sql).get()?.n ?? 0;
   }
 
-  /** Jobs that a worker may take now, the oldest first. */
-  free(nowMs: number, max: number): readonly string[] {
+  /** Where a job stands, and who has it. */
+  standing(id: string): { readonly state: JobState; readonly worker: string | null } | null {
+    const sql = 'SELECT state, worker FROM jobs WHERE id = ?';
+    return this.db.query<{ state: JobState; worker: string | null }>(sql).get(id) ?? null;
+  }
+
+  /** Jobs of some kinds that a worker may take now, those that wait longest first. */
+  free(nowMs: number, kinds: readonly JobKind[], max: number): readonly string[] {
     return this.db
       .query<{ id: string }>(
-        `SELECT id FROM jobs WHERE ended_ms IS NULL AND
+        `SELECT id FROM jobs WHERE ended_ms IS NULL AND kind IN (SELECT value FROM json_each(?)) AND
            CASE WHEN worker IS NULL THEN not_before_ms <= ? ELSE until_ms <= ? END
          ORDER BY not_before_ms, id LIMIT ?`,
       )
-      .all(...[nowMs, nowMs, max])
+      .all(...[JSON.stringify(kinds), nowMs, nowMs, max])
       .map(({ id }) => id);
   }
 
@@ -167,14 +173,13 @@ export class JobRows {
   }
 
   /** Ended jobs whose end the log of their instance does not hold yet. */
-  unlogged(max: number): readonly { readonly fold: JobFold; readonly attempt: number }[] {
+  unlogged(max: number): readonly JobFold[] {
     return this.db
-      .query<{ fold: string; attempt: number }>(
-        `SELECT fold, logged_attempt AS attempt FROM jobs
-         WHERE ended_ms IS NOT NULL AND logged_attempt IS NOT NULL LIMIT ?`,
+      .query<{ fold: string }>(
+        'SELECT fold FROM jobs WHERE ended_ms IS NOT NULL AND logged_attempt IS NOT NULL LIMIT ?',
       )
       .all(max)
-      .map(({ fold, attempt }) => ({ fold: JSON.parse(fold) as JobFold, attempt }));
+      .map(({ fold }) => JSON.parse(fold) as JobFold);
   }
 
   /** Forgets a job. */

@@ -1,0 +1,198 @@
+import { UsageError } from '@tidemark/core';
+import {
+  abortRestore,
+  endLeftServer,
+  restore,
+  restoreState,
+  resumeRestore,
+  type RestoreEnvironment,
+  type RestoreReport,
+} from '@tidemark/restorer';
+import {
+  configuredAddress,
+  freshen,
+  readFrom,
+  readSecret,
+  restoreEnvironment,
+  withLease,
+} from '@tidemark/workspace';
+import type { JobContext, JobHandler, JobOutcome, Json } from '../jobs/job.ts';
+import { restoreIdOf } from '../jobs/restore-id.ts';
+import { knownInstance } from '../queries/known-instance.ts';
+import type { HandlerPorts } from './handler-ports.ts';
+import { pointOf } from './request-parts.ts';
+import { RestorePhases } from './restore-phases.ts';
+import { checkRestore, restoreOf, type RestoreJobRequest } from './restore-request.ts';
+
+/** What an attempt of a restore leaves for the next one. */
+interface RestoreCheckpoint {
+  /** Id of the restore; noted before anything of it is begun. */
+  readonly restore: string;
+  /** Restores of this job so far: each begins with an id of its own. */
+  readonly round: number;
+  /** Where the data are, once the target is whole: nothing of it is taken back any more. */
+  readonly whole: string | null;
+}
+
+/** Only this is asked of a job whose request was lost: it goes on from its record. */
+interface GoOn {
+  readonly goOn: string;
+}
+
+/** Restores into a server that is started here, or one of `[restorer] allow_targets`. */
+export function restoreHandler(ports: HandlerPorts): JobHandler {
+  return {
+    kind: 'restore',
+    check: async ({ instance, request }) => {
+      knownInstance(ports.workspace.catalog, instance);
+      return (await checkRestore(request, ports)) as unknown as Json;
+    },
+    // Two of them must not write into one server.
+    exclusive: ({ request }) => {
+      const asked = request as unknown as RestoreJobRequest | GoOn;
+      if ('goOn' in asked || asked.target.kind === 'new') return null;
+      return `target:${asked.target.url}`;
+    },
+    run: (context) => runRestore(context, ports),
+    cleanUp: (context) => cleanUpRestore(context, ports),
+  };
+}
+
+async function runRestore(context: JobContext, ports: HandlerPorts): Promise<JobOutcome> {
+  const { job, signal } = context;
+  const { workspace, clock } = ports;
+  const { instance } = job;
+  const known = checkpointOf(context);
+  const state = known === null ? null : await stateOf(known, ports);
+  if (known !== null && state === null) {
+    if (known.whole !== null) return endedBefore(known, known.whole);
+    if ('goOn' in (job.request as object)) throw lostRequest(known.restore);
+  }
+  const phases = new RestorePhases(context, clock);
+  await freshen(workspace, instance, signal);
+  const environment: RestoreEnvironment = {
+    ...restoreEnvironment(workspace, {
+      signal,
+      onProgress: phases.told,
+      onVanishing: ({ count }) =>
+        context.log(
+          'info',
+          `${count.toString()} keys will expire at once: they had little left to live`,
+        ),
+    }),
+    original: await configuredAddress(instance, workspace.config),
+    onPhase: phases.ended,
+    onWhole: async (id, target) =>
+      context.keep({ restore: id, round: roundAfter(known, state), whole: target }),
+  };
+  const report =
+    known !== null && state !== null
+      ? await goOn(known, context, environment, ports)
+      : await begin(known, context, environment, ports);
+  for (const warning of report.warnings) context.log('warn', warning);
+  return { state: 'succeeded', result: report as unknown as Json };
+}
+
+async function begin(
+  known: RestoreCheckpoint | null,
+  context: JobContext,
+  environment: RestoreEnvironment,
+  ports: HandlerPorts,
+): Promise<RestoreReport> {
+  const { job } = context;
+  const { workspace } = ports;
+  const asked = job.request as unknown as RestoreJobRequest;
+  if (known !== null) await endLeftServer(known.restore, null, environment);
+  const round = roundAfter(known, null);
+  const id = restoreIdOf(job.id, round);
+  // Before a server is started for it, so that whoever comes next finds that.
+  await context.keep({ restore: id, round, whole: null });
+  context.log('info', `restore ${id} begins`);
+  const request = await restoreOf(id, job.instance, asked, ports);
+  const fromSecond = readFrom(workspace.catalog, job.instance, pointOf(asked.point));
+  const reading = { instance: job.instance, fromSecond, isLong: true } as const;
+  return withLease(reading, workspace, notesOf(context), () => restore(request, environment));
+}
+
+async function goOn(
+  known: RestoreCheckpoint,
+  context: JobContext,
+  environment: RestoreEnvironment,
+  { workspace }: HandlerPorts,
+): Promise<RestoreReport> {
+  const { instance } = context.job;
+  context.log('info', `restore ${known.restore} goes on`);
+  const reading = { instance, fromSecond: null, isLong: true } as const;
+  return withLease(reading, workspace, notesOf(context), () =>
+    resumeRestore(instance, known.restore, readSecret, environment),
+  );
+}
+
+async function cleanUpRestore(
+  context: Omit<JobContext, 'progress' | 'signal'>,
+  ports: HandlerPorts,
+): Promise<void> {
+  const known = checkpointOf(context);
+  if (known === null) return;
+  const { instance } = context.job;
+  const { workspace } = ports;
+  const environment: RestoreEnvironment = {
+    ...restoreEnvironment(workspace, {
+      signal: new AbortController().signal,
+      onProgress: () => undefined,
+      onVanishing: () => undefined,
+    }),
+    original: null,
+  };
+  if ((await stateOf(known, ports)) !== null) {
+    const report = await abortRestore(instance, known.restore, readSecret, environment);
+    for (const warning of report.warnings) context.log('warn', warning);
+    context.log('info', `restore ${known.restore} is called off: nothing of it is left`);
+  }
+  // One that is whole is not taken back: somebody may use it.
+  if (known.whole === null) await endLeftServer(known.restore, null, environment);
+  await context.keep({ ...known, whole: null });
+}
+
+/** The number of a restore that goes on, or of the next one. */
+function roundAfter(known: RestoreCheckpoint | null, state: 'running' | 'replayed' | null): number {
+  return (known?.round ?? 0) + (state === null ? 1 : 0);
+}
+
+function lostRequest(restoreId: string): UsageError {
+  return new UsageError(
+    'TM_JOB_LOST',
+    'what this job was asked for is lost, and its restore is over',
+    {
+      context: { restore: restoreId },
+      hint: 'ask for it anew',
+    },
+  );
+}
+
+/** It was whole when its worker was killed: only the report is lost. */
+function endedBefore(known: RestoreCheckpoint, target: string): JobOutcome {
+  const note = 'its worker ended before it could report: the counts are lost, the data are whole';
+  return {
+    state: 'succeeded',
+    result: { id: known.restore, state: 'succeeded', target, warnings: [note] },
+  };
+}
+
+function checkpointOf(context: Pick<JobContext, 'checkpoint' | 'job'>): RestoreCheckpoint | null {
+  const { checkpoint, job } = context;
+  if (checkpoint !== null) return checkpoint as unknown as RestoreCheckpoint;
+  const asked = job.request as unknown as RestoreJobRequest | GoOn;
+  return 'goOn' in asked ? { restore: asked.goOn, round: 0, whole: null } : null;
+}
+
+async function stateOf(
+  { restore: id }: RestoreCheckpoint,
+  { workspace }: HandlerPorts,
+): Promise<'running' | 'replayed' | null> {
+  return restoreState(id, { stateDir: workspace.config.stateDir });
+}
+
+function notesOf({ log }: Pick<JobContext, 'log'>): { warn(message: string): void } {
+  return { warn: (message) => log('warn', message) };
+}

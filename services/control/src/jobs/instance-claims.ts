@@ -1,0 +1,133 @@
+import { openInstanceLog, type InstanceLog, type JobEnded } from '@tidemark/catalog';
+import { CatalogError, TidemarkError, type Clock, type Random } from '@tidemark/core';
+import type { Workspace } from '@tidemark/workspace';
+import type { Job } from './job.ts';
+
+/** Logs that are kept open. */
+const LOGS_MAX = 256;
+/** How long a claim in the log holds, in milliseconds; it is renewed at a third of that. */
+export const LOG_CLAIM_MS = 60_000;
+
+/** What the log of an instance answers to a claim. */
+export type ClaimAnswer =
+  | { readonly kind: 'granted' }
+  /** Another worker has it, somewhere. */
+  | { readonly kind: 'held'; readonly by: string; readonly untilMs: number }
+  /** It was done, by another worker. */
+  | { readonly kind: 'done' };
+
+/** Claims of jobs in the logs of their instances: what keeps hosts from doing a job twice. */
+export class InstanceClaims {
+  readonly #workspace: Pick<Workspace, 'store' | 'keys' | 'catalog'>;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #logs = new Map<string, Promise<InstanceLog>>();
+
+  constructor(
+    workspace: Pick<Workspace, 'store' | 'keys' | 'catalog'>,
+    clock: Clock,
+    random: Random,
+  ) {
+    this.#workspace = workspace;
+    this.#clock = clock;
+    this.#random = random;
+  }
+
+  /**
+   * Claims a job. What a worker of the same host holds is taken from it: the host knows that it is gone.
+   * @throws StoreError; as `openInstanceLog`.
+   */
+  async claim(job: Job, worker: string): Promise<ClaimAnswer> {
+    const log = await this.#log(job.instance);
+    await log.append(({ jobs: { open } }) => {
+      const held = open.find((one) => one.job === job.id);
+      if (held === undefined || held.worker === worker) return null;
+      if (hostOf(held.worker) !== hostOf(worker)) return null;
+      const atMs = this.#clock.nowMs();
+      return { type: 'JobEnded', job: job.id, worker: held.worker, outcome: 'waiting', atMs };
+    });
+    let answer: ClaimAnswer = { kind: 'granted' };
+    await log.append(({ jobs: { open, ended } }) => {
+      const atMs = this.#clock.nowMs();
+      answer = { kind: 'granted' };
+      if (ended.some((one) => one.job === job.id && one.attempt >= job.attempt)) {
+        answer = { kind: 'done' };
+        return null;
+      }
+      const held = open.find((one) => one.job === job.id);
+      if (held !== undefined && held.worker !== worker && held.untilMs > atMs) {
+        answer = { kind: 'held', by: held.worker, untilMs: held.untilMs };
+        return null;
+      }
+      const untilMs = atMs + LOG_CLAIM_MS;
+      const attempt = Math.max(job.attempt, held?.attempt ?? 1);
+      const { id, kind, actor } = job;
+      return {
+        type: 'JobClaimed',
+        job: id,
+        ...{ kind, by: actor.name, worker, attempt, untilMs, atMs },
+      };
+    });
+    return answer;
+  }
+
+  /** @throws CatalogError `TM_JOB_LOST` when another worker has it by now. */
+  async renew(job: Job, worker: string): Promise<void> {
+    const log = await this.#log(job.instance);
+    await log.append(({ jobs: { open } }) => {
+      if (!open.some((one) => one.job === job.id && one.worker === worker)) {
+        throw new CatalogError('TM_JOB_LOST', `job ${job.id} was taken over by another worker`, {
+          context: { job: job.id, worker },
+        });
+      }
+      const untilMs = this.#clock.nowMs() + LOG_CLAIM_MS;
+      return { type: 'JobRenewed', job: job.id, worker, untilMs };
+    });
+  }
+
+  /** Says how an attempt ended. Of one that this host does not hold nothing is said. */
+  async end(job: Job, worker: string, outcome: JobEnded['outcome']): Promise<void> {
+    const log = await this.#log(job.instance);
+    await log.append(({ jobs: { open } }) => {
+      const held = open.find((one) => one.job === job.id);
+      if (held === undefined || hostOf(held.worker) !== hostOf(worker)) return null;
+      const atMs = this.#clock.nowMs();
+      return { type: 'JobEnded', job: job.id, worker: held.worker, outcome, atMs };
+    });
+  }
+
+  async #log(iid: string): Promise<InstanceLog> {
+    let log = this.#logs.get(iid);
+    if (log === undefined) {
+      if (this.#logs.size >= LOGS_MAX) this.#logs.clear();
+      log = this.#open(iid);
+      this.#logs.set(iid, log);
+    }
+    try {
+      return await log;
+    } catch (cause) {
+      this.#logs.delete(iid);
+      throw cause;
+    }
+  }
+
+  async #open(iid: string): Promise<InstanceLog> {
+    const { store, keys, catalog } = this.#workspace;
+    const known = catalog.instances().find((state) => state.iid === iid);
+    return openInstanceLog({
+      ...{ store, iid, logKey: await keys.logKey(iid) },
+      ...{ clock: this.#clock, random: this.#random, retry: { attempts: 2 } },
+      ...(known === undefined ? {} : { from: known }),
+    });
+  }
+}
+
+/** A worker is named `HOST.PROCESS`. */
+function hostOf(worker: string): string {
+  return worker.slice(0, worker.indexOf('.'));
+}
+
+/** Whether a fault goes away by itself: a job waits for that. */
+export function isPassing(cause: unknown): boolean {
+  return cause instanceof TidemarkError && cause.retryable;
+}

@@ -1,0 +1,320 @@
+import type { Logger } from '@tidemark/archiver';
+import { CatalogError, TidemarkError, type Clock } from '@tidemark/core';
+import { isPassing, type InstanceClaims } from './instance-claims.ts';
+import type { Job, JobContext, JobHandler, JobLine, JobOutcome, Json } from './job.ts';
+import type { LocalJobDesk } from './job-desk.ts';
+import { TRIES_MAX, type JobCommand, type JobFold } from './job-machine.ts';
+import type { JobRows } from './job-rows.ts';
+import { ProgressGate } from './progress-gate.ts';
+import { JobCancelled, JobTakenOver, problemOf, WorkerStops } from './why-ended.ts';
+
+const CHECKPOINT_CHARS_MAX = 65_536;
+/** Attempts that a fault in passing is waited out with. */
+const PASSING_TRIES_MAX = 4;
+const PROGRESS_MS = 500;
+const RENEW_MS = 20_000;
+/** How long a job waits that another worker holds, or that the store cannot be asked for. */
+const HELD_MS = 10_000;
+const STORE_AWAY_MS = 5_000;
+const PERSIST_PAUSE_MS = 1_000;
+
+/** What a run needs of its worker. */
+export interface RunParts {
+  readonly desk: LocalJobDesk;
+  readonly rows: JobRows;
+  readonly claims: InstanceClaims;
+  readonly clock: Clock;
+  readonly logger: Logger;
+  readonly worker: string;
+}
+
+/** One attempt of one job, from its claim to its end. */
+export class JobRun {
+  readonly job: Job;
+  /** Whether somebody else has it by now: nothing is written about it any more. */
+  #isLost = false;
+  readonly #parts: RunParts;
+  readonly #over = new AbortController();
+  #fold: JobFold;
+  #checkpoint: Json = null;
+
+  constructor(fold: JobFold, parts: RunParts) {
+    this.job = fold.job;
+    this.#fold = fold;
+    this.#parts = parts;
+  }
+
+  /** Ends the work for a reason. */
+  abort(reason: Error): void {
+    if (reason instanceof JobTakenOver) this.#isLost = true;
+    this.#over.abort(reason);
+  }
+
+  /** Extends the claim. Its row is put back where the database was made anew. */
+  beat(untilMs: number): void {
+    const { desk, rows, worker, clock } = this.#parts;
+    try {
+      const known = rows.db.read(() => rows.standing(this.job.id));
+      if (known === null) {
+        const fold = { ...this.#fold, claim: { worker, untilMs } };
+        const exclusive = desk.handler(this.job.kind).exclusive(this.job);
+        rows.db.write(() => {
+          rows.save(fold, exclusive, clock.nowMs());
+          rows.saveCheckpoint(this.job.id, this.#checkpoint);
+        });
+      }
+      this.#command({ type: 'beat', worker, untilMs });
+    } catch (cause) {
+      if (!(cause instanceof TidemarkError) || cause.code !== 'TM_JOB_LOST') throw cause;
+      this.abort(new JobTakenOver(this.job.id));
+    }
+  }
+
+  /** Looks whether it was cancelled. */
+  look(): void {
+    const { rows } = this.#parts;
+    if (this.#over.signal.aborted) return;
+    const known = rows.db.read(() => rows.standing(this.job.id));
+    if (known?.state === 'cancelling') this.abort(new JobCancelled(this.job.id));
+  }
+
+  /** Does the work. Never throws. */
+  async perform(): Promise<void> {
+    const { desk, rows, logger } = this.#parts;
+    const { id, kind } = this.job;
+    try {
+      if (!(await this.#claimInLog())) return;
+      this.#checkpoint = rows.db.read(() => rows.checkpoint(id));
+      const handler = desk.handler(kind);
+      if (this.#fold.job.state === 'cancelling' || this.#fold.failing !== null) {
+        await this.#cleanUp(handler);
+      } else {
+        await this.#work(handler);
+      }
+    } catch (cause) {
+      const { code, message } = problemOf(cause);
+      logger.error('job-run', { job: id, kind, code, error: message });
+      await this.#release(STORE_AWAY_MS, false);
+    }
+  }
+
+  /** @returns False when the job is not to be done now. */
+  async #claimInLog(): Promise<boolean> {
+    const { claims, worker, rows, clock, desk } = this.#parts;
+    const { id } = this.job;
+    const first = this.#fold.tries === 1;
+    try {
+      const answer = await claims.claim(this.job, worker);
+      if (answer.kind === 'granted') {
+        rows.db.write(() => rows.noteLogged(id, this.job.attempt));
+        return true;
+      }
+      if (answer.kind === 'done' && this.#fold.foreign) {
+        rows.db.write(() => rows.remove(id));
+        desk.news.wake();
+        return false;
+      }
+      const wait = answer.kind === 'held' ? answer.untilMs - clock.nowMs() : HELD_MS;
+      if (first) this.#line('info', 'waits: a worker of another host has this job');
+      await this.#release(Math.max(1, Math.min(HELD_MS, wait)), true);
+    } catch (cause) {
+      if (isPassing(cause)) {
+        const { code, message } = problemOf(cause);
+        if (first) this.#line('warn', `waits: the store does not answer: ${message} (${code})`);
+        await this.#release(STORE_AWAY_MS, true);
+        return false;
+      }
+      // It is not for this job to be done with such a log; nothing was begun.
+      return this.#failUnclaimed(cause);
+    }
+    return false;
+  }
+
+  async #failUnclaimed(cause: unknown): Promise<boolean> {
+    const { worker, clock } = this.#parts;
+    await this.#persist({ type: 'fail', worker, problem: problemOf(cause) });
+    this.#line('error', problemOf(cause).message);
+    await this.#persist({ type: 'settle', worker, nowMs: clock.nowMs() });
+    return false;
+  }
+
+  async #work(handler: JobHandler): Promise<void> {
+    const { clock, worker } = this.#parts;
+    const { signal } = this.#over;
+    const renewing = this.#renew();
+    let outcome: JobOutcome | null = null;
+    let failure: unknown = null;
+    {
+      using gate = new ProgressGate(PROGRESS_MS, this.#fold.job.progress, (progress) =>
+        this.#quietly(() => this.#command({ type: 'progress', worker, progress })),
+      );
+      try {
+        this.look();
+        signal.throwIfAborted();
+        outcome = await handler.run(this.#context(gate));
+      } catch (cause) {
+        failure = cause;
+      }
+      if (this.#isLost) gate.drop();
+    }
+    clearInterval(renewing);
+    if (this.#isLost) return;
+    if (outcome !== null) {
+      await this.#persist({ type: 'succeed', worker, nowMs: clock.nowMs(), outcome });
+      await this.#endInLog();
+    } else {
+      await this.#failed(failure, handler);
+    }
+  }
+
+  async #failed(cause: unknown, handler: JobHandler): Promise<void> {
+    const { worker } = this.#parts;
+    const { reason } = this.#over.signal as { readonly reason: unknown };
+    if (reason instanceof WorkerStops) {
+      this.#line('info', 'the worker stops: another one goes on');
+      await this.#release(0, true);
+      await this.#endInLog('waiting');
+      return;
+    }
+    const problem = problemOf(cause);
+    if (reason instanceof JobCancelled) {
+      this.#line('info', 'cancelled: what was begun is taken back');
+    } else if (isPassing(cause) && this.#fold.tries < PASSING_TRIES_MAX) {
+      const pauseMs = STORE_AWAY_MS * 2 ** (this.#fold.tries - 1);
+      const when = `in ${Math.round(pauseMs / 1000).toString()} s`;
+      this.#line('warn', `${problem.message} (${problem.code}): another attempt follows ${when}`);
+      await this.#release(pauseMs, false);
+      return;
+    } else {
+      this.#line('error', `${problem.message} (${problem.code})`);
+      await this.#persist({ type: 'fail', worker, problem });
+    }
+    await this.#cleanUp(handler);
+  }
+
+  async #cleanUp(handler: JobHandler): Promise<void> {
+    const { worker, clock } = this.#parts;
+    const { job } = this.#fold;
+    try {
+      await handler.cleanUp({
+        job,
+        checkpoint: this.#checkpoint,
+        keep: async (checkpoint) => this.#keep(checkpoint),
+        log: (level, message) => this.#line(level, message),
+      });
+    } catch (cause) {
+      const { code, message } = problemOf(cause);
+      this.#line('error', `what was begun could not be taken back: ${message} (${code})`);
+      if (this.#fold.tries < TRIES_MAX) {
+        await this.#release(STORE_AWAY_MS, false);
+        return;
+      }
+      this.#line('error', 'it is left as it is: look after it by hand');
+    }
+    if (this.#isLost) return;
+    await this.#persist({ type: 'settle', worker, nowMs: clock.nowMs() });
+    await this.#endInLog();
+  }
+
+  #context(gate: ProgressGate): JobContext {
+    return {
+      job: this.#fold.job,
+      signal: this.#over.signal,
+      checkpoint: this.#checkpoint,
+      keep: async (checkpoint) => this.#keep(checkpoint),
+      progress: (progress) => gate.say(progress),
+      log: (level, message) => this.#line(level, message),
+    };
+  }
+
+  #keep(checkpoint: Json): Promise<void> {
+    const { rows, worker } = this.#parts;
+    const { id } = this.job;
+    if (JSON.stringify(checkpoint).length > CHECKPOINT_CHARS_MAX) {
+      throw new CatalogError('TM_JOB_STATE', 'a checkpoint is over the limit of 64 KiB');
+    }
+    rows.db.write(() => {
+      if (rows.standing(id)?.worker !== worker) throw new JobTakenOver(id);
+      rows.saveCheckpoint(id, checkpoint);
+    });
+    this.#checkpoint = checkpoint;
+    return Promise.resolve();
+  }
+
+  #renew(): NodeJS.Timeout {
+    const { claims, worker, logger } = this.#parts;
+    return setInterval(() => {
+      claims.renew(this.job, worker).catch((cause: unknown) => {
+        const { code, message } = problemOf(cause);
+        if (code === 'TM_JOB_LOST') this.abort(new JobTakenOver(this.job.id));
+        else logger.warn('job-renewal', { job: this.job.id, code, error: message });
+      });
+    }, RENEW_MS);
+  }
+
+  /** What is not said now, another try says later. */
+  async #endInLog(outcome?: 'waiting'): Promise<void> {
+    const { claims, worker, rows, logger } = this.#parts;
+    const { job } = this.#fold;
+    const { state } = job;
+    const said = outcome ?? (state === 'queued' || state === 'running' ? 'waiting' : state);
+    try {
+      await claims.end(job, worker, said === 'cancelling' ? 'waiting' : said);
+      rows.db.write(() => rows.noteLogged(job.id, null));
+    } catch (cause) {
+      const { code, message } = problemOf(cause);
+      logger.warn('job-end', { job: job.id, code, error: message });
+    }
+  }
+
+  async #release(pauseMs: number, excused: boolean): Promise<void> {
+    if (this.#isLost) return;
+    const { worker, clock } = this.#parts;
+    const notBeforeMs = clock.nowMs() + pauseMs;
+    await this.#persist({ type: 'release', worker, notBeforeMs, excused });
+  }
+
+  /** Where the disk is full it is waited for, as long as the worker runs. */
+  async #persist(command: JobCommand): Promise<void> {
+    const { logger } = this.#parts;
+    for (;;) {
+      try {
+        this.#command(command);
+        return;
+      } catch (cause) {
+        const { code, message } = problemOf(cause);
+        if (code === 'TM_JOB_LOST') {
+          this.#isLost = true;
+          return;
+        }
+        logger.error('job-state', { job: this.job.id, code, error: message });
+        const waits =
+          code === 'TM_STATE_FULL' && !(this.#over.signal.reason instanceof WorkerStops);
+        if (!waits) throw cause;
+        await new Promise((resolve) => setTimeout(resolve, PERSIST_PAUSE_MS));
+      }
+    }
+  }
+
+  #command(command: JobCommand): void {
+    this.#fold = this.#parts.desk.command(this.job.id, command);
+  }
+
+  #line(level: JobLine['level'], message: string): void {
+    const { rows, clock, logger } = this.#parts;
+    logger[level === 'info' ? 'info' : level]('job-line', { job: this.job.id, line: message });
+    this.#quietly(() =>
+      rows.db.write(() => rows.addLine(this.job.id, { atMs: clock.nowMs(), level, message })),
+    );
+  }
+
+  /** What cannot be kept of progress and lines ends no job. */
+  #quietly(work: () => void): void {
+    try {
+      work();
+    } catch (cause) {
+      if (!(cause instanceof TidemarkError)) throw cause;
+      this.#parts.logger.warn('job-note', { job: this.job.id, code: cause.code });
+    }
+  }
+}

@@ -1,0 +1,157 @@
+import { TidemarkError } from '@tidemark/core';
+import { problemOf, WorkerStops } from './why-ended.ts';
+import { JobRun, type RunParts } from './job-run.ts';
+import type { JobRetention } from './job-rows.ts';
+
+/** How often a worker looks, and how long what it has counts as taken, in milliseconds. */
+export interface RunnerTiming {
+  /** A worker that is not heard of so long has lost its jobs. */
+  readonly claimMs: number;
+  readonly beatMs: number;
+  readonly pollMs: number;
+}
+
+/** As they are when nobody says otherwise. */
+export const RUNNER_TIMING: RunnerTiming = { claimMs: 15_000, beatMs: 4_000, pollMs: 250 };
+
+const RETENTION: JobRetention = { count: 5_000, ageMs: 90 * 86_400_000 };
+const PRUNE_EVERY_MS = 3_600_000;
+const UNLOGGED_EVERY_MS = 10_000;
+const UNLOGGED_MAX = 16;
+const FAULT_PAUSE_MS = 1_000;
+
+/** What a worker is made of. */
+export interface RunnerOptions extends RunParts {
+  /** Jobs at one time. */
+  readonly concurrency: number;
+  readonly timing?: RunnerTiming;
+}
+
+/** A worker: takes jobs as they come, and those of workers that have died. */
+export class JobRunner {
+  readonly #options: RunnerOptions;
+  readonly #timing: RunnerTiming;
+  readonly #runs = new Map<string, { readonly run: JobRun; readonly done: Promise<void> }>();
+  #beatenMs = -Infinity;
+  #prunedMs = -Infinity;
+  #loggedMs = -Infinity;
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+    this.#timing = options.timing ?? RUNNER_TIMING;
+  }
+
+  /** Works until the signal. What is under way then is interrupted, and goes on with the next worker. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { desk, logger, worker } = this.#options;
+    logger.info('worker-started', { worker });
+    while (!signal.aborted) {
+      let pauseMs = this.#timing.pollMs;
+      try {
+        this.#tick();
+        await this.#tellEnds();
+      } catch (cause) {
+        if (!(cause instanceof TidemarkError)) throw cause;
+        logger.error('worker-tick', { code: cause.code, error: cause.message });
+        pauseMs = FAULT_PAUSE_MS;
+      }
+      await desk.news.wait(pauseMs, signal);
+    }
+    for (const { run } of this.#runs.values()) run.abort(new WorkerStops());
+    await this.#drain();
+    logger.info('worker-stopped', { worker });
+  }
+
+  /** What ends meanwhile still has its claim. */
+  async #drain(): Promise<void> {
+    const { desk } = this.#options;
+    while (this.#runs.size > 0) {
+      this.#beat();
+      await desk.news.wait(this.#timing.pollMs, new AbortController().signal);
+    }
+  }
+
+  #tick(): void {
+    const { clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    this.#beat();
+    for (const { run } of this.#runs.values()) run.look();
+    if (nowMs - this.#prunedMs >= PRUNE_EVERY_MS) {
+      this.#prunedMs = nowMs;
+      const { rows } = this.#options;
+      rows.db.write(() => rows.prune(RETENTION, clock.nowMs()));
+    }
+    this.#take();
+  }
+
+  #beat(): void {
+    const { clock, logger } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (nowMs - this.#beatenMs < this.#timing.beatMs) return;
+    this.#beatenMs = nowMs;
+    const untilMs = clock.nowMs() + this.#timing.claimMs;
+    for (const [id, { run }] of this.#runs) {
+      try {
+        run.beat(untilMs);
+      } catch (cause) {
+        const { code, message } = problemOf(cause);
+        logger.error('job-beat', { job: id, code, error: message });
+      }
+    }
+  }
+
+  #take(): void {
+    const { rows, desk, clock, worker, concurrency } = this.#options;
+    const room = concurrency - this.#runs.size;
+    if (room <= 0) return;
+    const free = rows.db.read(() => rows.free(clock.nowMs(), desk.kinds, room + this.#runs.size));
+    for (const id of free) {
+      if (this.#runs.size >= concurrency) return;
+      // A clock that was set ahead ends no claim of this process.
+      if (this.#runs.has(id)) continue;
+      this.#begin(id, worker);
+    }
+  }
+
+  #begin(id: string, worker: string): void {
+    const { desk, clock } = this.#options;
+    const nowMs = clock.nowMs();
+    const untilMs = nowMs + this.#timing.claimMs;
+    let fold;
+    try {
+      fold = desk.command(id, { type: 'claim', worker, nowMs, untilMs });
+    } catch (cause) {
+      // Another worker was faster, or it was cancelled.
+      const { code } = problemOf(cause);
+      if (['TM_JOB_STATE', 'TM_NOT_FOUND', 'TM_JOB_OVER', 'TM_JOB_BUSY'].includes(code)) return;
+      throw cause;
+    }
+    const run = new JobRun(fold, this.#options);
+    const done = run.perform().finally(() => {
+      this.#runs.delete(id);
+      desk.news.wake();
+    });
+    this.#runs.set(id, { run, done });
+  }
+
+  /** Says in the logs how jobs ended that could not be said then. */
+  async #tellEnds(): Promise<void> {
+    const { rows, claims, clock, worker, logger } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (nowMs - this.#loggedMs < UNLOGGED_EVERY_MS) return;
+    this.#loggedMs = nowMs;
+    for (const { job } of rows.db.read(() => rows.unlogged(UNLOGGED_MAX))) {
+      const { state } = job;
+      if (state === 'queued' || state === 'running' || state === 'cancelling') continue;
+      if (this.#runs.has(job.id)) continue;
+      try {
+        await claims.end(job, worker, state);
+        rows.db.write(() => rows.noteLogged(job.id, null));
+      } catch (cause) {
+        const { code, message } = problemOf(cause);
+        logger.warn('job-end', { job: job.id, code, error: message });
+        return;
+      }
+    }
+  }
+}

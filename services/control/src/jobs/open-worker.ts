@@ -1,0 +1,70 @@
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Logger } from '@tidemark/archiver';
+import { TidemarkError, type Clock, type Random } from '@tidemark/core';
+import type { Workspace } from '@tidemark/workspace';
+import type { Audit } from '../audit/audit.ts';
+import type { StateDatabase } from '../state/database.ts';
+import { InstanceClaims } from './instance-claims.ts';
+import type { LocalJobDesk } from './job-desk.ts';
+import type { JobRows } from './job-rows.ts';
+import { JobRunner, type RunnerTiming } from './job-runner.ts';
+import { rebuildJobs } from './rebuild-jobs.ts';
+
+const REBUILD_EVERY_MS = 5_000;
+
+/** What a worker is opened with. */
+export interface WorkerParts {
+  readonly workspace: Workspace;
+  readonly desk: LocalJobDesk;
+  readonly rows: JobRows;
+  readonly audit: Audit;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly timing?: RunnerTiming | undefined;
+}
+
+/** Works off jobs until the signal. */
+export async function runWorker(parts: WorkerParts, signal: AbortSignal): Promise<void> {
+  const { workspace, desk, rows, clock, random, logger, timing } = parts;
+  const host = hostName(rows.db, random);
+  const own = random.bytes(4).toString('hex');
+  const runner = new JobRunner({
+    ...{ desk, rows, clock, logger },
+    claims: new InstanceClaims(workspace, clock, random),
+    worker: `${host}.${process.pid.toString()}-${own}`,
+    concurrency: workspace.config.worker.workers,
+    ...(timing === undefined ? {} : { timing }),
+  });
+  await runner.run(signal);
+}
+
+/** Puts jobs back whenever the database was made anew, as soon as the store answers. */
+export async function keepRebuilt(
+  parts: Omit<WorkerParts, 'desk' | 'random' | 'timing'>,
+  signal: AbortSignal,
+): Promise<void> {
+  const { rows, logger } = parts;
+  while (!signal.aborted) {
+    try {
+      const { replacement } = rows.db;
+      if (replacement !== null && !replacement.rebuilt) await rebuildJobs(parts, signal);
+    } catch (cause) {
+      if (cause === signal.reason) return;
+      if (!(cause instanceof TidemarkError)) throw cause;
+      logger.error('state-rebuild', { code: cause.code, error: cause.message });
+    }
+    await pause(REBUILD_EVERY_MS, undefined, { signal }).catch(() => undefined);
+  }
+}
+
+/** The name of this host in the logs of instances: made once, and kept. */
+function hostName(db: StateDatabase, random: Random): string {
+  return db.write(() => {
+    const known = db.query<{ value: string }>(`SELECT value FROM meta WHERE name = 'host'`).get();
+    if (known !== undefined) return known.value;
+    const name = `h${random.bytes(8).toString('hex')}`;
+    db.run(`INSERT INTO meta (name, value) VALUES ('host', ?)`, name);
+    return name;
+  });
+}
