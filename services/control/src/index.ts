@@ -32,7 +32,7 @@ export { configuredEntry, instanceRows, nodeDocument } from './queries/instances
 export { keyEventDocument, placeDocument } from './queries/key-events.ts';
 export { knownInstance } from './queries/known-instance.ts';
 export { adminOfKey, openTdeInstance, type TdeInstance } from './queries/open-tde.ts';
-export { askStatus, statusDocument } from './queries/status.ts';
+export { askStatus, statusDocument, type StatusDocument } from './queries/status.ts';
 export { TDE_ALGORITHM, tdeDocument } from './queries/tde.ts';
 export {
   authorizationDocument,

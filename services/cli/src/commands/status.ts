@@ -1,5 +1,6 @@
 import type { CaptureStatus } from '@tidemark/archiver';
-import { askStatus, statusDocument } from '@tidemark/control';
+import { askStatus, statusDocument, type StatusDocument } from '@tidemark/control';
+import { systemClock } from '@tidemark/system';
 import { Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
 import { formatBytes, table } from '../output/table.ts';
@@ -21,15 +22,17 @@ export async function showStatus(flags: PriceFlags, invocation: Invocation): Pro
   using workspace = await Workspace.open(invocation);
   const answer = await askStatus(workspace, invocation.signal);
   await workspace.sync(invocation.signal);
-  const { archiver, store, instances: known } = statusDocument(workspace, answer);
+  const status = statusDocument(workspace, answer, systemClock.nowMs());
+  const { archiver, fleet, store, instances: known } = status;
   const instances = known.map((status) => ({
     ...status,
     cost: costOf(status.capture?.requests ?? null, storedBytes(workspace, status.instance), prices),
   }));
-  const document = { archiver, store, prices, instances };
+  const document = { archiver, fleet, store, prices, instances };
   const isCharged = workspace.config.store.kind === 's3' || statesPrice(flags);
   invocation.printer.result(document, () => [
     answer === null ? 'archiver: not running' : `archiver: running (pid ${answer.pid.toString()})`,
+    ...fleetLines(fleet),
     ...(instances.length === 0
       ? ['no instances']
       : table(
@@ -58,12 +61,38 @@ export async function showStatus(flags: PriceFlags, invocation: Invocation): Pro
             noteOf(capture),
           ]),
         )),
-    ...instances.flatMap(({ instance, capture, cost }) => [
+    ...instances.flatMap(({ instance, capture, owner, cost }) => [
+      ...ownerLines(instance, owner, fleet),
       ...(capture?.link == null ? [] : [linkLine(instance, capture.link)]),
       ...(capture === null ? [] : [requestLine(instance, cost.requests)]),
       ...(isCharged ? [costLine(instance, cost, prices)] : []),
     ]),
   ]);
+}
+
+/** What the archiver of this host has to do with those of others. */
+function fleetLines(fleet: StatusDocument['fleet']): readonly string[] {
+  if (fleet === null) return [];
+  const { state, assigned, ownerId, gone } = fleet;
+  const work = assigned.length === 0 ? 'nothing' : assigned.join(', ');
+  const place = state === 'member' ? 'member of the fleet' : 'the group cannot be reached';
+  return [
+    `fleet: ${place}, ${ownerId}, is to capture ${work}`,
+    ...gone.map((instance) => `ALARM ${instance}: its host shows no life, and no other can go on`),
+  ];
+}
+
+/** Who captures an instance, where that is not plain. */
+function ownerLines(
+  instance: string,
+  owner: StatusDocument['instances'][number]['owner'],
+  fleet: StatusDocument['fleet'],
+): readonly string[] {
+  if (owner === null || (fleet === null && owner.state !== 'gone')) return [];
+  const whose = fleet?.ownerId === owner.id ? 'this host' : owner.id;
+  const how = { alive: '', released: ', released', gone: ', shows no life' }[owner.state];
+  const claim = `claim ${owner.generation.toString()}, last sign of life ${owner.lastSeen}`;
+  return [`${instance}: captured by ${whose}${how}, ${claim}`];
 }
 
 /** The replication link of a capture that has one. */

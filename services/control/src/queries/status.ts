@@ -1,4 +1,4 @@
-import type { CaptureStatus } from '@tidemark/archiver';
+import { ownerOf, type CaptureStatus, type FleetReport } from '@tidemark/archiver';
 import type { Catalog } from '@tidemark/catalog';
 import { formatSecond, type Workspace } from '@tidemark/workspace';
 import { commonSeconds, shardWindows } from './windows.ts';
@@ -9,6 +9,8 @@ const ARCHIVER_TIMEOUT_MS = 5_000;
 export interface ArchiverAnswer {
   readonly pid: number;
   readonly captures: readonly CaptureStatus[];
+  /** Null: it shares no captures with others. */
+  readonly fleet: FleetReport | null;
 }
 
 /** A capture as it is shown: seconds as times. */
@@ -26,11 +28,33 @@ export interface InstanceStatus {
   readonly backups: number;
   /** Null: no archiver of this host captures it. */
   readonly capture: CaptureDocument | null;
+  /** Who captures it, as its log says; null: nobody ever did. */
+  readonly owner: OwnerDocument | null;
+}
+
+/** The host that owns the log of an instance. */
+export interface OwnerDocument {
+  /** Id of its spool. */
+  readonly id: string;
+  /** Number of its claim. */
+  readonly generation: number;
+  /** `released`: it ended in good order; `gone`: it shows no life. */
+  readonly state: 'alive' | 'released' | 'gone';
+  /** Its last sign of life, RFC 3339 UTC. */
+  readonly lastSeen: string;
+}
+
+/** What is shared out, and to whom. */
+export interface FleetDocument extends Pick<FleetReport, 'state' | 'assigned' | 'ownerId'> {
+  /** Instances that only a host can capture which shows no life. */
+  readonly gone: readonly string[];
 }
 
 /** The status of everything. */
 export interface StatusDocument {
   readonly archiver: { readonly pid: number } | null;
+  /** Null: the archiver of this host, if one runs, shares no captures with others. */
+  readonly fleet: FleetDocument | null;
   /** Address of the store; no secret. */
   readonly store: string;
   readonly instances: readonly InstanceStatus[];
@@ -53,11 +77,15 @@ export async function askStatus(
 export function statusDocument(
   { catalog, store }: Pick<Workspace, 'catalog' | 'store'>,
   answer: ArchiverAnswer | null,
+  nowMs: number,
 ): StatusDocument {
   return {
     archiver: answer === null ? null : { pid: answer.pid },
+    fleet: fleetDocument(answer?.fleet ?? null),
     store: store.url,
-    instances: catalog.instances().map(({ iid }) => instanceStatus(catalog, iid ?? '', answer)),
+    instances: catalog
+      .instances()
+      .map(({ iid }) => instanceStatus(catalog, iid ?? '', answer, nowMs)),
   };
 }
 
@@ -66,6 +94,7 @@ export function instanceStatus(
   catalog: Catalog,
   iid: string,
   answer: ArchiverAnswer | null,
+  nowMs: number,
 ): InstanceStatus {
   const shards = shardWindows(catalog, iid);
   const { earliest, latest } = commonSeconds(shards);
@@ -77,7 +106,21 @@ export function instanceStatus(
     holes: shards.reduce((sum, { holes }) => sum + holes.length, 0),
     backups: catalog.snapshots(iid).length,
     capture: capture === null ? null : { ...capture, provenTo: edge(capture.provenTo) },
+    owner: ownerDocument(catalog, iid, nowMs),
   };
+}
+
+function ownerDocument(catalog: Catalog, iid: string, nowMs: number): OwnerDocument | null {
+  const owner = ownerOf(catalog.writers(iid), nowMs);
+  if (owner === null) return null;
+  const { id, generation, state, lastEntryMs } = owner;
+  return { id, generation, state, lastSeen: formatSecond(Math.floor(lastEntryMs / 1000)) };
+}
+
+function fleetDocument(fleet: FleetReport | null): FleetDocument | null {
+  if (fleet === null) return null;
+  const { state, assigned, ownerId, gone } = fleet;
+  return { state, assigned, ownerId, gone: gone.map(({ instance }) => instance) };
 }
 
 function edge(second: number | null): string | null {
