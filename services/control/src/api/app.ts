@@ -9,7 +9,7 @@ import { API_LIMITS, type ApiLimits } from './limits.ts';
 import { addOpenApi, isProblem } from './openapi.ts';
 import { answerProblem } from './problem.ts';
 import { ApiProblem } from './problem-types.ts';
-import { typeQuery } from './query-types.ts';
+import { fillBody, typeQuery } from './given-values.ts';
 import { makeServer, refuseConnection } from './server.ts';
 import { EventStreams } from './sse.ts';
 import { followTlsFiles, readServerTls } from './tls-files.ts';
@@ -111,6 +111,8 @@ function newApp(
         useDefaults: true,
         allErrors: true,
         allowUnionTypes: true,
+        // A default within one of several shapes is for the reader of the document.
+        strictSchema: false,
       },
     },
   }).withTypeProvider<RequestTypes>();
@@ -126,6 +128,7 @@ function addAnswers(app: ApiApp, { ports }: ApiOptions): void {
   });
   app.addHook('preValidation', (request, _, done) => {
     typeQuery(request);
+    fillBody(request);
     done();
   });
   app.setSerializerCompiler(() => (value) => JSON.stringify(value));

@@ -69,7 +69,8 @@ const documented: SwaggerTransform = ({ schema, url, route }) => {
       ...{ description: `${text}${open ? 'Needs no token.' : `Scope: \`${scope}\`.`}` },
       security: security ?? (open ? [] : [{ token: [scope] }, { certificate: [scope] }]),
       headers: headersOf(said, config),
-      response: { ...(said.response as object), ...refusalsOf(said, config) },
+      // What a route says of itself holds.
+      response: { ...refusalsOf(said, config), ...(said.response as object) },
     } as FastifySchema,
   };
 };
