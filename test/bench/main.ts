@@ -1,5 +1,6 @@
 import { mkdir, writeFile } from 'node:fs/promises';
 import { benchAofDecode } from './aof-decode.ts';
+import { benchControlQueries, QUERY_NAMES } from './control-queries.ts';
 import { jsonOf, tableOf, type Bar, type Bench, type Outcome } from './outcome.ts';
 import { benchPsyncCost, PSYNC_NAMES } from './psync-cost.ts';
 import { benchRdbCheck, RDB_CHECK_NAMES } from './rdb-check.ts';
@@ -39,6 +40,7 @@ const BENCHES: readonly Bench[] = [
   { names: LATENCY_NAMES, run: benchSourceLatency },
   { names: PSYNC_NAMES, run: benchPsyncCost },
   { names: TLS_NAMES, run: benchTlsCost },
+  { names: QUERY_NAMES, run: benchControlQueries },
   { names: WRITE_BACK_NAMES, run: benchWriteBack },
   simple('aof-decode', { atLeast: 0.6 }, benchAofDecode),
   simple('rdb-scan', { atLeast: 0.5 }, benchRdbScan),

@@ -38,10 +38,15 @@ export class Tidemark {
     this.config = config;
   }
 
+  /** Runs `init` alone. */
+  static async initEmpty(dir: string): Promise<Tidemark> {
+    await run(['init', '--dir', dir, '-o', 'json']);
+    return new Tidemark(`${dir}/tidemark.toml`);
+  }
+
   /** Runs `init` and `instance add` for a source. */
   static async init(dir: string, id: string, source: RedisServer): Promise<Tidemark> {
-    await run(['init', '--dir', dir, '-o', 'json']);
-    const tidemark = new Tidemark(`${dir}/tidemark.toml`);
+    const tidemark = await Tidemark.initEmpty(dir);
     const url = `redis://127.0.0.1:${source.port}`;
     const { aofDir } = source;
     await tidemark.run('instance', 'add', id, '-u', url, '--aof-dir', aofDir, '--yes');
@@ -55,8 +60,7 @@ export class Tidemark {
     url: string,
     flags: readonly string[] = [],
   ): Promise<Tidemark> {
-    await run(['init', '--dir', dir, '-o', 'json']);
-    const tidemark = new Tidemark(`${dir}/tidemark.toml`);
+    const tidemark = await Tidemark.initEmpty(dir);
     await tidemark.run('instance', 'add', id, '-u', url, '--source', 'psync', ...flags, '--yes');
     return tidemark;
   }
