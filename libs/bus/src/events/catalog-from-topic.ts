@@ -31,7 +31,7 @@ export interface TopicCatalogReport extends TopicCounts {
  */
 export async function catalogFromTopic(parts: TopicCatalogParts): Promise<TopicCatalogReport> {
   const { bus, catalog, store, instances, logKey, logger, signal } = parts;
-  const topic = new TopicStore(store, logKey);
+  const topic = new TopicStore(store, logKey, instances);
   await bus.read({
     topics: ['events'],
     signal,

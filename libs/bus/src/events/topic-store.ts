@@ -31,17 +31,21 @@ export class TopicStore implements ObjectStore {
   readonly #store: ObjectStore;
   readonly #logKey: (iid: string) => Promise<LogKey>;
   readonly #bytesMax: number;
+  readonly #instances: ReadonlySet<string>;
   readonly #heads = new Map<string, Buffer>();
   readonly #newest = new Map<string, { readonly log: LogName; readonly seq: number }>();
   #bytes = 0;
   #counts = { taken: 0, repeated: 0, refused: 0, dropped: 0 };
   #served = 0;
 
+  /** @param instances - Those of the store; messages of others say nothing of it. */
   constructor(
     store: ObjectStore,
     logKey: (iid: string) => Promise<LogKey>,
+    instances: readonly string[],
     bytesMax: number = BYTES_MAX,
   ) {
+    this.#instances = new Set(instances);
     this.url = store.url;
     this.#store = store;
     this.#logKey = logKey;
@@ -62,6 +66,7 @@ export class TopicStore implements ObjectStore {
     const counts = this.#counts;
     try {
       const message = decodeEventMessage(delivery.value);
+      if (!this.#instances.has(message.log.iid)) return;
       const key = objectKey(message);
       if (this.#heads.has(key)) {
         counts.repeated += 1;

@@ -37,7 +37,7 @@ export function openClient({ settings, ports, requestMs = REQUEST_MS }: ClientOp
     requestTimeout: requestMs,
     enforceRequestTimeout: true,
     // Two more tries; whoever calls waits and begins anew, with a client that knows nothing old.
-    retry: { retries: 2, initialRetryTime: 100, maxRetryTime: 1_000 },
+    retry: { retries: 2, initialRetryTime: 300, maxRetryTime: 1_000 },
     logLevel: kafkajs.logLevel.WARN,
     logCreator: () => (entry) => logEntry(ports.logger, entry),
     socketFactory: sockets.factory,

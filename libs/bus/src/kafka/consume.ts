@@ -1,5 +1,5 @@
 import type { Consumer, EachBatchPayload } from 'kafkajs';
-import { TidemarkError } from '@tidemark/core';
+import { KeyError, TidemarkError } from '@tidemark/core';
 import type { BusDelivery, BusMessage, ConsumeOptions } from '../bus.ts';
 import { parkedMessage } from '../parked.ts';
 import { openClient, REQUEST_MS, type ClientOptions } from './client.ts';
@@ -10,8 +10,8 @@ import { busError, isKafkaError } from './errors.ts';
 const SESSION_MS = 10_000;
 const BACKOFF_MS = [200, 400, 800, 1_600, 3_000] as const;
 const CLOSE_MS_MAX = 3_000;
-/** Tries of a message that fails in a way nobody has thought of. */
-const UNKNOWN_TRIES_MAX = 3;
+/** Tries of a message that fails for a reason that lies not in it, and is not passing either: 3 s. */
+const OTHER_TRIES_MAX = 5;
 
 /** Puts a message aside. */
 type Park = (message: BusMessage) => Promise<void>;
@@ -153,8 +153,10 @@ function isOver(signal: AbortSignal): boolean {
 
 function isPoison(error: unknown, tries: number): boolean {
   if (isKafkaError(error, 'REBALANCE_IN_PROGRESS')) throw error;
-  if (error instanceof TidemarkError && error.code !== 'TM_INTERNAL') return !error.retryable;
-  return tries >= UNKNOWN_TRIES_MAX;
+  if (!(error instanceof TidemarkError)) return tries >= OTHER_TRIES_MAX;
+  if (error.retryable) return false;
+  // Bytes that are not what they should be, or sealed with a key that is not here.
+  return error.exitCode === 14 || error instanceof KeyError || tries >= OTHER_TRIES_MAX;
 }
 
 function abortOf(signal: AbortSignal): {

@@ -85,6 +85,8 @@ export class Publisher implements AsyncDisposable {
       createPartitioner: kafkajs.Partitioners.DefaultPartitioner,
       allowAutoTopicCreation: false,
       maxInFlightRequests: 1,
+      // A leader that has just moved, or was just made, takes a moment.
+      retry: { retries: 5, initialRetryTime: 200, maxRetryTime: 1_000 },
     });
     this.#open = { client, producer };
     await producer.connect();
