@@ -9,6 +9,7 @@ import { closeDetached, dropWire } from './close-log.ts';
 import { openControlServer } from './control/control-server.ts';
 import type { ControlRequest } from './control/protocol.ts';
 import { FleetCaptures, type ArchiverFleet } from './fleet/fleet-captures.ts';
+import type { GoneHost } from './fleet/host-watch.ts';
 import {
   openCapture,
   type CaptureSetting,
@@ -57,6 +58,11 @@ export class Archiver {
   get instances(): readonly string[] {
     const here = [...this.#kept].filter(([, { over, isWaiting }]) => !over && !isWaiting);
     return here.map(([id]) => id);
+  }
+
+  /** Hosts that show no life, of instances that nobody else can capture; only a fleet looks. */
+  get goneHosts(): readonly GoneHost[] {
+    return this.#fleet?.status.gone ?? [];
   }
 
   /** What there is to say of each instance now. */

@@ -9,6 +9,7 @@ export { Spool } from './ship/spool.ts';
 export type { RequestRate } from './ship/request-meter.ts';
 export { callArchiver, type CallOptions } from './control/control-client.ts';
 export type { FleetReport } from './fleet/fleet-captures.ts';
+export { GONE_FAMILIES, goneSamples } from './fleet/gone-samples.ts';
 export { HostWatch, type GoneHost, type HostWatchOptions } from './fleet/host-watch.ts';
 export { ownerOf } from './fleet/log-owner.ts';
 export type { Logger } from './logger.ts';

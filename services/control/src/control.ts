@@ -4,6 +4,7 @@ import type { Clock, Random } from '@tidemark/core';
 import { Workspace } from '@tidemark/workspace';
 import { Audit } from './audit/audit.ts';
 import { runFleet } from './fleet/run-fleet.ts';
+import { watchHosts } from './hosts/watch-hosts.ts';
 import type { JobDesk } from './jobs/job.ts';
 import { LocalJobDesk } from './jobs/job-desk.ts';
 import { JobRows } from './jobs/job-rows.ts';
@@ -87,6 +88,9 @@ export async function openControl(options: ControlOptions): Promise<Control> {
             ]
           : []),
         ...(roles.scheduler ? [policies.scheduler.run(signal)] : []),
+        ...(roles.scheduler
+          ? [watchHosts({ workspace, metrics, clock, random, logger }, signal)]
+          : []),
         runFleet({ workspace, state, jobs, rows, clock, random, logger }, roles, signal),
       ]);
     },

@@ -4,6 +4,8 @@ import type { KeyProvider } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { CaptureLimits } from '../capture/capture-options.ts';
 import type { CaptureStatus } from '../capture/capture-status.ts';
+import { GONE_FAMILIES, goneSamples } from '../fleet/gone-samples.ts';
+import type { GoneHost } from '../fleet/host-watch.ts';
 import { SHARD } from '../instance-writers.ts';
 import type { Logger } from '../logger.ts';
 import { CAPTURE_FAMILIES, captureSamples } from './capture-samples.ts';
@@ -126,17 +128,20 @@ export class ArchiverMetrics {
    */
   async serve(o: {
     readonly captures: () => readonly CaptureStatus[];
+    /** Other hosts that show no life; default none. */
+    readonly gone?: () => readonly GoneHost[];
     readonly store: ObjectStore;
     readonly keys: Pick<KeyProvider, 'logKey'>;
   }): Promise<AsyncDisposable> {
     const { clock, logger, stateDir, spoolBytesMax, limits } = this.#ports;
     const { listen, retainSeconds, stallMs = stallMsOf(limits) } = this.#options;
-    const { captures, store, keys } = o;
+    const { captures, store, keys, gone = () => [] } = o;
     const onFailed = (cause: unknown): void => this.tell(cause);
     const watch = new CatalogWatch({ stateDir, store, keys, clock, retainSeconds, onFailed });
     const settings = { shard: SHARD, spoolBytesMax };
     this.#registry.collect(CAPTURE_FAMILIES, () => captureSamples(captures(), settings));
     this.#registry.collect(CATALOG_FAMILIES, () => watch.samples(captures()));
+    this.#registry.collect(GONE_FAMILIES, () => goneSamples(gone()));
     const stalls = new StallWatch(clock, stallMs);
     const server = await openOperationsServer(listen, {
       exposition: () => this.exposition(),

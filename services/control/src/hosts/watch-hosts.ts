@@ -1,0 +1,25 @@
+import { GONE_FAMILIES, goneSamples, HostWatch, type Logger } from '@tidemark/archiver';
+import type { Clock, Random } from '@tidemark/core';
+import type { Workspace } from '@tidemark/workspace';
+import type { ControlMetrics } from '../metrics/control-metrics.ts';
+
+/** What the watch over other hosts works with. */
+export interface WatchHostsParts {
+  readonly workspace: Pick<Workspace, 'store' | 'keys'>;
+  readonly metrics: Pick<ControlMetrics, 'collect'>;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/**
+ * Says, by log and metrics, when a host shows no life whose append-only files nobody else can read,
+ * until the signal is aborted: also the one of this host, whose archiver may have ended.
+ */
+export async function watchHosts(parts: WatchHostsParts, signal: AbortSignal): Promise<void> {
+  const { workspace, metrics, clock, random, logger } = parts;
+  const { store, keys } = workspace;
+  const watch = new HostWatch({ store, keys, clock, random, logger, isHere: () => false });
+  metrics.collect(GONE_FAMILIES, () => goneSamples(watch.gone));
+  await watch.run(signal);
+}
