@@ -63,6 +63,7 @@ describe('Archiver', () => {
     const next = bench.start({ state: 'other-host' });
     await next.until('caught-up');
     await write(client);
+    await next.ask('roll'); // told to stop at once, it would leave this to the next one
     await next.stop();
     expect(await bench.events('TimelineOpened')).toHaveLength(1);
     await expectWhole(bench);

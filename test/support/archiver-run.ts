@@ -68,8 +68,9 @@ export interface RunningArchiver {
   stop(): Promise<void>;
   status(instance?: string): Promise<CaptureStatus>;
   ask(
-    method: 'backup' | 'roll' | 'attach' | 'detach' | 'rekey',
+    method: 'backup' | 'roll' | 'attach' | 'detach' | 'rekey' | 'policy',
     instance?: string,
+    more?: { readonly mode: 'automated' | 'manual' },
   ): Promise<unknown>;
   /** Waits for a line of its log. */
   until(message: string): Promise<void>;
@@ -177,8 +178,8 @@ export class ArchiverBench implements AsyncDisposable {
     const done = archiver.run(abort.signal);
     done.catch(() => undefined); // a test looks at it when it wants to
     const socketPath = controlSocketPath(stateDir);
-    const call: RunningArchiver['ask'] = (method, instance = INSTANCE) =>
-      callArchiver({ socketPath, timeoutMs: 20_000 }, method, instance);
+    const call: RunningArchiver['ask'] = (method, instance = INSTANCE, more = {}) =>
+      callArchiver({ socketPath, timeoutMs: 20_000 }, method, instance, more);
     const running: RunningArchiver = {
       done,
       messages,

@@ -1,13 +1,15 @@
 import { mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { CatalogError, TidemarkError, UsageError } from '@tidemark/core';
+import type { SnapshotStored } from '@tidemark/catalog';
 import type { CaptureStatus } from './capture/capture-status.ts';
 import { isLost } from './capture/follows-log.ts';
 import { KeptCapture } from './capture/kept-capture.ts';
 import type { NodeCapture } from './capture/node-capture.ts';
 import { closeDetached, dropWire } from './close-log.ts';
 import { openControlServer } from './control/control-server.ts';
-import type { ControlRequest } from './control/protocol.ts';
+import type { BackupMode, ControlRequest } from './control/protocol.ts';
+import { InstanceFlashback } from './flashback/instance-flashback.ts';
 import { FleetCaptures, type ArchiverFleet } from './fleet/fleet-captures.ts';
 import type { GoneHost } from './fleet/host-watch.ts';
 import {
@@ -22,6 +24,8 @@ import type { TdeDesk } from './tde/tde-desk.ts';
 
 /** What an archiver runs on; adapters come from main.ts. */
 export interface ArchiverOptions extends CaptureSetting {
+  /** Whether the log of an instance without a policy of its own is kept. Default: it is. */
+  readonly flashback?: boolean;
   /** Absent: it captures all its instances. */
   readonly fleet?: ArchiverFleet;
   readonly instances: readonly (InstanceTarget | UnreadInstance)[];
@@ -46,6 +50,9 @@ export class Archiver {
   readonly #tde = new Map<string, TdeDesk>();
   /** Attaching and detaching take turns: two claims of one log would depose each other. */
   #turn: Promise<unknown> = Promise.resolve();
+  readonly #flashback = new Map<string, InstanceFlashback>();
+  /** Ends what is made beside the captures. */
+  readonly #over = new AbortController();
   #stopping = false;
   #ownerId = '';
   #fleet: FleetCaptures | null = null;
@@ -99,6 +106,7 @@ export class Archiver {
     } finally {
       this.#stopping = true;
       over.abort(new Error('the archiver is stopping'));
+      this.#over.abort(new Error('the archiver is stopping'));
       const ends = await this.#inTurn(() => this.#stopAll());
       await sharing;
       failure ??= ends.find((end) => end !== null) ?? null;
@@ -175,6 +183,7 @@ export class Archiver {
       if (this.#kept.get(id) === kept) {
         this.#kept.delete(id);
         this.#tde.delete(id);
+        this.#flashback.delete(id);
       }
     }
     this.#options.logger.info('released', { instance: id });
@@ -189,15 +198,23 @@ export class Archiver {
     const { clock, logger } = this.#options;
     const read = 'read' in instance ? instance.read : () => Promise.resolve(instance);
     let target: InstanceTarget | null = null;
+    const targetOf = async (): Promise<InstanceTarget> => (target ??= await read());
     const fleet = this.#isShared(id) ? this.#fleet : null;
     const open = async (setting: CaptureSetting): Promise<NodeCapture> => {
-      target ??= await read();
-      const { capture, tde } = await openCapture(target, this.#ownerId, setting);
+      const { capture, tde } = await openCapture(await targetOf(), this.#ownerId, setting);
       this.#tde.set(id, tde);
       return capture;
     };
-    const kept = new KeptCapture({
+    const { flashback: byDefault = true, ...setting } = this.#options;
+    const flashback = new InstanceFlashback({
+      ...setting,
       instance: id,
+      byDefault,
+      target: targetOf,
+    });
+    this.#flashback.set(id, flashback);
+    const kept = new KeptCapture({
+      ...{ instance: id, flashback: flashback.watch },
       open: () => (fleet === null ? open(this.#options) : fleet.open(id, open)),
       ...(fleet === null ? {} : { turn: (signal) => fleet.turn(id, signal) }),
       beside: async (capture, signal) => this.#tde.get(id)?.run(capture, signal),
@@ -222,7 +239,19 @@ export class Archiver {
     } finally {
       this.#kept.delete(id);
       this.#tde.delete(id);
+      this.#flashback.delete(id);
     }
+  }
+
+  /** While flashback is off no capture runs that could make it. */
+  async #backup(
+    id: string,
+    kept: KeptCapture,
+    mode: BackupMode,
+  ): Promise<Pick<SnapshotStored, 'backup' | 'offset' | 'from'>> {
+    const flashback = this.#flashback.get(id);
+    if (!kept.isResting || flashback === undefined) return kept.running.backup(mode);
+    return flashback.backup(mode, this.#over.signal);
   }
 
   async #answer(request: ControlRequest): Promise<unknown> {
@@ -250,7 +279,7 @@ export class Archiver {
         hint: 'add it with: tidemark instance add',
       });
     }
-    if (request.method === 'policy') return {};
+    if (request.method === 'policy') return kept.followPolicy();
     if (request.method === 'roll') return kept.running.roll();
     if (request.method === 'rekey') {
       kept.assertRunning();
@@ -260,7 +289,7 @@ export class Archiver {
       if (request.proof !== undefined) await kept.running.noteProof(request.proof);
       return {};
     }
-    const stored = await kept.running.backup(request.mode);
+    const stored = await this.#backup(id, kept, request.mode ?? 'manual');
     return { backup: stored.backup, offset: stored.offset.toString(), from: stored.from };
   }
 }

@@ -85,7 +85,8 @@ export async function serveArchiver(options: ServeOptions, signal: AbortSignal):
     // What another archiver has is its matter.
     const captures = (): ReturnType<typeof archiver.status> =>
       archiver.status().filter(({ state }) => state !== 'waiting');
-    await using _shown = (await meters?.serve({ captures, gone: () => archiver.goneHosts, store, keys })) ?? null;
+    await using _shown =
+      (await meters?.serve({ captures, gone: () => archiver.goneHosts, store, keys })) ?? null;
     await archiver.run(signal);
   } finally {
     over.abort(new Error('the archiver has ended'));

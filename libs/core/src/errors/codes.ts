@@ -165,6 +165,7 @@ export const ERROR_CODES = {
   TM_SPOOL_DAMAGED: fatal(14, 'the spool does not hold what was written to it'),
   TM_OUTPUT: fatal(1, 'the output cannot be written'),
   TM_ARCHIVER_DOWN: fatal(16, 'the archiver is not running'),
+  TM_FLASHBACK_OFF: fatal(1, 'flashback is off: the log of an instance is not kept'),
   TM_ARCHIVER_REPLY: fatal(1, 'the archiver refused'),
   // Kafka
   TM_BUS_DOWN: passing(16, 'Kafka cannot be reached or does not answer'),

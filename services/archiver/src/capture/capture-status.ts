@@ -20,8 +20,9 @@ export interface CaptureStatus {
   readonly instance: string;
   /** Null before it is known. */
   readonly writer: string | null;
-  /** `waiting`: another archiver owns the log; it is taken over when that one shows no life. */
-  readonly state: 'starting' | 'waiting' | 'capturing' | 'caught-up' | 'stopped' | 'failed';
+  /** `snapshots-only`: the policy has flashback off. `waiting`: another archiver owns the log; it is taken over when that one shows no life. */
+  readonly state:
+    'starting' | 'waiting' | 'snapshots-only' | 'capturing' | 'caught-up' | 'stopped' | 'failed';
   /** Null before it is known. */
   readonly source: SourceKind | null;
   readonly pinClass: string | null;
@@ -85,6 +86,11 @@ export function failedStatus(instance: string, failure: CaptureFailure | null): 
 /** The status of an instance whose log another archiver owns. */
 export function waitingStatus(instance: string): CaptureStatus {
   return { ...failedStatus(instance, null), state: 'waiting' };
+}
+
+/** The status of an instance whose policy has flashback off: only backups are made. */
+export function restingStatus(instance: string): CaptureStatus {
+  return { ...failedStatus(instance, null), state: 'snapshots-only' };
 }
 
 /** What the status of a capture that runs is made of. */

@@ -2,11 +2,13 @@ import { TidemarkError, type Clock } from '@tidemark/core';
 import type { Logger } from '../logger.ts';
 import {
   failedStatus,
+  restingStatus,
   waitingStatus,
   type CaptureFailure,
   type CaptureStatus,
 } from './capture-status.ts';
 import { isLost } from './follows-log.ts';
+import type { FlashbackWatch } from '../flashback/flashback-watch.ts';
 import type { NodeCapture } from './node-capture.ts';
 
 /** Pause after the first failure; it doubles up to the second value. */
@@ -14,6 +16,9 @@ const FIRST_PAUSE_MS = 1_000;
 const PAUSE_MS_MAX = 60_000;
 /** A capture that ran for this long has got over what ailed it before. */
 const STEADY_MS = 300_000;
+/** How long a change of the policy may take to be carried out, and how often that is looked at. */
+const APPLY_MS = 40_000;
+const APPLY_LOOK_MS = 20;
 
 /** What a kept capture works with. */
 export interface KeptCaptureOptions {
@@ -26,6 +31,7 @@ export interface KeptCaptureOptions {
    */
   readonly turn?: (signal: AbortSignal) => Promise<void>;
   /** Work beside the capture that `open` made last, from when it reads until the signal is aborted. */
+  readonly flashback?: FlashbackWatch;
   readonly beside: (capture: NodeCapture, signal: AbortSignal) => Promise<void>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -47,6 +53,7 @@ export class KeptCapture {
   #over = false;
   #isLost = false;
   #isWaiting = false;
+  #isReading = false;
 
   constructor(options: KeptCaptureOptions) {
     this.#options = options;
@@ -76,6 +83,11 @@ export class KeptCapture {
     return this.#isWaiting;
   }
 
+  /** Whether no capture runs, since the policy has flashback off. */
+  get isResting(): boolean {
+    return this.#options.flashback?.isResting ?? false;
+  }
+
   /** Resolves when the first try reads the log of the node, rejects with what it failed with. */
   get begun(): Promise<void> {
     return this.#begun;
@@ -92,6 +104,11 @@ export class KeptCapture {
    */
   get running(): NodeCapture {
     if (this.#capture !== null) return this.#capture;
+    if (this.isResting) {
+      throw new TidemarkError('TM_FLASHBACK_OFF', 'flashback is off: only backups are made', {
+        hint: 'switch it on with: tidemark policy set ID --flashback on',
+      });
+    }
     const failure = this.#failure;
     if (failure === null) {
       throw new TidemarkError('TM_ARCHIVER_DOWN', 'the capture of this instance has not begun');
@@ -111,6 +128,7 @@ export class KeptCapture {
     const running = this.#capture?.status() ?? null;
     if (running !== null && this.#failure === null) return running;
     if (this.#isWaiting) return waitingStatus(instance);
+    if (this.isResting) return restingStatus(instance);
     return running ?? failedStatus(instance, this.#failure);
   }
 
@@ -135,6 +153,24 @@ export class KeptCapture {
     return ran;
   }
 
+  /**
+   * Reads the policy, and waits a while for what follows from it.
+   * @returns Whether flashback is on, and whether that is carried out.
+   */
+  async followPolicy(): Promise<{ readonly flashback: boolean; readonly done: boolean }> {
+    const { flashback: watch, clock } = this.#options;
+    if (watch === undefined) return { flashback: true, done: true };
+    const flashback = await watch.look();
+    watch.wake();
+    const isDone = (): boolean => (flashback ? this.#isReading : this.isResting);
+    const deadline = clock.monotonicMs() + APPLY_MS;
+    const isVain = (): boolean => this.#over || this.#failure !== null || this.#isWaiting;
+    while (!isDone() && !isVain() && clock.monotonicMs() < deadline) {
+      await clock.sleep(APPLY_LOOK_MS, this.#stop.signal).catch(() => undefined);
+    }
+    return { flashback, done: isDone() };
+  }
+
   async #run(begun: () => void, notBegun: (cause: unknown) => void): Promise<void> {
     const { clock } = this.#options;
     const { signal } = this.#stop;
@@ -144,8 +180,10 @@ export class KeptCapture {
         const sinceMs = clock.monotonicMs();
         try {
           if (!(await this.#isItsTurn())) return;
-          await this.#once(begun);
-          return;
+          await this.#options.flashback?.rest(begun, signal);
+          if (isTold() || !(await this.#once(begun))) return;
+          failures = -1;
+          continue;
         } catch (cause) {
           if (isTold()) throw cause;
           notBegun(cause);
@@ -184,25 +222,37 @@ export class KeptCapture {
     }
   }
 
-  async #once(begun: () => void): Promise<void> {
+  /** @returns Whether it ended since the policy has flashback off. */
+  async #once(begun: () => void): Promise<boolean> {
+    const { flashback } = this.#options;
     const capture = await this.#options.open();
     this.#capture = capture;
-    const over = new AbortController();
+    const [over, left] = [new AbortController(), new AbortController()];
     let beside = Promise.resolve();
+    let watching = Promise.resolve();
+    const leave = async (): Promise<void> => {
+      await capture.roll().catch(() => undefined); // as much as can be had
+      capture.closeAtEnd('detached', 'flashback was switched off');
+      left.abort(new Error('flashback is off'));
+    };
     try {
-      await capture.run(this.#stop.signal, () => {
+      await capture.run(AbortSignal.any([this.#stop.signal, left.signal]), () => {
         this.#failure = null;
+        this.#isReading = true;
         begun();
+        watching = flashback?.watch(leave, over.signal) ?? watching;
         beside = this.#options.beside(capture, over.signal).catch((cause: unknown) => {
           const error = cause instanceof Error ? cause.message : String(cause);
           this.#options.logger.error('beside-failed', { error });
         });
       });
     } finally {
+      this.#isReading = false;
       over.abort(new Error('the capture ended'));
-      await beside;
+      await Promise.all([beside, watching]);
       this.#capture = null;
     }
+    return left.signal.aborted && !this.#stop.signal.aborted;
   }
 
   /** Who owns the log goes on with it: there is nothing to mend. */

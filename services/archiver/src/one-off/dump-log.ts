@@ -12,6 +12,11 @@ import { openLog, type CaptureSetting, type OpenedLogs } from '../open-capture.t
 /** Owners of this name make one-off backups: what one of them left open is of no use to anybody. */
 const OWNER_PREFIX = 'dump-';
 
+/** Whether an owner of a log makes one-off backups. */
+export function isOneOffOwner(ownerId: string): boolean {
+  return ownerId.startsWith(OWNER_PREFIX);
+}
+
 /** What the log of a one-off backup is written with. */
 export type DumpLogPorts = Pick<CaptureSetting, 'store' | 'keys' | 'clock' | 'random'> & {
   readonly heartbeatMs: number;
@@ -66,7 +71,7 @@ export class DumpLog implements Pick<OpenedLogs, 'log' | 'instanceLog' | 'writer
         : await openWriterLog({ store, iid, shard, writer, logKey, clock, random });
       await log.catchUp();
       const { state } = log;
-      const ours = state.owner?.ownerId.startsWith(OWNER_PREFIX) === true;
+      const ours = isOneOffOwner(state.owner?.ownerId ?? '');
       if (openTimelineOf(state) === null || ours) continue;
       throw new CatalogError('TM_LOG_OWNER', `${iid} is captured by an archiver`, {
         context: { iid, writer },

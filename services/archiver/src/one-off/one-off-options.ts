@@ -1,6 +1,7 @@
 import type { SnapshotStored } from '@tidemark/catalog';
 import type { NodeAddress } from '@tidemark/client';
 import type { TidemarkError } from '@tidemark/core';
+import type { BackupMode } from '../control/protocol.ts';
 import type { CaptureSetting } from '../open-capture.ts';
 import type { DumpLogPorts } from './dump-log.ts';
 
@@ -10,6 +11,8 @@ export interface OneOffRequest {
   readonly instance: string;
   /** Its user needs `+psync +replconf +ping`. */
   readonly address: NodeAddress;
+  /** Whether a policy asks for it. Default: somebody does. */
+  readonly mode?: BackupMode;
 }
 
 /** What a one-off backup works with. */

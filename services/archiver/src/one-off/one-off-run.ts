@@ -142,7 +142,7 @@ export class OneOffRun {
     const timeline = makeId(clock.nowMs(), random);
     const job = {
       ...{ backup: `bk-${makeId(clock.nowMs(), random)}`, timeline, offset: 0n },
-      mode: 'manual' as const,
+      mode: this.#request.mode ?? ('manual' as const),
       open: () => this.#bytes(link),
       // The RDB is here and whole. One that is not leaves nothing in the log.
       from: async (summary: RdbSummary): Promise<number> => {

@@ -50,6 +50,7 @@ export async function serve(
       limits,
       instances,
       takeOver: options.takeOver,
+      flashback: config.policy.policy.flashback,
       retention: config.expires ? retentionRules(config) : null,
       metrics:
         config.archiverMetrics === null
