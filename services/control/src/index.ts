@@ -52,3 +52,6 @@ export type {
   PolicyView,
   SetPolicyOptions,
 } from './policy/policy.ts';
+export { jobDocument, lineDocument } from './api/routes/job-document.ts';
+export { openJobDesk, type OpenedDesk } from './jobs/open-desk.ts';
+export { serveWorker } from './serve-worker.ts';

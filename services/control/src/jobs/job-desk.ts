@@ -230,7 +230,9 @@ export class LocalJobDesk implements JobDesk {
     const held = rows.exclusiveOf(job.id);
     if (held !== null) return held;
     const { kind, instance, request, actor } = job;
-    const wanted = this.handler(kind).exclusive({ kind, instance, request, actor });
+    // Who only looks and cancels knows no handlers: the right that a job holds is in its row.
+    const handler = this.#handlers.get(kind);
+    const wanted = handler?.exclusive({ kind, instance, request, actor }) ?? null;
     if (wanted !== null) this.#refuseBeside(wanted);
     return wanted;
   }
