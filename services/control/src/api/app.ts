@@ -33,6 +33,8 @@ export interface ApiOptions {
 /** A server that is made, and may listen. */
 export interface Api {
   readonly app: ApiApp;
+  /** Every route: `GET /v1/jobs/:job`. */
+  readonly routes: readonly string[];
   /**
    * @returns Its address, e.g. `http://127.0.0.1:8080`.
    * @throws UsageError `TM_LISTEN`.
@@ -53,7 +55,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   const tls = settings.tls === null ? null : await readServerTls(settings.tls);
   const app = newApp(options, limits, tls);
   addIdentity(app, options, draining.signal);
-  addAnswers(app, options);
+  const paths = addAnswers(app, options);
   await addOpenApi(app);
   await addAccess(app, options, limits);
   addIdempotency(app, new IdempotencyStore(ports.control.state, ports.clock), ports.logger);
@@ -63,6 +65,7 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   await app.ready();
   return {
     app,
+    routes: paths.all,
     listen: async () => {
       const { host, port } = settings.listen;
       if (settings.tls !== null && tls !== null) {
@@ -119,7 +122,7 @@ function newApp(
 }
 
 /** What is answered beside the handlers: refusals, unknown paths, and JSON just as it is. */
-function addAnswers(app: ApiApp, { ports }: ApiOptions): void {
+function addAnswers(app: ApiApp, { ports }: ApiOptions): KnownPaths {
   const paths = new KnownPaths();
   app.removeContentTypeParser('text/plain');
   app.addHook('onRoute', (route) => {
@@ -142,6 +145,7 @@ function addAnswers(app: ApiApp, { ports }: ApiOptions): void {
       headers: { allow: methods.join(', ') },
     });
   });
+  return paths;
 }
 
 /** A route that forgot to say who may call it is a fault of ours: it is found at start. */

@@ -14,6 +14,13 @@ export class KnownPaths {
     for (const each of Array.isArray(method) ? method : [method]) known.methods.add(each);
   }
 
+  /** Every route that was noted: `GET /v1/jobs/:job`. */
+  get all(): readonly string[] {
+    return [...this.#paths].flatMap(([url, { methods }]) =>
+      [...methods].map((method) => `${method} ${url}`),
+    );
+  }
+
   /** The methods of a path, sorted; none when it is not known. */
   methodsOf(path: string): readonly string[] {
     const methods = new Set<string>();
