@@ -68,6 +68,7 @@ async function runBackup(context: JobContext, ports: HandlerPorts): Promise<JobO
         },
         'backup',
         instance,
+        job.request as { readonly mode: 'manual' | 'automated' },
       )) as { readonly backup: string };
       context.progress({ phase: 'read', percent: 95 });
       await workspace.sync(signal, instance);

@@ -31,7 +31,7 @@ const PASSING: ReadonlySet<string> = new Set(['TM_JOB_LIMIT', 'TM_STATE_FULL', '
 export interface PolicySchedulerParts {
   readonly desk: LocalPolicyDesk;
   readonly rows: RunRows;
-  readonly jobs: Pick<JobDesk, 'submit'>;
+  readonly jobs: Pick<JobDesk, 'submit' | 'get'>;
   readonly fresh: Pick<CatalogKeeper, 'of'>;
   /** What is known without asking the store. */
   readonly known: Pick<Awaited<ReturnType<CatalogKeeper['of']>>, 'instance' | 'snapshots'>;
@@ -55,6 +55,8 @@ interface Watched {
   notBeforeMs: number;
   /** The run that is late, and the monotonic time at which it begins. */
   late: { readonly dueMs: number; readonly atMs: number } | null;
+  /** The run whose job is not over yet. */
+  open: { readonly dueMs: number; readonly job: string } | null;
   /** Nothing is due between two instants, as long as the policy is this entry of the log. */
   idle: { readonly fromMs: number; readonly untilMs: number; readonly seq: number } | null;
 }
@@ -104,6 +106,7 @@ export class PolicyScheduler {
     const { clock, rows } = this.#parts;
     const watched = this.#watch(instance);
     if (clock.monotonicMs() < watched.notBeforeMs) return;
+    this.#settle(instance, watched);
     if (clock.monotonicMs() - watched.readMs >= POLICY_AGE_MS) await this.#read(instance, watched);
     if (this.#due(instance, watched, nowMs) === null) return;
     // The policy may be another one by now, and another host may have made the backup.
@@ -115,6 +118,7 @@ export class PolicyScheduler {
     if (due === null || this.#isDelayed(watched, due, nowMs)) return;
     await this.#begin(instance, due.runs, nowMs);
     watched.late = null;
+    watched.open = this.#openRun(instance);
   }
 
   /** Runs whose time has come and that are not noted, in order; null = none. */
@@ -152,6 +156,25 @@ export class PolicyScheduler {
     return clock.monotonicMs() < watched.late.atMs;
   }
 
+  /** A backup that is made past the jobs of this host stands in the way of one, too. */
+  #settle(instance: string, watched: Watched): void {
+    const { jobs, rows } = this.#parts;
+    const { open } = watched;
+    if (open === null) return;
+    watched.open = null; // of a job that is not known any more nothing will be told
+    const { endedMs, problem } = jobs.get(open.job);
+    if (endedMs === null) watched.open = open;
+    else if (problem !== null && REFUSED.has(problem.code)) {
+      rows.refuse({ instance, dueMs: open.dueMs, reason: refusedBy(problem.message) });
+    }
+  }
+
+  #openRun(instance: string): Watched['open'] {
+    const [run] = this.#parts.rows.list(instance, 1);
+    if (run?.state !== 'submitted' || run.job === null) return null;
+    return { dueMs: run.dueMs, job: run.job };
+  }
+
   /** The newest run is made; the older ones were missed. */
   async #begin(instance: string, runs: readonly number[], nowMs: number): Promise<void> {
     const { rows, logger } = this.#parts;
@@ -184,9 +207,7 @@ export class PolicyScheduler {
       const { code, message, context } = cause;
       const holder = context['job'];
       const job = typeof holder === 'string' ? holder : null;
-      const reason = REFUSED.has(code)
-        ? `a backup was being made: ${message}`
-        : `${code}: ${message}`;
+      const reason = REFUSED.has(code) ? refusedBy(message) : `${code}: ${message}`;
       return { ...run, state: 'skipped', job, reason };
     }
   }
@@ -216,6 +237,7 @@ export class PolicyScheduler {
     }
     this.#rebuild(instance);
     watched.idle = null;
+    watched.open ??= this.#openRun(instance);
   }
 
   /** A host that knows of no run, since its database is new, learns from the backups that stand. */
@@ -232,7 +254,13 @@ export class PolicyScheduler {
   #watch(instance: string): Watched {
     const known = this.#watched.get(instance);
     if (known !== undefined) return known;
-    const watched = { readMs: -Infinity, notBeforeMs: -Infinity, late: null, idle: null };
+    const watched = {
+      readMs: -Infinity,
+      notBeforeMs: -Infinity,
+      late: null,
+      open: null,
+      idle: null,
+    };
     this.#watched.set(instance, watched);
     return watched;
   }
@@ -243,6 +271,10 @@ function beginOf({ createdMs, policySet }: InstanceState, nowMs: number): number
   const known = [createdMs, policySet?.atMs].filter((ms) => ms != null);
   // What is later than now was noted by a clock that was set back: no run is lost for it.
   return Math.max(...known.filter((ms) => ms <= nowMs), -Infinity);
+}
+
+function refusedBy(message: string): string {
+  return `a backup was being made: ${message}`;
 }
 
 function isPassing(error: TidemarkError): boolean {

@@ -66,6 +66,13 @@ export class RunRows {
     );
   }
 
+  /** A run whose job was refused by who was to make the backup. */
+  refuse({ instance, dueMs, reason }: Pick<PolicyRun, 'instance' | 'dueMs' | 'reason'>): void {
+    const sql = `UPDATE policy_runs SET state = 'skipped', reason = ?
+                 WHERE instance = ? AND due_ms = ? AND state = 'submitted'`;
+    this.#db.write(() => this.#db.run(sql, reason.slice(0, REASON_MAX), instance, dueMs));
+  }
+
   /** Lets go of runs after an instant: a clock that was wrong has noted them. */
   forgetAfter(instance: string, atMs: number): number {
     const sql = 'DELETE FROM policy_runs WHERE instance = ? AND due_ms > ?';
