@@ -16,6 +16,7 @@ import { Archiver, controlSocketPath } from '../../services/archiver/src/archive
 import type { CaptureLimits } from '../../services/archiver/src/capture/capture-options.ts';
 import type { CaptureStatus } from '../../services/archiver/src/capture/capture-status.ts';
 import { callArchiver } from '../../services/archiver/src/control/control-client.ts';
+import type { ArchiverFleet } from '../../services/archiver/src/fleet/fleet-captures.ts';
 import type { Logger } from '../../services/archiver/src/logger.ts';
 import type { ArchiverMetrics } from '../../services/archiver/src/metrics/archiver-metrics.ts';
 import type { InstanceTarget, UnreadInstance } from '../../services/archiver/src/open-capture.ts';
@@ -49,6 +50,7 @@ export interface StartOptions {
   /** Counts what it does. */
   readonly metrics?: ArchiverMetrics;
   readonly instances?: readonly (InstanceTarget | UnreadInstance)[];
+  readonly fleet?: ArchiverFleet;
 }
 
 /** Through what the server is captured. */
@@ -173,6 +175,7 @@ export class ArchiverBench implements AsyncDisposable {
       clock: options.clock ?? systemClock,
       random: systemRandom,
       logger,
+      ...(options.fleet && { fleet: options.fleet }),
     });
     const abort = new AbortController();
     const done = archiver.run(abort.signal);

@@ -62,7 +62,7 @@ export interface FleetOwner {
   readonly lastEntryMs: number;
   readonly provenTo: number | null;
   /** Whether another host could go on. */
-  readonly hasSnapshot: boolean;
+  readonly isResumable: boolean;
 }
 
 /**
@@ -266,7 +266,7 @@ export class FleetBench implements AsyncDisposable {
       claimedMs: owner.atMs,
       lastEntryMs: lastEntryMs ?? 0,
       provenTo: timeline?.provenTo ?? null,
-      hasSnapshot: timeline?.snapshot != null,
+      isResumable: timeline?.snapshot != null && timeline.cursor !== null,
     };
   }
 

@@ -79,8 +79,8 @@ describeWithS3(
   ['versitygw'],
 );
 
-function isStored({ provenTo, hasSnapshot }: FleetOwner): boolean {
-  return provenTo !== null && hasSnapshot;
+function isStored({ provenTo, isResumable }: FleetOwner): boolean {
+  return provenTo !== null && isResumable;
 }
 
 function claims(owners: readonly FleetOwner[]): readonly string[] {

@@ -51,8 +51,8 @@ export interface CaptureStatus {
   readonly generation: number | null;
   /** When its last entry was made, Unix milliseconds; null while it has none. */
   readonly lastEntryMs: number | null;
-  /** Whether the open timeline has a snapshot: without one nobody can go on with it elsewhere. */
-  readonly hasSnapshot: boolean;
+  /** Whether another host could go on with the open timeline: it has a snapshot and a place. */
+  readonly isResumable: boolean;
 }
 
 /** The status of an instance that no capture runs for: before its first try, or between two. */
@@ -79,7 +79,7 @@ export function failedStatus(instance: string, failure: CaptureFailure | null): 
     snapshots: 0,
     generation: null,
     lastEntryMs: null,
-    hasSnapshot: false,
+    isResumable: false,
   };
 }
 
@@ -139,6 +139,6 @@ export function statusOf(parts: StatusParts): CaptureStatus {
     failure: null,
     generation: parts.log.generation,
     lastEntryMs: parts.log.generation === null ? null : parts.log.state.lastEntryMs,
-    hasSnapshot: timeline?.snapshot != null,
+    isResumable: timeline?.snapshot != null && timeline.cursor !== null,
   };
 }

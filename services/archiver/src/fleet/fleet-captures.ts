@@ -181,7 +181,7 @@ export class FleetCaptures {
   }
 }
 
-/** Released now, all that came of the node would have to come once more: its snapshot is on the way. */
-function isYoung({ link, hasSnapshot }: CaptureStatus): boolean {
-  return !hasSnapshot && (link?.state === 'syncing' || link?.state === 'streaming');
+/** Released now, all of the node would have to come once more: its first snapshot and segment are on the way. */
+function isYoung({ link, isResumable }: CaptureStatus): boolean {
+  return !isResumable && (link?.state === 'syncing' || link?.state === 'streaming');
 }

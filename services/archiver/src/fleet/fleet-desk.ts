@@ -15,7 +15,7 @@ export interface HeldWork {
   readonly isOwner: boolean;
   /** Time since its last entry reached the log, milliseconds; null: it owns none. */
   readonly silentMs: number | null;
-  /** Whether it cannot be let go now: the store takes nothing, or its first snapshot is on the way. */
+  /** Whether it cannot be let go now: the store takes nothing, or it has just begun. */
   readonly isStuck: boolean;
 }
 

@@ -1,0 +1,126 @@
+import { describe, expect, it } from 'vitest';
+import { createInstance, openInstanceLog, openWriterLog, type WriterLog } from '@tidemark/catalog';
+import { ownerOf } from '../../../../services/archiver/src/fleet/log-owner.ts';
+import { goneSamples } from '../../../../services/archiver/src/fleet/gone-samples.ts';
+import { HostWatch } from '../../../../services/archiver/src/fleet/host-watch.ts';
+import type { Logger } from '../../../../services/archiver/src/logger.ts';
+import { seededRandom } from '../../../support/crypto-ports.ts';
+import { MemoryKeys } from '../../../support/memory-keys.ts';
+import { MemoryStore } from '../../../support/memory-store.ts';
+import { steppingClock, type SteppingClock } from '../../../support/stepping-clock.ts';
+
+const START_MS = 1_800_000_000_000;
+
+/** Instances in a store, and a watch over the hosts that capture them. */
+class Bench {
+  readonly clock: SteppingClock = steppingClock(START_MS);
+  readonly store = new MemoryStore();
+  readonly keys = new MemoryKeys();
+  readonly random = seededRandom('host watch');
+  readonly told: string[] = [];
+  readonly watch: HostWatch;
+
+  constructor(isHere: (instance: string) => boolean = () => false) {
+    const { clock, store, keys, random } = this;
+    const take = (message: string): void => void this.told.push(message);
+    const logger: Logger = { info: take, warn: take, error: take, child: () => logger };
+    this.watch = new HostWatch({ clock, store, keys, random, logger, isHere });
+  }
+
+  /** An instance that a host captures through a source. */
+  async captured(iid: string, source: 'aof' | 'psync'): Promise<WriterLog> {
+    const { clock, store, keys, random } = this;
+    const logKey = await keys.logKey();
+    const ports = { store, iid, logKey, clock, random };
+    await createInstance({ ...ports, name: iid, createdMs: clock.nowMs() });
+    const instance = await openInstanceLog(ports);
+    const atMs = clock.nowMs();
+    const writer = `w-${iid}`;
+    await instance.append(() => ({ type: 'WriterRegistered', shard: '0', writer, source, atMs }));
+    const log = await openWriterLog({ ...ports, shard: '0', writer });
+    await log.claim({ ownerId: `host-of-${iid}`, takeOver: false });
+    return log;
+  }
+
+  async beat(log: WriterLog): Promise<void> {
+    const atMs = this.clock.nowMs();
+    await log.append({ type: 'Heartbeat', timeline: null, offset: 0n, provenTo: null, atMs });
+  }
+
+  async look(): Promise<readonly string[]> {
+    await this.watch.look(new AbortController().signal);
+    return this.watch.gone.map(({ instance }) => instance);
+  }
+}
+
+describe('the host of append-only files', () => {
+  it('is told of once when it shows no life, and again when it is back', async () => {
+    const bench = new Bench();
+    const log = await bench.captured('orders', 'aof');
+    for (let looks = 0; looks < 10; looks++) {
+      expect(await bench.look()).toEqual([]);
+      bench.clock.now += 20_000;
+      await bench.beat(log);
+    }
+    const lastMs = bench.clock.now;
+    for (let looks = 0; looks < 4; looks++) {
+      expect(await bench.look()).toEqual([]);
+      bench.clock.now += 20_000;
+    }
+    for (let looks = 0; looks < 3; looks++) expect(await bench.look()).toEqual(['orders']);
+    const [gone] = bench.watch.gone;
+    expect(gone).toEqual({ instance: 'orders', owner: 'host-of-orders', lastEntryMs: lastMs });
+    expect(goneSamples(bench.watch.gone)).toMatchObject([
+      { labels: { instance: 'orders' }, value: 1 },
+    ]);
+    await bench.beat(log);
+    expect(await bench.look()).toEqual([]);
+    expect(bench.told).toEqual(['aof-host-gone', 'aof-host-back']);
+  });
+
+  it('that was gone before anybody watched is told of at the first look', async () => {
+    const bench = new Bench();
+    await bench.captured('orders', 'aof');
+    bench.clock.now += 3_600_000;
+    expect(await bench.look()).toEqual(['orders']);
+  });
+
+  it("is nobody's alarm when it ended in good order, captures here, or others can go on", async () => {
+    const bench = new Bench((instance) => instance === 'here');
+    await (await bench.captured('ended', 'aof')).release();
+    await bench.captured('here', 'aof');
+    await bench.captured('shared', 'psync');
+    bench.clock.now += 3_600_000;
+    expect(await bench.look()).toEqual([]);
+  });
+
+  it('is found when its instance is added later', async () => {
+    const bench = new Bench();
+    expect(await bench.look()).toEqual([]);
+    await bench.captured('later', 'aof');
+    let found: readonly string[] = [];
+    for (let looks = 0; looks < 20; looks++) {
+      bench.clock.now += 20_000;
+      found = await bench.look();
+    }
+    expect(found).toEqual(['later']);
+  });
+});
+
+describe('the owner that status shows', () => {
+  it('is the one of the log that was written to last', async () => {
+    const bench = new Bench();
+    const log = await bench.captured('orders', 'aof');
+    const writers = (state: WriterLog['state']) =>
+      [{ shard: '0', writer: 'w', source: 'aof', state }] as const;
+    const owner = { id: 'host-of-orders', generation: 1, source: 'aof', lastEntryMs: START_MS };
+    expect(ownerOf([], START_MS)).toBeNull();
+    expect(ownerOf(writers(log.state), START_MS + 59_999)).toEqual({ ...owner, state: 'alive' });
+    expect(ownerOf(writers(log.state), START_MS + 60_000)).toEqual({ ...owner, state: 'gone' });
+    const before = log.state;
+    bench.clock.now += 5_000;
+    await log.release();
+    const all = [...writers(log.state), ...writers(before)];
+    expect(ownerOf(all, START_MS + 90_000)).toMatchObject({ state: 'released' });
+  });
+});
