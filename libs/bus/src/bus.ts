@@ -67,7 +67,7 @@ export interface ConsumeOptions {
    * An error that is retryable is waited out, for as long as it takes; any other one parks the message.
    */
   readonly onMessage: (message: BusDelivery) => Promise<void> | void;
-  /** How long a member may be silent; default 10 s. */
+  /** How long a member may be silent; default 6 s. */
   readonly sessionMs?: number;
   readonly signal: AbortSignal;
 }

@@ -63,8 +63,12 @@ function saslOptions({
   }
 }
 
-/** What kafkajs calls an error is mostly a broker that went away: whoever works with it tells that. */
+/** Told of by whoever works with the connection, once for each outage. */
+const QUIET: ReadonlySet<string> = new Set(['Connection', 'RequestQueue', 'BrokerPool', 'Cluster']);
+
+/** What kafkajs calls an error is mostly a broker that went away. */
 function logEntry(logger: BusLogger, { namespace, log }: LogEntry): void {
+  if (QUIET.has(namespace)) return;
   const { message, groupId, broker } = log as {
     message: string;
     groupId?: unknown;

@@ -7,7 +7,8 @@ import { within } from './deadline.ts';
 import { deliveryOf } from './delivery.ts';
 import { busError, isKafkaError } from './errors.ts';
 
-const SESSION_MS = 10_000;
+/** The least that brokers take by default: after a crash the group waits for so long. */
+const SESSION_MS = 6_000;
 const BACKOFF_MS = [200, 400, 800, 1_600, 3_000] as const;
 const CLOSE_MS_MAX = 3_000;
 /** Tries of a message that fails for a reason that lies not in it, and is not passing either: 3 s. */

@@ -1,4 +1,3 @@
-import { hostname } from 'node:os';
 import type { Bus } from '@tidemark/bus';
 import type { Logger } from '@tidemark/archiver';
 import type { Clock, Random } from '@tidemark/core';
@@ -23,24 +22,6 @@ export interface LinkedParts extends FleetParts {
   readonly bus: Bus;
   /** Name of this host: its processes are one reader of what all hosts are told. */
   readonly host: string;
-}
-
-const NAME = 'fleet-host';
-
-/** The name of a host: that of the machine, and what tells its state folder from others. */
-export function hostName({ state, random }: Pick<FleetParts, 'state' | 'random'>): string {
-  return state.write(() => {
-    const known = state
-      .query<{ value: string }>('SELECT value FROM meta WHERE name = ?')
-      .get(NAME)?.value;
-    if (known !== undefined) return known;
-    const machine = hostname()
-      .replaceAll(/[^A-Za-z0-9._-]/g, '-')
-      .slice(0, 64);
-    const made = `${machine}-${random.bytes(4).toString('hex')}`;
-    state.run('INSERT INTO meta (name, value) VALUES (?, ?)', NAME, made);
-    return made;
-  });
 }
 
 /** Waits; the signal ends it, too. */

@@ -6,7 +6,8 @@ import { Outbox } from './outbox.ts';
 
 /** How often an order is sent again while nobody has it. */
 const ORDER_EVERY_MS = 30_000;
-const LOOK_MS = 1_000;
+const LOOK_MS = 500;
+const CANCEL_EVERY_MS = 5_000;
 const ORDERS_MAX = 500;
 
 /** Gives jobs of this host to workers of others, and takes in what they tell. */
@@ -36,9 +37,8 @@ export class HostExchange {
           signal,
         }),
         this.#cancels.run(ports, (all) => this.#sendCancels(all), signal),
-        ...(gives
-          ? [this.#orders.run(ports, (all) => this.#sendOrders(all), signal), this.#look(signal)]
-          : []),
+        this.#orders.run(ports, (all) => this.#sendOrders(all), signal),
+        this.#look(gives, signal),
       ]);
     } finally {
       forget();
@@ -68,11 +68,17 @@ export class HostExchange {
     }
   }
 
-  /** Orders of jobs that wait, or whose worker is silent. */
-  async #look(signal: AbortSignal): Promise<void> {
+  /** What other processes of this host wrote, too, and what nobody has answered yet. */
+  async #look(gives: boolean, signal: AbortSignal): Promise<void> {
     const { clock, state } = this.#parts;
-    while (!isOver(signal)) {
+    for (let cancelsMs = -Infinity; !isOver(signal);) {
+      await pause(clock, LOOK_MS, signal);
       const nowMs = clock.nowMs();
+      if (nowMs - cancelsMs >= CANCEL_EVERY_MS) {
+        cancelsMs = nowMs;
+        this.#cancelAgain();
+      }
+      if (!gives) continue;
       const waiting = state.read(() =>
         state
           .query<{ id: string; fold: string }>(
@@ -91,7 +97,21 @@ export class HostExchange {
         const open = new Set(waiting.map(({ id }) => id));
         for (const id of [...this.#sentMs.keys()]) if (!open.has(id)) this.#sentMs.delete(id);
       }
-      await pause(clock, LOOK_MS, signal);
+    }
+  }
+
+  #cancelAgain(): void {
+    const { state } = this.#parts;
+    const cancelling = state.read(() =>
+      state
+        .query<{ id: string; fold: string }>(
+          `SELECT id, fold FROM jobs WHERE ended_ms IS NULL AND state = 'cancelling'
+             AND json_extract(fold, '$.foreign') = 0 LIMIT ${ORDERS_MAX}`,
+        )
+        .all(),
+    );
+    for (const { id, fold } of cancelling) {
+      this.#cancels.put(id, (JSON.parse(fold) as { readonly job: Job }).job);
     }
   }
 

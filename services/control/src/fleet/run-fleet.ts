@@ -2,7 +2,8 @@ import { basename } from 'node:path';
 import type { Bus } from '@tidemark/bus';
 import { listInstanceIds } from '@tidemark/catalog';
 import { eventsAccess, type Config } from '@tidemark/workspace';
-import { hostName, isOver, pause, type FleetParts, type LinkedParts } from './fleet-parts.ts';
+import { hostName } from '../jobs/open-worker.ts';
+import { isOver, pause, type FleetParts, type LinkedParts } from './fleet-parts.ts';
 import { HostExchange } from './host-exchange.ts';
 import { publishEvents, whyOf } from './publish-events.ts';
 import { WorkerExchange } from './worker-exchange.ts';
@@ -26,7 +27,7 @@ export async function runFleet(
   if (bus === null) return;
   await patiently(parts, () => bus.ensureTopics(), signal);
   if (isOver(signal)) return;
-  const linked: LinkedParts = { ...parts, bus, host: hostName(parts) };
+  const linked: LinkedParts = { ...parts, bus, host: hostName(parts.state, parts.random) };
   await fillCatalog(linked, signal);
   await Promise.all([
     roles.scheduler ? publishEvents(linked, signal) : undefined,

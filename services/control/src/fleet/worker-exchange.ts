@@ -1,6 +1,6 @@
 import type { BusDelivery } from '@tidemark/bus';
 import { BusError } from '@tidemark/core';
-import type { JobEvent } from '../jobs/job.ts';
+import type { Job, JobEvent } from '../jobs/job.ts';
 import { isOver, pause, type LinkedParts } from './fleet-parts.ts';
 import { openNote, sendNotes } from './job-notes.ts';
 import { Outbox } from './outbox.ts';
@@ -13,6 +13,9 @@ const FOREIGN_MAX = 200;
 const ORDER_MS_MAX = 3_600_000;
 /** Who runs a job says so at least so often. */
 const ALIVE_EVERY_MS = 20_000;
+/** Ends of jobs are told again for so long, when a process starts. */
+const ENDED_MS = 24 * 3_600_000;
+const TOLD_MAX = 500;
 const CANCELS_MAX = 4_096;
 
 /** Takes jobs of other hosts in, and tells what becomes of them. */
@@ -64,7 +67,7 @@ export class WorkerExchange {
     const note = await openNote(this.#parts, 'order', message);
     if (note.host === host || clock.nowMs() - note.atMs > ORDER_MS_MAX) return;
     if ((this.#cancels.get(note.job) ?? -1) >= note.atMs) return;
-    if (this.#foreign().length >= FOREIGN_MAX) {
+    if (this.#foreignCount() >= FOREIGN_MAX) {
       throw new BusError('TM_BUS_DOWN', 'this host has as many jobs of others as it takes');
     }
     jobs.admit(note.body);
@@ -82,17 +85,23 @@ export class WorkerExchange {
     }
   }
 
-  /** First what ended while nobody could be told; then, again and again, what is open. */
+  /** Again and again what is open, and what ended since; first what ended while nobody could be told. */
   async #tellAlive(signal: AbortSignal): Promise<void> {
-    const { clock, state, rows } = this.#parts;
-    const recent = state.read(() => rows.list({ pageSize: 500 }, null));
-    const put = (id: string): void => {
-      const job = state.read(() => rows.fold(id))?.job;
-      if (job !== undefined) this.#news.put(id, { seq: 0, atMs: clock.nowMs(), job });
-    };
-    for (const { id, endedMs } of recent) if (endedMs !== null && this.#isForeign(id)) put(id);
-    while (!isOver(signal)) {
-      for (const id of this.#foreign()) put(id);
+    const { clock, state } = this.#parts;
+    for (let backMs = ENDED_MS; !isOver(signal); backMs = 3 * ALIVE_EVERY_MS) {
+      const nowMs = clock.nowMs();
+      const folds = state.read(() =>
+        state
+          .query<{ fold: string }>(
+            `SELECT fold FROM jobs WHERE json_extract(fold, '$.foreign') = 1
+               AND (ended_ms IS NULL OR ended_ms > ?) ORDER BY id DESC LIMIT ${TOLD_MAX}`,
+          )
+          .all(nowMs - backMs),
+      );
+      for (const { fold } of folds) {
+        const { job } = JSON.parse(fold) as { readonly job: Job };
+        this.#news.put(job.id, { seq: 0, atMs: nowMs, job });
+      }
       await pause(clock, ALIVE_EVERY_MS, signal);
     }
   }
@@ -102,16 +111,16 @@ export class WorkerExchange {
     return state.read(() => rows.fold(id))?.foreign === true;
   }
 
-  #foreign(): readonly string[] {
+  #foreignCount(): number {
     const { state } = this.#parts;
-    return state.read(() =>
-      state
-        .query<{ id: string }>(
-          `SELECT id FROM jobs WHERE ended_ms IS NULL AND json_extract(fold, '$.foreign') = 1
-           ORDER BY id LIMIT ${FOREIGN_MAX}`,
-        )
-        .all()
-        .map(({ id }) => id),
+    return state.read(
+      () =>
+        state
+          .query<{ count: number }>(
+            `SELECT count(*) AS count FROM jobs
+             WHERE ended_ms IS NULL AND json_extract(fold, '$.foreign') = 1`,
+          )
+          .get()?.count ?? 0,
     );
   }
 }

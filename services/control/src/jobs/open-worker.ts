@@ -59,7 +59,7 @@ export async function keepRebuilt(
 }
 
 /** The name of this host in the logs of instances: made once, and kept. */
-function hostName(db: StateDatabase, random: Random): string {
+export function hostName(db: StateDatabase, random: Random): string {
   return db.write(() => {
     const known = db.query<{ value: string }>(`SELECT value FROM meta WHERE name = 'host'`).get();
     if (known !== undefined) return known.value;
