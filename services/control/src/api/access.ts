@@ -23,6 +23,7 @@ export function addIdentity(app: ApiApp, options: ApiOptions, draining: AbortSig
   app.decorateRequest('traceId', '');
   app.decorateRequest('idempotency', null);
   app.decorateRequest('actor');
+  app.decorateRequest('scopes');
   app.addHook('onRequest', async (request, reply) => {
     identify(request, reply, options);
     if (draining.aborted) {
@@ -54,6 +55,7 @@ export function identify(
   request.traceId = traceOf(request.headers, ports.random);
   request.id = requestIdOf(request.headers, request.traceId);
   request.actor = ANONYMOUS;
+  request.scopes = [];
   const strict = settings.tls === null ? {} : STRICT;
   reply.headers({ ...SECURITY, ...strict, 'x-request-id': request.id });
 }
@@ -84,6 +86,7 @@ export async function addAccess(
       throw error;
     }
     request.actor = caller.actor;
+    request.scopes = caller.scopes;
     await rates.count(request, reply, `${caller.actor.via}:${caller.actor.name}`);
     requireScope(caller, scope);
   });

@@ -61,6 +61,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who asks; `open` routes have the name `anonymous`. */
     actor: Actor;
+    /** What the caller may do, for routes that serve several rights; empty on `open` routes. */
+    scopes: readonly Scope[];
     /** Of an `idempotent` route; null elsewhere. */
     idempotency: IdempotencyKey | null;
     /** 32 hexadecimal digits that the log and the answer to an error share. */

@@ -251,7 +251,7 @@ export class LocalJobDesk implements JobDesk {
     const holder = this.#parts.rows.holderOf(exclusive);
     if (holder === null) return;
     throw new CatalogError('TM_JOB_BUSY', `job ${holder} is open`, {
-      context: { job: holder, exclusive },
+      context: { job: holder, kind: this.#known(holder).job.kind, exclusive },
       hint: `tidemark job watch ${holder}`,
     });
   }

@@ -1,3 +1,4 @@
+import { addCompatRoutes } from '../../compat/compat-routes.ts';
 import type { ApiApp, ApiPorts } from '../types.ts';
 import { addAuditRoutes } from './audit.ts';
 import { addBackupRoutes } from './backups.ts';
@@ -9,7 +10,7 @@ import { addRestoreRoutes } from './restores.ts';
 import { addTdeRoutes } from './tde.ts';
 import { addWindowRoutes } from './windows.ts';
 
-/** Adds every route of the API under `/v1`. */
+/** Adds every route of the API under `/v1`, and the one for scripts of the managed service. */
 export function registerRoutes(app: ApiApp, ports: ApiPorts): void {
   addJobRoutes(app, ports);
   addInstanceRoutes(app, ports);
@@ -20,4 +21,5 @@ export function registerRoutes(app: ApiApp, ports: ApiPorts): void {
   addKeyRoutes(app, ports);
   addTdeRoutes(app, ports);
   addAuditRoutes(app, ports);
+  addCompatRoutes(app, ports);
 }

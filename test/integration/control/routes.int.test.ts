@@ -1,0 +1,276 @@
+import { setTimeout as delay } from 'node:timers/promises';
+import { Redis } from 'ioredis';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { diffOracle, readOracle, type Oracle } from '../../support/oracle.ts';
+import { startRedis, type RedisServer } from '../../support/redis-server.ts';
+import { RoutesRun } from '../../support/routes-run.ts';
+import { iso, secondOf } from '../../support/tidemark-cli.ts';
+
+const ID = 'shop';
+const ONE = `/v1/instances/${ID}`;
+
+let run: RoutesRun;
+let target: RedisServer;
+let redis: Redis;
+/** What the source held at the end of the second `at`. */
+let then: Oracle;
+let at: number;
+
+beforeAll(async () => {
+  target = await startRedis({ aof: false });
+  const allow = `[restorer]\nallow_targets = ["127.0.0.1:${target.port.toString()}"]\n`;
+  run = await RoutesRun.start(ID, allow);
+  redis = await run.source.connect();
+  for (let i = 0; i < 40; i++) {
+    await redis.pipeline().set(`key:${i}`, i).hset(`cart:${i}`, 'sum', i).exec();
+  }
+  await redis.set('session', 'one', 'EX', 3600);
+  then = await readOracle(redis);
+  at = Math.floor(Date.now() / 1000);
+  // Whatever comes later belongs to a later second.
+  await delay(1_100);
+  await redis.pipeline().set('key:1', 'wrong').del('key:2').set('key:new', 1).flushdb().exec();
+  await redis.set('cart:1', 'wrong');
+  await redis.set('other', 'stays');
+  await run.tidemark.untilProven(ID, Math.floor(Date.now() / 1000));
+});
+
+afterAll(async () => {
+  await run[Symbol.asyncDispose]();
+  await target[Symbol.asyncDispose]();
+});
+
+it('of two backups that are asked for at once one is made, and the other is told why not', async () => {
+  const answers = await Promise.all([run.post(`${ONE}/backups`), run.post(`${ONE}/backups`)]);
+  const [made, refused] = answers.sort((a, b) => a.status - b.status);
+  expect([made.status, refused.status]).toEqual([202, 409]);
+  expect(refused.body).toMatchObject({ type: 'urn:tidemark:problem:backup-in-progress' });
+  expect(made.headers.get('retry-after')).toMatch(/^\d+$/);
+  const location = made.headers.get('location') ?? '';
+  expect(location).toBe(`/v1/jobs/${String(made.body?.['id'])}`);
+  const job = await run.ended(location);
+  expect(job).toMatchObject({ kind: 'backup', state: 'succeeded', instance: ID, percent: 100 });
+  const { backup } = job['result'] as { readonly backup: string };
+  const one = await run.api.ask(`/v1/backups/${backup}`);
+  expect(one.body).toMatchObject({ id: backup, instance: ID, shards: [{ id: backup }] });
+});
+
+it('a list of backups is what the command line lists, newest first, in pages', async () => {
+  const listed = await run.tidemark.json<{ backups: readonly { id: string }[] }>(
+    ...['backup', 'list', ID],
+  );
+  const ids = [...listed.backups].map(({ id }) => id).sort();
+  const found: { readonly id: string; readonly start: string }[] = [];
+  let token = '';
+  do {
+    const { body } = await run.api.ask(`${ONE}/backups?pageSize=1${token}`);
+    found.push(...(body?.['backups'] as typeof found));
+    const next = body?.['nextPageToken'] as string | null;
+    token = next === null ? '' : `&pageToken=${next}`;
+  } while (token !== '');
+  expect(found.map(({ id }) => id).sort()).toEqual(ids);
+  expect(found.map(({ start }) => start)).toEqual(
+    found
+      .map(({ start }) => start)
+      .sort()
+      .reverse(),
+  );
+  for (const row of listed.backups) {
+    expect(found).toContainEqual(expect.objectContaining({ ...row, instance: ID, hold: false }));
+  }
+  const { body } = await run.api.ask(`${ONE}/backups?end=2001-01-01T00:00:00Z`);
+  expect(body).toEqual({ instance: ID, backups: [], nextPageToken: null });
+});
+
+it('a backup that is held says so until it is released', async () => {
+  const { body } = await run.api.ask(`${ONE}/backups?pageSize=1`);
+  const [{ id } = { id: '' }] = body?.['backups'] as { readonly id: string }[];
+  const patch = async (hold: boolean): Promise<unknown> => {
+    const answer = await run.api.ask(`/v1/backups/${id}`, { method: 'PATCH', body: { hold } });
+    return (answer.body?.['shards'] as { readonly hold: boolean }[])[0]?.hold;
+  };
+  expect([await patch(true), await patch(true)]).toEqual([true, true]);
+  const { leases } = (await run.api.control.fresh.of(ID, 0)).instance(ID);
+  expect(leases).toEqual([expect.objectContaining({ lease: `hold-${id}`, purpose: 'hold' })]);
+  expect(await patch(false)).toBe(false);
+  expect((await run.api.control.fresh.of(ID, 0)).instance(ID).leases).toEqual([]);
+});
+
+it('the windows are those that the command line prints', async () => {
+  const printed = await run.tidemark.windows(ID);
+  const { body } = await run.api.ask(`${ONE}/windows`);
+  expect(body?.['earliest']).toBe(printed.earliest);
+  expect(secondOf(String(body?.['latest']))).toBeGreaterThanOrEqual(secondOf(printed.latest ?? ''));
+  expect(body).toMatchObject({
+    instance: ID,
+    gaps: [],
+    ranges: [{ from: printed.earliest }],
+    shards: [{ shard: printed.shards[0]?.shard, holes: [] }],
+  });
+  expect(Number(body?.['lagSeconds'])).toBeLessThan(3_600);
+  const none = await run.api.ask(`${ONE}/windows?end=2001-01-01T00:00:00Z`);
+  expect(none.body).toMatchObject({ ranges: [], backups: [], earliest: printed.earliest });
+});
+
+it('a second is restored whole into another server', async () => {
+  const url = `redis://127.0.0.1:${target.port.toString()}`;
+  const job = await run.done(`${ONE}/restores`, {
+    restoreType: 'pointInTime',
+    restoreTime: iso(at).replace('Z', '+00:00'),
+    target: { kind: 'address', url },
+  });
+  expect(job).toMatchObject({ kind: 'restore', state: 'succeeded' });
+  const restored = await target.connect();
+  expect(diffOracle(then, await readOracle(restored))).toEqual([]);
+  const { body } = await run.api.ask((job['links'] as { readonly logs: string }).logs);
+  expect((body?.['lines'] as unknown[]).length).toBeGreaterThan(0);
+});
+
+it('a plan shows what a restore of keys would do, and the restore does exactly that', async () => {
+  const wish = {
+    ...{ restoreType: 'pointInTime', restoreTime: iso(at) },
+    ...{ filterKeys: ['cart:1'], filterRegexes: ['key:[12]'], target: { kind: 'original' } },
+  };
+  const plan = await run.api.ask('/v1/restore-plans', {
+    ...{ method: 'POST', body: { instanceId: ID, ...wish } },
+  });
+  expect(plan.status, plan.text).toBe(200);
+  expect(plan.body).toMatchObject({
+    ...{ instance: ID, confirmationText: ID },
+    matchedKeys: { changed: 1, missing: 2, created: 0 },
+  });
+  const planId = String(plan.body?.['planId']);
+  const other = await run.post(`${ONE}/restores`, {
+    ...{ ...wish, filterKeys: ['cart:2'], planId, confirm: ID },
+  });
+  expect(other.body).toMatchObject({ status: 422, errors: [{ pointer: '/planId' }] });
+  const unsure = await run.post(`${ONE}/restores`, { ...wish, planId });
+  expect(unsure.body).toMatchObject({ status: 422, errors: [{ pointer: '/confirm' }] });
+  const job = await run.done(`${ONE}/restores`, { ...wish, planId, confirm: ID });
+  expect(job).toMatchObject({ kind: 'write-back', state: 'succeeded' });
+  expect(await redis.mget('key:1', 'key:2', 'key:3', 'other')).toEqual(['1', '2', null, 'stays']);
+  expect(await redis.hgetall('cart:1')).toEqual({ sum: '1' });
+});
+
+it('what cannot be restored is told before there is a job, with the nearest that can', async () => {
+  const { body: windows } = await run.api.ask(`${ONE}/windows`);
+  const target_ = { kind: 'new' };
+  const before = await run.post(`${ONE}/restores`, {
+    ...{ restoreType: 'pointInTime', restoreTime: '2001-01-01T00:00:00Z', target: target_ },
+  });
+  expect(before.body).toMatchObject({
+    ...{ status: 409, type: 'urn:tidemark:problem:time-not-recoverable' },
+    ...{ nearestBefore: null, nearestAfter: windows?.['earliest'] },
+  });
+  const unknown = await run.post(`${ONE}/restores`, {
+    ...{ restoreType: 'backup', backupId: 'bk_nobody', target: target_ },
+  });
+  expect(unknown.body).toMatchObject({ status: 404, code: 'TM_NOT_FOUND' });
+  const elsewhere = await run.post(`${ONE}/restores`, {
+    ...{ restoreType: 'latest', target: { kind: 'address', url: 'redis://127.0.0.1:1' } },
+  });
+  expect(elsewhere.body).toMatchObject({ code: 'TM_TARGET_DENIED' });
+  const { body } = await run.api.ask('/v1/jobs?kind=restore&state=queued');
+  expect(body?.['jobs']).toEqual([]);
+});
+
+it.each([
+  ['an unknown field', { restoreType: 'latest', target: { kind: 'new' }, force: 1 }, '/force'],
+  ['a time without an offset', { restoreTime: '2026-11-20T10:00:00' }, '/restoreTime'],
+  ['a day that no calendar has', { restoreTime: '2026-02-30T10:00:00Z' }, '/restoreTime'],
+  ['a time and a backup', { restoreTime: iso(0), backupId: 'bk_1' }, '/backupId'],
+  ['no time', {}, '/restoreTime'],
+  ['a pattern that is none', { restoreTime: iso(0), filterRegexes: ['a('] }, '/filterRegexes/0'],
+  ['an escape that is none', { restoreTime: iso(0), filterKeys: ['a\\q'] }, '/filterKeys/0'],
+  ['an empty list of keys', { restoreTime: iso(0), filterKeys: [] }, '/filterKeys'],
+  ['a whole instance into the original', { restoreTime: iso(0) }, '/filterKeys'],
+  ['a shift of a whole instance', { restoreTime: iso(0), timeShift: iso(1) }, '/timeShift'],
+])('%s is refused with its pointer', async (what, fields, pointer) => {
+  const kind = what.endsWith('original') ? 'original' : 'new';
+  const body = { restoreType: 'pointInTime', target: { kind }, ...fields };
+  const answer = await run.post(`${ONE}/restores`, body);
+  expect(answer.body, answer.text).toMatchObject({ status: 422 });
+  const errors = answer.body?.['errors'] as { readonly pointer: string }[];
+  expect(errors.map((error) => error.pointer)).toContain(pointer);
+});
+
+it('the history of a key and a diff name what became of it', async () => {
+  const key = Buffer.from('key:1').toString('base64url');
+  const { body, text } = await run.api.ask(`${ONE}/keys/${key}/history`);
+  expect(body, text).toMatchObject({ masked: false, limited: false });
+  const did = (body?.['events'] as { readonly did: string }[]).map((event) => event.did);
+  expect(did.slice(0, 3)).toEqual(['write', 'write', 'flushed']);
+  const diff = await run.api.ask(`${ONE}/diffs`, {
+    method: 'POST',
+    body: {
+      from: { restoreType: 'pointInTime', restoreTime: iso(at) },
+      ...{ to: 'live', filterGlobs: ['cart:*'], limit: 1 },
+    },
+  });
+  expect(diff.body, diff.text).toMatchObject({
+    ...{ masked: false, counts: { same: 1, missing: 39, changed: 0 } },
+    sample: [{ outcome: 'missing', now: null, then: { type: 'hash' } }],
+  });
+});
+
+it('a policy is changed only by who has seen it as it is', async () => {
+  const path = `${ONE}/backup-policy`;
+  const before = await run.api.ask(path);
+  const etag = before.headers.get('etag') ?? '';
+  expect(before.body).toMatchObject({ flashbackEnabled: true, source: 'host' });
+  const body = {
+    preferredBackupPeriod: ['mon', 'fri'],
+    ...{ preferredBackupTime: ['03:30'], timeZone: 'Europe/Berlin', retentionDays: 14 },
+  };
+  const put = async (headers: Readonly<Record<string, string>>, more = {}): Promise<unknown> =>
+    (await run.api.ask(path, { method: 'PUT', headers, body: { ...body, ...more } })).body;
+  expect(await put({})).toMatchObject({ status: 428 });
+  expect(await put({ 'if-match': '"other"' })).toMatchObject({ status: 412 });
+  expect(await put({ 'if-match': etag }, { timeZone: 'No/Where' })).toMatchObject({
+    ...{ status: 422, errors: [{ pointer: '/timeZone' }] },
+  });
+  expect(await put({ 'if-match': etag })).toMatchObject({
+    ...{ retentionDays: 14, retentionSeconds: 1_209_600, source: 'instance' },
+    nextRuns: [expect.any(String), expect.any(String), expect.any(String)],
+  });
+  expect(await put({ 'if-match': etag })).toMatchObject({ status: 412 });
+  const now = await run.api.ask(path);
+  const same = await run.api.ask(path, {
+    headers: { 'if-none-match': now.headers.get('etag') ?? '' },
+  });
+  expect(same.status).toBe(304);
+});
+
+it('instances, their status and facts, and the audit of what was asked', async () => {
+  const list = await run.api.ask('/v1/instances');
+  expect(list.body).toEqual(await run.tidemark.json('instance', 'list'));
+  const one = await run.api.ask(ONE);
+  expect(one.body).toMatchObject({
+    ...{ id: ID, tde: 'disabled', configured: true, status: { holes: 0 } },
+  });
+  const facts = await run.api.ask(`${ONE}/facts`);
+  expect(facts.body).toEqual(await run.tidemark.json('instance', 'facts', ID));
+  const status = await run.api.ask('/v1/status');
+  expect(status.body).toMatchObject({ instances: [{ instance: ID }] });
+  const { body } = await run.api.ask('/v1/audit?pageSize=500');
+  const actions = (body?.['entries'] as { readonly action: string }[]).map(({ action }) => action);
+  expect(actions).toEqual(
+    expect.arrayContaining(['job.submit.restore', 'backup.hold', 'key.history', 'policy.set']),
+  );
+});
+
+it('what is not there, and who may not, is told alike everywhere', async () => {
+  const paths = ['', '/backups', '/windows', '/tde', '/backup-policy', '/facts'];
+  for (const path of paths) {
+    const { body, text } = await run.api.ask(`/v1/instances/nobody${path}`);
+    expect(body, `${path}: ${text}`).toMatchObject({ status: 404, code: 'TM_NOT_FOUND' });
+  }
+  for (const path of ['/v1/jobs/job-x', '/v1/backups/bk_x']) {
+    expect((await run.api.ask(path)).status).toBe(404);
+  }
+  const token = await run.api.tokenOf('reader', 'read');
+  const asked = { method: 'POST', token, body: {}, headers: { 'idempotency-key': 'r' } };
+  expect((await run.api.ask(`${ONE}/backups`, asked)).status).toBe(403);
+  const links = await run.api.ask('/v1/backups/bk_x:download', { method: 'POST', body: {} });
+  expect(links.status).toBe(404);
+});
