@@ -11,6 +11,7 @@ import { addDump } from './program/dump-command.ts';
 import { addExpire } from './program/expire-commands.ts';
 import { addFileCommands } from './program/file-commands.ts';
 import { addFindCommands } from './program/find-commands.ts';
+import { addFleetCommands } from './program/fleet-commands.ts';
 import { addJobCommands, addServeRestorer } from './program/job-commands.ts';
 import { addKeyCommands } from './program/key-commands.ts';
 import { addRestore } from './program/restore-command.ts';
@@ -131,6 +132,7 @@ ${EXIT_CODES}`,
   addTokenCommands(program, leaf, perform);
   addBackupCommands(program, leaf, perform);
   addJobCommands(program, leaf, perform);
+  addFleetCommands(program, leaf, perform);
   leaf(program, 'windows <id>', 'Show which seconds can be restored, and why others cannot.')
     .option('--timelines', 'show the timelines too: offsets, why each began and ended, clock steps')
     .addOption(

@@ -25,6 +25,7 @@ export type {
   JobState,
   Json,
 } from './jobs/job.ts';
+export { listParked } from './fleet/list-parked.ts';
 export { backupDocuments } from './queries/backups.ts';
 export { CatalogKeeper } from './queries/catalog-keeper.ts';
 export { factsDocument, printableText } from './queries/facts.ts';
