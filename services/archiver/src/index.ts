@@ -1,4 +1,5 @@
 export { detachOffline } from './close-log.ts';
+export { releasePins } from './release-pins.ts';
 export { controlSocketPath } from './archiver.ts';
 export type { CaptureLimits } from './capture/capture-options.ts';
 export type { CaptureStatus } from './capture/capture-status.ts';

@@ -12,6 +12,7 @@ import { addExpire } from './program/expire-commands.ts';
 import { addFileCommands } from './program/file-commands.ts';
 import { addFindCommands } from './program/find-commands.ts';
 import { addFleetCommands } from './program/fleet-commands.ts';
+import { addCloneCommands, addDataCommands, addRecycleCommands } from './program/clone-commands.ts';
 import { addJobCommands, addServeRestorer } from './program/job-commands.ts';
 import { addKeyCommands } from './program/key-commands.ts';
 import { addRestore } from './program/restore-command.ts';
@@ -133,6 +134,9 @@ ${EXIT_CODES}`,
   addBackupCommands(program, leaf, perform);
   addJobCommands(program, leaf, perform);
   addFleetCommands(program, leaf, perform);
+  addCloneCommands(program, leaf, perform);
+  addDataCommands(program, leaf, perform);
+  addRecycleCommands(program, leaf, perform);
   leaf(program, 'windows <id>', 'Show which seconds can be restored, and why others cannot.')
     .option('--timelines', 'show the timelines too: offsets, why each began and ended, clock steps')
     .addOption(
@@ -292,12 +296,13 @@ function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
         (await import('./commands/facts.ts')).showFacts(id, options, invocation),
       ),
     );
-  leaf(instance, 'remove <id>', 'Stop capturing an instance; its history stays.').action(
-    async (id: string, _: unknown, command: Command) =>
+  leaf(instance, 'remove <id>', 'Stop capturing an instance; its history stays.')
+    .option('--to-recycle', 'put it into the recycle bin: all of it is kept, and can be rebuilt')
+    .action(async (id: string, flags: { toRecycle?: boolean }, command: Command) =>
       perform(command, async (invocation) =>
-        (await import('./commands/instance.ts')).removeNode(id, invocation),
+        (await import('./commands/instance.ts')).removeNode(id, flags, invocation),
       ),
-  );
+    );
 }
 
 /**

@@ -12,8 +12,10 @@ import type { RunnerTiming } from './jobs/job-runner.ts';
 import { keepRebuilt, runWorker } from './jobs/open-worker.ts';
 import { ControlMetrics } from './metrics/control-metrics.ts';
 import type { PolicyDesk } from './policy/policy.ts';
+import { openProvisioners, type Provisioners } from './provision/provisioners.ts';
 import { SecretFolder } from './provision/secrets.ts';
 import { CatalogKeeper } from './queries/catalog-keeper.ts';
+import { RecycleBin } from './recycle/recycle-bin.ts';
 import { StateDatabase } from './state/database.ts';
 
 /** Which parts of the control plane a process runs. */
@@ -31,6 +33,10 @@ export interface Control extends AsyncDisposable {
   /** When backups are made, and how long they are kept. */
   readonly policy: PolicyDesk;
   readonly audit: Audit;
+  /** Released instances. */
+  readonly recycle: RecycleBin;
+  /** Where servers for clones come from. */
+  readonly provisioners: Provisioners;
   /** Jobs, audit and what else is kept on this host. */
   readonly state: StateDatabase;
   /** Counts nothing before its `begin`. */
@@ -65,7 +71,12 @@ export async function openControl(options: ControlOptions): Promise<Control> {
   const jobs = new LocalJobDesk({ rows, audit, clock, random });
   const secrets = new SecretFolder(workspace.config.path);
   const { useHandlers } = await import('./handlers/use-handlers.ts');
+  const { useCloneHandlers } = await import('./clone/use-clone-handlers.ts');
   useHandlers(jobs, { workspace, secrets, clock, random, logger });
+  const provisioners = openProvisioners(workspace.config, { clock, random });
+  const warn = (error: string): void => logger.warn('recycle', { error });
+  const recycle = new RecycleBin({ workspace, audit, clock, random, warn });
+  useCloneHandlers(jobs, { workspace, provisioners, recycle, audit, clock, random });
   const over = new AbortController();
   const fresh = new CatalogKeeper({ workspace, clock, signal: over.signal });
   // With it comes the library of times and zones.
@@ -74,7 +85,20 @@ export async function openControl(options: ControlOptions): Promise<Control> {
   const policy = policies.desk;
   const metrics = new ControlMetrics({ workspace, jobs, state, fresh, clock, logger });
   return {
-    ...{ workspace, fresh, jobs, policy, audit, state, metrics, clock, random, logger },
+    ...{
+      workspace,
+      fresh,
+      jobs,
+      policy,
+      audit,
+      recycle,
+      provisioners,
+      state,
+      metrics,
+      clock,
+      random,
+      logger,
+    },
     run: async (signal, roles) => {
       await Promise.all([
         jobs.news.wait(2 ** 31 - 1, signal),
@@ -87,7 +111,7 @@ export async function openControl(options: ControlOptions): Promise<Control> {
               ),
             ]
           : []),
-        ...(roles.scheduler ? [policies.scheduler.run(signal)] : []),
+        ...(roles.scheduler ? [policies.scheduler.run(signal), recycle.run(signal)] : []),
         ...(roles.scheduler
           ? [watchHosts({ workspace, metrics, clock, random, logger }, signal)]
           : []),

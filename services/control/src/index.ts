@@ -56,3 +56,11 @@ export type {
 export { jobDocument, lineDocument } from './api/routes/job-document.ts';
 export { openJobDesk, type OpenedDesk } from './jobs/open-desk.ts';
 export { serveWorker } from './serve-worker.ts';
+export { RecycleBin, type RecycledInstance } from './recycle/recycle-bin.ts';
+export { releaseInstance } from './recycle/release-instance.ts';
+export { takeBackFromBin } from './recycle/take-back.ts';
+export type { Provisioners } from './provision/provisioners.ts';
+export { localServers } from './provision/local-folder.ts';
+export type { CloneReport } from './clone/clone-handler.ts';
+export type { ClearReport } from './data/clear-data.ts';
+export type { PurgeReport } from './data/purge-expired.ts';

@@ -1,6 +1,6 @@
 import type { NodeClient } from '@tidemark/client';
 import { describe, expect, it } from 'vitest';
-import { SwitchedSettings } from '../../../services/cli/src/commands/node-settings.ts';
+import { SwitchedSettings } from '@tidemark/workspace';
 import { TempDir } from '../../support/temp-dir.ts';
 
 /** A node that takes every setting, or none. */

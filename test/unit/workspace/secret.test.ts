@@ -5,7 +5,8 @@ import { PassThrough } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { readSecret, secretSource } from '../../../services/workspace/src/config/secret.ts';
 import { readTyped } from '../../../services/workspace/src/config/typed-secret.ts';
-import { forgetSecrets, keepSecret } from '../../../services/cli/src/commands/keep-secret.ts';
+import { forgetSecrets } from '@tidemark/workspace';
+import { keepSecret } from '../../../services/cli/src/commands/keep-secret.ts';
 import { TempDir } from '../../support/temp-dir.ts';
 
 const NAME = 'TIDEMARK_TEST_SECRET';

@@ -1,6 +1,6 @@
 import { resolve } from 'node:path';
-import { probeAofDir, removeAofPins } from '@tidemark/aof';
-import { detachOffline, type InstanceTarget } from '@tidemark/archiver';
+import { probeAofDir } from '@tidemark/aof';
+import type { InstanceTarget } from '@tidemark/archiver';
 import { createInstance, listInstanceIds } from '@tidemark/catalog';
 import {
   checkRights,
@@ -9,7 +9,13 @@ import {
   readNodeFacts,
   type NodeClient,
 } from '@tidemark/client';
-import { configuredEntry, instanceRows, nodeDocument } from '@tidemark/control';
+import {
+  configuredEntry,
+  instanceRows,
+  nodeDocument,
+  releaseInstance,
+  takeBackFromBin,
+} from '@tidemark/control';
 import { isSafeName, NodeError, UsageError } from '@tidemark/core';
 import { systemClock, systemRandom } from '@tidemark/system';
 import {
@@ -19,24 +25,25 @@ import {
   instanceTarget,
   loadConfig,
   locateNode,
-  removeInstance,
+  SwitchedSettings,
   Workspace,
 } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
 import { table } from '../output/table.ts';
 import type { TlsFlags } from '../program/tls-flags.ts';
 import { checkAofPlace } from './aof-place.ts';
+import { cliActor } from './cli-actor.ts';
 import { refuseNodeUnderTde } from './configured-nodes.ts';
-import { SwitchedSettings } from './node-settings.ts';
 import { checkPsyncNode, refuseAofFlags } from './psync-node.ts';
 import type { SentinelFlags } from '../program/sentinel-flags.ts';
 import { sentinelTableOf } from './sentinel-flags.ts';
-import { forgetSecrets, keepSecret } from './keep-secret.ts';
+import { keepSecret } from './keep-secret.ts';
 import { findingText, sourceFindings } from './source-findings.ts';
 import { tlsTableOf } from './tls-flags.ts';
 
 const TIMESTAMPS = 'aof-timestamp-enabled';
 const HOLD = 'aof-disable-auto-gc';
+const PORTS = { clock: systemClock, random: systemRandom };
 const OLDEST_VERSION = 60_000;
 
 /** Options of `tidemark instance add`. */
@@ -133,7 +140,7 @@ async function addByFiles(adding: Adding): Promise<Added> {
   const probe = await probeAofDir(aofDir);
   await checkAofPlace(client, facts, probe);
   await warnOfCommandBases(client, invocation);
-  await createRecord(workspace, id);
+  await createRecord(workspace, id, invocation.signal);
   const settings = new SwitchedSettings(workspace.config.stateDir, id);
   const timestamps = await consentToTimestamps(client, options.yes, settings, invocation);
   if (options.hold) await switchHold(client, settings);
@@ -156,7 +163,7 @@ async function addByLink({ id, workspace, client, invocation }: Adding): Promise
   invocation.printer.progress('the node is looked at for two seconds');
   const safety = await sourceFindings(client, facts, invocation.signal);
   for (const finding of safety) invocation.printer.warn(findingText(finding));
-  await createRecord(workspace, id);
+  await createRecord(workspace, id, invocation.signal);
   return [
     { source: 'psync', product, version, role, safety },
     [`${id}: ${product} ${version} (${role}), captured by replication`],
@@ -164,66 +171,22 @@ async function addByLink({ id, workspace, client, invocation }: Adding): Promise
 }
 
 /** Stops protecting an instance; what is stored stays and can be restored. */
-export async function removeNode(id: string, invocation: Invocation): Promise<void> {
+export async function removeNode(
+  id: string,
+  options: { readonly toRecycle?: boolean },
+  invocation: Invocation,
+): Promise<void> {
+  const { printer, signal } = invocation;
+  if (options.toRecycle === true) {
+    const { recycleNode } = await import('./recycle.ts');
+    return recycleNode(id, invocation);
+  }
   using workspace = await Workspace.open(invocation);
-  const { config } = workspace;
-  const entry = config.instances.find((known) => known.id === id);
-  if (entry === undefined) {
-    throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`);
-  }
-  const asked = { timeoutMs: 40_000, signal: invocation.signal };
-  if ((await workspace.askArchiver('detach', id, asked)) === null) {
-    await warnIfNot('close its timeline in the store', invocation, () =>
-      closeTimeline(workspace, id),
-    );
-  }
-  const settings = new SwitchedSettings(config.stateDir, id);
-  const switched = await settings.names();
-  if (switched.length > 0) {
-    await warnIfNot(`put ${switched.join(' and ')} back`, invocation, async () => {
-      const target = await instanceTarget(entry, config.path);
-      await using client = await connectNode(await locateNode(target, invocation.signal), {
-        signal: invocation.signal,
-      });
-      await settings.putBack(client);
-    });
-  }
-  // Nobody bounds pins that are left behind: they would keep old files on the disk of the node.
-  await warnIfNot('remove the pins beside the AOF folder', invocation, async () => {
-    const { aofDir } = await instanceTarget(entry, config.path);
-    if (aofDir === undefined) return;
-    const { dir, manifestName } = await probeAofDir(aofDir);
-    await workspace.sync(invocation.signal, id);
-    for (const { writer } of workspace.catalog.writers(id)) {
-      await removeAofPins({ dir, manifestName, pinOwner: writer });
-    }
-  });
-  await removeInstance(config.path, id);
-  await warnIfNot('remove its password', invocation, () => forgetSecrets(config.stateDir, id));
-  invocation.printer.result({ instance: id, removed: true, historyKept: true }, () => [
+  const warn = (message: string): void => printer.warn(message);
+  await releaseInstance(id, { workspace, ...PORTS, signal, warn });
+  printer.result({ instance: id, removed: true, historyKept: true }, () => [
     `${id} is no longer captured; its history stays in the store and can be restored`,
   ]);
-}
-
-/** What a running archiver does at a detach. Without it what it has not shipped yet is left out. */
-async function closeTimeline({ config, store, keys }: Workspace, id: string): Promise<void> {
-  const { stateDir, limits } = config;
-  const ports = { store, keys, clock: systemClock, random: systemRandom };
-  const { heartbeatMs } = limits;
-  await detachOffline(id, { ...ports, stateDir, heartbeatMs, takeOver: false });
-}
-
-async function warnIfNot(
-  what: string,
-  invocation: Invocation,
-  work: () => Promise<void>,
-): Promise<void> {
-  try {
-    await work();
-  } catch (cause) {
-    if (!(cause instanceof Error) || invocation.signal.aborted) throw cause;
-    invocation.printer.warn(`could not ${what}: ${cause.message}`);
-  }
 }
 
 /** Lists configured instances and those that only the store knows. */
@@ -353,12 +316,16 @@ async function warnOfCommandBases(client: NodeClient, invocation: Invocation): P
   );
 }
 
-async function createRecord(workspace: Workspace, iid: string): Promise<void> {
+async function createRecord(workspace: Workspace, iid: string, signal: AbortSignal): Promise<void> {
   const { store, keys } = workspace;
   const logKey = await keys.logKey(iid);
   const [clock, random] = [systemClock, systemRandom];
   const known = (await listInstanceIds(store)).includes(iid);
-  if (known) return; // its history goes on
+  if (known) {
+    // Its history goes on, also that of one from the recycle bin.
+    await takeBackFromBin(iid, cliActor().name, { workspace, clock, random }, signal);
+    return;
+  }
   const createdMs = clock.nowMs();
   await createInstance({ store, iid, logKey, clock, random, name: iid, createdMs });
 }

@@ -178,7 +178,7 @@ function textOf(job: Job): readonly string[] {
 }
 
 /** The exit code of the command is that of the job. */
-function endAs({ id, state, problem }: Job): void {
+export function endAs({ id, state, problem }: Job): void {
   if (state === 'partial') process.exitCode = ERROR_CODES.TM_WRITE_PARTIAL.exit;
   if (state === 'cancelled') throw new TidemarkError('TM_CANCELLED', `${id} was cancelled`);
   if (state !== 'failed') return;

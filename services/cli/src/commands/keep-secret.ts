@@ -1,15 +1,18 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { ASKED, readSecret, secretSource } from '@tidemark/workspace';
+import {
+  ASKED,
+  keptSecretPath,
+  readSecret,
+  secretSource,
+  type SecretOwner,
+} from '@tidemark/workspace';
 
 /** Where the configuration finds a password; disposing takes it away unless it stays. */
 export interface KeptSecret extends AsyncDisposable {
   readonly source: string | null;
   stays(): void;
 }
-
-/** Whose password it is: of the nodes of an instance, or of its Sentinels. */
-export type SecretOwner = 'node' | 'sentinel';
 
 /**
  * A password that was typed is kept in a file of the state folder that only this user can read
@@ -31,7 +34,7 @@ export async function keepSecret(
   }
   const whose = owner === 'node' ? `the user that captures ${id}` : `the Sentinels of ${id}`;
   const secret = await readSecret(ASKED, whose);
-  const path = pathOf(stateDir, id, owner);
+  const path = keptSecretPath(stateDir, id, owner);
   await mkdir(join(stateDir, 'instances'), { recursive: true, mode: 0o700 });
   await rm(path, { force: true }); // an older file may have another mode
   await writeFile(path, `${secret}\n`, { mode: 0o600, flag: 'wx' });
@@ -43,17 +46,4 @@ export async function keepSecret(
     },
     [Symbol.asyncDispose]: () => (stays ? Promise.resolve() : rm(path, { force: true })),
   };
-}
-
-/** Removes what `keepSecret` has kept for an instance; files of other places stay. */
-export async function forgetSecrets(stateDir: string, id: string): Promise<void> {
-  for (const owner of ['node', 'sentinel'] as const) {
-    await rm(pathOf(stateDir, id, owner), { force: true });
-  }
-}
-
-/** An id holds no dot: no two are the same. */
-function pathOf(stateDir: string, id: string, owner: SecretOwner): string {
-  const name = owner === 'node' ? `${id}.pass` : `${id}.sentinel.pass`;
-  return join(stateDir, 'instances', name);
 }

@@ -1,10 +1,8 @@
-import { rm } from 'node:fs/promises';
-import { join } from 'node:path';
 import { openInstanceLog } from '@tidemark/catalog';
 import { UsageError } from '@tidemark/core';
 import { refuseCaptured, shredKeys } from '@tidemark/restorer';
 import { systemClock, systemRandom } from '@tidemark/system';
-import { Workspace } from '@tidemark/workspace';
+import { eraseSpool, Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
 import { typedConfirmation } from './typed-confirmation.ts';
 
@@ -48,18 +46,6 @@ export async function shredCommand(
     'on another host, and what was restored or downloaded as a plain RDB.',
     ...(all ? [] : ['What the log and other backups hold of the same time stays restorable.']),
   ]);
-}
-
-/**
- * What an archiver of this host has kept of the instance: bytes that wait for the store, and copies that
- * its own key opens.
- */
-async function eraseSpool(id: string, stateDir: string): Promise<void> {
-  const psync = `${id}.psync`;
-  const others = [`${id}.wire`, `${id}.dump`];
-  for (const name of [id, `${id}.copies`, psync, `${psync}.copies`, ...others]) {
-    await rm(join(stateDir, 'spool', name), { recursive: true, force: true });
-  }
 }
 
 /** @returns null = all. */

@@ -25,14 +25,37 @@ export function cloneHandler(parts: CloneParts): JobHandler {
       const request = requestOf(context.job.request);
       const result = await new CloneRun(request, parts, context).run();
       context.log('info', `handed over: ${result.provisioned.publicUrl}`);
-      return { state: 'succeeded', result: cloneReport(request, result) };
+      return { state: 'succeeded', result: cloneReport(request, result) as unknown as Json };
     },
     cleanUp: (context) => cleanUpClone(requestOf(context.job.request).register, parts, context),
   };
 }
 
 /** What a clone ends with: how to connect, and what is in it. No secret. */
-export function cloneReport(request: CloneRequest, result: CloneResult): Json {
+export interface CloneReport {
+  readonly name: string;
+  readonly url: string;
+  readonly tls: boolean;
+  /** Who ends it one day: its owner, this host, or the hook. */
+  readonly owner: 'caller' | 'host' | 'hook';
+  readonly password: 'set' | 'of-source' | 'none';
+  /** The file in the folder of secrets; null: none was named. */
+  readonly passwordRef: string | null;
+  /** The instance that it is protected as; null: it is not. */
+  readonly instance: string | null;
+  /** The second that it is of, RFC 3339; null: another point. */
+  readonly at: string | null;
+  readonly timeline: string | null;
+  readonly offset: string | null;
+  readonly keys: number;
+  readonly expired: number;
+  /** Keys that were compared with the archive, and the same. */
+  readonly compared: number;
+  readonly warnings: readonly string[];
+}
+
+/** The report of a clone. */
+export function cloneReport(request: CloneRequest, result: CloneResult): CloneReport {
   const { provisioned, replayed, count, compared, warnings } = result;
   const { name, passwordRef, keep, register, target } = request;
   const hasPassword = passwordRef !== null || keep.includes('password');

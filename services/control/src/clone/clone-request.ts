@@ -23,6 +23,8 @@ export interface CloneRequest {
   readonly memoryBytes: number | null;
   readonly keep: readonly Kept[];
   readonly register: boolean;
+  /** Who captures it once it is registered; null: the default user, or that of its address. */
+  readonly login: { readonly user: string | null; readonly passwordRef: string | null } | null;
   readonly verify: 'stream' | 'full';
   readonly sample: number;
 }
@@ -51,6 +53,7 @@ export async function checkClone(
     ...(await checkTargetOf(input, provisioners)),
     keep: [...new Set(input.keep ?? [])],
     register: input.register ?? false,
+    login: null,
     verify: input.verify ?? 'stream',
     sample: input.sample ?? 0,
   };

@@ -237,7 +237,9 @@ export class CloneRun {
     if (this.#request.register) {
       const { policy } = workspace.catalog.instance(job.instance);
       const kept = this.#request.keep.includes('policy') ? policy : null;
-      await registerClone(asked, this.#target, kept, job.actor.name, {
+      const { login } = this.#request;
+      const rest = { policy: kept, by: job.actor.name, login };
+      await registerClone(asked, this.#target, rest, {
         ...{ workspace, secrets, signal },
         ...{ clock: this.#parts.clock, random: this.#parts.random },
       });

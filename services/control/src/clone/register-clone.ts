@@ -7,6 +7,7 @@ import {
 import { parseNodeUrl } from '@tidemark/client';
 import { UsageError, type Clock, type Random } from '@tidemark/core';
 import { addInstance, loadConfig, type InstanceEntry, type Workspace } from '@tidemark/workspace';
+import type { CloneRequest } from './clone-request.ts';
 import type { ProvisionRequest, Provisioned } from '../provision/provisioner.ts';
 import type { SecretFolder } from '../provision/secrets.ts';
 
@@ -17,6 +18,14 @@ export interface RegisterParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly signal: AbortSignal;
+}
+
+/** What an instance is registered with beside its place. */
+export interface RegisteredWith {
+  readonly policy: BackupPolicy | null;
+  /** The name of an actor. */
+  readonly by: string;
+  readonly login: CloneRequest['login'];
 }
 
 /**
@@ -43,10 +52,10 @@ export async function refuseKnownInstance(
 export async function registerClone(
   asked: ProvisionRequest,
   provisioned: Provisioned,
-  policy: BackupPolicy | null,
-  by: string,
+  rest: RegisteredWith,
   parts: RegisterParts,
 ): Promise<void> {
+  const { policy, by, login } = rest;
   const { workspace, clock, random, signal } = parts;
   const { store, keys, config } = workspace;
   const iid = asked.name;
@@ -62,7 +71,7 @@ export async function registerClone(
   }
   const { instances } = await loadConfig(config.path);
   if (instances.some(({ id }) => id === iid)) return;
-  await addInstance(config.path, entryOf(asked, provisioned, parts.secrets));
+  await addInstance(config.path, entryOf(asked, provisioned, login, parts.secrets));
 }
 
 /** When an attempt that was killed made the record: the same one must be written again. */
@@ -79,20 +88,23 @@ async function createdMs(
 function entryOf(
   { name, target, passwordRef }: ProvisionRequest,
   { publicUrl, kind, passwordRef: ownRef, tls, serverName }: Provisioned,
+  login: CloneRequest['login'],
   secrets: SecretFolder,
 ): InstanceEntry {
-  const { username } = parseNodeUrl(publicUrl);
-  const url = username === undefined ? publicUrl : publicUrl.replace(/\/\/[^@/]*@/, '//');
-  const file =
+  const { username: named } = parseNodeUrl(publicUrl);
+  const username = login === null ? named : (login.user ?? undefined);
+  const url = named === undefined ? publicUrl : publicUrl.replace(/\/\/[^@/]*@/, '//');
+  const ofAddress =
     kind === 'local' || (kind === 'address' && username === undefined) ? passwordRef : ownRef;
+  const file = login === null ? ofAddress : login.passwordRef;
   const local = target.kind === 'local' ? target.tls : null;
   const ca = local?.ca ?? tls?.ca ?? [];
-  const named = local?.serverName ?? tls?.serverName ?? serverName;
+  const certName = local?.serverName ?? tls?.serverName ?? serverName;
   return {
     ...{ id: name, url, source: 'psync' },
     ...(username === undefined ? {} : { user: username }),
     ...(file === null ? {} : { password_file: secrets.path(file) }),
     ...(ca.length === 0 ? {} : { tls_ca_file: ca.map((each) => secrets.path(each)) }),
-    ...(named === null || !url.startsWith('rediss:') ? {} : { tls_server_name: named }),
+    ...(certName === null || !url.startsWith('rediss:') ? {} : { tls_server_name: certName }),
   };
 }

@@ -67,6 +67,13 @@ export class SecretFolder {
     await writeNew(this.path(name), `${random.bytes(24).toString('hex')}\n`);
   }
 
+  /** Writes a file anew. */
+  async replace(name: string, secret: string): Promise<void> {
+    await mkdir(this.dir, { recursive: true, mode: 0o700 });
+    await this.forget(name);
+    await writeNew(this.path(name), `${secret}\n`);
+  }
+
   async forget(name: string): Promise<void> {
     await rm(this.path(name), { force: true });
   }

@@ -46,6 +46,8 @@ export interface Config {
   readonly policy: PolicySettings;
   /** How long what retention has marked stays in the store, in milliseconds. */
   readonly graceMs: number;
+  /** How long a released instance stays in the recycle bin, in milliseconds. */
+  readonly recycleRetainMs: number;
   /** Whether the archiver deletes what the policy keeps no longer; only where the owner says so. */
   readonly expires: boolean;
   /** Where the archiver shows its metrics; null: nowhere. */
@@ -93,6 +95,7 @@ export async function loadConfig(path: string): Promise<Config> {
     retainMs: parseDuration(file.policy?.retain ?? '7d', 'policy.retain'),
     policy: policySettings(file.policy),
     graceMs: graceOf(file.policy?.grace ?? '24h'),
+    recycleRetainMs: parseDuration(file.policy?.recycle_retain ?? '38d', 'policy.recycle_retain'),
     expires: archiver.expire ?? false,
     archiverMetrics:
       metrics === undefined ? null : listenAddress(metrics, 'archiver.metrics_listen'),

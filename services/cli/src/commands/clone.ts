@@ -1,0 +1,157 @@
+import { join } from 'node:path';
+import {
+  localServers,
+  type CloneReport,
+  type Control,
+  type Job,
+  type Json,
+} from '@tidemark/control';
+import { UsageError } from '@tidemark/core';
+import { selectorToJson } from '@tidemark/selector';
+import { systemClock } from '@tidemark/system';
+import { loadConfig, parseSize, readSecret, secretSource } from '@tidemark/workspace';
+import type { Invocation } from '../invocation.ts';
+import { table } from '../output/table.ts';
+import { formatSecond } from '../time.ts';
+import { pointOf } from './restore-point.ts';
+import { controlOf, runJob } from './run-job.ts';
+import { selectorOf, type SelectorFlags } from './selector-flags.ts';
+import { ttlOf } from './ttl-flag.ts';
+
+/** Flags that say where a new server comes from. */
+export interface TargetFlags {
+  readonly to: string;
+  readonly name?: string;
+  readonly passFile?: string;
+  readonly toPassword?: string;
+  readonly port?: string;
+  readonly memory?: string;
+  readonly tlsCert?: string;
+  readonly tlsKey?: string;
+  readonly tlsCa?: string;
+  readonly tlsName?: string;
+  readonly tlsClients: string;
+  readonly sample: string;
+  readonly detach?: boolean;
+}
+
+/** Flags of `clone` as commander gives them. */
+export interface CloneFlags extends TargetFlags, SelectorFlags {
+  readonly at?: string;
+  readonly backup?: string;
+  readonly ttl?: string;
+  readonly keep?: string;
+  readonly register?: boolean;
+  readonly verify: string;
+}
+
+/** Makes a clone. */
+export async function cloneCommand(
+  id: string,
+  flags: CloneFlags,
+  invocation: Invocation,
+): Promise<void> {
+  const nowMs = systemClock.nowMs();
+  const selector = await selectorOf(flags, invocation);
+  const { at, backup, keep, register = false, verify } = flags;
+  const named = {
+    ...(at === undefined ? {} : { at }),
+    ...(backup === undefined ? {} : { backup }),
+  };
+  const source =
+    at === undefined && backup === undefined ? { kind: 'latest' } : pointOf(named, nowMs);
+  if (flags.name === undefined) {
+    throw new UsageError('TM_USAGE', 'a clone needs a name', { hint: 'add --name NAME' });
+  }
+  await using control = await controlOf(invocation);
+  const request = {
+    ...{ source, verify, register },
+    ...(selector === null ? {} : { selector: selectorToJson(selector) }),
+    ttl: ttlOf(flags.ttl, selector !== null, nowMs),
+    ...(keep === undefined ? {} : { keep: keep.split(',') }),
+    ...(await targetRequest(flags, control)),
+  } as Json;
+  const order = { kind: 'clone', instance: id, request, detach: flags.detach === true } as const;
+  await runJob(order, control, invocation, cloneText);
+}
+
+/** What flags say of the new server; its password goes into a file first. */
+export async function targetRequest(
+  flags: TargetFlags,
+  { provisioners }: Control,
+): Promise<{ readonly [name: string]: Json }> {
+  const { name, passFile, memory, sample } = flags;
+  const passwordRef =
+    passFile === undefined
+      ? null
+      : await provisioners.keepPassword(
+          await readSecret(secretSource(passFile, '.'), 'the new server'),
+        );
+  return {
+    target: targetOf(flags),
+    ...(name === undefined ? {} : { name }),
+    ...(passwordRef === null ? {} : { passwordRef }),
+    ...(memory === undefined ? {} : { memoryBytes: parseSize(memory, '--memory') }),
+    sample: Number(sample),
+  };
+}
+
+function targetOf(flags: TargetFlags): Json {
+  const {
+    to,
+    port,
+    tlsCert: cert,
+    tlsKey: key,
+    tlsCa: ca,
+    tlsName,
+    tlsClients,
+    toPassword,
+  } = flags;
+  const serverName = tlsName ?? null;
+  const authorities = ca === undefined ? [] : [ca];
+  const tls = { ca: authorities, cert: cert ?? null, key: key ?? null, serverName };
+  if (to === 'hook') return { kind: 'hook', tls };
+  if (to !== 'local') return { kind: 'address', url: to, passwordRef: toPassword ?? null, tls };
+  const isSecure = cert !== undefined || key !== undefined;
+  if (isSecure && (cert === undefined || key === undefined || ca === undefined)) {
+    throw new UsageError('TM_USAGE', '--tls-cert, --tls-key and --tls-ca belong together');
+  }
+  return {
+    kind: 'local',
+    port: port === undefined ? null : Number(port),
+    tls: isSecure ? { ...tls, clients: tlsClients } : null,
+  };
+}
+
+/** What a clone was handed over with. */
+export function cloneText({ result }: Job): readonly string[] {
+  const { name, url, keys, expired, compared, password, instance, warnings } =
+    result as unknown as CloneReport;
+  const since = expired > 0 ? `, ${expired.toString()} have expired since` : '';
+  return [
+    `${name}: ${url}`,
+    `${keys.toString()} keys${since}; ${compared.toString()} compared with the archive`,
+    `password: ${password}`,
+    ...(instance === null ? [] : [`protected from now on as instance ${instance}`]),
+    ...warnings.map((warning) => `note: ${warning}`),
+  ];
+}
+
+/** Lists the servers that were started on this host. */
+export async function listClones({ configPath, printer }: Invocation): Promise<void> {
+  const { clone } = await loadConfig(configPath);
+  const found = await localServers(clone.dir);
+  const rows = found.map(({ id, name, instance, host, port, tls, state, createdMs }) => {
+    const url = `${tls ? 'rediss' : 'redis'}://${host.includes(':') ? `[${host}]` : host}:${port.toString()}`;
+    const created = formatSecond(Math.floor(createdMs / 1000));
+    return { id, name, instance, url, state, created, dir: join(clone.dir, id) };
+  });
+  printer.result({ clones: rows }, () =>
+    rows.length === 0
+      ? ['no clones on this host']
+      : table(
+          ['NAME', 'OF', 'ADDRESS', 'STATE', 'CREATED (UTC)', 'FOLDER'],
+          rows.map((row) => [row.name, row.instance, row.url, row.state, row.created, row.dir]),
+        ),
+  );
+}

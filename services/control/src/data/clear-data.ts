@@ -1,0 +1,161 @@
+import { connectNode, type NodeClient } from '@tidemark/client';
+import { CatalogError, IntegrityError, NodeError, TidemarkError, UsageError } from '@tidemark/core';
+import { verifyBackups } from '@tidemark/restorer';
+import { freshen, originalAddress } from '@tidemark/workspace';
+import { Compile } from 'typebox/schema';
+import type { Audit } from '../audit/audit.ts';
+import { refuseInvalid } from '../clone/clone-request.ts';
+import type { JobContext, JobHandler, Json } from '../jobs/job.ts';
+import type { DataParts } from './purge-expired.ts';
+import { requireConfigured } from './require-configured.ts';
+
+const BACKUP_MS = 6 * 3_600_000;
+const schema = {
+  type: 'object',
+  additionalProperties: false,
+  required: ['confirm'],
+  properties: {
+    confirm: { type: 'string', maxLength: 64 },
+    backup: { type: 'boolean' },
+  },
+} as const;
+const validator = Compile(schema);
+
+/** What is kept: `clearing` is written before the data go, `cleared` after. */
+interface ClearPlace {
+  readonly phase: 'backed-up' | 'clearing' | 'cleared';
+  readonly backup: string | null;
+  readonly keys: number;
+  readonly runId: string;
+}
+
+/** What a clearing ends with. */
+export interface ClearReport {
+  /** Null: none was made. */
+  readonly backup: string | null;
+  /** Keys that were removed. */
+  readonly keys: number;
+}
+
+/** What data are cleared with. */
+export interface ClearParts extends DataParts {
+  readonly audit: Audit;
+}
+
+/**
+ * Jobs of kind `clear-data`: a backup of the node is made and verified, and only then its data are removed
+ * (`FLUSHALL ASYNC`, which blocks nobody). The id of the instance must be typed.
+ */
+export function clearDataHandler(parts: ClearParts): JobHandler {
+  return {
+    kind: 'clear-data',
+    check({ request, instance }) {
+      refuseInvalid(validator, request);
+      requireConfigured(instance, parts.workspace);
+      const { confirm, backup = true } = request as { confirm: string; backup?: boolean };
+      if (confirm === instance) return { confirm, backup };
+      throw new UsageError('TM_WRITE_CONSENT', `clearing ${instance} was not confirmed`, {
+        hint: 'nothing was done; the confirmation is the id of the instance',
+      });
+    },
+    exclusive: ({ instance }) => `clear-data:${instance}`,
+    async run(context) {
+      const kept = context.checkpoint as ClearPlace | null;
+      const { backup } = context.job.request as { readonly backup: boolean };
+      const made = kept === null && backup ? await backUp(parts, context) : null;
+      return { state: 'succeeded', result: { ...(await clear(kept, made, parts, context)) } };
+    },
+    // What is gone is gone, and the backup stays.
+    cleanUp: () => Promise.resolve(),
+  };
+}
+
+async function backUp({ workspace }: ClearParts, context: JobContext): Promise<string> {
+  const { instance } = context.job;
+  const { signal } = context;
+  context.progress({ phase: 'backup', percent: 0 });
+  const answer = await workspace.askArchiver('backup', instance, { timeoutMs: BACKUP_MS, signal });
+  if (answer === null) {
+    throw new TidemarkError(
+      'TM_ARCHIVER_DOWN',
+      'nothing was cleared: no archiver makes the backup',
+      {
+        hint: 'start it: tidemark serve archiver; or clear without a backup',
+      },
+    );
+  }
+  const { backup } = answer as { readonly backup: string };
+  context.log('info', `${backup} is complete`);
+  context.progress({ phase: 'verify', percent: 40 });
+  await freshen(workspace, instance, signal);
+  const { store, keys } = workspace;
+  const found = await verifyBackups(
+    { instance, backup, sample: null },
+    {
+      ...{ store, keys, signal },
+      onProgress: (_, bytes) =>
+        context.progress({ phase: 'verify', percent: 40, bytesDone: bytes }),
+    },
+  );
+  if (found.faultCount === 0) return backup;
+  throw new IntegrityError('TM_STORE_DIFFERS', `nothing was cleared: ${backup} does not hold`, {
+    context: { backup, faults: found.faultCount, code: found.faults[0]?.code ?? null },
+    hint: found.faults[0]?.message ?? 'tidemark backup verify',
+  });
+}
+
+async function clear(
+  kept: ClearPlace | null,
+  made: string | null,
+  parts: ClearParts,
+  context: JobContext,
+): Promise<ClearReport> {
+  const { workspace, audit } = parts;
+  const { instance, actor, id } = context.job;
+  const address = await originalAddress(instance, workspace.config);
+  try {
+    await using client = await connectNode(address, {
+      ...{ signal: context.signal, name: 'tidemark-clear', replyTimeoutMs: 0 },
+    });
+    const now = await lookAt(client);
+    const backup = kept?.backup ?? made;
+    const place: ClearPlace = kept ?? { phase: 'backed-up', backup, ...now };
+    if (kept === null) await keep(place, context);
+    if (place.phase === 'backed-up') {
+      context.signal.throwIfAborted();
+      await keep({ ...place, ...now, phase: 'clearing' }, context);
+      context.progress({ phase: 'clear', percent: 90 });
+      await client.call('FLUSHALL', 'ASYNC');
+      const detail = `${now.keys.toString()} keys; backup ${backup ?? 'none'}`;
+      audit.append({ actor, action: 'data.clear', instance, job: id, detail });
+      await keep({ ...place, ...now, phase: 'cleared' }, context);
+      return { backup, keys: now.keys };
+    }
+    // Whether a command that nobody saw the answer of was run cannot be told once there are keys again.
+    if (place.phase === 'clearing' && now.keys > 0) {
+      throw new CatalogError('TM_CLEAR_UNKNOWN', 'nobody knows whether the data were cleared', {
+        context: { keys: now.keys, before: place.keys, backup },
+        hint: 'an attempt was killed while it cleared them; look at the node, then ask again',
+      });
+    }
+    return { backup, keys: place.keys };
+  } finally {
+    address.tls?.[Symbol.dispose]();
+  }
+}
+
+async function lookAt(
+  client: NodeClient,
+): Promise<{ readonly keys: number; readonly runId: string }> {
+  const info = await client.info('server', 'replication', 'keyspace');
+  if (info.get('role') !== 'master') {
+    throw new NodeError('TM_WRITE_TARGET', 'the node is a replica: its primary is to be cleared', {
+      hint: 'configure the primary, or Sentinels that tell it',
+    });
+  }
+  const sizes = Array.from({ length: 256 }, (_, db) => Number(info.fields(`db${db}`)['keys'] ?? 0));
+  return { keys: sizes.reduce((sum, keys) => sum + keys, 0), runId: info.get('run_id') ?? '' };
+}
+
+const keep = (place: ClearPlace, context: JobContext): Promise<void> =>
+  context.keep(place as unknown as Json);

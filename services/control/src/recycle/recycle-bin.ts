@@ -1,0 +1,280 @@
+import { dirname } from 'node:path';
+import {
+  isLive,
+  type InstanceState,
+  type RecycleState,
+  type ReleasedNode,
+} from '@tidemark/catalog';
+import { KeyError, TidemarkError, UsageError, type Clock, type Random } from '@tidemark/core';
+import { refuseCaptured, shredKeys } from '@tidemark/restorer';
+import {
+  describeEntry,
+  eraseSpool,
+  readSecret,
+  secretSource,
+  type InstanceEntry,
+  type Workspace,
+} from '@tidemark/workspace';
+import type { Audit } from '../audit/audit.ts';
+import type { Actor } from '../jobs/job.ts';
+import { SecretFolder } from '../provision/secrets.ts';
+import { eraseObjects } from './erase-objects.ts';
+import { releaseInstance } from './release-instance.ts';
+import { logOf, RECYCLE_LEASE, releaseRecycleLease } from './take-back.ts';
+
+const SWEEP_MS = 3_600_000;
+/** Asks for nobody: what the clock brings. */
+const BY_CLOCK: Actor = { name: 'recycle-clock', via: 'policy' };
+
+/** What the bin works with. */
+export interface RecycleParts {
+  readonly workspace: Workspace;
+  readonly audit: Audit;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly warn: (message: string) => void;
+}
+
+/** An instance in the bin, as it is shown. */
+export interface RecycledInstance {
+  readonly instance: string;
+  readonly name: string;
+  /**
+   * `kept`: can be had back. `due`: its time is over, and it goes with the next sweep where this host
+   * deletes. `destroyed`: its keys are gone, its objects go. `erased`: nothing is left of it.
+   */
+  readonly state: 'kept' | 'due' | 'destroyed' | 'erased';
+  readonly sinceMs: number;
+  readonly untilMs: number;
+  readonly by: string;
+  readonly node: ReleasedNode | null;
+  readonly tde: boolean;
+  readonly rebuilds: RecycleState['rebuilds'];
+  /** When its objects go; null while it can be had back. */
+  readonly goneMs: number | null;
+}
+
+/** Released instances: kept for their time, rebuilt, or destroyed for good. */
+export class RecycleBin {
+  readonly #parts: RecycleParts;
+  readonly #secrets: SecretFolder;
+  readonly #erased = new Set<string>();
+
+  constructor(parts: RecycleParts) {
+    this.#parts = parts;
+    this.#secrets = new SecretFolder(parts.workspace.config.path);
+  }
+
+  /** Everything in the bin, the newest first. */
+  async list(signal: AbortSignal): Promise<readonly RecycledInstance[]> {
+    const { workspace } = this.#parts;
+    await workspace.sync(signal);
+    const found = workspace.catalog.instances().flatMap((state) => this.#shown(state) ?? []);
+    return found.sort((a, b) => b.sinceMs - a.sinceMs);
+  }
+
+  /** @throws UsageError `TM_NOT_FOUND`; `TM_RECYCLE_STATE` when it is not in the bin. */
+  async get(instance: string, signal: AbortSignal): Promise<RecycledInstance> {
+    const shown = this.#shown(await this.#known(instance, signal));
+    if (shown !== null) return shown;
+    throw notThere(instance);
+  }
+
+  /**
+   * Releases an instance: it is captured no more, and all of it is kept for the time of
+   * `policy.recycle_retain`. Safe to repeat after an interruption.
+   * @throws UsageError `TM_NOT_FOUND` when it is not configured here.
+   */
+  async put(instance: string, actor: Actor, signal: AbortSignal): Promise<RecycledInstance> {
+    const { workspace, clock, random, warn, audit } = this.#parts;
+    await releaseInstance(instance, { workspace, clock, random, signal, warn }, async (entry) => {
+      const node = await this.#nodeOf(entry);
+      const log = await logOf(instance, this.#parts, signal);
+      const atMs = clock.nowMs();
+      const untilMs = atMs + workspace.config.recycleRetainMs;
+      // A hold ends by its release alone: retention lets go of nothing, whatever its rules are by then.
+      await log.append(({ leases }) =>
+        leases.some(({ lease }) => lease === RECYCLE_LEASE)
+          ? null
+          : {
+              type: 'LeaseTaken',
+              lease: RECYCLE_LEASE,
+              purpose: 'hold',
+              fromSecond: 0,
+              untilMs,
+              atMs,
+            },
+      );
+      await log.append(({ recycle }) =>
+        recycle === null ? { type: 'InstanceRecycled', node, by: actor.name, untilMs, atMs } : null,
+      );
+    });
+    audit.append({ actor, action: 'recycle.put', instance, job: null, detail: '' });
+    return this.get(instance, signal);
+  }
+
+  /** Notes that an instance was rebuilt; it stays in the bin until its time. */
+  async noteRebuilt(
+    instance: string,
+    rebuilt: { readonly into: string | null; readonly job: string; readonly by: string },
+    signal: AbortSignal,
+  ): Promise<void> {
+    const log = await logOf(instance, this.#parts, signal);
+    await log.append(({ recycle }) =>
+      recycle === null || recycle.rebuilds.some(({ job }) => job === rebuilt.job)
+        ? null
+        : { type: 'InstanceRebuilt', ...rebuilt, atMs: this.#parts.clock.nowMs() },
+    );
+  }
+
+  /**
+   * Gives an instance up for good: its keys are destroyed at once, its objects go after the grace. There is
+   * no way back. Safe to repeat after an interruption.
+   * @param confirm - The id of the instance, as somebody typed it.
+   * @throws UsageError `TM_WRITE_CONSENT`, `TM_RECYCLE_STATE`; KeyError `TM_BUSY` while somebody reads it or
+   *   an archiver captures it; as `shredKeys`.
+   */
+  async destroy(
+    instance: string,
+    confirm: string,
+    actor: Actor,
+    signal: AbortSignal,
+  ): Promise<RecycledInstance> {
+    if (confirm !== instance) {
+      throw new UsageError('TM_WRITE_CONSENT', `the destruction of ${instance} was not confirmed`, {
+        hint: 'nothing was destroyed; the confirmation is the id of the instance',
+      });
+    }
+    const state = await this.#known(instance, signal);
+    if (state.recycle === null) throw notThere(instance);
+    const { workspace, clock, audit } = this.#parts;
+    const { store, catalog, config } = workspace;
+    refuseCaptured(instance, catalog.writers(instance), clock.nowMs());
+    this.#refuseRead(state);
+    const log = await logOf(instance, this.#parts, signal);
+    await releaseRecycleLease(log, this.#parts.clock);
+    const seq = await log.append(({ recycle }) => {
+      if (recycle === null) throw notThere(instance);
+      const atMs = clock.nowMs();
+      const dueMs = atMs + config.graceMs;
+      if (recycle.destroyed !== null) return null;
+      return { type: 'InstanceDestroyed', by: actor.name, dueMs, atMs };
+    });
+    if (seq !== null) {
+      audit.append({ actor, action: 'recycle.destroy', instance, job: null, detail: '' });
+    }
+    await shredKeys({
+      ...{ instance, dekIds: null, store, log, clock, signal },
+      onProgress: () => undefined,
+    });
+    await eraseSpool(instance, config.stateDir);
+    await this.#forgetSecret(state.recycle);
+    return this.get(instance, signal);
+  }
+
+  /**
+   * Does what the clock brings: destroys what is over its time, where this host deletes (`archiver.expire`),
+   * and deletes the objects of what was destroyed once its grace is over.
+   */
+  async sweep(signal: AbortSignal): Promise<void> {
+    const { clock, workspace, warn } = this.#parts;
+    for (const one of await this.list(signal)) {
+      const { instance, state, goneMs } = one;
+      try {
+        if (state === 'due' && workspace.config.expires) {
+          await this.destroy(instance, instance, BY_CLOCK, signal);
+        } else if (goneMs !== null && clock.nowMs() >= goneMs && !this.#erased.has(instance)) {
+          await this.#erase(instance, signal);
+        }
+      } catch (cause) {
+        if (signal.aborted || !(cause instanceof TidemarkError)) throw cause;
+        warn(`${instance} stays in the recycle bin for now: ${cause.message}`);
+      }
+    }
+  }
+
+  /** Sweeps every hour until the signal. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      await this.sweep(signal).catch((cause: unknown) => {
+        if (signal.aborted) return;
+        this.#parts.warn(
+          `the recycle bin was not swept: ${cause instanceof Error ? cause.message : ''}`,
+        );
+      });
+      await this.#parts.clock.sleep(SWEEP_MS, signal).catch(() => undefined);
+    }
+  }
+
+  async #erase(instance: string, signal: AbortSignal): Promise<void> {
+    const { clock, audit, workspace } = this.#parts;
+    const log = await logOf(instance, this.#parts, signal);
+    const seq = await log.append(({ recycle }) =>
+      recycle?.erasedMs === null ? { type: 'InstanceErased', atMs: clock.nowMs() } : null,
+    );
+    const objects = await eraseObjects(instance, workspace.store, signal);
+    this.#erased.add(instance);
+    if (seq === null && objects === 0) return;
+    const detail = `${objects.toString()} objects`;
+    audit.append({ actor: BY_CLOCK, action: 'recycle.erase', instance, job: null, detail });
+  }
+
+  async #known(instance: string, signal: AbortSignal): Promise<InstanceState> {
+    const { workspace } = this.#parts;
+    await workspace.sync(signal, instance);
+    const found = workspace.catalog.instances().find(({ iid }) => iid === instance);
+    if (found !== undefined) return found;
+    throw new UsageError('TM_NOT_FOUND', `no instance ${instance} is in the store`, {
+      hint: 'tidemark recycle list',
+    });
+  }
+
+  #shown({ iid, name, recycle, tde }: InstanceState): RecycledInstance | null {
+    if (recycle === null || iid === null) return null;
+    const { sinceMs, untilMs, by, node, rebuilds, destroyed, erasedMs } = recycle;
+    const isOver = this.#parts.clock.nowMs() >= untilMs;
+    const state =
+      destroyed === null ? (isOver ? 'due' : 'kept') : erasedMs === null ? 'destroyed' : 'erased';
+    return {
+      ...{ instance: iid, name: name ?? iid, state, sinceMs, untilMs, by, node, rebuilds },
+      tde: tde !== null,
+      goneMs: destroyed?.dueMs ?? null,
+    };
+  }
+
+  /** A password that only the removed configuration knew is kept in the folder of secrets. */
+  async #nodeOf(entry: InstanceEntry): Promise<ReleasedNode> {
+    const { config } = this.#parts.workspace;
+    const { id, url, user = null, source = 'aof', password_file: file } = entry;
+    let passwordRef: string | null = null;
+    if (file !== undefined) {
+      const password = await readSecret(secretSource(file, dirname(config.path)));
+      passwordRef = refOf(id);
+      await this.#secrets.replace(passwordRef, password);
+    }
+    return { url: describeEntry(url), user, source, passwordRef };
+  }
+
+  async #forgetSecret({ node }: RecycleState): Promise<void> {
+    if (node?.passwordRef != null) await this.#secrets.forget(node.passwordRef);
+  }
+
+  #refuseRead({ iid, leases }: InstanceState): void {
+    const nowMs = this.#parts.clock.nowMs();
+    const reader = leases.find((one) => one.lease !== RECYCLE_LEASE && isLive(one, nowMs));
+    if (reader === undefined) return;
+    throw new KeyError('TM_BUSY', `lease ${reader.lease} holds the history of ${iid ?? ''}`, {
+      context: { instance: iid, lease: reader.lease, purpose: reader.purpose },
+      hint: 'wait until it is done',
+    });
+  }
+}
+
+const refOf = (instance: string): string => `recycle-${instance}.pass`;
+
+function notThere(instance: string): UsageError {
+  return new UsageError('TM_RECYCLE_STATE', `${instance} is not in the recycle bin`, {
+    context: { instance },
+    hint: `it gets there with: tidemark instance remove ${instance} --to-recycle`,
+  });
+}

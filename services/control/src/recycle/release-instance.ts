@@ -1,0 +1,96 @@
+import { detachOffline, releasePins } from '@tidemark/archiver';
+import { connectNode } from '@tidemark/client';
+import { UsageError, type Clock, type Random } from '@tidemark/core';
+import {
+  forgetSecrets,
+  instanceTarget,
+  loadConfig,
+  locateNode,
+  removeInstance,
+  SwitchedSettings,
+  type InstanceEntry,
+  type Workspace,
+} from '@tidemark/workspace';
+
+const DETACH_MS = 40_000;
+
+/** What an instance is released with. */
+export interface ReleaseParts {
+  readonly workspace: Workspace;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly signal: AbortSignal;
+  /** Told what could not be put right; the rest is done all the same. */
+  readonly warn: (message: string) => void;
+}
+
+/**
+ * Ends the protection of a configured instance: its timeline is closed, the node is as it was, pins,
+ * passwords and its place in the configuration go. What is stored stays.
+ * @param beforeItGoes - Once it is not captured any more, and still configured.
+ * @throws UsageError `TM_NOT_FOUND` when it is not configured here.
+ */
+export async function releaseInstance(
+  id: string,
+  parts: ReleaseParts,
+  beforeItGoes: (entry: InstanceEntry) => Promise<void> = () => Promise.resolve(),
+): Promise<void> {
+  const { workspace, signal } = parts;
+  const { path, stateDir } = workspace.config;
+  const entry = (await loadConfig(path)).instances.find((known) => known.id === id);
+  if (entry === undefined) {
+    throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`);
+  }
+  const asked = { timeoutMs: DETACH_MS, signal };
+  if ((await workspace.askArchiver('detach', id, asked)) === null) {
+    await warnIfNot('close its timeline in the store', parts, () => closeTimeline(id, parts));
+  }
+  const settings = new SwitchedSettings(stateDir, id);
+  const switched = await settings.names();
+  if (switched.length > 0) {
+    await warnIfNot(`put ${switched.join(' and ')} back`, parts, async () => {
+      const target = await instanceTarget(entry, path);
+      await using client = await connectNode(await locateNode(target, signal), { signal });
+      await settings.putBack(client);
+    });
+  }
+  await warnIfNot('remove the pins beside the AOF folder', parts, async () => {
+    const { aofDir } = await instanceTarget(entry, path);
+    if (aofDir === undefined) return;
+    await workspace.sync(signal, id);
+    await releasePins(
+      aofDir,
+      workspace.catalog.writers(id).map(({ writer }) => writer),
+    );
+  });
+  await beforeItGoes(entry);
+  await removeInstance(path, id);
+  await warnIfNot('remove its password', parts, () => forgetSecrets(stateDir, id));
+}
+
+/** What a running archiver does at a detach. Without it what it has not shipped yet is left out. */
+async function closeTimeline(
+  id: string,
+  { workspace, clock, random }: ReleaseParts,
+): Promise<void> {
+  const { config, store, keys } = workspace;
+  const { stateDir, limits } = config;
+  const { heartbeatMs } = limits;
+  await detachOffline(id, {
+    ...{ store, keys, clock, random, stateDir, heartbeatMs },
+    takeOver: false,
+  });
+}
+
+async function warnIfNot(
+  what: string,
+  { signal, warn }: ReleaseParts,
+  work: () => Promise<void>,
+): Promise<void> {
+  try {
+    await work();
+  } catch (cause) {
+    if (!(cause instanceof Error) || signal.aborted) throw cause;
+    warn(`could not ${what}: ${cause.message}`);
+  }
+}
