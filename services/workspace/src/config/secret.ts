@@ -1,20 +1,23 @@
 import { open, stat } from 'node:fs/promises';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { UsageError } from '@tidemark/core';
 import { readTyped } from './typed-secret.ts';
 
 const ENVIRONMENT = 'env:';
+const CREDENTIAL = 'credential:';
 /** Asks on the terminal. */
 export const ASKED = '-';
 const FILE_BYTES_MAX = 65_536;
 
 /**
- * Where a password comes from: `env:NAME` (an environment variable), `-` (asked for on the terminal)
- * or the path of a file, made absolute. A password itself is never an argument.
+ * Where a password comes from: `env:NAME` (an environment variable), `credential:NAME` (a credential
+ * that systemd gives the service: systemd.exec(5)), `-` (asked for on the terminal) or the path of a
+ * file, made absolute. A password itself is never an argument.
  * @param base - Folder that a relative path is taken from.
  */
 export function secretSource(text: string, base: string): string {
-  return text === ASKED || text.startsWith(ENVIRONMENT) ? text : resolve(base, text);
+  const isNamed = text.startsWith(ENVIRONMENT) || text.startsWith(CREDENTIAL);
+  return text === ASKED || isNamed ? text : resolve(base, text);
 }
 
 /**
@@ -24,12 +27,25 @@ export function secretSource(text: string, base: string): string {
  */
 export async function readSecret(source: string, whose = 'the server'): Promise<string> {
   if (source === ASKED) return askSecret(`Password of ${whose}: `);
+  if (source.startsWith(CREDENTIAL)) return firstLine(credentialPath(source));
   if (!source.startsWith(ENVIRONMENT)) return firstLine(source);
   const name = source.slice(ENVIRONMENT.length);
   const value = process.env[name];
   if (value !== undefined && value !== '') return value;
   throw new UsageError('TM_CONFIG', `the environment variable ${name} holds no password`, {
     hint: `it is named as ${source}; or name a file whose first line is the password`,
+  });
+}
+
+/** Where systemd has put a credential for this process. */
+function credentialPath(source: string): string {
+  const name = source.slice(CREDENTIAL.length);
+  const folder = process.env['CREDENTIALS_DIRECTORY'] ?? '';
+  if (folder !== '' && /^[A-Za-z0-9_.-]{1,255}$/.test(name) && !/^\.+$/.test(name)) {
+    return join(folder, name);
+  }
+  throw new UsageError('TM_CONFIG', `${source} names no credential of this service`, {
+    hint: 'LoadCredential= of its unit gives it one; a command that you run yourself has none: name a file',
   });
 }
 
