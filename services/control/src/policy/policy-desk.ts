@@ -72,7 +72,8 @@ export class LocalPolicyDesk implements PolicyDesk {
     const detail = policyText(whole);
     audit.append({ actor, action: 'policy.set', instance, job: null, detail });
     await this.#tellArchiver(instance);
-    return this.get(instance);
+    await workspace.sync(new AbortController().signal, instance);
+    return this.viewOf(instance, log.state);
   }
 
   async next(instance: string, count: number): Promise<readonly PlannedRun[]> {

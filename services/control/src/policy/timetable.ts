@@ -21,6 +21,7 @@ export class Timetable {
 
   /** @throws RangeError for a zone that is not known here. */
   constructor({ days, hours, timeZone = 'UTC' }: BackupPolicy) {
+    new Intl.DateTimeFormat('en', { timeZone }); // a zone that is not known is told now
     this.#starts = hours.map((hour) => {
       const [, hh = '', mm = '', isUtc] = /^(\d\d):(\d\d)(Z)?/.exec(hour) ?? [];
       const pattern = `0 ${Number(mm)} ${Number(hh)} * * ${days.join(',')}`;
@@ -28,7 +29,6 @@ export class Timetable {
       return new Cron(pattern, { timezone, paused: true });
     });
     this.spanMs = Math.min(...hours.map(spanOf));
-    this.next(0); // a zone that is not known is told now
   }
 
   /** The first run after an instant; null for a policy without any. */
