@@ -1,0 +1,82 @@
+import { slotOf, SLOTS } from '@tidemark/bus';
+import fc from 'fast-check';
+import { describe, expect, it } from 'vitest';
+import { decodeMemberData, encodeMemberData } from '../../../libs/bus/src/group/member-data.ts';
+import { shareOut, type Applicant } from '../../../libs/bus/src/group/share-out.ts';
+
+const slot = fc.integer({ min: 0, max: SLOTS - 1 });
+const slots = fc.uniqueArray(slot, { maxLength: 12 });
+const applicants = fc
+  .array(fc.record({ held: slots, able: slots }), { minLength: 1, maxLength: 5 })
+  .map((all) => all.map((each, at): Applicant => ({ id: `m${at}`, ...each })));
+
+describe('sharing slots out', () => {
+  it('counts an instance to the same slot for ever', () => {
+    expect(['orders', 'a', 'b', 'cache-1'].map(slotOf)).toEqual([27, 18, 22, 6]);
+  });
+
+  it('gives no slot to two, none to one that is not able, and none that another one still works on', () => {
+    fc.assert(
+      fc.property(applicants, (members) => {
+        const shares = shareOut(members);
+        const given = [...shares.values()].flat();
+        expect(new Set(given).size).toBe(given.length);
+        for (const { id, able } of members) {
+          for (const each of shares.get(id) ?? []) {
+            expect(able).toContain(each);
+            const first = members.find(({ held }) => held.includes(each));
+            expect([undefined, id]).toContain(first?.id);
+          }
+        }
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('comes to rest: once all have let go, everything that somebody can take is shared evenly and stays', () => {
+    fc.assert(
+      fc.property(applicants, fc.integer({ min: 0, max: 4 }), (members, shift) => {
+        const turned = [...members.slice(shift), ...members.slice(0, shift)];
+        let now = turned;
+        for (let round = 0; round < 3; round++) {
+          const shares = shareOut(now);
+          now = now.map((each) => ({ ...each, held: shares.get(each.id) ?? [] }));
+        }
+        const rest = shareOut(now);
+        expect([...rest].sort()).toEqual(
+          now.map(({ id, held }): [string, readonly number[]] => [id, held]).sort(),
+        );
+        const wanted = new Set(members.flatMap(({ able }) => able));
+        expect(new Set([...rest.values()].flat())).toEqual(wanted);
+      }),
+      { numRuns: 300 },
+    );
+  });
+
+  it('shares six slots evenly among three that can all of them, and moves two for a fourth at most', () => {
+    const able = [1, 2, 3, 4, 5, 6];
+    const members = ['a', 'b', 'c'].map((id): Applicant => ({ id, held: [], able }));
+    const shares = shareOut(members);
+    expect([...shares.values()].map(({ length }) => length)).toEqual([2, 2, 2]);
+    const later = members.map((each) => ({ ...each, held: shares.get(each.id) ?? [] }));
+    const withFourth = shareOut([...later, { id: 'd', held: [], able }]);
+    expect([...withFourth.values()].flat()).toHaveLength(5);
+    expect(withFourth.get('d')).toEqual([]);
+  });
+
+  it('takes what another member says of itself only when it is well formed', () => {
+    const data = { held: [1, 2], able: [2, 63] };
+    expect(decodeMemberData(encodeMemberData(data))).toEqual(data);
+    const nothing = { held: [], able: [] };
+    for (const text of [
+      '',
+      '{}',
+      '[',
+      '{"v":1,"held":[64],"able":[]}',
+      '{"v":2,"held":[],"able":[]}',
+    ]) {
+      expect(decodeMemberData(Buffer.from(text))).toEqual(nothing);
+    }
+    expect(decodeMemberData(Buffer.alloc(5_000, 0x20))).toEqual(nothing);
+  });
+});
