@@ -68,7 +68,7 @@ export class ApiRun implements AsyncDisposable {
 
   static async start(options: ApiRunOptions = {}): Promise<ApiRun> {
     const { settings = '', limits = {}, routes, clock = systemClock, tlsLookMs } = options;
-    const tidemark = options.tidemark ?? (await Tidemark.init([], settings, null));
+    const tidemark = options.tidemark ?? (await Tidemark.init([], settings, 'ring'));
     const log: LoggedLine[] = [];
     const logger = memoryLogger(log);
     const random = systemRandom;

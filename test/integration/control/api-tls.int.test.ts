@@ -32,7 +32,7 @@ const trial = new Trial();
 
 beforeAll(async () => {
   [ca, clients] = await Promise.all([TestCa.create('servers'), TestCa.create('clients')]);
-  tidemark = await Tidemark.init([], SETTINGS, null);
+  tidemark = await Tidemark.init([], SETTINGS, 'ring');
   await writeServer(await ca.issue());
   await writeFile(join(tidemark.dir, 'clients.pem'), clients.cert);
   const { routes } = trial;

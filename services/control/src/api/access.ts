@@ -23,9 +23,13 @@ export function addIdentity(app: ApiApp, options: ApiOptions, draining: AbortSig
   app.decorateRequest('traceId', '');
   app.decorateRequest('idempotency', null);
   app.decorateRequest('actor');
+  app.decorateRequest('gone');
   app.decorateRequest('scopes');
   app.addHook('onRequest', async (request, reply) => {
     identify(request, reply, options);
+    const gone = new AbortController();
+    request.gone = gone.signal;
+    reply.raw.once('close', () => gone.abort(new Error('the caller has left')));
     if (draining.aborted) {
       reply.header('connection', 'close');
       throw new ApiProblem('unavailable', 'the service is going down', {

@@ -53,16 +53,14 @@ export class EventStreams {
         headers: { 'retry-after': '10' },
       });
     }
-    const gone = new AbortController();
     const { raw } = reply;
     const after = Number(request.headers['last-event-id'] ?? '0');
-    const signal = AbortSignal.any([gone.signal, this.#draining]);
+    const signal = AbortSignal.any([request.gone, this.#draining]);
     // Before anything is sent: a job that is not there is still a plain answer.
     const frames = framesOf(source(after, signal), this.#heartbeatMs, signal);
     this.#open += 1;
     raw.once('close', () => {
       this.#open -= 1;
-      gone.abort(new Error('the caller has left'));
     });
     // A stream has no time within which it must be over, unlike other answers.
     reply.hijack();

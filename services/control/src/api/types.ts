@@ -67,5 +67,7 @@ declare module 'fastify' {
     idempotency: IdempotencyKey | null;
     /** 32 hexadecimal digits that the log and the answer to an error share. */
     traceId: string;
+    /** Aborted when the caller has left, or the answer is given. */
+    gone: AbortSignal;
   }
 }

@@ -81,7 +81,12 @@ export function registerOperations(app: ApiApp, metrics: ControlMetrics): void {
       schema: {
         ...{ operationId: 'getMetrics', tags: ['operations'] },
         ...{ summary: 'Metrics in the text format of Prometheus (docs/metrics.md).' },
-        response: { 200: { type: 'string' } },
+        response: {
+          200: {
+            description: 'Metrics in text.',
+            content: { 'text/plain': { schema: { type: 'string' } } },
+          },
+        },
       },
     },
     async (_, reply) => {

@@ -25,7 +25,5 @@ export function asField<T>(pointer: string, read: () => T): T {
 
 /** Ends when the caller has left, or after so long; for what is read while it waits. */
 export function callerSignal(request: FastifyRequest, timeoutMs: number): AbortSignal {
-  const gone = new AbortController();
-  request.raw.socket.once('close', () => gone.abort(new Error('the caller has left')));
-  return AbortSignal.any([gone.signal, AbortSignal.timeout(timeoutMs)]);
+  return AbortSignal.any([request.gone, AbortSignal.timeout(timeoutMs)]);
 }
