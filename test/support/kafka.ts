@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -7,12 +7,16 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
 import { describe, it } from 'vitest';
 import { serversRequired } from './servers.ts';
 import { TempDir } from './temp-dir.ts';
 
 /** What scripts/install-kafka.sh has put there. */
 const CACHE = fileURLToPath(new URL('../../.cache/kafka', import.meta.url));
+const execFileAsync = promisify(execFile);
+/** Any will do: each test has a broker of its own. */
+const CLUSTER_ID = 'AAAAAAAAQACAAAAAAAAAAQ';
 const START_SECONDS_MAX = 90;
 const PORT_ATTEMPTS_MAX = 5;
 /** For a machine that does much else: a broker takes seconds of CPU to start. */
@@ -49,7 +53,7 @@ export function describeWithKafka(name: string, tests: () => void): void {
 export interface BrokerSecurity {
   /** PEM of certificate and key (PKCS 8): TLS. */
   readonly tls?: { readonly cert: string; readonly key: string };
-  /** A user of SASL/PLAIN. */
+  /** A user, by PLAIN and by SCRAM-SHA-512. */
   readonly sasl?: { readonly username: string; readonly password: string };
 }
 
@@ -72,7 +76,7 @@ export class KafkaBroker implements AsyncDisposable {
   readonly #temp: TempDir;
   readonly #options: StartBrokerOptions;
   #process: ChildProcess | null = null;
-  #ports = { broker: 0, controller: 0 };
+  #ports = { broker: 1, controller: 2 };
   #output = '';
 
   private constructor(options: StartBrokerOptions, temp: TempDir) {
@@ -83,7 +87,11 @@ export class KafkaBroker implements AsyncDisposable {
   static async start(options: StartBrokerOptions = {}): Promise<KafkaBroker> {
     const broker = new KafkaBroker(options, await TempDir.create('tidemark-kafka-'));
     try {
-      cpSync(join(CACHE, 'formatted'), broker.#data, { recursive: true });
+      if (options.sasl === undefined) {
+        cpSync(join(CACHE, 'formatted'), broker.#data, { recursive: true });
+      } else {
+        await broker.#formatFor(options.sasl);
+      }
       for (let attempt = 1; ; attempt++) {
         broker.#ports = { broker: await freePort(), controller: await freePort() };
         if (await broker.#launch()) return broker;
@@ -134,6 +142,15 @@ export class KafkaBroker implements AsyncDisposable {
     await this.#temp[Symbol.asyncDispose]();
   }
 
+  /** Users of SCRAM stand in the data of the controller. */
+  async #formatFor({ username, password }: { username: string; password: string }): Promise<void> {
+    const properties = join(this.#temp.path, 'server.properties');
+    await writeFile(properties, this.#properties(), { mode: 0o600 });
+    const user = `SCRAM-SHA-512=[name=${username},password=${password}]`;
+    const tool = ['kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c', properties];
+    await execFileAsync('java', ['-cp', classPath(), ...tool, '--add-scram', user]);
+  }
+
   get #data(): string {
     return join(this.#temp.path, 'data');
   }
@@ -155,9 +172,7 @@ export class KafkaBroker implements AsyncDisposable {
     this.#output = '';
     const properties = join(this.#temp.path, 'server.properties');
     await writeFile(properties, this.#properties(), { mode: 0o600 });
-    const jars = readdirSync(join(CACHE, 'libs')).sort();
-    const classPath = jars.map((jar) => join(CACHE, 'libs', jar)).join(':');
-    const child = spawn('java', [...JAVA_OPTIONS, '-cp', classPath, 'kafka.Kafka', properties], {
+    const child = spawn('java', [...JAVA_OPTIONS, '-cp', classPath(), 'kafka.Kafka', properties], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#process = child;
@@ -219,6 +234,11 @@ export class KafkaBroker implements AsyncDisposable {
   }
 }
 
+function classPath(): string {
+  const jars = readdirSync(join(CACHE, 'libs')).sort();
+  return jars.map((jar) => join(CACHE, 'libs', jar)).join(':');
+}
+
 function besideAt(port: number | undefined): string {
   return port === undefined ? '' : `,BESIDE://127.0.0.1:${port}`;
 }
@@ -244,9 +264,11 @@ function saslLines({
 }): Record<string, string> {
   const login = 'org.apache.kafka.common.security.plain.PlainLoginModule required';
   return {
-    'sasl.enabled.mechanisms': 'PLAIN',
+    'sasl.enabled.mechanisms': 'PLAIN,SCRAM-SHA-512',
     'sasl.mechanism.inter.broker.protocol': 'PLAIN',
     'listener.name.clients.plain.sasl.jaas.config': `${login} username="${username}" password="${password}" user_${username}="${password}";`,
+    'listener.name.clients.scram-sha-512.sasl.jaas.config':
+      'org.apache.kafka.common.security.scram.ScramLoginModule required;',
   };
 }
 
