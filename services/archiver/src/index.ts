@@ -37,7 +37,13 @@ export {
   type ReadinessReason,
 } from './metrics/readiness.ts';
 export { CATALOG_FAMILIES, catalogSamples, type InstanceFacts } from './metrics/catalog-samples.ts';
-export { OperationMeter, timedKeys, timedStore } from './metrics/timed-store.ts';
+export {
+  LateMeter,
+  OPERATION_METERS,
+  OperationMeter,
+  timedKeys,
+  timedStore,
+} from './metrics/timed-store.ts';
 export { buildInfo } from './metrics/build-info.ts';
 export type { ArchiverMetricsOptions } from './metrics/archiver-metrics.ts';
 export { serveArchiver, stderrLogger, type FleetSettings, type ServeOptions } from './main.ts';

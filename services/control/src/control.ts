@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import type { Logger } from '@tidemark/archiver';
+import { LateMeter, timedKeys, timedStore, type Logger } from '@tidemark/archiver';
 import type { Clock, Random } from '@tidemark/core';
 import { Workspace } from '@tidemark/workspace';
 import { Audit } from './audit/audit.ts';
@@ -61,7 +61,14 @@ export interface ControlOptions {
 /** Opens the control plane of a host; nothing runs before `run`. */
 export async function openControl(options: ControlOptions): Promise<Control> {
   const { configPath, clock, random, logger, timing } = options;
-  const workspace = await Workspace.open({ configPath });
+  const timers = { repo: new LateMeter(), kms: new LateMeter() };
+  const workspace = await Workspace.open({
+    configPath,
+    through: (store, keys) => ({
+      store: timedStore(store, timers.repo),
+      keys: timedKeys(keys, timers.kms),
+    }),
+  });
   const state = StateDatabase.open({
     path: join(workspace.config.stateDir, 'control.db'),
     ...{ clock, logger },
@@ -83,7 +90,11 @@ export async function openControl(options: ControlOptions): Promise<Control> {
   const { openPolicy } = await import('./policy/open-policy.ts');
   const policies = openPolicy({ workspace, fresh, state, jobs, audit, clock, random, logger });
   const policy = policies.desk;
-  const metrics = new ControlMetrics({ workspace, jobs, state, fresh, clock, logger });
+  const numbers = { policy: policies.numbers, timers };
+  const metrics = new ControlMetrics({
+    ...{ workspace, jobs, state, fresh, clock, logger },
+    ...numbers,
+  });
   return {
     ...{
       workspace,

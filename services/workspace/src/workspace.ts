@@ -15,6 +15,16 @@ import { systemClock, systemRandom } from '@tidemark/system';
 import { callArchiver, controlSocketPath } from '@tidemark/archiver';
 import { loadConfig, type Config } from './config/load.ts';
 
+/** How a workspace is opened. */
+interface WorkspaceOptions {
+  readonly configPath: string;
+  /** Puts something before store and keys that counts what is asked of them. */
+  readonly through?: (
+    store: ObjectStore,
+    keys: KeyProviders,
+  ) => { readonly store: ObjectStore; readonly keys: KeyProviders };
+}
+
 /** Configuration, store, keys and catalog of one host, opened for a command or a service. */
 export class Workspace implements Disposable {
   readonly config: Config;
@@ -30,7 +40,7 @@ export class Workspace implements Disposable {
   }
 
   /** Opens everything. The keys come first: without them nothing else means anything. */
-  static async open({ configPath }: { readonly configPath: string }): Promise<Workspace> {
+  static async open({ configPath, through }: WorkspaceOptions): Promise<Workspace> {
     const config = await loadConfig(configPath);
     const [clock, random] = [systemClock, systemRandom];
     const adopt = async (iid: string, key: WrappingKey): Promise<void> => {
@@ -49,7 +59,8 @@ export class Workspace implements Disposable {
     // All of it may be lost: what is in the store is enough.
     await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
     const catalog = openCatalog({ path: join(config.stateDir, 'catalog.db') });
-    return new Workspace(config, store, keys, catalog);
+    const used = through?.(store, keys) ?? { store, keys };
+    return new Workspace(config, used.store, used.keys, catalog);
   }
 
   /**

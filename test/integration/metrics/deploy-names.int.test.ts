@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { openControl } from '@tidemark/control';
+import { watchHosts } from '../../../services/control/src/hosts/watch-hosts.ts';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { ArchiverMetrics } from '../../../services/archiver/src/metrics/archiver-metrics.ts';
@@ -21,6 +22,10 @@ async function expositions(): Promise<{ readonly archiver: string; readonly cont
     ...{ configPath: tidemark.config, clock: systemClock, random: systemRandom, logger },
   });
   await control.metrics.begin();
+  const over = new AbortController();
+  const watching = watchHosts(control, over.signal);
+  over.abort();
+  await watching;
   control.metrics.request({ method: 'GET', route: '/v1/jobs', status: 200, seconds: 0.1 });
   const { stateDir, spoolBytesMax, limits } = control.workspace.config;
   const metrics = await ArchiverMetrics.open(

@@ -21,7 +21,7 @@ import {
 } from './metric-registry.ts';
 import { openOperationsServer } from './operations-server.ts';
 import { stallMsOf, StallWatch } from './readiness.ts';
-import { OperationMeter, timedKeys, timedStore } from './timed-store.ts';
+import { OPERATION_METERS, OperationMeter, timedKeys, timedStore } from './timed-store.ts';
 
 /** How often the captures are looked at, so that it is known since when one stands still. */
 const LOOK_MS = 5_000;
@@ -71,16 +71,8 @@ export class ArchiverMetrics {
     this.#options = options;
     this.#ports = ports;
     this.#registry = registry;
-    this.#repo = new OperationMeter(registry, clock, {
-      prefix: 'repo_operation',
-      what: 'an operation of the store',
-      ops: ['put', 'get', 'head', 'list', 'delete'],
-    });
-    this.#kms = new OperationMeter(registry, clock, {
-      prefix: 'kms_request',
-      what: 'a request to the key service',
-      ops: ['generate', 'unwrap', 'rewrap'],
-    });
+    this.#repo = new OperationMeter(registry, clock, OPERATION_METERS.repo);
+    this.#kms = new OperationMeter(registry, clock, OPERATION_METERS.kms);
     this.#backups = registry.durations({
       name: 'tidemark_backup_duration_seconds',
       help: 'How long a backup took, from its begin until it was durable.',
@@ -110,7 +102,7 @@ export class ArchiverMetrics {
 
   /** The same keys; those of a key service with their requests counted and timed. */
   keys<K extends KeyProvider>(keys: K): K {
-    return keys.name === 'ring' ? keys : timedKeys(keys, this.#kms);
+    return timedKeys(keys, this.#kms);
   }
 
   /** Takes an event that is in the log of a writer. */

@@ -8,8 +8,42 @@ const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60
 
 type Outcome = 'ok' | 'error';
 
+/** Counts and times operations, or lets them pass. */
+export interface OperationTimer {
+  timed<T>(op: string, work: () => Promise<T>): Promise<T>;
+  streamed<T>(op: string, source: AsyncIterable<T>): AsyncIterable<T>;
+}
+
+/** Lets operations pass until there is somebody who counts them. */
+export class LateMeter implements OperationTimer {
+  /** Null: nobody counts. */
+  meter: OperationMeter | null = null;
+
+  timed<T>(op: string, work: () => Promise<T>): Promise<T> {
+    return this.meter === null ? work() : this.meter.timed(op, work);
+  }
+
+  streamed<T>(op: string, source: AsyncIterable<T>): AsyncIterable<T> {
+    return this.meter === null ? source : this.meter.streamed(op, source);
+  }
+}
+
+/** What a store and a key service are asked for. */
+export const OPERATION_METERS = {
+  repo: {
+    prefix: 'repo_operation',
+    what: 'an operation of the store',
+    ops: ['put', 'get', 'head', 'list', 'delete'],
+  },
+  kms: {
+    prefix: 'kms_request',
+    what: 'a request to the key service',
+    ops: ['generate', 'unwrap', 'rewrap'],
+  },
+} as const;
+
 /** Counts and times what is asked of something outside, by operation and outcome. */
-export class OperationMeter {
+export class OperationMeter implements OperationTimer {
   readonly #clock: Pick<Clock, 'monotonicMs'>;
   readonly #counts = new Map<string, { op: string; outcome: Outcome; count: number }>();
   readonly #durations: DurationMetric;
@@ -102,7 +136,7 @@ function isFault(cause: unknown): boolean {
 }
 
 /** The same store, with its operations timed. Tries that its adapter makes again are one operation. */
-export function timedStore(store: ObjectStore, meter: OperationMeter): ObjectStore {
+export function timedStore(store: ObjectStore, meter: OperationTimer): ObjectStore {
   const timed: Pick<ObjectStore, 'putIfAbsent' | 'get' | 'head' | 'list' | 'delete'> = {
     putIfAbsent: (key: string, body: ByteSource, options?: PutOptions) =>
       meter.timed('put', () => store.putIfAbsent(key, body, options)),
@@ -115,8 +149,9 @@ export function timedStore(store: ObjectStore, meter: OperationMeter): ObjectSto
   return replacing(store, timed);
 }
 
-/** The same keys, with what is asked of them timed. With a local ring that is no request to anybody. */
-export function timedKeys<K extends KeyProvider>(keys: K, meter: OperationMeter): K {
+/** The same keys, with what is asked of a key service timed; a local ring is none. */
+export function timedKeys<K extends KeyProvider>(keys: K, meter: OperationTimer): K {
+  if (keys.name === 'ring') return keys;
   const timed: Pick<KeyProvider, 'generateDataKey' | 'unwrapDataKey' | 'rewrapDataKey'> = {
     generateDataKey: (context) => meter.timed('generate', () => keys.generateDataKey(context)),
     unwrapDataKey: (wrapped, context) =>

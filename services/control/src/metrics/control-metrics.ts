@@ -2,9 +2,12 @@ import {
   buildInfo,
   CATALOG_FAMILIES,
   catalogSamples,
+  OPERATION_METERS,
+  OperationMeter,
   openMetricRegistry,
   type DurationMetric,
   type Exposition,
+  type LateMeter,
   type Logger,
   type MetricFamily,
   type MetricRegistry,
@@ -35,6 +38,9 @@ export interface ControlMetricsParts {
   };
   readonly state: Pick<StateDatabase, 'read' | 'write' | 'run' | 'query' | 'replacement'>;
   readonly fresh: Pick<CatalogKeeper, 'all'>;
+  readonly policy: PolicyNumbers;
+  /** What store and keys of the workspace are asked through. */
+  readonly timers: { readonly repo: LateMeter; readonly kms: LateMeter };
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -89,7 +95,6 @@ export class ControlMetrics {
   readonly #parts: ControlMetricsParts;
   readonly #readiness: ControlReadiness;
   readonly #sources: Source[] = [];
-  #policy: PolicyNumbers | null = null;
   #opening: Promise<Opened> | null = null;
   #opened: Opened | null = null;
   #toldMs = -Infinity;
@@ -117,11 +122,6 @@ export class ControlMetrics {
     return this.#readiness.now();
   }
 
-  /** Takes up who knows the policies. */
-  usePolicy(policy: PolicyNumbers): void {
-    this.#policy = policy;
-  }
-
   /** Adds families of another part; before or after `begin`. */
   collect(...source: Source): void {
     this.#sources.push(source);
@@ -134,7 +134,7 @@ export class ControlMetrics {
   }
 
   async #open(): Promise<Opened> {
-    const { jobs, workspace } = this.#parts;
+    const { jobs, workspace, timers, clock } = this.#parts;
     const registry = await openMetricRegistry((cause) => this.#tell(cause));
     const build = buildInfo();
     registry.collect([build.family], () => [build.sample]);
@@ -144,6 +144,8 @@ export class ControlMetrics {
       labels: ['method', 'route', 'status'],
       buckets: HTTP_BUCKETS,
     });
+    timers.repo.meter = new OperationMeter(registry, clock, OPERATION_METERS.repo);
+    timers.kms.meter = new OperationMeter(registry, clock, OPERATION_METERS.kms);
     const meter = new JobMeter(
       registry.durations({
         name: 'tidemark_restore_duration_seconds',
@@ -164,9 +166,9 @@ export class ControlMetrics {
   }
 
   #policyOf(instance: string): readonly MetricSample[] {
-    if (this.#policy === null) return [];
-    const nextMs = this.#policy.nextBackupMs(instance);
-    const [labels, value] = [{ instance }, this.#policy.missedCount(instance)];
+    const { policy } = this.#parts;
+    const nextMs = policy.nextBackupMs(instance);
+    const [labels, value] = [{ instance }, policy.missedCount(instance)];
     const [next, missed] = POLICY_FAMILIES.map(({ name }) => name);
     return [
       { name: missed ?? '', labels, value },

@@ -3,6 +3,7 @@ import type { Clock, Random } from '@tidemark/core';
 import type { Workspace } from '@tidemark/workspace';
 import type { Audit } from '../audit/audit.ts';
 import type { JobDesk } from '../jobs/job.ts';
+import type { PolicyNumbers } from '../metrics/control-metrics.ts';
 import type { CatalogKeeper } from '../queries/catalog-keeper.ts';
 import type { StateDatabase } from '../state/database.ts';
 import type { PolicyDesk } from './policy.ts';
@@ -26,6 +27,8 @@ export interface PolicyParts {
 export function openPolicy(parts: PolicyParts): {
   readonly desk: PolicyDesk;
   readonly scheduler: PolicyScheduler;
+  /** For metrics; as the catalog stands. */
+  readonly numbers: PolicyNumbers;
 } {
   const { workspace, fresh, state, jobs, clock, logger } = parts;
   const rows = new RunRows(state);
@@ -35,5 +38,9 @@ export function openPolicy(parts: PolicyParts): {
     known: workspace.catalog,
     instances: () => workspace.config.instances.map(({ id }) => id),
   });
-  return { desk, scheduler };
+  const numbers: PolicyNumbers = {
+    nextBackupMs: (id) => desk.viewOf(id, workspace.catalog.instance(id)).nextBackupMs,
+    missedCount: (id) => desk.missedCount(id),
+  };
+  return { desk, scheduler, numbers };
 }
