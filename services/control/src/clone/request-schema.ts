@@ -3,7 +3,8 @@ import type { Static } from 'typebox';
 // Plain JSON Schema: the same object checks jobs here and requests of the API.
 const text = { type: 'string', maxLength: 512 } as const;
 const fileName = { type: 'string', pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$' } as const;
-interface OrNull<T> {
+/** A schema, or null. */
+export interface OrNull<T> {
   readonly anyOf: readonly [T, { readonly type: 'null' }];
 }
 const orNull = <const T extends object>(schema: T): OrNull<T> => ({

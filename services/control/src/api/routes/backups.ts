@@ -116,6 +116,7 @@ function addCreate(app: ApiApp, { control }: ApiPorts): void {
       },
     },
     async ({ params: { instance }, actor, idempotency }, reply) => {
+      await control.fresh.of(instance);
       const order = { kind: 'backup', instance, request: {}, actor } as const;
       return acceptJob(reply, await control.jobs.submit(order, idempotency ?? undefined));
     },
