@@ -27,7 +27,8 @@ export async function runFleet(
   if (bus === null) return;
   await patiently(parts, () => bus.ensureTopics(), signal);
   if (isOver(signal)) return;
-  const linked: LinkedParts = { ...parts, bus, host: hostName(parts.state, parts.random) };
+  const host = await hostName(parts.workspace.config.stateDir, parts.random);
+  const linked: LinkedParts = { ...parts, bus, host };
   await fillCatalog(linked, signal);
   await Promise.all([
     roles.scheduler ? publishEvents(linked, signal) : undefined,

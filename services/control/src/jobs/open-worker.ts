@@ -1,9 +1,10 @@
+import { readFile, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from '@tidemark/archiver';
 import { TidemarkError, type Clock, type Random } from '@tidemark/core';
 import type { Workspace } from '@tidemark/workspace';
 import type { Audit } from '../audit/audit.ts';
-import type { StateDatabase } from '../state/database.ts';
 import { InstanceClaims } from './instance-claims.ts';
 import type { LocalJobDesk } from './job-desk.ts';
 import type { JobRows } from './job-rows.ts';
@@ -27,7 +28,7 @@ export interface WorkerParts {
 /** Works off jobs until the signal. */
 export async function runWorker(parts: WorkerParts, signal: AbortSignal): Promise<void> {
   const { workspace, desk, rows, clock, random, logger, timing } = parts;
-  const host = hostName(rows.db, random);
+  const host = await hostName(workspace.config.stateDir, random);
   const own = random.bytes(4).toString('hex');
   const runner = new JobRunner({
     ...{ desk, rows, clock, logger },
@@ -58,13 +59,17 @@ export async function keepRebuilt(
   }
 }
 
-/** The name of this host in the logs of instances: made once, and kept. */
-export function hostName(db: StateDatabase, random: Random): string {
-  return db.write(() => {
-    const known = db.query<{ value: string }>(`SELECT value FROM meta WHERE name = 'host'`).get();
-    if (known !== undefined) return known.value;
-    const name = `h${random.bytes(8).toString('hex')}`;
-    db.run(`INSERT INTO meta (name, value) VALUES ('host', ?)`, name);
-    return name;
+/**
+ * The name of this host in the logs of instances: made once, and kept beside the database, so that it
+ * outlasts that.
+ */
+export async function hostName(stateDir: string, random: Random): Promise<string> {
+  const path = join(stateDir, 'control.host');
+  const name = `h${random.bytes(8).toString('hex')}`;
+  await writeFile(path, `${name}\n`, { mode: 0o600, flag: 'wx' }).catch((cause: unknown) => {
+    if (!(cause instanceof Error && 'code' in cause && cause.code === 'EEXIST')) throw cause;
   });
+  const known = (await readFile(path, 'utf8')).trim();
+  // One that was killed while it wrote leaves an empty file: a name for this process does as well.
+  return /^h[0-9a-f]{16}$/.test(known) ? known : name;
 }

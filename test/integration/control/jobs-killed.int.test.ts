@@ -1,0 +1,62 @@
+import type { Job } from '@tidemark/control';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { JobBench, type RunningControl } from '../../support/control-jobs/job-bench.ts';
+import { diffOracle, readOracle, type Oracle } from '../../support/oracle.ts';
+
+const REQUEST = { point: { kind: 'latest' }, target: { kind: 'new' } } as const;
+/**
+ * It is killed as these phases begin: a server was started and nothing is on record; the feed is on; all
+ * was replayed; it is promoted. Before them nothing was touched.
+ */
+const PHASES = ['attach', 'replay', 'promote', 'persist'] as const;
+
+let bench: JobBench;
+let source: Oracle;
+let asking: RunningControl;
+
+beforeAll(async () => {
+  bench = await JobBench.open();
+  const client = await bench.clones.archive.server.connect();
+  const pipeline = client.pipeline();
+  for (let i = 0; i < 500; i++) pipeline.set(`key:${i}`, `value ${i}`);
+  pipeline.hset('hash', 'a', '1').rpush('list', '1', '2').xadd('stream', '*', 'f', 'v');
+  pipeline.set('lives', 'x', 'EX', 3_600);
+  await pipeline.exec();
+  await bench.clones.settled();
+  source = await readOracle(client);
+  asking = await bench.control(false);
+});
+
+afterEach(() => bench.endServers());
+
+afterAll(async () => {
+  await asking[Symbol.asyncDispose]();
+  await bench[Symbol.asyncDispose]();
+});
+
+async function expectWhole({ result }: Job): Promise<void> {
+  const { target } = result as { readonly target: string };
+  const client = await bench.connectTo(target);
+  try {
+    expect(diffOracle(source, await readOracle(client))).toEqual([]);
+  } finally {
+    client.disconnect();
+  }
+}
+
+describe('a restore whose worker is killed', () => {
+  for (const phase of PHASES) {
+    it(`as ${phase} begins is brought to its end by another worker, exactly`, async () => {
+      const { id } = await bench.submit(asking.control, 'restore', REQUEST);
+      await bench.killAt(phase);
+      await using worker = await bench.control();
+      const job = await bench.ended(worker.control, id);
+      expect(job.problem).toBeNull();
+      expect(job).toMatchObject({ state: 'succeeded', attempt: 2 });
+      await expectWhole(job);
+      // What the killed one had started is gone, or is what was handed over.
+      expect(bench.serversLeft()).toHaveLength(1);
+      expect(await bench.recordsLeft()).toEqual([]);
+    });
+  }
+});
