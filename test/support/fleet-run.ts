@@ -1,7 +1,7 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Windows } from '@tidemark/archive';
-import { callArchiver, controlSocketPath } from '@tidemark/archiver';
+import { callArchiver, controlSocketPath, type FleetReport } from '@tidemark/archiver';
 import {
   createInstance,
   openCatalog,
@@ -25,7 +25,9 @@ import { TempDir } from './temp-dir.ts';
 import { ArchiverProcess } from './tidemark-cli.ts';
 
 const PREFIX = 'fleet';
-const WRITE_EVERY_MS = 40;
+const WRITE_EVERY_MS = 150;
+/** Between two looks at the logs: each is a request for each log. */
+const LOOK_MS = 700;
 /** For a condition that holds soon on a machine that does nothing else. */
 const SOON_MS = 90_000;
 
@@ -148,6 +150,13 @@ export class FleetBench implements AsyncDisposable {
     return this.hosts.find((host) => host.name === name)!;
   }
 
+  /** The archiver of a host. */
+  archiver(name: string): ArchiverProcess {
+    const { process } = this.host(name);
+    if (process === null) throw new Error(`no archiver of ${name} was started`);
+    return process;
+  }
+
   /** Starts the archiver of a host. */
   serve(name: string): ArchiverProcess {
     const host = this.host(name);
@@ -168,10 +177,13 @@ export class FleetBench implements AsyncDisposable {
     this.#over.abort();
     await Promise.all(this.#writing);
     this.#writing = [];
-    for (const { host, instance } of await this.owners()) {
-      const socketPath = controlSocketPath(this.host(host).stateDir);
-      await callArchiver({ socketPath, timeoutMs: 30_000 }, 'roll', instance);
-    }
+    const owners = await this.owners();
+    await Promise.all(
+      owners.map(({ host, instance }) => {
+        const socketPath = controlSocketPath(this.host(host).stateDir);
+        return callArchiver({ socketPath, timeoutMs: 30_000 }, 'roll', instance);
+      }),
+    );
   }
 
   /** Who owns which log now, as the logs say. */
@@ -193,7 +205,17 @@ export class FleetBench implements AsyncDisposable {
         const logs = this.hosts.map(({ name, process }) => `${name}: ${process?.log ?? '-'}`);
         throw new Error(`did not come true: ${JSON.stringify(owners)}\n${logs.join('\n')}`);
       }
-      await systemClock.sleep(400);
+      await systemClock.sleep(LOOK_MS);
+    }
+  }
+
+  /** Waits until every host has what it is to have, and another one could go on with all of it. */
+  async untilSettled(): Promise<readonly FleetOwner[]> {
+    for (;;) {
+      const owners = await this.untilOwners((all) => all.every(isWhole));
+      const asIs = await Promise.all(this.hosts.map((host) => hasItsWork(host, owners)));
+      if (asIs.every((each) => each)) return owners;
+      await systemClock.sleep(LOOK_MS);
     }
   }
 
@@ -296,6 +318,23 @@ export class FleetBench implements AsyncDisposable {
   }
 }
 
+function isWhole({ provenTo, isResumable, released }: FleetOwner): boolean {
+  return provenTo !== null && isResumable && !released;
+}
+
+/** Whether a host is a member of the group, and owns the logs that it was given and no others. */
+async function hasItsWork(
+  { name, stateDir }: FleetHost,
+  owners: readonly FleetOwner[],
+): Promise<boolean> {
+  const socketPath = controlSocketPath(stateDir);
+  const asked = callArchiver({ socketPath, timeoutMs: 10_000 }, 'status', null);
+  // An archiver that is just started does not answer yet.
+  const answer = (await asked.catch(() => null)) as { readonly fleet: FleetReport } | null;
+  const owned = owners.filter(({ host }) => host === name).map(({ instance }) => instance);
+  return answer?.fleet.state === 'member' && answer.fleet.assigned.join() === owned.sort().join();
+}
+
 interface HostPlaces {
   readonly broker: string;
   readonly endpoint: string;
@@ -323,7 +362,7 @@ dir = "${stateDir}"
 ring = "${join(dir, 'ring')}"
 [archiver]
 fleet = true
-roll_max_age = "1s"
+roll_max_age = "2s"
 [events]
 brokers = ["${broker}"]
 `;

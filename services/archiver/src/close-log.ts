@@ -3,16 +3,17 @@ import { join } from 'node:path';
 import { openInstanceLog, openWriterLog, type InstanceLog } from '@tidemark/catalog';
 import { isLost } from './capture/follows-log.ts';
 import { openTimelineOf } from './capture/open-timeline.ts';
-import { SHARD, wireDirOf, writersOf } from './instance-writers.ts';
+import type { SourceKind } from './capture/capture-source.ts';
+import { SHARD, spoolDirOf, wireDirOf, writersOf } from './instance-writers.ts';
 import type { CaptureSetting } from './open-capture.ts';
 import { readOwnerId } from './owner-id.ts';
+import { shipLeft } from './ship/ship-left.ts';
 import { SpoolLock } from './ship/spool-lock.ts';
 
-type Ports = Pick<CaptureSetting, 'store' | 'keys' | 'clock' | 'random' | 'takeOver'>;
+type Ports = Pick<CaptureSetting, 'store' | 'keys' | 'clock' | 'random' | 'takeOver' | 'stateDir'>;
 
 /** What a log is closed with. */
 export interface CloseSetting extends Ports {
-  readonly stateDir: string;
   readonly heartbeatMs: number;
 }
 
@@ -20,6 +21,7 @@ export interface CloseSetting extends Ports {
 interface Closing {
   readonly iid: string;
   readonly writer: string;
+  readonly source: SourceKind;
   readonly ownerId: string;
   readonly detail: string;
   readonly heartbeatMs: number;
@@ -39,8 +41,8 @@ export async function closeDetached(
   const logKey = await keys.logKey(iid);
   const log = await openInstanceLog({ store, iid, logKey, clock, random });
   const detail = 'the instance was removed';
-  for (const { writer } of writersOf(log)) {
-    await closeOne({ iid, writer, ownerId, detail, heartbeatMs }, setting);
+  for (const { writer, source } of writersOf(log)) {
+    await closeOne({ iid, writer, source, ownerId, detail, heartbeatMs }, setting);
   }
 }
 
@@ -61,24 +63,28 @@ export async function closeOtherSources(
   const { iid, log, kept, ownerId } = instance;
   const { heartbeatMs } = setting.limits;
   const detail = 'the source of the capture was changed';
-  for (const { writer } of writersOf(log)) {
+  for (const { writer, source } of writersOf(log)) {
     if (writer === kept) continue;
     try {
-      await closeOne({ iid, writer, ownerId, detail, heartbeatMs }, setting);
+      await closeOne({ iid, writer, source, ownerId, detail, heartbeatMs }, setting);
     } catch (cause) {
       if (!isLost(cause)) throw cause;
     }
   }
 }
 
+/** What a run that was killed left in the spool is brought into the log before. */
 async function closeOne(
-  { iid, writer, ownerId, detail, heartbeatMs }: Closing,
-  { store, keys, clock, random, takeOver }: Ports,
+  { iid, writer, source, ownerId, detail, heartbeatMs }: Closing,
+  { store, keys, clock, random, takeOver, stateDir }: Ports,
 ): Promise<void> {
   const logKey = await keys.logKey(iid);
   const log = await openWriterLog({ store, iid, shard: SHARD, writer, logKey, clock, random });
   if (openTimelineOf(log.state) === null) return;
+  const before = log.state.owner;
   await log.claim({ ownerId, takeOver, heartbeatMs });
+  const dir = spoolDirOf(iid, source, stateDir);
+  await shipLeft({ dir, instance: iid, log, ownerId, before, store, keys, clock });
   const open = openTimelineOf(log.state);
   if (open !== null) {
     const { timeline, end: offset, provenTo } = open;

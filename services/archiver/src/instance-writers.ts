@@ -16,6 +16,11 @@ export function writersOf(log: InstanceLog): readonly KnownWriter[] {
   return log.state.writers.filter(isInUse);
 }
 
+/** Where what is sealed waits for the store. What a later run of another source does not know lies apart. */
+export function spoolDirOf(id: string, source: KnownWriter['source'], stateDir: string): string {
+  return join(stateDir, 'spool', source === 'psync' ? `${id}.psync` : id);
+}
+
 /** Where what came by replication waits to be read. */
 export function wireDirOf(id: string, stateDir: string): string {
   return join(stateDir, 'spool', `${id}.wire`);

@@ -18,7 +18,7 @@ import { NodeCapture } from './capture/node-capture.ts';
 import { psyncOpener } from './capture/psync/open-psync.ts';
 import { TimelineNoteFile } from './capture/timeline-note.ts';
 import { closeOtherSources } from './close-log.ts';
-import { isInUse, SHARD, wireDirOf, writersOf } from './instance-writers.ts';
+import { isInUse, SHARD, spoolDirOf, wireDirOf, writersOf } from './instance-writers.ts';
 import { CopyFolder } from './levels/copy-folder.ts';
 import type { Logger } from './logger.ts';
 import { DataKeys } from './ship/data-keys.ts';
@@ -97,8 +97,8 @@ export async function openCapture(
   const instance = target.id;
   const requests = new RequestMeter(ports.clock);
   const store = new MeteredStore(ports.store, requests);
-  const spoolDir = spoolDirOf(target, stateDir);
   const source = openerOf(target, setting);
+  const spoolDir = spoolDirOf(instance, source.kind, stateDir);
   const logs = await openLog(instance, source.kind, { ...setting, store });
   const { writer, log, instanceLog, logKey } = logs;
   // Before the claim: a folder that is missing for long must not fill the log with claims.
@@ -141,11 +141,6 @@ export async function openCapture(
     ...(onEvent && { onEvent: (event: WriterEvent) => onEvent(instance, event) }),
   });
   return { capture, tde };
-}
-
-/** What a later run of another source does not know lies apart. */
-function spoolDirOf({ id, aofDir }: InstanceTarget, stateDir: string): string {
-  return join(stateDir, 'spool', aofDir === undefined ? `${id}.psync` : id);
 }
 
 function openerOf(
