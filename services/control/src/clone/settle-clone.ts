@@ -76,7 +76,8 @@ async function settleLocal(
     });
   } catch (cause) {
     // An attempt that was killed has done all of it.
-    if (!isRefusedLogin(cause) || note?.state !== 'ready') throw cause;
+    const isOver = isRefusedLogin(cause) || isGone(cause);
+    if (!isOver || note?.state !== 'ready') throw cause;
   }
   await secrets.forget(provisioned.passwordRef ?? '');
   await answersItsOwner(asked, provisioned, secrets, signal);
@@ -85,6 +86,10 @@ async function settleLocal(
 
 const isRefusedLogin = (cause: unknown): boolean =>
   cause instanceof TidemarkError && cause.code === 'TM_NODE_AUTH';
+
+/** The password of the loader goes last. */
+const isGone = (cause: unknown): boolean =>
+  cause instanceof TidemarkError && cause.code === 'TM_NOT_FOUND';
 
 /** @returns False when it could not be written. */
 async function switchLogOn(

@@ -39,7 +39,7 @@ export interface ClearReport {
 
 /** What data are cleared with. */
 export interface ClearParts extends DataParts {
-  readonly audit: Audit;
+  readonly audit: Pick<Audit, 'append'>;
 }
 
 /**

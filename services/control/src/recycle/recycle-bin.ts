@@ -29,7 +29,7 @@ const BY_CLOCK: Actor = { name: 'recycle-clock', via: 'policy' };
 /** What the bin works with. */
 export interface RecycleParts {
   readonly workspace: Workspace;
-  readonly audit: Audit;
+  readonly audit: Pick<Audit, 'append'>;
   readonly clock: Clock;
   readonly random: Random;
   readonly warn: (message: string) => void;
