@@ -12,9 +12,9 @@ export const modifyInstanceTde: CompatAction = {
   params: ['InstanceId', 'TDEStatus', 'EncryptionKey', 'EncryptionName', 'RoleArn'],
   run: async ({ params, control, actor, signal }) => {
     const instance = params.instance();
-    if (params.oneOf('TDEStatus', ['Enabled', 'Disabled']) !== 'Enabled') {
-      if (params.required('TDEStatus') === 'Disabled') throw irreversible(instance);
-    }
+    params.required('TDEStatus');
+    const status = params.oneOf('TDEStatus', ['Enabled', 'Disabled']);
+    if (status === 'Disabled') throw irreversible(instance);
     const name = params.text('EncryptionName');
     if (name !== undefined && name !== TDE_ALGORITHM) {
       throw invalid('EncryptionName', `must be ${TDE_ALGORITHM}, the only one, or left out`);
