@@ -24,6 +24,7 @@ export const SHOP = 'shop';
 export class SetClock implements Clock {
   wallMs: number;
   passedMs = 0;
+  readonly #sleeps = new Map<number, number>();
 
   constructor(wallMs: number) {
     this.wallMs = wallMs;
@@ -52,7 +53,18 @@ export class SetClock implements Clock {
   }
 
   async sleep(delayMs: number, signal?: AbortSignal): Promise<void> {
+    this.#sleeps.set(delayMs, this.#slept(delayMs) + 1);
     await systemClock.sleep(Math.min(delayMs, 10), signal);
+  }
+
+  /** Waits until somebody has slept for exactly so long twice: all that it does in between is done. */
+  async untilSlept(delayMs: number): Promise<void> {
+    const wanted = this.#slept(delayMs) + 2;
+    while (this.#slept(delayMs) < wanted) await systemClock.sleep(5);
+  }
+
+  #slept(delayMs: number): number {
+    return this.#sleeps.get(delayMs) ?? 0;
   }
 }
 

@@ -15,6 +15,7 @@ import { addFleetCommands } from './program/fleet-commands.ts';
 import { addCloneCommands, addDataCommands, addRecycleCommands } from './program/clone-commands.ts';
 import { addJobCommands, addServeRestorer } from './program/job-commands.ts';
 import { addKeyCommands } from './program/key-commands.ts';
+import { addPolicyCommands } from './program/policy-commands.ts';
 import { addRestore } from './program/restore-command.ts';
 import { addStatus } from './program/status-command.ts';
 import { addStoreCommands, withStoreFlags } from './program/store-commands.ts';
@@ -132,6 +133,7 @@ ${EXIT_CODES}`,
   addServeApi(serving, leaf, perform);
   addTokenCommands(program, leaf, perform);
   addBackupCommands(program, leaf, perform);
+  addPolicyCommands(program, leaf, perform);
   addJobCommands(program, leaf, perform);
   addFleetCommands(program, leaf, perform);
   addCloneCommands(program, leaf, perform);

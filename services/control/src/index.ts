@@ -64,3 +64,5 @@ export { localServers } from './provision/local-folder.ts';
 export type { CloneReport } from './clone/clone-handler.ts';
 export type { ClearReport } from './data/clear-data.ts';
 export type { PurgeReport } from './data/purge-expired.ts';
+export { policyDocument, type PolicyDocument } from './api/routes/policy-document.ts';
+export { refuseRewrapFaults, rewrapInstance } from './tde/rewrap-instance.ts';
