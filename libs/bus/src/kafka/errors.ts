@@ -37,9 +37,11 @@ export function busError(cause: unknown, doing: string, context: ErrorContext = 
       hint: 'look at [events]: user, password, TLS; at the rights of the user, and at the topics',
     });
   }
+  const isNoTopic = told.some(({ type: each }) => each === 'UNKNOWN_TOPIC_OR_PARTITION');
   return new BusError('TM_BUS_DOWN', `Kafka does not do ${doing}: ${reason}`, {
     context: all,
     cause,
+    ...(isNoTopic ? { hint: 'services make the topics when they start, see docs/kafka.md' } : {}),
   });
 }
 
