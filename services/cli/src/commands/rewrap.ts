@@ -1,15 +1,9 @@
-import type { InstanceLog, Tde } from '@tidemark/catalog';
-import { adminOfKey } from '@tidemark/control';
-import { IntegrityError, KeyError, TidemarkError, UsageError } from '@tidemark/core';
-import { isSameKey, type KeyProviders, type WrappingKey } from '@tidemark/crypto';
-import { rewrapKeys, type RewrapReport } from '@tidemark/restorer';
+import { refuseRewrapFaults, rewrapInstance } from '@tidemark/control';
+import type { WrappingKey } from '@tidemark/crypto';
+import type { RewrapReport } from '@tidemark/restorer';
 import { systemClock } from '@tidemark/system';
 import { Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
-import { openTdeInstance } from './tde/open-instance.ts';
-
-const DAMAGE = 14;
-const REKEY_TIMEOUT_MS = 60_000;
 
 /** Flags of `tde rewrap`. */
 export interface RewrapFlags {
@@ -24,95 +18,14 @@ export async function rewrapCommand(
 ): Promise<void> {
   using workspace = await Workspace.open(invocation);
   const { signal, printer } = invocation;
-  const { store, keys } = workspace;
-  const { log, tde } = await openTdeInstance(id, workspace, invocation);
-  const target = await targetOf(id, flags.kmsKey, { keys, tde });
-  await adopt(target, { id, log, tde, keys });
-  await tellArchiver(id, workspace, invocation);
-  const report = await rewrapKeys({
-    ...{ instance: id, target, store, keys, log, signal },
+  await workspace.sync(signal, id);
+  const { target, report } = await rewrapInstance(id, flags.kmsKey, {
+    ...{ workspace, signal, clock: systemClock },
     onProgress: (done) => printer.progress(`${done.toString()} data keys`),
+    warn: (message) => printer.warn(message),
   });
   printer.result({ instance: id, key: target, ...report }, () => linesOf(target, report));
-  refuseFaults(id, report);
-}
-
-async function targetOf(
-  id: string,
-  kmsKey: string | undefined,
-  { keys, tde }: { readonly keys: KeyProviders; readonly tde: Tde },
-): Promise<WrappingKey> {
-  if (kmsKey === undefined) return keys.wrappingKeyOf(id);
-  const admin = await adminOfKey(kmsKey, keys);
-  const { provider, keyId, state, usage, spec } = await admin.describe(kmsKey);
-  const context = { instance: id, keyId, state, usage, spec };
-  if (state !== 'enabled' || usage !== 'ENCRYPT_DECRYPT' || spec !== 'SYMMETRIC_DEFAULT') {
-    throw new KeyError('TM_KEY_DISABLED', `key ${keyId} cannot wrap data keys: it is ${state}`, {
-      context,
-      hint: 'nothing was changed; tidemark tde keys list shows the keys that can',
-    });
-  }
-  // Of a key that nobody knows any more it is not known that it was in the ring.
-  if (provider === 'ring' && tde.latched && tde.key === null) await keys.wrappingKeyOf(id);
-  if (provider === 'ring' && tde.key !== null && tde.key.provider !== 'ring') {
-    throw new UsageError(
-      'TM_USAGE',
-      `TDE of ${id} has its key in a key service, and it stays there`,
-      {
-        context: { instance: id, provider: tde.key.provider },
-        hint: 'choose another key of the key service: tidemark tde keys list',
-      },
-    );
-  }
-  if (tde.state !== 'disabled' && !tde.latched) {
-    throw new UsageError('TM_USAGE', `TDE of ${id} is not on yet`, {
-      hint: `choose its key with tidemark tde enable ${id} --kms-key ${kmsKey}`,
-    });
-  }
-  return { provider, keyId };
-}
-
-/**
- * Says in the log that data keys of the instance may be wrapped by the key, before the first one is;
- * new data keys of a TDE instance are wrapped with it from here on.
- */
-async function adopt(
-  key: WrappingKey,
-  o: {
-    readonly id: string;
-    readonly log: InstanceLog;
-    readonly tde: Tde;
-    readonly keys: KeyProviders;
-  },
-): Promise<void> {
-  const { id, log, tde, keys } = o;
-  const { provider, keyId } = key;
-  const atMs = systemClock.nowMs();
-  await log.append((state) => {
-    const changes = tde.latched && state.tde !== null && !isSameKey(state.tde, key);
-    if (changes) return { type: 'TdeKeyChanged', provider, keyId, auto: false, atMs };
-    const known = state.keys.some((one) => isSameKey(one, key));
-    return known ? null : { type: 'KeyAdopted', provider, keyId, atMs };
-  });
-  const { wrapWith, allowed } = keys.directory.of(id);
-  keys.directory.set(id, {
-    wrapWith: tde.latched ? key : wrapWith,
-    allowed: [...allowed, ...log.state.keys],
-  });
-}
-
-/** A running archiver wraps new data keys with the key from here on. */
-async function tellArchiver(
-  id: string,
-  workspace: Workspace,
-  { signal, printer }: Invocation,
-): Promise<void> {
-  try {
-    await workspace.askArchiver('rekey', id, { timeoutMs: REKEY_TIMEOUT_MS, signal });
-  } catch (cause) {
-    if (!(cause instanceof TidemarkError) || signal.aborted) throw cause;
-    printer.warn(`the archiver does not use the key yet (${cause.message}): run this again later`);
-  }
+  refuseRewrapFaults(id, report);
 }
 
 function linesOf({ provider, keyId }: WrappingKey, report: RewrapReport): readonly string[] {
@@ -129,15 +42,4 @@ function linesOf({ provider, keyId }: WrappingKey, report: RewrapReport): readon
     ...faults.map(({ dekId, message, code }) => `NOT DONE ${dekId}: ${message} (${code})`),
     ...(faultCount > faults.length ? [`and ${(faultCount - faults.length).toString()} more`] : []),
   ];
-}
-
-function refuseFaults(id: string, { faults, faultCount }: RewrapReport): void {
-  if (faultCount === 0) return;
-  const context = { instance: id, faults: faultCount };
-  const message = `${faultCount.toString()} data keys of ${id} were not wrapped anew`;
-  const hint = 'they stay wrapped as they were; see "tidemark backup verify"';
-  if (faults.some(({ exitCode }) => exitCode === DAMAGE)) {
-    throw new IntegrityError('TM_SEAL_COMMITMENT', message, { context, hint });
-  }
-  throw new KeyError('TM_KEY_DENIED', message, { context, hint });
 }
