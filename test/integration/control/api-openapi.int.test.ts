@@ -80,7 +80,8 @@ it('every route is documented: what is asked, what is answered, what is refused,
 });
 
 it('the document has every route that the server has, and no other one', () => {
-  const known = run.api.routes.map(pathOf);
+  // Calls in the style of the managed service are no part of the API: docs/compat.md.
+  const known = run.api.routes.filter((route) => !route.includes(' /compat/')).map(pathOf);
   const documented = operationsOf(document).map(({ method, path }) => `${method} ${path}`);
   expect(documented.sort()).toEqual([...known].sort());
 });
