@@ -1,0 +1,136 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AuditNote } from '../../../services/control/src/audit/audit.ts';
+import { clearDataHandler } from '../../../services/control/src/data/clear-data.ts';
+import { purgeExpiredHandler } from '../../../services/control/src/data/purge-expired.ts';
+import { endProcesses } from '../../../services/control/src/provision/local-folder.ts';
+import { INSTANCE, waitFor } from '../../support/archiver-run.ts';
+import { attempt, CloneBench } from '../../support/control-clone/clone-bench.ts';
+
+let bench: CloneBench;
+let client: Redis;
+const notes: AuditNote[] = [];
+const audit = { append: (note: AuditNote) => void notes.push(note) };
+
+beforeAll(async () => {
+  bench = await CloneBench.open();
+  const { server } = bench.archive;
+  await bench.configure({
+    more: `[[instance]]
+id = "${INSTANCE}"
+url = "redis://127.0.0.1:${server.port}"
+aof_dir = "${server.aofDir}"
+`,
+  });
+  client = await server.connect();
+});
+
+afterAll(async () => {
+  const root = join(bench.archive.dir, 'c');
+  for (const name of await readdir(root).catch(() => [])) {
+    await endProcesses(join(root, name), false);
+  }
+  await bench[Symbol.asyncDispose]();
+});
+
+describe('expired keys', () => {
+  it('are removed by the walk, in every database, and no other key is', async () => {
+    await client.call('DEBUG', 'SET-ACTIVE-EXPIRE', '0');
+    for (const db of [0, 5]) {
+      await client.select(db);
+      const pipeline = client.pipeline();
+      for (let i = 0; i < 700; i++) pipeline.set(`gone:${i}`, 'x', 'PX', 1);
+      for (let i = 0; i < 100; i++) pipeline.set(`kept:${i}`, 'x', 'EX', 3_600);
+      await pipeline.exec();
+    }
+    await client.select(0);
+    await waitFor(async () => Number(await client.pttl('gone:699')) < 0);
+    const { workspace, clock } = await bench.parts();
+    const handler = purgeExpiredHandler({ workspace, clock });
+    const job = await bench.job(handler, { keysPerSecond: 1_000_000 });
+    const { outcome, error } = await attempt(handler, job);
+    expect(error).toBeNull();
+    expect(outcome?.result).toMatchObject({ keys: 200 });
+    // The look above has removed one of them.
+    expect((outcome?.result as { purged: number }).purged).toBeGreaterThanOrEqual(1_399);
+    expect(await client.dbsize()).toBe(100);
+    await client.call('DEBUG', 'SET-ACTIVE-EXPIRE', '1');
+  });
+
+  it('are looked for at a bounded rate', async () => {
+    const { workspace, clock } = await bench.parts();
+    const handler = purgeExpiredHandler({ workspace, clock });
+    const job = await bench.job(handler, { keysPerSecond: 1_000 });
+    const fromMs = performance.now();
+    expect((await attempt(handler, job)).error).toBeNull();
+    // Two databases, a page of 500 keys each.
+    expect(performance.now() - fromMs).toBeGreaterThan(900);
+  });
+
+  it.each([{ keysPerSecond: 0 }, { keysPerSecond: 'x' }, { unknown: 1 }])(
+    'are not looked for as %j says',
+    async (request) => {
+      const { workspace, clock } = await bench.parts();
+      const handler = purgeExpiredHandler({ workspace, clock });
+      await expect(bench.job(handler, request)).rejects.toMatchObject({ code: 'TM_USAGE' });
+    },
+  );
+});
+
+describe('clearing the data of a node', () => {
+  it('needs the id of the instance', async () => {
+    const { workspace, clock } = await bench.parts();
+    const handler = clearDataHandler({ workspace, clock, audit });
+    for (const confirm of ['', 'yes', 'other']) {
+      await expect(bench.job(handler, { confirm })).rejects.toMatchObject({
+        code: 'TM_WRITE_CONSENT',
+      });
+    }
+  });
+
+  it('does nothing once nobody knows whether it was done', async () => {
+    const { workspace, clock } = await bench.parts();
+    const handler = clearDataHandler({ workspace, clock, audit });
+    const job = await bench.job(handler, { confirm: INSTANCE });
+    const checkpoint = { phase: 'clearing', backup: 'bk_1', keys: 9, runId: 'x' };
+    const { error } = await attempt(handler, job, { checkpoint });
+    expect(error).toMatchObject({ code: 'TM_CLEAR_UNKNOWN' });
+    expect(await client.dbsize()).toBe(100);
+  });
+
+  it('removes them after a verified backup that gives them back', async () => {
+    const { workspace, clock } = await bench.parts();
+    const handler = clearDataHandler({ workspace, clock, audit });
+    const job = await bench.job(handler, { confirm: INSTANCE });
+    const { outcome, error, checkpoint } = await attempt(handler, job);
+    expect(error).toBeNull();
+    const { backup, keys } = outcome?.result as { backup: string; keys: number };
+    expect(keys).toBe(200);
+    expect(await client.dbsize()).toBe(0);
+    expect(notes).toMatchObject([{ action: 'data.clear', instance: INSTANCE, job: job.id }]);
+
+    // What came after is not cleared when the worker ended before it said that it was done.
+    await client.set('new', '1');
+    const again = await attempt(handler, job, { checkpoint });
+    expect(again.error).toBeNull();
+    expect(await client.get('new')).toBe('1');
+
+    const clone = await bench.clone({
+      ...{ source: { kind: 'backup', backup }, name: 'back', target: { kind: 'local' } },
+    });
+    expect(clone.error).toBeNull();
+    expect(clone.outcome?.result).toMatchObject({ keys: 200 });
+  });
+
+  it('leaves them alone while nobody makes the backup', async () => {
+    const { workspace, clock } = await bench.parts();
+    const handler = clearDataHandler({ workspace, clock, audit });
+    const job = await bench.job(handler, { confirm: INSTANCE });
+    const away = { ...workspace, askArchiver: () => Promise.resolve(null) };
+    const alone = clearDataHandler({ workspace: away as never, clock, audit });
+    expect((await attempt(alone, job)).error).toMatchObject({ code: 'TM_ARCHIVER_DOWN' });
+    expect(await client.get('new')).toBe('1');
+  });
+});
