@@ -109,7 +109,9 @@ export class Archiver {
       this.#over.abort(new Error('the archiver is stopping'));
       const ends = await this.#inTurn(() => this.#stopAll());
       await sharing;
-      failure ??= ends.find((end) => end !== null) ?? null;
+      // What another host of the fleet took over meanwhile goes on there.
+      const counts = (end: Error | null): boolean => end !== null && !(fleet && isLost(end));
+      failure ??= ends.find(counts) ?? null;
     }
     if (failure !== null) throw failure;
     logger.info('stopped');

@@ -6,7 +6,7 @@ import type { WorkDesk, WorkSharing } from './work-sharing.ts';
 /** Name of the group, without the prefix of the topics. */
 const GROUP = 'archivers';
 /** A member that is silent for so long is gone. With the wait for its log it is less than 30 s. */
-const SESSION_MS = 10_000;
+const SESSION_MS = 8_000;
 const LOOK_MS = 250;
 /** Between two tries to make the topics. */
 const PAUSE_MS = 2_000;

@@ -89,28 +89,42 @@ export class HostWatch {
   async #find(signal: AbortSignal): Promise<void> {
     const { store, isHere } = this.#options;
     for (const instance of await listInstanceIds(store, signal)) {
-      if (isHere(instance)) this.#watched.delete(instance);
-      else if (!this.#watched.has(instance)) await this.#watch(instance);
+      const watched = this.#watched.get(instance);
+      // One whose host is gone may have been removed since.
+      if (isHere(instance) || watched?.gone != null) this.#watched.delete(instance);
+      if (isHere(instance) || (watched !== undefined && watched.gone === null)) continue;
+      const found = await this.#watchable(instance);
+      if (found !== null) this.#watched.set(instance, { ...found, gone: watched?.gone ?? null });
     }
   }
 
-  async #watch(iid: string): Promise<void> {
+  /** One that cannot be read keeps no other one from being watched. */
+  async #watchable(instance: string): Promise<Watched | null> {
+    try {
+      return await this.#watch(instance);
+    } catch (cause) {
+      if (!(cause instanceof TidemarkError) || cause.retryable) throw cause;
+      const { code, message } = cause;
+      this.#options.logger.warn('host-watch', { instance, code, error: message });
+      return null;
+    }
+  }
+
+  async #watch(iid: string): Promise<Watched | null> {
     const { store, keys, clock, random } = this.#options;
     const logKey = await keys.logKey(iid);
     const instance = await openInstanceLog({ store, iid, logKey, clock, random });
-    if (instance.state.removedMs !== null) return;
+    if (instance.state.removedMs !== null) return null;
     const writer = writersOf(instance).find(({ source }) => source === 'aof')?.writer;
-    if (writer === undefined) return;
+    if (writer === undefined) return null;
     const log = await openWriterLog({ store, iid, shard: SHARD, writer, logKey, clock, random });
     const { seq, lastEntryMs } = log.state;
-    if (seq < 0) return;
+    if (seq < 0) return null;
     const newest = writerLogKey(iid, SHARD, writer, seq);
     const ageMs = Math.max(0, clock.nowMs() - (lastEntryMs ?? 0));
-    this.#watched.set(iid, {
-      ...{ instance: iid, log, newest, gone: null },
-      prefix: newest.slice(0, newest.lastIndexOf('/') + 1),
-      seenMs: clock.monotonicMs() - ageMs,
-    });
+    const prefix = newest.slice(0, newest.lastIndexOf('/') + 1);
+    const seenMs = clock.monotonicMs() - ageMs;
+    return { instance: iid, log, newest, prefix, seenMs, gone: null };
   }
 
   async #lookAt(watched: Watched, signal: AbortSignal): Promise<void> {

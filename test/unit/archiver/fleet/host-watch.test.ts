@@ -94,6 +94,22 @@ describe('the host of append-only files', () => {
     expect(await bench.look()).toEqual([]);
   });
 
+  it('is told of no more when its instance was removed', async () => {
+    const bench = new Bench();
+    await bench.captured('orders', 'aof');
+    bench.clock.now += 3_600_000;
+    expect(await bench.look()).toEqual(['orders']);
+    for (let looks = 0; looks < 20; looks++) expect(await bench.look()).toEqual(['orders']);
+    const { clock, store, keys, random } = bench;
+    const logKey = await keys.logKey();
+    const log = await openInstanceLog({ store, iid: 'orders', logKey, clock, random });
+    await log.append(() => ({ type: 'InstanceRemoved', atMs: clock.nowMs() }));
+    let found: readonly string[] = [];
+    for (let looks = 0; looks < 20; looks++) found = await bench.look();
+    expect(found).toEqual([]);
+    expect(bench.told).toEqual(['aof-host-gone']);
+  });
+
   it('is found when its instance is added later', async () => {
     const bench = new Bench();
     expect(await bench.look()).toEqual([]);
