@@ -72,9 +72,9 @@ function restorable(history: TrueHistory): readonly TrueSecond[] {
 function plan(
   history: TrueHistory,
   retainSeconds: number,
-  over: { fromSecond?: number; shareMax?: number } = {},
+  over: { fromSecond?: number; shareMax?: number; keepLast?: number } = {},
 ): RetentionPlan {
-  const { fromSecond, shareMax = 1 } = over;
+  const { fromSecond, shareMax = 1, keepLast = 1 } = over;
   const all = new Left(history, []);
   const bytes = ({ snapshots, segments }: Left): number =>
     snapshots.length * history.bytesOfSnapshot +
@@ -87,7 +87,7 @@ function plan(
   const lease = { lease: 'l', purpose: 'restore' as const, untilMs: 1 };
   return planRetention({
     shards: [history.shard],
-    retainSeconds,
+    ...{ retainSeconds, keepLast },
     leases: fromSecond === undefined ? [] : [{ ...lease, fromSecond }],
     nowMs: 0,
     shareMax,
@@ -156,6 +156,32 @@ describe('retention of random histories', () => {
       gone -= left.snapshots.filter(({ shredded }) => shredded === true).length;
     }
     expect(gone).toBeGreaterThan(CATALOGUES / 10);
+  });
+
+  it('keeps the newest so many whole backups of a shard, whatever else goes', () => {
+    let more = 0;
+    for (let seed = 0; seed < CATALOGUES; seed++) {
+      const next = numbers(seed + 5_555);
+      const lived = liveRandomly(seed);
+      const history = next() < 0.5 ? (shredOne(lived, next()) ?? lived) : lived;
+      const keepLast = 1 + Math.floor(next() * 6);
+      const whole = inOrder(history.shard).flatMap(({ timeline, snapshots }) =>
+        snapshots
+          .filter(({ shredded }) => shredded !== true)
+          .map(({ backup }) => `${timeline} ${backup}`),
+      );
+      const backupsOf = (floors: readonly RetentionFloor[]): ReadonlySet<string> =>
+        new Set(
+          inOrder(withFloors(history.shard, floors)).flatMap(({ timeline, snapshots }) =>
+            snapshots.map(({ backup }) => `${timeline} ${backup}`),
+          ),
+        );
+      const left = backupsOf(floorsOf(plan(history, 1, { keepLast })));
+      const lost = whole.slice(-keepLast).filter((backup) => !left.has(backup));
+      expect(lost, `seed ${String(seed)}, ${String(keepLast)} kept`).toEqual([]);
+      more += left.size - backupsOf(floorsOf(plan(history, 1))).size;
+    }
+    expect(more).toBeGreaterThan(CATALOGUES / 10);
   });
 
   it('keeps every second of the windows within the retention before the latest one', () => {

@@ -50,6 +50,34 @@ describe('neededFrom()', () => {
     expect(from(one, { retainSeconds: 1 })).toEqual({ index: 0, offset: 0n });
   });
 
+  it('keeps as many of the newest snapshots as the policy says, however old', () => {
+    const one = shard(
+      timeline('t1', [100, 120], 130),
+      timeline('t2', [200, 220, 240], 250),
+      timeline('t3', [], 100_000),
+    );
+    const rules = { retainSeconds: 1 };
+    expect(from(one, rules)).toEqual({ index: 1, offset: 400n });
+    expect(from(one, { ...rules, keepLast: 2 })).toEqual({ index: 1, offset: 200n });
+    expect(from(one, { ...rules, keepLast: 4 })).toEqual({ index: 0, offset: 200n });
+    expect(from(one, { ...rules, keepLast: 1000 })).toEqual({ index: 0, offset: 0n });
+    // What still has more than enough within the retention keeps no more for it.
+    expect(from(one, { retainSeconds: 100_000, keepLast: 2 })).toEqual({ index: 0, offset: 0n });
+  });
+
+  it('counts only backups whose key is there among the newest', () => {
+    const whole = timeline('t1', [100, 120, 140, 160], 100_000);
+    const shredded = {
+      ...whole,
+      snapshots: whole.snapshots.map((each) =>
+        each.from === 140 ? { ...each, shredded: true } : each,
+      ),
+    };
+    const rules = { retainSeconds: 1, keepLast: 3 };
+    expect(from(shard(whole), rules)).toEqual({ index: 0, offset: 200n });
+    expect(from(shard(shredded), rules)).toEqual({ index: 0, offset: 0n });
+  });
+
   it('keeps older timelines within the retention, and all of one that waits for a snapshot', () => {
     const old = timeline('t1', [100, 150], 180);
     const one = shard(old, timeline('t2', [190], 199));

@@ -1,4 +1,9 @@
-import { openInstanceLog, type InstanceLog, type LeaseTaken } from '@tidemark/catalog';
+import {
+  openInstanceLog,
+  type BackupPolicy,
+  type InstanceLog,
+  type LeaseTaken,
+} from '@tidemark/catalog';
 import { StoreError } from '@tidemark/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { revokeTombstone } from '../../../../services/archiver/src/retention/run-retention.ts';
@@ -41,6 +46,11 @@ async function shred(backup: string): Promise<void> {
   const dekIds = dekId === undefined ? [] : [dekId];
   const log = await instanceLog();
   await log.append(() => ({ type: 'KeyShredded', scope: 'snapshot', dekIds, atMs: ENDED_MS }));
+}
+
+async function setPolicy(policy: BackupPolicy): Promise<void> {
+  const log = await instanceLog();
+  await log.append(() => ({ type: 'PolicySet', policy, atMs: ENDED_MS }));
 }
 
 async function takeLease(over: Partial<LeaseTaken> = {}): Promise<InstanceLog> {
@@ -161,6 +171,28 @@ describe('runRetention()', () => {
     const later = await expireAt(archive, ENDED_MS + DAY_MS, { retainSeconds: 1_000 });
     expect(later).toMatchObject({ deleted: null, standing: null });
     expect(later.revoked).not.toBeNull();
+  });
+
+  it('keeps the newest backups that host or policy says, and takes a mark back for them', async () => {
+    const all = await expireAt(archive, ENDED_MS, { dryRun: true });
+    const gone = all.marked?.steps[0]?.backups ?? [];
+    expect(gone.length).toBeGreaterThan(1);
+    const { catalog } = await archive.environment();
+    const whole = catalog.snapshots(ARCHIVED).length;
+    const host = await expireAt(archive, ENDED_MS, { dryRun: true, keepLast: whole });
+    expect(host).toMatchObject({ marked: null, keepLast: whole, retainedBy: 'host' });
+    await expireAt(archive, ENDED_MS);
+    await setPolicy({ days: ['mon'], hours: ['03:00'], retainSeconds: 30, keepLast: whole });
+    const later = await expireAt(archive, ENDED_MS + DAY_MS);
+    expect(later).toMatchObject({ deleted: null, keepLast: whole, retainedBy: 'instance' });
+    expect(later.revoked).not.toBeNull();
+    // A policy of an early release says nothing of it: then the host does.
+    await setPolicy({ days: ['mon'], hours: ['03:00Z-04:00Z'], retainSeconds: 30 });
+    const early = await expireAt(archive, ENDED_MS, { dryRun: true, keepLast: whole });
+    expect(early).toMatchObject({ marked: null, keepLast: whole });
+    expect((await expireAt(archive, ENDED_MS, { dryRun: true })).marked?.steps[0]?.backups).toEqual(
+      gone,
+    );
   });
 
   it('lets go of no more at one time than the share allows, and of the rest later', async () => {
