@@ -28,17 +28,20 @@ export async function serveApi(options: ServeApiOptions, signal: AbortSignal): P
   const api = await openApi(control, settings);
   const over = new AbortController();
   const ended = AbortSignal.any([signal, over.signal]);
+  let running: Promise<void> = Promise.resolve();
   try {
     await control.metrics.begin();
     const address = await api.listen();
     logger.info('listening', { address, auth: settings.auth, workers: options.workers });
-    await control.run(ended, { workers: options.workers, scheduler: true });
-    await aborted(signal);
+    running = control.run(ended, { workers: options.workers, scheduler: true });
+    await Promise.race([running, aborted(signal)]);
   } finally {
     over.abort(new Error('the API has ended'));
-    await api.drain();
+    // Requests that run may wait for what the control plane does: both end together.
+    await Promise.allSettled([api.drain(), running]);
     logger.info('the API has ended');
   }
+  await running;
 }
 
 /**
