@@ -96,9 +96,9 @@ export async function addAccess(
   });
 }
 
-/** Health is told as long as anything is. */
-function turnAway(request: FastifyRequest): void {
-  if (request.routeOptions.config.scope === 'open') return;
+/** Health and metrics are told as long as anything is. */
+function turnAway({ routeOptions }: FastifyRequest): void {
+  if (routeOptions.config.scope === 'open' || routeOptions.url === '/metrics') return;
   throw new ApiProblem('overloaded', 'the service has too much to do', {
     headers: { 'retry-after': '5' },
   });

@@ -32,7 +32,7 @@ const TOLD_EVERY_MS = 600_000;
 
 /** What the metrics of API and workers are made of. */
 export interface ControlMetricsParts {
-  readonly workspace: Pick<Workspace, 'config' | 'catalog' | 'askArchiver'>;
+  readonly workspace: Pick<Workspace, 'config' | 'catalog' | 'store' | 'askArchiver'>;
   readonly jobs: JobDesk & {
     readonly news: { onEvent(listener: (event: JobEvent) => void): unknown };
   };

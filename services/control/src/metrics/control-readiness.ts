@@ -5,6 +5,7 @@ import {
   type Readiness,
   type ReadinessReason,
 } from '@tidemark/archiver';
+import { instanceRecordKey } from '@tidemark/archive';
 import { StoreError, TidemarkError } from '@tidemark/core';
 import type { ControlMetricsParts } from './control-metrics.ts';
 
@@ -29,6 +30,7 @@ export class ControlReadiness {
   readonly #parts: Parts;
   readonly #stalls: StallWatch;
   #writtenMs = -Infinity;
+  #seenMs = -Infinity;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -89,16 +91,30 @@ export class ControlReadiness {
     }
   }
 
+  /** A store that is not mounted looks like an empty one: what is known must be in it. */
+  async #hasRecords(): Promise<boolean> {
+    const { workspace, clock } = this.#parts;
+    if (clock.monotonicMs() - this.#seenMs < STORE_AGE_MS) return true;
+    const known = workspace.catalog.instances().find(({ iid }) => iid !== null);
+    if (known?.iid != null) {
+      const record = await workspace.store.head(instanceRecordKey(known.iid));
+      if (record === null) return false;
+    }
+    this.#seenMs = clock.monotonicMs();
+    return true;
+  }
+
   async #store(): Promise<Readiness> {
     const { fresh, clock } = this.#parts;
     const over = new AbortController();
     try {
       const late = clock.sleep(STORE_WAIT_MS, over.signal).then(() => 'late' as const);
       late.catch(() => undefined); // it was called off
-      const read = fresh.all(STORE_AGE_MS).then(() => 'read' as const);
+      const read = fresh.all(STORE_AGE_MS).then(() => this.#hasRecords());
       read.catch(() => undefined); // also when it ends later
       const first = await Promise.race([read, late]);
-      return first === 'read' ? READY : notReady('store-away', 'the store does not answer');
+      if (first === 'late') return notReady('store-away', 'the store does not answer');
+      return first ? READY : notReady('store-away', 'the store does not hold what it held');
     } catch (cause) {
       if (cause instanceof StoreError) return notReady('store-away', 'the store cannot be read');
       const code = cause instanceof TidemarkError ? cause.code : 'TM_INTERNAL';
