@@ -102,6 +102,8 @@ export interface JoinOptions {
   readonly onRevoked: (instances: readonly string[], why: RevokeReason) => Promise<void> | void;
   /** How long a member may be silent before the others go on without it. */
   readonly sessionMs: number;
+  /** How often it says that it lives, and learns what has changed; default a fifth of the session. */
+  readonly heartbeatMs?: number;
   /** Default 10 s. */
   readonly revokeMsMax?: number;
   readonly signal: AbortSignal;

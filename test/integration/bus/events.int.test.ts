@@ -202,15 +202,23 @@ describeWithKafka('events of logs over Kafka', () => {
       'parked-group': 'workers',
       'parked-reason': 'not well formed',
     });
+    const sent = (text: string): Promise<void> =>
+      eventually('sent', () =>
+        send(text).then(
+          () => true,
+          () => false,
+        ),
+      );
     await broker.kill();
     await broker.restart();
-    await eventually('sent', () =>
-      send('d').then(
-        () => true,
-        () => false,
-      ),
-    );
+    await sent('d');
     await eventually('taken', () => taken.includes('d'));
+    // Longer than a session: what waits for an answer gives up.
+    broker.freeze();
+    await systemClock.sleep(5_000);
+    broker.thaw();
+    await sent('e');
+    await eventually('taken', () => taken.includes('e'));
     over.abort();
     await reading;
   });

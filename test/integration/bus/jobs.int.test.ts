@@ -1,5 +1,7 @@
 import type { BusDelivery } from '@tidemark/bus';
+import { listParked } from '@tidemark/control';
 import { UsageError } from '@tidemark/core';
+import { systemClock } from '@tidemark/system';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { JobContext, JobHandler, JobOrder } from '../../../services/control/src/jobs/job.ts';
 import { JobHost, SHARED_INSTANCE, SharedArchive } from '../../support/bus/job-host.ts';
@@ -128,14 +130,12 @@ describeWithKafka('jobs of a host that workers of others do', () => {
           () => false,
         ),
     );
-    const parked = async (): Promise<(string | undefined)[]> => {
-      const codes: (string | undefined)[] = [];
-      const onMessage = ({ headers }: BusDelivery): void => void codes.push(headers['parked-code']);
-      await opened.bus.read({ topics: ['parked'], onMessage, signal: never });
-      return codes;
-    };
+    const { config } = api.workspace;
+    const parked = (): ReturnType<typeof listParked> =>
+      listParked(config, { clock: systemClock, logger: api.logger, signal: never });
     await eventually('parked', async () => (await parked()).length >= 2);
-    expect(new Set(await parked())).toEqual(new Set(['TM_BUS_MESSAGE', 'TM_KEY_MISSING']));
+    const told = (await parked()).map(({ topic, group, code }) => `${topic} ${group} ${code}`);
+    expect(told.sort()).toEqual(['jobs workers TM_BUS_MESSAGE', 'jobs workers TM_KEY_MISSING']);
     const after = await api.jobs.submit(order('after'));
     await eventually('done', () => api.jobs.get(after.id).state === 'succeeded');
     expect(worker.logger.lines.some((line) => line.includes('a message was parked'))).toBe(true);

@@ -53,6 +53,10 @@ export class Member implements Membership {
     this.#changed = true;
   }
 
+  get #beatMs(): number {
+    return this.#options.heartbeatMs ?? this.#options.sessionMs / 5;
+  }
+
   async #live(): Promise<void> {
     const { signal } = this.#options;
     for (let failures = 0; !signal.aborted;) {
@@ -131,9 +135,9 @@ export class Member implements Membership {
 
   /** Until something is to change. */
   async #stay(link: GroupLink, generation: Generation): Promise<void> {
-    const { signal, sessionMs } = this.#options;
+    const { signal } = this.#options;
     for (;;) {
-      await this.#ports.clock.sleep(sessionMs / 5, signal).catch(() => undefined);
+      await this.#ports.clock.sleep(this.#beatMs, signal).catch(() => undefined);
       if (isOver(signal) || this.#changed) return;
       const standing = await link.heartbeat(generation);
       if (standing === 'unknown') await this.#expelled();
@@ -167,7 +171,7 @@ export class Member implements Membership {
     const beating = (async () => {
       const { clock } = this.#ports;
       while (!over.signal.aborted) {
-        await clock.sleep(this.#options.sessionMs / 5, over.signal).catch(() => undefined);
+        await clock.sleep(this.#beatMs, over.signal).catch(() => undefined);
         if (!isOver(over.signal)) await link.heartbeat(generation).catch(() => undefined);
       }
     })();

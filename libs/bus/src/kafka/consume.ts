@@ -6,11 +6,14 @@ import { openClient, REQUEST_MS, type ClientOptions } from './client.ts';
 import { within } from './deadline.ts';
 import { deliveryOf } from './delivery.ts';
 import { busError, isKafkaError } from './errors.ts';
+import { Watch } from './watch.ts';
 
 /** The least that brokers take by default: after a crash the group waits for so long. */
 const SESSION_MS = 6_000;
 const BACKOFF_MS = [200, 400, 800, 1_600, 3_000] as const;
 const CLOSE_MS_MAX = 3_000;
+/** A reader that does nothing for so many sessions hangs: it fetches twice a second. */
+const SILENCES_MAX = 5;
 /** Tries of a message that fails for a reason that lies not in it, and is not passing either: 3 s. */
 const OTHER_TRIES_MAX = 5;
 
@@ -67,9 +70,15 @@ async function consumeOnce(
     allowAutoTopicCreation: false,
     retry: { retries: 2, restartOnFailure: () => Promise.resolve(false) },
   });
-  const broken = new Promise<never>((_, refuse) => {
+  const crashed = new Promise<never>((_, refuse) => {
     consumer.on(consumer.events.CRASH, ({ payload }) => refuse(payload.error));
   });
+  const watch = new Watch(ports.clock, SILENCES_MAX * sessionMs);
+  const { FETCH, HEARTBEAT, GROUP_JOIN } = consumer.events;
+  for (const event of [FETCH, HEARTBEAT, GROUP_JOIN] as const) {
+    consumer.on(event, () => watch.seen());
+  }
+  const broken = Promise.race([crashed, watch.over]);
   broken.catch(() => undefined);
   const stopped = abortOf(signal);
   const begin = async (): Promise<void> => {
@@ -81,7 +90,7 @@ async function consumeOnce(
       partitionsConsumedConcurrently: 1,
       eachBatch: async (payload) => {
         onTaken();
-        await takeBatch(shared, options, park, payload);
+        await watch.during(() => takeBatch(shared, options, park, payload));
       },
     });
   };
@@ -91,6 +100,7 @@ async function consumeOnce(
     await Promise.race([broken, stopped.promise]);
   } finally {
     stopped.forget();
+    watch[Symbol.dispose]();
     await close(consumer, shared);
   }
 }

@@ -60,6 +60,7 @@ export type Standing = 'member' | 'rebalancing' | 'unknown';
 const PROTOCOL = 'tidemark-slots-1';
 const PROTOCOL_VERSION = 0;
 const SLACK_MS = 5_000;
+const CLOSE_MS_MAX = 1_000;
 
 /**
  * A connection to the coordinator of a group that speaks the requests of membership itself: the
@@ -184,7 +185,8 @@ export class GroupLink {
   }
 
   async close(): Promise<void> {
-    await this.#within('disconnect', this.#disconnect(), -SLACK_MS + 1_000).catch(() => undefined);
+    const deadline = { clock: this.#clock, ms: CLOSE_MS_MAX, doing: 'leaving' };
+    await within(deadline, this.#disconnect()).catch(() => undefined);
   }
 
   async #connect(): Promise<void> {
