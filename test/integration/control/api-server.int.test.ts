@@ -224,6 +224,12 @@ describe('a server under attack', () => {
     bad.say('\u0016\u0003\u0001 GET\r\n\r\n');
     await bad.closed;
     expect(bad.received).toContain('urn:tidemark:problem:bad-request');
+    for (const method of ['CONNECT', 'TRACE', 'PROPFIND', 'BREW']) {
+      using odd = await RawHttp.open(run.url);
+      odd.say(`${method} /t/open HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+      await odd.closed;
+      expect(odd.received).not.toMatch(/^HTTP\/1\.1 [25]/);
+    }
     using long = await RawHttp.open(run.url);
     long.say(`GET / HTTP/1.1\r\nHost: x\r\nX-A: ${'a'.repeat(20_000)}\r\n\r\n`);
     await long.closed;
@@ -294,6 +300,20 @@ it('a server that goes down answers what runs, ends streams, and keeps the keys 
     'true',
   ]);
   expect(trial.begun).toBe(1);
+});
+
+it('a server that has too much to do says so, and goes on telling of its health', async () => {
+  const trial = new Trial();
+  await using run = await ApiRun.start({ routes: trial.routes, limits: { eventLoopMs: 20 } });
+  let answer = await run.ask('/t/list');
+  while (answer.status === 200) {
+    const until = performance.now() + 150;
+    while (performance.now() < until); // somebody hogs the process
+    answer = await run.ask('/t/list');
+  }
+  expectProblem(answer, 503, 'overloaded');
+  expect(answer.headers.get('retry-after')).toBe('5');
+  expect((await run.ask('/t/open')).status).toBe(200);
 });
 
 it('without tokens it answers to programs of this host, not to pages of a browser', async () => {
