@@ -231,6 +231,10 @@ export class KeptCapture {
     let beside = Promise.resolve();
     let watching = Promise.resolve();
     const leave = async (): Promise<void> => {
+      // One that was begun for this reads on to where the node is.
+      while (capture.status().state === 'starting' && !over.signal.aborted) {
+        await this.#options.clock.sleep(APPLY_LOOK_MS, over.signal).catch(() => undefined);
+      }
       await capture.roll().catch(() => undefined); // as much as can be had
       capture.closeAtEnd('detached', 'flashback was switched off');
       left.abort(new Error('flashback is off'));

@@ -52,8 +52,9 @@ export class StallWatch {
   }
 
   /** Takes note of where the captures are. Those that are gone are forgotten. */
-  note(captures: readonly CaptureStatus[]): void {
+  note(all: readonly CaptureStatus[]): void {
     const now = this.#clock.monotonicMs();
+    const captures = all.filter(isToMove);
     const present = new Set(captures.map(({ instance }) => instance));
     for (const instance of this.#seen.keys()) {
       if (!present.has(instance)) this.#seen.delete(instance);
@@ -72,7 +73,7 @@ export class StallWatch {
   /** What stands in the way of the captures now. */
   readiness(captures: readonly CaptureStatus[]): Readiness {
     this.note(captures);
-    return { reasons: captures.flatMap((capture) => this.#reasonsOf(capture)), notes: [] };
+    return { reasons: captures.filter(isToMove).flatMap((one) => this.#reasonsOf(one)), notes: [] };
   }
 
   #reasonsOf(capture: CaptureStatus): readonly ReadinessReason[] {
@@ -93,4 +94,9 @@ export class StallWatch {
     if (storeError !== null) add('store-away', 'store, keys or spool take nothing now');
     return reasons;
   }
+}
+
+/** While flashback is off only backups are made: no second is to be proven. */
+function isToMove({ state }: CaptureStatus): boolean {
+  return state !== 'snapshots-only';
 }
