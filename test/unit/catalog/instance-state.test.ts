@@ -62,6 +62,13 @@ const events: Record<InstanceEventType, InstanceEvent> = {
   InstanceReturned: { type: 'InstanceReturned', by: 'ops', atMs },
   InstanceDestroyed: { type: 'InstanceDestroyed', by: 'ops', dueMs: 5000, atMs },
   InstanceErased: { type: 'InstanceErased', atMs },
+  JobClaimed: {
+    type: 'JobClaimed',
+    ...{ job: 'job-1', kind: 'restore', by: 'alice', worker: 'h1.1', attempt: 1 },
+    ...{ untilMs: 5000, atMs },
+  },
+  JobRenewed: { type: 'JobRenewed', job: 'job-1', worker: 'h1.1', untilMs: 6000 },
+  JobEnded: { type: 'JobEnded', job: 'job-1', worker: 'h1.1', outcome: 'succeeded', atMs },
   InstanceRemoved: { type: 'InstanceRemoved', atMs },
 };
 
@@ -111,6 +118,9 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     InstanceReturned: absent,
     InstanceDestroyed: absent,
     InstanceErased: absent,
+    JobClaimed: absent,
+    JobRenewed: absent,
+    JobEnded: absent,
     InstanceRemoved: absent,
   },
   created: {
@@ -138,6 +148,9 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     InstanceReturned: /not in the recycle bin/,
     InstanceDestroyed: /not in the recycle bin/,
     InstanceErased: /is not destroyed/,
+    JobClaimed: 'allowed',
+    JobRenewed: /does not have the job/,
+    JobEnded: /does not have the job/,
     InstanceRemoved: 'allowed',
   },
   busy: {
@@ -165,6 +178,9 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     InstanceReturned: /not in the recycle bin/,
     InstanceDestroyed: /not in the recycle bin/,
     InstanceErased: /is not destroyed/,
+    JobClaimed: 'allowed',
+    JobRenewed: /does not have the job/,
+    JobEnded: /does not have the job/,
     InstanceRemoved: 'allowed',
   },
   removed: {
@@ -192,6 +208,9 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     InstanceReturned: removed,
     InstanceDestroyed: removed,
     InstanceErased: removed,
+    JobClaimed: 'allowed',
+    JobRenewed: /does not have the job/,
+    JobEnded: /does not have the job/,
     InstanceRemoved: removed,
   },
 };
@@ -214,7 +233,7 @@ describe('the rules of an instance log', () => {
         ...types.filter((type) => !/^(ExpiryRevoked|Instance(Rec|Reb|Ret|Des|Era).*)$/.test(type)),
       ),
     ).toMatchObject({
-      seq: 18,
+      seq: 21,
       iid: 'inst',
       name: 'orders',
       createdMs: atMs,
