@@ -1,10 +1,14 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { endProcesses } from '../../../services/control/src/provision/local-folder.ts';
 import { diffOracle, readOracle, type Oracle } from '../../support/oracle.ts';
 import { startRedis, type RedisServer } from '../../support/redis-server.ts';
 import { RoutesRun } from '../../support/routes-run.ts';
 import { iso, secondOf } from '../../support/tidemark-cli.ts';
+import { freePort } from '../../support/tls/tls-server.ts';
 
 const ID = 'shop';
 const ONE = `/v1/instances/${ID}`;
@@ -18,8 +22,10 @@ let at: number;
 
 beforeAll(async () => {
   target = await startRedis({ aof: false });
+  const first = await freePort();
+  const ports = `${first.toString()}-${Math.min(65_535, first + 40).toString()}`;
   const allow = `[restorer]\nallow_targets = ["127.0.0.1:${target.port.toString()}"]\n`;
-  run = await RoutesRun.start(ID, allow);
+  run = await RoutesRun.start(ID, `${allow}[clone]\nports = "${ports}"\ndir = "clones"\n`);
   redis = await run.source.connect();
   for (let i = 0; i < 40; i++) {
     await redis.pipeline().set(`key:${i}`, i).hset(`cart:${i}`, 'sum', i).exec();
@@ -36,6 +42,10 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
+  const root = join(run.tidemark.dir, 'clones');
+  for (const name of await readdir(root).catch(() => [])) {
+    await endProcesses(join(root, name), false);
+  }
   await run[Symbol.asyncDispose]();
   await target[Symbol.asyncDispose]();
 });
@@ -273,4 +283,37 @@ it('what is not there, and who may not, is told alike everywhere', async () => {
   expect((await run.api.ask(`${ONE}/backups`, asked)).status).toBe(403);
   const links = await run.api.ask('/v1/backups/bk_x:download', { method: 'POST', body: {} });
   expect(links.status).toBe(404);
+});
+
+it('a clone has what the source had, and its own password', async () => {
+  const wish = { sourceId: ID, restoreType: 'pointInTime', restoreTime: iso(at), name: 'twin' };
+  const clone = { ...wish, target: { kind: 'local' } };
+  const weak = await run.post('/v1/clones', { ...clone, password: 'password' });
+  expect(weak.body).toMatchObject({ status: 422, errors: [{ pointer: '/password' }] });
+  const password = 'Correct-Horse-7';
+  const job = await run.done('/v1/clones', { ...clone, password, sample: 20 });
+  expect(job, JSON.stringify(job)).toMatchObject({ kind: 'clone', state: 'succeeded' });
+  expect(JSON.stringify(job)).not.toContain(password);
+  const { url } = job['result'] as { readonly url: string };
+  const { port } = new URL(url);
+  const client = new Redis({ host: '127.0.0.1', port: Number(port), password });
+  try {
+    // It allows no DEBUG, which a comparison of everything takes.
+    expect(await client.dbsize()).toBe(81);
+    expect(await client.mget('key:1', 'key:2', 'other')).toEqual(['1', '2', null]);
+    expect(await client.hgetall('cart:39')).toEqual({ sum: '39' });
+  } finally {
+    client.disconnect();
+  }
+});
+
+it('an instance that is released can be seen, and is destroyed only when that is said twice', async () => {
+  const released = await run.api.ask(ONE, { method: 'DELETE' });
+  expect(released.body, released.text).toMatchObject({ id: ID, state: 'kept', canRebuild: true });
+  const bin = await run.api.ask('/v1/recycle-bin');
+  expect(bin.body).toMatchObject({ instances: [{ id: ID, daysLeft: 37, source: 'aof' }] });
+  const unsure = await run.api.ask(`/v1/recycle-bin/${ID}?confirm=other`, { method: 'DELETE' });
+  expect(unsure.body).toMatchObject({ status: 422, errors: [{ pointer: 'query/confirm' }] });
+  const other = await run.api.ask('/v1/recycle-bin/nobody?confirm=nobody', { method: 'DELETE' });
+  expect(other.status).toBe(404);
 });
