@@ -2,9 +2,9 @@ import { describe, expect, it } from 'vitest';
 import {
   failedStatus,
   restingStatus,
-} from '../../../services/archiver/src/capture/capture-status.ts';
-import { StallWatch } from '../../../services/archiver/src/metrics/readiness.ts';
-import { steppingClock } from '../../support/stepping-clock.ts';
+} from '../../../../services/archiver/src/capture/capture-status.ts';
+import { StallWatch } from '../../../../services/archiver/src/metrics/readiness.ts';
+import { steppingClock } from '../../../support/stepping-clock.ts';
 
 describe('StallWatch', () => {
   it('waits for no second of an instance without flashback, and anew once it has it again', () => {
