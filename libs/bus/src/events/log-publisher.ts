@@ -1,3 +1,4 @@
+import { instanceLogKey, writerLogKey } from '@tidemark/archive';
 import {
   eventMs,
   findLogStart,
@@ -87,31 +88,37 @@ export class LogPublisher {
   async #instance(iid: string, signal: AbortSignal): Promise<number> {
     const { store, logKey, cursor } = this.#parts;
     const log: LogName = { iid, writer: null };
+    const known = cursor.position(iid) ?? BEGIN;
+    if (!this.#isUnsure(iid) && (await store.head(instanceLogKey(iid, known.seq + 1))) === null) {
+      return this.#noted(iid, 0);
+    }
     const source = { store, iid, logKey: await logKey(iid), signal };
     let count = 0;
-    for await (const batch of readInstanceHeads(source, cursor.position(iid) ?? undefined)) {
-      const messages = batch.map(({ seq, digest, head, event }) =>
-        encodeEventMessage({ log, seq, head }, digest, atOf(event)),
-      );
-      // A writer that is registered has a position from then on: before its first entry.
-      await this.#send(iid, messages, batch.at(-1));
+    for await (const batch of readInstanceHeads(source, known)) {
+      // A writer has a position before its registration is sent: who is killed here loses none.
       for (const { event } of batch) {
         if (event.type !== 'WriterRegistered') continue;
         const name = logKeyOf({ iid, shard: event.shard, writer: event.writer });
         if (cursor.position(name) === null) cursor.advance(name, BEGIN);
       }
+      const messages = batch.map(({ seq, digest, head, event }) =>
+        encodeEventMessage({ log, seq, head }, digest, atOf(event)),
+      );
+      await this.#send(iid, messages, batch.at(-1));
       count += batch.length;
     }
-    return count;
+    return this.#noted(iid, count);
   }
 
   async #writer(log: WriterLogId, signal: AbortSignal): Promise<number> {
     const { store, logKey, cursor } = this.#parts;
     const name = logKeyOf(log);
-    const source = { store, ...log, logKey: await logKey(log.iid), keyProven: true, signal };
     const known = cursor.position(name) ?? BEGIN;
+    const isUnsure = this.#isUnsure(name);
+    const next = writerLogKey(log.iid, log.shard, log.writer, known.seq + 1);
+    if (!isUnsure && (await store.head(next)) === null) return this.#noted(name, 0);
+    const source = { store, ...log, logKey: await logKey(log.iid), keyProven: true, signal };
     // Retention deletes the oldest entries; a cursor that stands before those goes on behind them.
-    const isUnsure = !this.#quiet.has(name) || (this.#quiet.get(name) ?? 0) >= QUIET_ROUNDS;
     const after = isUnsure ? later(known, (await findLogStart(source)).state) : known;
     let count = 0;
     for await (const batch of readWriterHeads(source, after)) {
@@ -121,7 +128,17 @@ export class LogPublisher {
       await this.#send(name, messages, batch.at(-1));
       count += batch.length;
     }
-    this.#quiet.set(name, count > 0 || isUnsure ? 0 : (this.#quiet.get(name) ?? 0) + 1);
+    return this.#noted(name, count);
+  }
+
+  /** Most rounds ask for the next entry and no more; at first, and now and then, a log is looked at. */
+  #isUnsure(name: string): boolean {
+    return (this.#quiet.get(name) ?? QUIET_ROUNDS) >= QUIET_ROUNDS;
+  }
+
+  #noted(name: string, count: number): number {
+    const before = this.#isUnsure(name) ? -1 : (this.#quiet.get(name) ?? 0);
+    this.#quiet.set(name, count > 0 ? 0 : before + 1);
     return count;
   }
 

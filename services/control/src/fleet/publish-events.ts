@@ -8,7 +8,7 @@ import { isOver, pause, type LinkedParts } from './fleet-parts.ts';
 const HOLD_MS = 15_000;
 const POLL_MS_MIN = 500;
 /** Instances that nobody here knows are looked for now and then: it costs a listing. */
-const LIST_EVERY_MS = 300_000;
+const LIST_EVERY_MS = 30_000;
 const BACKOFF_MS = [500, 1_000, 2_000, 5_000, 10_000] as const;
 
 /**
