@@ -104,10 +104,10 @@ export interface JobContext {
   /** What the last attempt kept; null in the first. */
   readonly checkpoint: Json;
   /** Durable when it resolves: after a kill the next attempt is given it. */
-  keep(this: void, checkpoint: Json): Promise<void>;
+  readonly keep: (checkpoint: Json) => Promise<void>;
   /** Kept at most a few times a second. */
-  progress(this: void, progress: Partial<JobProgress> & { readonly phase: string }): void;
-  log(this: void, level: JobLine['level'], message: string): void;
+  readonly progress: (progress: Partial<JobProgress> & { readonly phase: string }) => void;
+  readonly log: (level: JobLine['level'], message: string) => void;
 }
 
 /** How a job ended; a failure is thrown. */
