@@ -302,7 +302,9 @@ function addInstance(program: Command, leaf: Leaf, perform: Perform): void {
     .option('--to-recycle', 'put it into the recycle bin: all of it is kept, and can be rebuilt')
     .action(async (id: string, flags: { toRecycle?: boolean }, command: Command) =>
       perform(command, async (invocation) =>
-        (await import('./commands/instance.ts')).removeNode(id, flags, invocation),
+        flags.toRecycle === true
+          ? (await import('./commands/recycle.ts')).recycleNode(id, invocation)
+          : (await import('./commands/instance.ts')).removeNode(id, invocation),
       ),
     );
 }

@@ -171,16 +171,8 @@ async function addByLink({ id, workspace, client, invocation }: Adding): Promise
 }
 
 /** Stops protecting an instance; what is stored stays and can be restored. */
-export async function removeNode(
-  id: string,
-  options: { readonly toRecycle?: boolean },
-  invocation: Invocation,
-): Promise<void> {
+export async function removeNode(id: string, invocation: Invocation): Promise<void> {
   const { printer, signal } = invocation;
-  if (options.toRecycle === true) {
-    const { recycleNode } = await import('./recycle.ts');
-    return recycleNode(id, invocation);
-  }
   using workspace = await Workspace.open(invocation);
   const warn = (message: string): void => printer.warn(message);
   await releaseInstance(id, { workspace, ...PORTS, signal, warn });

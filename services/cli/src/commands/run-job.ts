@@ -1,14 +1,22 @@
 import { jobDocument, openControl, type Control, type Job, type JobOrder } from '@tidemark/control';
-import { stderrLogger } from '@tidemark/archiver';
+import type { Logger } from '@tidemark/archiver';
 import { systemClock, systemRandom } from '@tidemark/system';
 import type { Invocation } from '../invocation.ts';
 import { cliActor } from './cli-actor.ts';
 import { endAs } from './job.ts';
 
 /** The control plane of this host, for one command. */
-export async function controlOf({ configPath }: Invocation): Promise<Control> {
-  const ports = { clock: systemClock, random: systemRandom, logger: stderrLogger({ service: 'cli' }) };
+export async function controlOf({ configPath, printer }: Invocation): Promise<Control> {
+  const ports = { clock: systemClock, random: systemRandom, logger: loggerOf(printer) };
   return openControl({ configPath, ...ports });
+}
+
+/** What a service logs in passing is the progress of a command here. */
+function loggerOf(printer: Invocation['printer']): Logger {
+  const warn: Logger['warn'] = (message, fields) =>
+    printer.warn(String(fields?.['error'] ?? fields?.['line'] ?? message));
+  const logger: Logger = { info: () => undefined, warn, error: warn, child: () => logger };
+  return logger;
 }
 
 /** A job as a command asks for it. */

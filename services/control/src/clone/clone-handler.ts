@@ -5,6 +5,9 @@ import { checkClone, type CloneRequest } from './clone-request.ts';
 import { CloneRun, type CloneParts, type CloneResult } from './clone-run.ts';
 import { refuseKnownInstance } from './register-clone.ts';
 
+/** How the restorer begins to say that a running server keeps its users and settings in memory only. */
+const IN_MEMORY = 'users and settings were written in memory';
+
 /** Jobs of kind `clone`: an instance, or some of its keys, as it was at a time, into a server of its own. */
 export function cloneHandler(parts: CloneParts): JobHandler {
   const requestOf = (request: Json): CloneRequest => request as unknown as CloneRequest;
@@ -74,7 +77,10 @@ export function cloneReport(request: CloneRequest, result: CloneResult): CloneRe
     expired: count.expired,
     compared,
     warnings: [
-      ...warnings,
+      // A server that was started here has written them into its file.
+      ...(target.kind === 'local'
+        ? warnings.filter((each) => !each.startsWith(IN_MEMORY))
+        : warnings),
       ...(hasPassword || target.kind !== 'local'
         ? []
         : [
