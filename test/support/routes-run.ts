@@ -33,7 +33,7 @@ export class RoutesRun implements AsyncDisposable {
     options: Omit<ApiRunOptions, 'tidemark' | 'settings'> = {},
   ): Promise<RoutesRun> {
     const [tidemark, source] = await Promise.all([
-      Tidemark.init([], settings, null),
+      Tidemark.init([], settings, 'ring'),
       startRedis({ config: { 'aof-timestamp-enabled': 'yes' } }),
     ]);
     await tidemark.add(id, source);

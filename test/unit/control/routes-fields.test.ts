@@ -10,6 +10,7 @@ import {
   orderOf,
   wishOf,
   type RestoreBodyFields,
+  type TargetBody,
 } from '../../../services/control/src/api/routes/restore-order.ts';
 import { PlanShelf } from '../../../services/control/src/api/routes/plan-shelf.ts';
 import { Gate } from '../../../services/control/src/api/routes/gate.ts';
@@ -151,10 +152,13 @@ describe('an order', () => {
   });
 
   it('into another server holds references to its secrets, and says what may be emptied', () => {
-    const target = {
-      ...{ kind: 'address', url: 'rediss://db:6379', passwordRef: 'db.pass' },
-      ...{ tls: { ca: ['ca.pem'] }, allowFlush: true },
-    } as const;
+    const target: TargetBody = {
+      kind: 'address',
+      url: 'rediss://db:6379',
+      passwordRef: 'db.pass',
+      tls: { ca: ['ca.pem'] },
+      allowFlush: true,
+    };
     const wanted: RestoreBodyFields = { restoreType: 'latest', target, verify: 'full' };
     const { kind, request } = orderOf(wishOf(wanted, NOW_MS), wanted);
     expect(kind).toBe('restore');
