@@ -84,7 +84,7 @@ describeWithKafka('events of logs over Kafka', () => {
     const entries = await openTestInstance(store, id);
     const sender = publisher(store);
     await sender.publish(id.iid, never);
-    await broker.stop();
+    await broker.kill();
     await append(entries, 5);
     const failure = await rejection(sender.publish(id.iid, never));
     expect(failure.code).toBe('TM_BUS_DOWN');
