@@ -35,9 +35,25 @@ export async function showWindows(
       ),
       ...more,
       ...(pins === null ? [] : [`files of the node are held as: ${pins}`]),
-      ...(archiver ? [] : ['the archiver does not run: the windows end at what is proven']),
+      ...endLines(id, archiver, workspace),
     ];
   });
+}
+
+/** Why the last window ends, where it does not go on. */
+function endLines(
+  id: string,
+  archiver: boolean,
+  { catalog, config }: Workspace,
+): readonly string[] {
+  const { policy } = catalog.instance(id);
+  const flashback = policy === null ? config.policy.policy.flashback : (policy.flashback ?? true);
+  if (!flashback) {
+    return [
+      `flashback is off (detached): only backups are made; on again: tidemark policy set ${id} --flashback on`,
+    ];
+  }
+  return archiver ? [] : ['the archiver does not run: the windows end at what is proven'];
 }
 
 /** Windows and holes of a shard, in the order of time. */
