@@ -9,6 +9,7 @@ import { readPassword, withTarget } from './open-clone.ts';
 
 /** A clean-up holds a worker no longer than this, in milliseconds, beside the hook's own time. */
 const PATIENCE_MS = 60_000;
+const DETACH_MS = 30_000;
 
 type CleanContext = Omit<JobContext, 'progress' | 'signal'>;
 
@@ -24,7 +25,7 @@ export async function cleanUpClone(
   const at = checkpointFromJson(context.checkpoint);
   if (at === null) return;
   const { config } = parts.workspace;
-  if (register && at.phase === 'registering') await unregister(at, config.path);
+  if (register && at.phase === 'registering') await unregister(at, parts);
   await callOff(at, parts, context);
   const { clock: _clock, provisioners } = parts;
   const { kind } = at.asked.target;
@@ -40,9 +41,14 @@ export async function cleanUpClone(
   }
 }
 
-async function unregister({ asked }: CloneCheckpoint, configPath: string): Promise<void> {
-  const { instances } = await loadConfig(configPath);
-  if (instances.some(({ id }) => id === asked.name)) await removeInstance(configPath, asked.name);
+async function unregister({ asked }: CloneCheckpoint, { workspace }: CloneParts): Promise<void> {
+  const { path } = workspace.config;
+  const { name } = asked;
+  const { instances } = await loadConfig(path);
+  if (!instances.some(({ id }) => id === name)) return;
+  const options = { timeoutMs: DETACH_MS, signal: AbortSignal.timeout(DETACH_MS) };
+  await workspace.askArchiver('detach', name, options).catch(() => null); // it may not have it
+  await removeInstance(path, name);
 }
 
 /** A server of the caller's holds part of the data, or all of it, and nobody was told. */

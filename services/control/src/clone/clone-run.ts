@@ -1,4 +1,4 @@
-import { makeId, PlanError, type Clock, type Random } from '@tidemark/core';
+import { makeId, PlanError, TidemarkError, type Clock, type Random } from '@tidemark/core';
 import {
   restore,
   restoreState,
@@ -12,6 +12,7 @@ import { selectorFromJson } from '@tidemark/selector';
 import {
   configuredAddress,
   freshen,
+  loadConfig,
   readFrom,
   restoreEnvironment,
   withLease,
@@ -55,6 +56,8 @@ export interface CloneResult {
   readonly compared: number;
   readonly warnings: readonly string[];
 }
+
+const ATTACH_MS = 10_000;
 
 /** Percent of the whole at which each phase begins. */
 const PERCENT: Readonly<Record<string, number>> = {
@@ -217,9 +220,8 @@ export class CloneRun {
   }
 
   async #handOver(): Promise<CloneResult> {
-    const { signal, job } = this.#context;
-    const { provisioners, workspace } = this.#parts;
-    const { secrets } = provisioners;
+    const { signal } = this.#context;
+    const { secrets } = this.#parts.provisioners;
     let [count, compared]: [CloneCount, number] = [{ keys: 0, expired: 0 }, 0];
     let warnings: readonly string[] = [];
     if (this.#here.phase === 'promoted') {
@@ -233,22 +235,33 @@ export class CloneRun {
       warnings = await settleClone(this.#here.asked, this.#target, ports);
       await this.#keep({ ...this.#here, phase: 'registering' });
     }
-    const { asked, replayed } = this.#here;
-    if (this.#request.register) {
-      const { policy } = workspace.catalog.instance(job.instance);
-      const kept = this.#request.keep.includes('policy') ? policy : null;
-      const { login } = this.#request;
-      const rest = { policy: kept, by: job.actor.name, login };
-      await registerClone(asked, this.#target, rest, {
-        ...{ workspace, secrets, signal },
-        ...{ clock: this.#parts.clock, random: this.#parts.random },
-      });
-    }
+    const { replayed } = this.#here;
+    if (this.#request.register) warnings = [...warnings, ...(await this.#register())];
     return {
       ...{ provisioned: this.#target, replayed, compared },
       count: this.#here.count ?? count,
       warnings: [...(replayed?.warnings ?? []), ...warnings],
     };
+  }
+
+  /** Under protection, by an archiver of this host if one runs. */
+  async #register(): Promise<readonly string[]> {
+    const { workspace, provisioners, clock, random } = this.#parts;
+    const { job, signal } = this.#context;
+    const { login, keep, name } = this.#request;
+    const { policy } = workspace.catalog.instance(job.instance);
+    const rest = { policy: keep.includes('policy') ? policy : null, by: job.actor.name, login };
+    const { secrets } = provisioners;
+    const parts = { workspace, secrets, signal, clock, random };
+    await registerClone(this.#here.asked, this.#target, rest, parts);
+    try {
+      const asked = { timeoutMs: ATTACH_MS, signal };
+      if ((await workspace.askArchiver('attach', name, asked)) !== null) return [];
+    } catch (cause) {
+      if (signal.aborted || !(cause instanceof TidemarkError)) throw cause;
+      return [`${name} is configured, and not captured yet: ${cause.message}`];
+    }
+    return [`${name} is configured, and captured once an archiver runs (tidemark serve archiver)`];
   }
 
   async #verify(): Promise<[CloneCount, number]> {
@@ -307,7 +320,10 @@ export class CloneRun {
       onVanishing: ({ count }) =>
         this.#context.log('warn', `${count.toString()} keys have expired and vanish at once`),
     });
-    return { ...environment, original: await configuredAddress(job.instance, workspace.config) };
+    return {
+      ...environment,
+      original: await configuredAddress(job.instance, await loadConfig(workspace.config.path)),
+    };
   }
 
   #tellRestore({ phase, bytes, bytesTotal }: RestoreProgress): void {

@@ -49,9 +49,9 @@ export interface ClearParts extends DataParts {
 export function clearDataHandler(parts: ClearParts): JobHandler {
   return {
     kind: 'clear-data',
-    check({ request, instance }) {
+    async check({ request, instance }) {
       refuseInvalid(validator, request);
-      requireConfigured(instance, parts.workspace);
+      await requireConfigured(instance, parts.workspace.config.path);
       const { confirm, backup = true } = request as { confirm: string; backup?: boolean };
       if (confirm === instance) return { confirm, backup };
       throw new UsageError('TM_WRITE_CONSENT', `clearing ${instance} was not confirmed`, {
@@ -112,7 +112,8 @@ async function clear(
 ): Promise<ClearReport> {
   const { workspace, audit } = parts;
   const { instance, actor, id } = context.job;
-  const address = await originalAddress(instance, workspace.config);
+  const config = await requireConfigured(instance, workspace.config.path);
+  const address = await originalAddress(instance, config);
   try {
     await using client = await connectNode(address, {
       ...{ signal: context.signal, name: 'tidemark-clear', replyTimeoutMs: 0 },

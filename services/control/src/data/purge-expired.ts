@@ -46,16 +46,17 @@ interface WalkPlace {
 export function purgeExpiredHandler(parts: DataParts): JobHandler {
   return {
     kind: 'purge-expired',
-    check({ request, instance }) {
+    async check({ request, instance }) {
       refuseInvalid(validator, request);
-      requireConfigured(instance, parts.workspace);
+      await requireConfigured(instance, parts.workspace.config.path);
       const { keysPerSecond = RATE_DEFAULT } = request as { readonly keysPerSecond?: number };
       return { keysPerSecond };
     },
     exclusive: ({ instance }) => `purge-expired:${instance}`,
     async run(context) {
-      const { workspace } = parts;
-      const address = await originalAddress(context.job.instance, workspace.config);
+      const { instance } = context.job;
+      const config = await requireConfigured(instance, parts.workspace.config.path);
+      const address = await originalAddress(instance, config);
       try {
         await using client = await connectNode(address, {
           ...{ signal: context.signal, name: 'tidemark-purge' },
