@@ -12,6 +12,7 @@ import {
   type LogEntry,
   type WriterLog,
 } from '@tidemark/catalog';
+import type { StatusDocument } from '@tidemark/control';
 import { createKeyRing, openKeys, type KeyProviders } from '@tidemark/crypto';
 import { openStore, type ObjectStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
@@ -22,7 +23,7 @@ import { startRedis, type RedisServer } from './redis-server.ts';
 import { S3Server } from './s3-servers.ts';
 import { storedCommandsOf } from './stored-commands.ts';
 import { TempDir } from './temp-dir.ts';
-import { ArchiverProcess } from './tidemark-cli.ts';
+import { ArchiverProcess, runTidemark } from './tidemark-cli.ts';
 
 const PREFIX = 'fleet';
 const WRITE_EVERY_MS = 150;
@@ -184,6 +185,19 @@ export class FleetBench implements AsyncDisposable {
         return callArchiver({ socketPath, timeoutMs: 30_000 }, 'roll', instance);
       }),
     );
+  }
+
+  /** What `tidemark status` says on a host. */
+  async status(name: string): Promise<StatusDocument> {
+    const { code, out, err } = await runTidemark([
+      '-c',
+      this.host(name).config,
+      'status',
+      '-o',
+      'json',
+    ]);
+    if (code !== 0) throw new Error(`tidemark status ended with ${code}: ${err}`);
+    return JSON.parse(out) as StatusDocument;
   }
 
   /** Who owns which log now, as the logs say. */

@@ -32,6 +32,7 @@ export async function tellFleetStory(story: FleetStory): Promise<void> {
   const again = await fleet.untilSettled();
   say(`shared out again: ${whoHas(again)}`);
   expect(hostsOf(again)).toHaveLength(3);
+  await expectStatus(fleet, again);
   await brokerAway(fleet, again, story);
   say('the broker was away');
   for (const { process } of fleet.hosts) expect(process?.isRunning).toBe(true);
@@ -85,15 +86,27 @@ async function brokerAway(
   before: readonly FleetOwner[],
   { brokerAwayMs }: FleetStory,
 ): Promise<void> {
-  await fleet.broker.stop();
   const sinceMs = Date.now();
+  await fleet.broker.kill();
   const untilProven = (ms: number): Promise<readonly FleetOwner[]> =>
     fleet.untilOwners((owners) => owners.every(({ provenTo }) => (provenTo ?? 0) * 1000 > ms));
   await untilProven(sinceMs + brokerAwayMs);
   await fleet.broker.restart();
   await fleet.untilSettled();
-  await untilProven(Date.now());
   expect(claims(await fleet.owners())).toEqual(claims(before));
+}
+
+/** Any host says who captures what. */
+async function expectStatus(fleet: FleetBench, owners: readonly FleetOwner[]): Promise<void> {
+  const status = await fleet.status('b');
+  const own = owners.filter(({ host }) => host === 'b').map(({ instance }) => instance);
+  expect(status.fleet).toMatchObject({ state: 'member', assigned: own.sort(), gone: [] });
+  const told = status.instances.map(({ instance, owner }) => ({ instance, ...owner }));
+  for (const { instance, generation, host } of owners) {
+    const owner = told.find((one) => one.instance === instance);
+    expect(owner).toMatchObject({ generation, state: 'alive' });
+    expect(owner?.id === status.fleet?.ownerId).toBe(host === 'b');
+  }
 }
 
 function claims(owners: readonly FleetOwner[]): readonly string[] {
