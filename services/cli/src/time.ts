@@ -1,1 +1,1 @@
-export { formatSecond, parseTime, type WantedTime } from '@tidemark/workspace';
+export { formatSecond, parseTime } from '@tidemark/workspace';

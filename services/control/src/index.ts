@@ -28,6 +28,9 @@ export type {
 export { listParked } from './fleet/list-parked.ts';
 export { backupDocuments } from './queries/backups.ts';
 export { CatalogKeeper } from './queries/catalog-keeper.ts';
+export { attempt, nodeFindings, type Finding } from './queries/check-node.ts';
+export { checkPsyncNode } from './queries/psync-node.ts';
+export { findingText, sourceFindings } from './queries/source-findings.ts';
 export { factsDocument, printableText } from './queries/facts.ts';
 export { configuredEntry, instanceRows, nodeDocument } from './queries/instances.ts';
 export { keyEventDocument, placeDocument } from './queries/key-events.ts';

@@ -260,6 +260,8 @@ it('instances, their status and facts, and the audit of what was asked', async (
   });
   const facts = await run.api.ask(`${ONE}/facts`);
   expect(facts.body).toEqual(await run.tidemark.json('instance', 'facts', ID));
+  const check = await run.api.ask(`${ONE}:check`, { method: 'POST', body: {} });
+  expect(check.body, check.text).toMatchObject({ instance: ID, healthy: true });
   const status = await run.api.ask('/v1/status');
   expect(status.body).toMatchObject({ instances: [{ instance: ID }] });
   const { body } = await run.api.ask('/v1/audit?pageSize=500');

@@ -1,25 +1,12 @@
 import { probeAofDir } from '@tidemark/aof';
-import { connectNode, readNodeFacts, takeSample } from '@tidemark/client';
+import { attempt, nodeFindings, type Finding } from '@tidemark/control';
 import { KeyError, TidemarkError } from '@tidemark/core';
 import { describeUsable } from '@tidemark/crypto';
 import { probeStore, refusalOf, type StoreCapabilities } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
-import { type InstanceEntry, instanceTarget, locateNode, Workspace } from '@tidemark/workspace';
+import { Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
 import { sharesDevice } from '../files/shares-device.ts';
-import { checkPsyncNode } from './psync-node.ts';
-import { findingText, sourceFindings } from './source-findings.ts';
-
-/** Largest difference between the clocks of host and node that is not remarked on. */
-const CLOCK_SKEW_MS_MAX = 1_000;
-
-interface Finding {
-  readonly check: string;
-  readonly ok: boolean;
-  /** Nothing is broken, but something is to be thought of. */
-  readonly warning?: boolean;
-  readonly detail: string;
-}
 
 /** Checks configuration, keys, store, archiver, nodes and clocks; says what is wrong with each. */
 export async function diagnose(invocation: Invocation): Promise<void> {
@@ -46,8 +33,11 @@ export async function diagnose(invocation: Invocation): Promise<void> {
       return 'running';
     }),
   ];
+  const filesOf = async (dir: string): Promise<string> =>
+    `pins ${(await probeAofDir(dir)).pinClass}`;
+  const look = { configPath: config.path, clock: systemClock, signal, filesOf };
   for (const entry of config.instances) {
-    findings.push(...(await nodeFindings(entry, config.path, signal)));
+    findings.push(...(await nodeFindings(entry, look)));
   }
   const healthy = findings.every(({ ok }) => ok);
   invocation.printer.result({ healthy, findings }, () =>
@@ -57,16 +47,6 @@ export async function diagnose(invocation: Invocation): Promise<void> {
     ),
   );
   if (!healthy) process.exitCode = 1;
-}
-
-async function attempt(check: string, work: () => Promise<string>): Promise<Finding> {
-  try {
-    return { check, ok: true, detail: await work() };
-  } catch (cause) {
-    if (!(cause instanceof TidemarkError)) throw cause;
-    const hint = cause.hint === undefined ? '' : ` (${cause.hint})`;
-    return { check, ok: false, detail: `${cause.message}${hint}` };
-  }
 }
 
 /** The key that data keys are wrapped with, and what the identity of this command may do with it. */
@@ -129,52 +109,4 @@ function capabilityText(found: StoreCapabilities): string {
     known('object lock', found.objectLock),
     known('versioning', found.versioning),
   ].join(', ');
-}
-
-/** Whether a node can be captured, and settings of its own that do not fit what it writes. */
-async function nodeFindings(
-  entry: InstanceEntry,
-  configPath: string,
-  signal: AbortSignal,
-): Promise<Finding[]> {
-  const check = `node ${entry.id}`;
-  const warnings: string[] = [];
-  const finding = await attempt(check, () =>
-    tryNode(entry, { configPath, signal, warn: (detail) => warnings.push(detail) }),
-  );
-  return [finding, ...warnings.map((detail) => ({ check, ok: true, warning: true, detail }))];
-}
-
-async function tryNode(
-  entry: InstanceEntry,
-  how: {
-    readonly configPath: string;
-    readonly signal: AbortSignal;
-    readonly warn: (detail: string) => void;
-  },
-): Promise<string> {
-  const { configPath, signal, warn } = how;
-  const target = await instanceTarget(entry, configPath);
-  using _certificates = target.address.tls;
-  await using client = await connectNode(await locateNode(target, signal), { signal });
-  const facts = await readNodeFacts(client);
-  const before = systemClock.nowMs();
-  const sample = await takeSample(client);
-  const halfTripMs = (systemClock.nowMs() - before) / 2;
-  const skewMs = Math.abs(sample.timeUs / 1000 - (before + halfTripMs));
-  const skew =
-    skewMs > CLOCK_SKEW_MS_MAX ? `; its clock is ${Math.round(skewMs).toString()} ms off ours` : '';
-  if (target.aofDir === undefined) {
-    await checkPsyncNode(client);
-    for (const found of await sourceFindings(client, facts, signal)) warn(findingText(found));
-    return `${facts.product} ${facts.version} (${facts.role}), captured by replication${skew}`;
-  }
-  if (!sample.aofEnabled) {
-    throw new TidemarkError('TM_AOF_OFF', 'the append-only file is off', {
-      hint: 'redis-cli CONFIG SET appendonly yes',
-    });
-  }
-  const probe = await probeAofDir(target.aofDir);
-  const stamps = facts.config?.['aof-timestamp-enabled'] === 'yes' ? 'on' : 'OFF';
-  return `${facts.product} ${facts.version}, pins ${probe.pinClass}, time stamps ${stamps}${skew}`;
 }

@@ -10,10 +10,13 @@ import {
   type NodeClient,
 } from '@tidemark/client';
 import {
+  checkPsyncNode,
   configuredEntry,
+  findingText,
   instanceRows,
   nodeDocument,
   releaseInstance,
+  sourceFindings,
   takeBackFromBin,
 } from '@tidemark/control';
 import { isSafeName, NodeError, UsageError } from '@tidemark/core';
@@ -34,11 +37,10 @@ import type { TlsFlags } from '../program/tls-flags.ts';
 import { checkAofPlace } from './aof-place.ts';
 import { cliActor } from './cli-actor.ts';
 import { refuseNodeUnderTde } from './configured-nodes.ts';
-import { checkPsyncNode, refuseAofFlags } from './psync-node.ts';
+import { refuseAofFlags } from './psync-node.ts';
 import type { SentinelFlags } from '../program/sentinel-flags.ts';
 import { sentinelTableOf } from './sentinel-flags.ts';
 import { keepSecret } from './keep-secret.ts';
-import { findingText, sourceFindings } from './source-findings.ts';
 import { tlsTableOf } from './tls-flags.ts';
 
 const TIMESTAMPS = 'aof-timestamp-enabled';

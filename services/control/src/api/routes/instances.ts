@@ -1,11 +1,14 @@
 import { formatSecond } from '@tidemark/workspace';
+import type { CaptureStatus } from '@tidemark/archiver';
+import { nodeFindings, type Finding } from '../../queries/check-node.ts';
 import { factsDocument } from '../../queries/facts.ts';
-import { instanceRows } from '../../queries/instances.ts';
+import { configuredEntry, instanceRows } from '../../queries/instances.ts';
 import { knownInstance } from '../../queries/known-instance.ts';
 import { openTdeInstance } from '../../queries/open-tde.ts';
 import { askStatus, instanceStatus, statusDocument } from '../../queries/status.ts';
-import { instanceParams, time } from '../schemas/common.ts';
+import { emptyBody, instanceParams, time } from '../schemas/common.ts';
 import {
+  CheckSchema,
   FactsSchema,
   InstanceDetail,
   InstanceList,
@@ -23,6 +26,7 @@ export function addInstanceRoutes(app: ApiApp, ports: ApiPorts): void {
   app.addSchema(InstanceSchema);
   addLists(app, ports);
   addOne(app, ports);
+  addCheck(app, ports);
 }
 
 function addLists(app: ApiApp, { control }: ApiPorts): void {
@@ -112,4 +116,48 @@ function addOne(app: ApiApp, { control }: ApiPorts): void {
       return factsDocument(instance, second, control.workspace, callerSignal(request, WORK_MS));
     },
   );
+}
+
+function addCheck(app: ApiApp, { control, clock }: ApiPorts): void {
+  app.post(
+    '/v1/instances/:instance(^[^/:]+)::check',
+    {
+      config: { scope: 'admin' },
+      schema: {
+        operationId: 'checkInstance',
+        summary: 'Looks whether the node of an instance can be captured, and is.',
+        description: 'It is connected to, and measured for two seconds; nothing is changed.',
+        ...{ tags, params: instanceParams, body: emptyBody },
+        response: { 200: { description: 'What was found.', ...CheckSchema } },
+      },
+    },
+    async (request) => {
+      const { instance } = request.params;
+      const { workspace } = control;
+      const signal = callerSignal(request, WORK_MS);
+      const entry = configuredEntry(instance, workspace.config);
+      const answer = await askStatus(workspace, signal);
+      const capture = answer?.captures.find((one) => one.instance === instance) ?? null;
+      const findings = [
+        ...(await nodeFindings(entry, {
+          ...{ configPath: workspace.config.path, clock, signal },
+          // The archiver looks at the files; this process may not be allowed to.
+          filesOf: () => Promise.resolve(`pins ${capture?.pinClass ?? 'unknown'}`),
+        })),
+        captureFinding(capture),
+      ];
+      return { instance, healthy: findings.every(({ ok }) => ok), findings };
+    },
+  );
+}
+
+function captureFinding(capture: CaptureStatus | null): Finding {
+  const check = 'capture';
+  if (capture === null) {
+    return { check, ok: false, detail: 'no archiver of this host captures it' };
+  }
+  const { state, failure, linkError, storeError, lagSeconds } = capture;
+  const ails = failure?.message ?? linkError ?? storeError;
+  const lag = lagSeconds === null ? '' : `, ${lagSeconds.toString()} s behind`;
+  return { check, ok: ails === null, detail: ails ?? `${state}${lag}` };
 }
