@@ -1,3 +1,4 @@
+import { UsageError } from '@tidemark/core';
 import { removeFeedFiles } from '../feed-tls/new-server-tls.ts';
 import { abandonTarget, parseTargetRecord, readRole } from '../target/index.ts';
 import type { RestoreEnvironment } from './environment.ts';
@@ -67,6 +68,24 @@ async function takeBack(
 }
 
 /**
+ * Whether nobody has gone on with the restore meanwhile: a process that was frozen for long may find it
+ * done, and its target in use, or another feed there.
+ */
+async function isStillOurs(
+  { id, feed }: RestoreRecord,
+  environment: RestoreEnvironment,
+): Promise<boolean> {
+  try {
+    const kept = await RestoreRecords.of(environment).read(id);
+    // One whose feed does not listen yet has no port.
+    return [feed.port, 0].includes(kept.feed.port);
+  } catch (cause) {
+    if (cause instanceof UsageError && cause.code === 'TM_NOT_FOUND') return false;
+    throw cause;
+  }
+}
+
+/**
  * Calls a failed restore off as far as that is possible; the first fault is what is reported. The log
  * of a server that was started for it stays, unless the user has ended the restore.
  */
@@ -76,6 +95,7 @@ export async function giveUp(
   environment: RestoreEnvironment,
 ): Promise<void> {
   try {
+    if (!(await isStillOurs(record, environment))) return;
     const end = environment.signal.aborted ? callOff : endTarget;
     await end(record, target, environment);
   } catch {

@@ -49,7 +49,9 @@ export async function resumeRestore(
   } catch (cause) {
     // As in the first run: with damage, or when the user ends it, the target ends empty.
     const final = cause instanceof TidemarkError && [14, 130].includes(cause.exitCode);
-    if (final) await giveUp(record, target, environment);
+    // By now its feed may listen on another port.
+    const latest = await records.read(id).catch(() => record);
+    if (final) await giveUp(latest, target, environment);
     throw cause;
   }
 }
