@@ -32,7 +32,7 @@ const quiet: Logger = {
 /** A control plane of this process. */
 export interface RunningControl extends AsyncDisposable {
   readonly control: Control;
-  onEvent(listener: (event: JobEvent) => void): () => void;
+  readonly onEvent: (listener: (event: JobEvent) => void) => () => void;
 }
 
 /** A captured server, and control planes of its host. */

@@ -1,0 +1,85 @@
+import { randomBytes } from 'node:crypto';
+import { selectorToJson } from '@tidemark/selector';
+import type { Redis } from 'ioredis';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Json } from '@tidemark/control';
+import { INSTANCE, waitFor } from '../../support/archiver-run.ts';
+import { JobBench, OPS, type RunningControl } from '../../support/control-jobs/job-bench.ts';
+
+const KEYS = 60;
+
+let bench: JobBench;
+let worker: RunningControl;
+let client: Redis;
+let second = 0;
+let before: readonly (string | null)[] = [];
+
+beforeAll(async () => {
+  bench = await JobBench.open();
+  const { server } = bench.clones.archive;
+  const more = `[[instance]]\nid = "${INSTANCE}"\nurl = "redis://127.0.0.1:${server.port}"\naof_dir = "${server.aofDir}"`;
+  await bench.clones.configure({ more });
+  client = await server.connect();
+  for (let i = 0; i < KEYS; i++) await client.set(`cart:${i}`, randomBytes(2_000).toString('hex'));
+  before = await client.mget(names());
+  second = Number(((await client.call('TIME')) as [string])[0]);
+  await bench.clones.settled();
+  // The second must be over before the accident.
+  await waitFor(async () => Number(((await client.call('TIME')) as [string])[0]) > second);
+  for (let i = 0; i < KEYS; i++) await client.set(`cart:${i}`, 'lost');
+  await client.set('other', 'stays');
+  worker = await bench.control();
+});
+
+afterAll(async () => {
+  await worker[Symbol.asyncDispose]();
+  await bench[Symbol.asyncDispose]();
+});
+
+const names = (): string[] => Array.from({ length: KEYS }, (_, i) => `cart:${i}`);
+
+function request(more: object = {}): Json {
+  const rest = { exclude: [], dbs: null, excludeDbs: [], types: null, excludeTypes: [] };
+  const selector = selectorToJson({ include: [{ kind: 'glob', pattern: 'cart:*' }], ...rest });
+  return { point: { kind: 'second', second }, selector, ...more } as Json;
+}
+
+describe('a write into the original as a job', () => {
+  it('that is cancelled half-way says what it wrote, and a resume does the rest', async () => {
+    const { control, onEvent } = worker;
+    // So slow that the cancel comes half-way.
+    const asked = request({ rateLimit: '40ops' });
+    const off = onEvent(({ job }) => {
+      if (job.state === 'running' && job.progress.keysDone >= 3 && job.progress.phase === 'write') {
+        off();
+        void control.jobs.cancel(job.id, OPS);
+      }
+    });
+    const { id } = await bench.submit(control, 'write-back', asked);
+    await expect(bench.submit(control, 'write-back', asked)).rejects.toMatchObject({
+      code: 'TM_JOB_BUSY',
+    });
+    const cancelled = await bench.ended(control, id);
+    expect(cancelled).toMatchObject({ state: 'cancelled', resumable: true });
+    expect(bench.logOf(control, id)).toMatch(/[1-9]\d* keys were put back.*tidemark undo rs-/s);
+    const half = (await client.mget(names())).filter((value) => value === 'lost').length;
+    expect(half).toBeGreaterThan(0);
+    expect(half).toBeLessThan(KEYS);
+    await control.jobs.resume(id, OPS);
+    const done = await bench.ended(control, id);
+    expect(done.problem).toBeNull();
+    expect(done).toMatchObject({ state: 'succeeded', attempt: 2 });
+    expect(await client.mget(names())).toEqual(before);
+    expect(await client.get('other')).toBe('stays');
+  });
+
+  it('of everything, or into an original that is not configured, is refused', async () => {
+    const { control } = worker;
+    await expect(
+      bench.submit(control, 'write-back', { point: { kind: 'latest' }, selector: null }),
+    ).rejects.toMatchObject({ code: 'TM_SELECTOR_EMPTY' });
+    await expect(
+      control.jobs.submit({ kind: 'write-back', instance: 'x', request: request(), actor: OPS }),
+    ).rejects.toMatchObject({ code: 'TM_NOT_FOUND' });
+  });
+});
