@@ -2,7 +2,6 @@ import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Command } from 'commander';
-import { parse } from 'smol-toml';
 import { ConfigSchema } from '../../services/workspace/src/config/schema.ts';
 
 /** The checkout. */
@@ -120,16 +119,17 @@ export function configKeys(section: string): readonly string[] | null {
 /** Names in a piece of tidemark.toml that no configuration has. */
 export function unknownKeys(toml: string): readonly string[] {
   const unknown: string[] = [];
-  for (const [section, value] of Object.entries(parse(toml))) {
-    if (typeof value !== 'object') {
-      if (!Object.hasOwn(sections, section)) unknown.push(section);
-      continue;
-    }
-    const keys = configKeys(section);
-    if (keys === null) unknown.push(`[${section}]`);
-    const tables = (Array.isArray(value) ? value : [value]) as readonly object[];
-    for (const name of tables.flatMap((table) => Object.keys(table))) {
-      if (keys !== null && !keys.includes(name)) unknown.push(`[${section}] ${name}`);
+  let section: string | null = null;
+  for (const line of toml.split('\n')) {
+    const [, table] = /^\s*\[{1,2}([a-z_]+)\]{1,2}/.exec(line) ?? [];
+    const [, key] = /^\s*([A-Za-z0-9_-]+)\s*=/.exec(line) ?? [];
+    if (table !== undefined) {
+      section = table;
+      if (configKeys(table) === null) unknown.push(`[${table}]`);
+    } else if (key !== undefined) {
+      const known = section === null ? Object.keys(sections) : configKeys(section);
+      if (known?.includes(key) === false)
+        unknown.push(section === null ? key : `[${section}] ${key}`);
     }
   }
   return unknown;

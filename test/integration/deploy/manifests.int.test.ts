@@ -6,7 +6,6 @@ import type { AddressInfo } from 'node:net';
 import { cp, mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { loadConfig, type Config } from '@tidemark/workspace';
-import { parse } from 'smol-toml';
 import { describe, expect, it } from 'vitest';
 import { parseAllDocuments } from 'yaml';
 import { faultOf } from '../../support/cli-program.ts';
@@ -48,10 +47,10 @@ const inner = (kind: string): readonly Tree[] =>
     .filter((one) => one['kind'] === kind);
 
 describe('what is deployed', () => {
-  it('is YAML, JSON and TOML throughout', () => {
+  it('is YAML, JSON and TOML throughout', async () => {
     for (const { path } of yamlFiles) expect(documents(path).length, path).toBeGreaterThan(0);
     for (const { text } of filesBelow('deploy', /\.json$/)) JSON.parse(text);
-    for (const { text } of filesBelow('deploy', /\.toml$/)) parse(text);
+    for (const { path } of filesBelow('deploy', /\.toml$/)) await loadConfig(join(ROOT, path));
   });
 
   it('holds no secret, and gives none in an argument or in the environment', () => {

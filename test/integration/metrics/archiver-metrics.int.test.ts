@@ -186,7 +186,7 @@ describe('the metrics of an archiver', () => {
       readiness: () => ({ reasons: [], notes: [] }),
     };
     await expect(openOperationsServer(taken, operations)).rejects.toMatchObject({
-      code: 'TM_CONFIG',
+      code: 'TM_LISTEN',
     });
   });
 });

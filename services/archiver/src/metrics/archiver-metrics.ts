@@ -116,7 +116,7 @@ export class ArchiverMetrics {
   /**
    * Listens until it is disposed.
    * @param o - `captures`: what there is to say of them now.
-   * @throws UsageError `TM_CONFIG` when it cannot listen.
+   * @throws UsageError `TM_LISTEN` when it cannot listen.
    */
   async serve(o: {
     readonly captures: () => readonly CaptureStatus[];

@@ -37,7 +37,7 @@ export function readinessAnswer({ reasons, notes }: Readiness): HealthAnswer {
 
 /**
  * Opens the listener. It asks for no password: it belongs on the loopback or on a network of its own.
- * @throws UsageError `TM_CONFIG` when it cannot listen there.
+ * @throws UsageError `TM_LISTEN` when it cannot listen there.
  */
 export async function openOperationsServer(
   listen: { readonly host: string; readonly port: number },
@@ -76,7 +76,7 @@ async function begin(
   try {
     await once(server, 'listening');
   } catch (cause) {
-    throw new UsageError('TM_CONFIG', `cannot listen on ${host}:${port.toString()} for metrics`, {
+    throw new UsageError('TM_LISTEN', `cannot listen on ${host}:${port.toString()} for metrics`, {
       cause,
       hint: 'is another process there? metrics_listen of [archiver] and [restorer] names the address',
     });
