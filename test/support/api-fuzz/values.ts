@@ -34,7 +34,8 @@ export type Hints = Readonly<Record<string, readonly unknown[]>>;
 export function fitting(schema: Schema, name: string, dice: Dice, hints: Hints): unknown {
   if (schema.const !== undefined) return schema.const;
   const known = hints[name];
-  if (known !== undefined && known.length > 0 && dice.chance(0.9)) return dice.pick(known);
+  if (known !== undefined && known.length > 0 && dice.chance(name.startsWith('body') ? 0.5 : 0.9))
+    return dice.pick(known);
   if (schema.enum !== undefined) return dice.pick(schema.enum);
   const shapes = schema.anyOf ?? schema.oneOf;
   if (shapes !== undefined) return fitting(dice.pick(shapes), name, dice, hints);
