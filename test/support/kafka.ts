@@ -176,6 +176,7 @@ export class KafkaBroker implements AsyncDisposable {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     this.#process = child;
+    endWithUs(child);
     const over = new Promise<'over'>((resolve) => {
       child.once('exit', () => resolve('over'));
       child.once('error', (error) => {
@@ -232,6 +233,18 @@ export class KafkaBroker implements AsyncDisposable {
       .map(([name, value]) => `${name}=${value}\n`)
       .join('');
   }
+}
+
+const ours = new Set<ChildProcess>();
+
+/** A test file that fails before it can clean up leaves no broker behind. */
+function endWithUs(child: ChildProcess): void {
+  if (ours.size === 0) {
+    process.once('exit', () => {
+      for (const each of ours) each.kill('SIGKILL');
+    });
+  }
+  ours.add(child);
 }
 
 function classPath(): string {

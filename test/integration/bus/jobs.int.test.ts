@@ -56,8 +56,8 @@ describeWithKafka('jobs of a host that workers of others do', () => {
     archive = await SharedArchive.create(broker.address);
   });
   afterAll(async () => {
-    await archive[Symbol.asyncDispose]();
     await broker[Symbol.asyncDispose]();
+    await archive[Symbol.asyncDispose]();
   });
 
   it('are each done once, tell how far they are, and end or are cancelled where they were asked for', async () => {
