@@ -1,0 +1,46 @@
+import { POLICY_DAYS } from '@tidemark/catalog';
+import { describe, expect, it } from 'vitest';
+import { policySettings } from '../../../services/workspace/src/config/policy.ts';
+
+describe('policySettings()', () => {
+  it('is every day at three in UTC where nothing is said', () => {
+    expect(policySettings()).toEqual({
+      policy: {
+        ...{ days: POLICY_DAYS, hours: ['03:00Z-04:00Z'], timeZone: 'UTC' },
+        ...{ retainSeconds: 604_800, keepLast: 1, flashback: true },
+      },
+      spreadMs: 600_000,
+    });
+    expect(policySettings({ time_zone: 'Asia/Kolkata' }).policy.hours).toEqual(['03:00']);
+  });
+
+  it('takes what is said, and rounds what is kept up to whole seconds', () => {
+    const { policy, spreadMs } = policySettings({
+      ...{ days: ['sat'], hours: ['02:30'], time_zone: 'Europe/Berlin', retain: '1500ms' },
+      ...{ keep_last: 5, flashback: false, spread: '0s' },
+    });
+    expect(policy).toEqual({
+      ...{ days: ['sat'], hours: ['02:30'], timeZone: 'Europe/Berlin' },
+      ...{ retainSeconds: 2, keepLast: 5, flashback: false },
+    });
+    expect(spreadMs).toBe(0);
+  });
+
+  it.each([
+    [{ days: ['someday'] }, 'policy.days'],
+    [{ hours: ['3 am'] }, 'policy.hours'],
+    [{ hours: ['03:00Z-04:00Z'], time_zone: 'Europe/Berlin' }, 'policy.hours'],
+    [{ time_zone: 'Mars/Olympus' }, 'policy.time_zone'],
+    [{ keep_last: 0 }, 'policy.keep_last'],
+    [{ retain: '40000d' }, 'policy.retain'],
+    [{ spread: '13h' }, 'policy.spread'],
+    [{ spread: 'soon' }, 'policy.spread'],
+  ])('names what is wrong in %j', (file, name) => {
+    expect(() => policySettings(file)).toThrow(
+      expect.objectContaining({
+        code: 'TM_CONFIG',
+        message: expect.stringContaining(name) as unknown,
+      }) as Error,
+    );
+  });
+});
