@@ -4,6 +4,7 @@ import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import type { Job } from '@tidemark/control';
 import { startRedis, type RedisServer } from '../../support/redis-server.ts';
 import { JobBench, OPS, type RunningControl } from '../../support/control-jobs/job-bench.ts';
+import { runTidemark, type CliRun } from '../../support/tidemark-cli.ts';
 import { diffOracle, readOracle, type Oracle } from '../../support/oracle.ts';
 
 const NEW = { point: { kind: 'latest' }, target: { kind: 'new' } } as const;
@@ -56,6 +57,21 @@ async function expectNothingLeft(): Promise<void> {
   expect(bench.serversLeft()).toEqual([]);
   expect(await bench.foldersLeft()).toEqual([]);
   expect(await bench.recordsLeft()).toEqual([]);
+}
+
+/** What the command line says of a job that failed because its target holds data. */
+async function expectTold(id: string): Promise<void> {
+  const cli = (...args: string[]): Promise<CliRun> =>
+    runTidemark(['-c', bench.clones.configPath, 'job', ...args, '-o', 'json']);
+  const listed = JSON.parse((await cli('list', '--state', 'failed')).out) as object;
+  expect(listed).toMatchObject({ jobs: [{ id, kind: 'restore', state: 'failed' }] });
+  const watched = await cli('watch', id);
+  expect(watched.code).toBe(15);
+  expect(JSON.parse(watched.out)).toMatchObject({ problem: { code: 'TM_TARGET_NOT_EMPTY' } });
+  const log = JSON.parse((await cli('logs', id)).out) as { lines: { message: string }[] };
+  expect(log.lines.some(({ message }) => message.includes('TM_TARGET_NOT_EMPTY'))).toBe(true);
+  expect((await cli('cancel', id)).err).toContain('TM_JOB_OVER');
+  expect((await cli('show', 'job-none')).code).toBe(10);
 }
 
 describe('a restore that is cancelled', () => {
@@ -112,6 +128,7 @@ describe('a restore that fails', () => {
     expect(failed).toMatchObject({ state: 'failed', resumable: true });
     expect(failed.problem?.code).toBe('TM_TARGET_NOT_EMPTY');
     expect(await client.get('mine')).toBe('1');
+    await expectTold(id);
     await client.flushall();
     await control.jobs.resume(id, OPS);
     expect((await bench.ended(control, id)).state).toBe('succeeded');

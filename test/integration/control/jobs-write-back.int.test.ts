@@ -6,7 +6,7 @@ import type { Json } from '@tidemark/control';
 import { INSTANCE, waitFor } from '../../support/archiver-run.ts';
 import { JobBench, OPS, type RunningControl } from '../../support/control-jobs/job-bench.ts';
 
-const KEYS = 60;
+const KEYS = 24;
 
 let bench: JobBench;
 let worker: RunningControl;
@@ -48,7 +48,7 @@ describe('a write into the original as a job', () => {
   it('that is cancelled half-way says what it wrote, and a resume does the rest', async () => {
     const { control, onEvent } = worker;
     // So slow that the cancel comes half-way.
-    const asked = request({ rateLimit: '40ops' });
+    const asked = request({ rateLimit: '60ops' });
     const off = onEvent(({ job }) => {
       if (job.state === 'running' && job.progress.keysDone >= 3 && job.progress.phase === 'write') {
         off();
