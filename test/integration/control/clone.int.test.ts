@@ -232,13 +232,14 @@ describe('a clone into a server that is given', () => {
   it('ends empty when it is called off, at whatever phase', async () => {
     await using target = await startRedis({ aof: false });
     const client = await target.connect();
-    for (const phase of ['looked', 'replaying', 'replayed', 'promoting', 'promoted', 'settling']) {
+    for (const phase of ['replaying', 'promoting', 'settling']) {
       const { error, checkpoint } = await calledOffAt(phase, {
         ...{ source: LATEST, name: 'given' },
         target: { kind: 'address', url: `redis://127.0.0.1:${target.port}` },
       });
       expect(error?.message, phase).toBe('called off');
-      expect((checkpoint as { readonly phase: string }).phase).not.toBe('registering');
+      // Asked for once more it begins anew.
+      expect(checkpoint).toBeNull();
       expect(await client.dbsize(), phase).toBe(0);
       expect(String(await client.role()), phase).toMatch(/^master/);
     }
@@ -254,7 +255,7 @@ async function calledOffAt(phase: string, request: Parameters<CloneBench['clone'
   return attempt(handler, job, {
     signal: cancel.signal,
     onKeep: (checkpoint) => {
-      const at = (checkpoint as { readonly phase: string }).phase;
+      const at = (checkpoint as { readonly phase: string } | null)?.phase;
       if (at === phase) cancel.abort(new Error('called off'));
     },
   });

@@ -39,6 +39,8 @@ export async function cleanUpClone(
   } catch (cause) {
     context.log('error', `the server could not be taken away: ${messageOf(cause)}`);
   }
+  // Who asks for it once more begins anew.
+  await context.keep(null);
 }
 
 async function unregister({ asked }: CloneCheckpoint, { workspace }: CloneParts): Promise<void> {
