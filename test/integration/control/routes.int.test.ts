@@ -309,6 +309,18 @@ it('a clone has what the source had, and its own password', async () => {
   }
 });
 
+it('what only an administrator may begin is neither ended nor gone on with by others', async () => {
+  const job = await run.done(`${ONE}:purge-expired`, { keysPerSecond: 1_000_000 });
+  expect(job).toMatchObject({ kind: 'purge-expired', state: 'succeeded' });
+  const token = await run.api.tokenOf('restorer', 'restore');
+  const path = `/v1/jobs/${String(job['id'])}`;
+  for (const verb of ['cancel', 'resume']) {
+    const asked = { method: 'POST', body: {} } as const;
+    expect((await run.api.ask(`${path}:${verb}`, { ...asked, token })).status).toBe(403);
+    expect((await run.api.ask(`${path}:${verb}`, asked)).status).toBe(409);
+  }
+});
+
 it('an instance that is released can be seen, and is destroyed only when that is said twice', async () => {
   const released = await run.api.ask(ONE, { method: 'DELETE' });
   expect(released.body, released.text).toMatchObject({ id: ID, state: 'kept', canRebuild: true });

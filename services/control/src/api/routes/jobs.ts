@@ -1,3 +1,6 @@
+import type { FastifyRequest } from 'fastify';
+import type { Job } from '../../jobs/job.ts';
+import { requireScope } from '../auth.ts';
 import type { ApiApp, ApiPorts } from '../types.ts';
 import { JobLines, JobList, jobParams, JobSchema, jobsQuery, linesQuery } from '../schemas/jobs.ts';
 import { emptyBody } from '../schemas/common.ts';
@@ -5,6 +8,9 @@ import { lastEventIdHeader } from '../sse.ts';
 import { jobDocument, lineDocument } from './job-document.ts';
 
 const tags = ['jobs'];
+const OF_ADMINS: ReadonlySet<Job['kind']> = new Set<Job['kind']>([
+  ...(['rebuild', 'rewrap', 'expire', 'clear-data', 'purge-expired'] as const),
+]);
 const job = { description: 'The job as it is now.', $ref: 'Job#' } as const;
 
 /** Adds the routes of jobs. */
@@ -94,11 +100,15 @@ function addChanges(app: ApiApp, { control }: Pick<ApiPorts, 'control'>): void {
       schema: {
         operationId: 'cancelJob',
         summary: 'Ends a job as soon as it can; what is written already is told in its log.',
+        description: 'One that only an administrator may begin needs the scope `admin`.',
         ...{ tags, params: jobParams, body: emptyBody },
         response: { 200: job },
       },
     },
-    async ({ params, actor }) => jobDocument(await control.jobs.cancel(params.job, actor)),
+    async (request) => {
+      const { id } = mayChange(request, control.jobs.get(request.params.job));
+      return jobDocument(await control.jobs.cancel(id, request.actor));
+    },
   );
   app.post(
     '/v1/jobs/:job(^[^/:]+)::resume',
@@ -107,10 +117,23 @@ function addChanges(app: ApiApp, { control }: Pick<ApiPorts, 'control'>): void {
       schema: {
         operationId: 'resumeJob',
         summary: 'Goes on with a job that failed or was cancelled.',
+        description: 'One that only an administrator may begin needs the scope `admin`.',
         ...{ tags, params: jobParams, body: emptyBody },
         response: { 200: job },
       },
     },
-    async ({ params, actor }) => jobDocument(await control.jobs.resume(params.job, actor)),
+    async (request) => {
+      const { id } = mayChange(request, control.jobs.get(request.params.job));
+      return jobDocument(await control.jobs.resume(id, request.actor));
+    },
   );
+}
+
+/**
+ * A job that only an administrator may begin is not gone on with by others.
+ * @throws ApiProblem `forbidden`.
+ */
+function mayChange({ actor, scopes }: Pick<FastifyRequest, 'actor' | 'scopes'>, found: Job): Job {
+  if (OF_ADMINS.has(found.kind)) requireScope({ actor, scopes }, 'admin');
+  return found;
 }
