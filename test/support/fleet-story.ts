@@ -37,6 +37,7 @@ export async function tellFleetStory(story: FleetStory): Promise<void> {
   say('the broker was away');
   for (const { process } of fleet.hosts) expect(process?.isRunning).toBe(true);
   await fleet.settle();
+  await fleet.broker.kill(); // to end needs no broker
   const ends = fleet.hosts.map(async ({ process }) => process?.stop());
   expect(await Promise.all(ends)).toEqual([0, 0, 0]);
   say('all have ended');
