@@ -8,6 +8,8 @@ const KEPT_MS = 24 * 3_600_000;
 /** After this a request that has no answer is taken for one whose process died. */
 const RUNNING_MS = 120_000;
 const BODY_MAX = 64 * 1024;
+/** Answers that are kept; older ones go. A job knows its key for as long all the same. */
+const ANSWERS_MAX = 100_000;
 
 /** An answer that was given. */
 export interface GivenAnswer {
@@ -46,6 +48,11 @@ export class IdempotencyStore {
         .query<Row>('SELECT digest, status, headers, body FROM answers WHERE actor = ? AND key = ?')
         .get(actor, key);
       if (row === undefined) {
+        this.#db.run(
+          `DELETE FROM answers WHERE status IS NOT NULL AND until_ms <=
+             (SELECT until_ms FROM answers ORDER BY until_ms DESC LIMIT 1 OFFSET ?)`,
+          ANSWERS_MAX - 1,
+        );
         this.#db.run(
           'INSERT INTO answers (actor, key, digest, at_ms, until_ms) VALUES (?, ?, ?, ?, ?)',
           ...[actor, key, digest, nowMs, nowMs + RUNNING_MS],
