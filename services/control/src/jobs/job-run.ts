@@ -94,7 +94,10 @@ export class JobRun {
     } catch (cause) {
       const { code, message } = problemOf(cause);
       logger.error('job-run', { job: id, kind, code, error: message });
-      await this.#release(STORE_AWAY_MS, false);
+      // Where even this cannot be written down, its claim ends by itself.
+      await this.#release(STORE_AWAY_MS, false).catch((error: unknown) =>
+        logger.error('job-release', { job: id, code: problemOf(error).code }),
+      );
     }
   }
 
@@ -144,7 +147,7 @@ export class JobRun {
     const renewing = this.#renew();
     let outcome: JobOutcome | null = null;
     let failure: unknown = null;
-    {
+    try {
       using gate = new ProgressGate(PROGRESS_MS, this.#fold.job.progress, (progress) =>
         this.#quietly(() => this.#command({ type: 'progress', worker, progress })),
       );
@@ -156,8 +159,9 @@ export class JobRun {
         failure = cause;
       }
       if (this.#isLost) gate.drop();
+    } finally {
+      clearInterval(renewing);
     }
-    clearInterval(renewing);
     if (this.#isLost) return;
     if (outcome !== null) {
       await this.#persist({ type: 'succeed', worker, nowMs: clock.nowMs(), outcome });
