@@ -3,12 +3,6 @@ import type { TtlChoice } from '@tidemark/restorer';
 import { parseDuration } from '@tidemark/workspace';
 import { parseTime } from '../time.ts';
 
-/** How the flag is explained by `--help`. */
-export const TTL_HELP =
-  'expiry times: absolute (as they were), remaining (what was left then is left from now on), ' +
-  'rebase:TIME (left from TIME on), shift:DURATION (moved, as shift:+1h or shift:-90m), persist ' +
-  '(dropped); what had expired by then stays expired (default: absolute, of selected keys remaining)';
-
 /**
  * Reads `--ttl`.
  * @param text - As it was written; undefined gives the default.

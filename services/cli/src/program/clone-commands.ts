@@ -1,10 +1,10 @@
 import { Option, type Command } from 'commander';
 import type { CloneFlags } from '../commands/clone.ts';
 import { selectorFlags } from '../commands/selector-flags.ts';
-import { TTL_HELP } from '../commands/ttl-flag.ts';
 import type { RebuildFlags } from '../commands/recycle.ts';
 import type { Leaf, Perform } from './command-tree.ts';
 import { PASS_FILE } from './pass-file.ts';
+import { TTL_HELP } from './ttl-help.ts';
 
 const HELP = `
 A clone is a server of its own with the data of an instance as they were: all of them, or some keys. It is

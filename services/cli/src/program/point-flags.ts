@@ -1,5 +1,5 @@
 import { Option, type Command } from 'commander';
-import { TTL_HELP } from '../commands/ttl-flag.ts';
+import { TTL_HELP } from './ttl-help.ts';
 
 /** Adds the flags that say what to go back to, with which expiry times, and without which commands. */
 export function pointFlags(command: Command): Command {
