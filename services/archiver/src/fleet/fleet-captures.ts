@@ -2,6 +2,7 @@ import { TidemarkError } from '@tidemark/core';
 import type { CaptureStatus } from '../capture/capture-status.ts';
 import type { KeptCapture } from '../capture/kept-capture.ts';
 import { openLog, type CaptureSetting } from '../open-capture.ts';
+import { tryStore } from '../store-trial.ts';
 import { FleetDesk, type FleetStatus, type HeldWork } from './fleet-desk.ts';
 import { Gate } from './gate.ts';
 import { HostWatch, type GoneHost } from './host-watch.ts';
@@ -152,7 +153,9 @@ export class FleetCaptures {
         this.#gate.pass(async () => {
           try {
             if (signal.aborted) return;
-            const { log } = await openLog(instance, 'psync', setting);
+            const { log, instanceLog } = await openLog(instance, 'psync', setting);
+            // Once for all, and now: it takes seconds that a takeover does not have.
+            await tryStore(instanceLog, setting);
             const isOver = (): boolean => signal.aborted;
             if (log.state.owner?.ownerId === ownerId && !isOver()) begin(instance);
           } catch (cause) {
