@@ -1,5 +1,6 @@
 import type { CaptureStatus } from '../capture/capture-status.ts';
 import type { MetricFamily, MetricSample } from './metric-registry.ts';
+import { isToMove } from './readiness.ts';
 
 const LABELS = ['instance', 'shard'] as const;
 
@@ -34,7 +35,7 @@ export function captureSamples(
   captures: readonly CaptureStatus[],
   { shard, spoolBytesMax }: { readonly shard: string; readonly spoolBytesMax: number },
 ): readonly MetricSample[] {
-  return captures.flatMap((capture) => {
+  return captures.filter(isToMove).flatMap((capture) => {
     const labels = { instance: capture.instance, shard };
     const samples: MetricSample[] = [];
     const add = (name: string, value: number | null, more = {}): void => {

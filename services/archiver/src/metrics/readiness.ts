@@ -96,7 +96,10 @@ export class StallWatch {
   }
 }
 
-/** While flashback is off only backups are made: no second is to be proven. */
-function isToMove({ state }: CaptureStatus): boolean {
-  return state !== 'snapshots-only';
+/**
+ * Whether seconds of an instance are to be proven here: not while its policy has flashback off, nor
+ * while another archiver owns its log.
+ */
+export function isToMove({ state }: CaptureStatus): boolean {
+  return state !== 'snapshots-only' && state !== 'waiting';
 }

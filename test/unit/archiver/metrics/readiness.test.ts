@@ -3,6 +3,7 @@ import {
   failedStatus,
   type CaptureStatus,
 } from '../../../../services/archiver/src/capture/capture-status.ts';
+import { captureSamples } from '../../../../services/archiver/src/metrics/capture-samples.ts';
 import { stallMsOf, StallWatch } from '../../../../services/archiver/src/metrics/readiness.ts';
 
 const STALL_MS = 60_000;
@@ -70,6 +71,18 @@ describe('readiness of an archiver', () => {
       { code: 'store-away', instance: 'carts', detail: 'store, keys or spool take nothing now' },
     ]);
     expect(notes).toEqual([]);
+  });
+
+  it('asks nothing of an instance that its policy or another archiver keeps it from', () => {
+    const { stalls, pass } = watch();
+    for (const state of ['waiting', 'snapshots-only'] as const) {
+      const resting = capture({ state, provenTo: null, lagSeconds: null });
+      expect(codes(stalls, resting)).toEqual([]);
+      pass(STALL_MS);
+      expect(codes(stalls, resting)).toEqual([]);
+      expect(captureSamples([resting], { shard: '0', spoolBytesMax: 1 })).toEqual([]);
+    }
+    expect(codes(stalls, capture())).toEqual([]); // it begins anew when it is to move again
   });
 
   it('forgets an instance that is captured no more', () => {
