@@ -72,7 +72,7 @@ export interface RunningArchiver {
   ask(
     method: 'backup' | 'roll' | 'attach' | 'detach' | 'rekey' | 'policy',
     instance?: string,
-    more?: { readonly mode: 'automated' | 'manual' },
+    more?: { readonly mode?: 'automated' | 'manual' },
   ): Promise<unknown>;
   /** Waits for a line of its log. */
   until(message: string): Promise<void>;

@@ -21,7 +21,7 @@ let source: RedisServer;
 
 beforeAll(async () => {
   [tidemark, source] = await Promise.all([
-    Tidemark.init([], '[policy]\nspread = "0s"\n', null),
+    Tidemark.init([], '[policy]\nspread = "0s"\n', 'ring'),
     startRedis({ config: { 'aof-timestamp-enabled': 'yes' } }),
   ]);
   await tidemark.add(ID, source);
