@@ -1,14 +1,13 @@
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { revokeToken } from '@tidemark/control';
-import { Compile } from 'typebox/schema';
 import { systemClock } from '@tidemark/system';
 import { ProblemSchema } from '../../../services/control/src/api/problem.ts';
 import { ApiRun, type Answer } from '../../support/api-run.ts';
 import { Trial } from '../../support/api-trial-routes.ts';
+import { schemaFault } from '../../support/json-schema.ts';
 import { RawHttp } from '../../support/raw-http.ts';
 
-const problem = Compile(ProblemSchema);
 const HOUR_MS = 3_600_000;
 
 /** That an answer is a problem as it is documented. */
@@ -17,7 +16,10 @@ function expectProblem(answer: Answer, status: number, name: string): void {
   expect(answer.headers.get('content-type')).toBe('application/problem+json; charset=utf-8');
   expect(answer.headers.get('x-content-type-options')).toBe('nosniff');
   expect(answer.headers.get('x-request-id')).not.toBeNull();
-  expect([problem.Check(answer.body), answer.body?.['status']]).toEqual([true, status]);
+  expect([schemaFault(ProblemSchema, answer.body), answer.body?.['status']]).toEqual([
+    null,
+    status,
+  ]);
 }
 
 describe('the server of the API', () => {

@@ -1,4 +1,4 @@
-import { Compile } from 'typebox/schema';
+import { schemaFault } from '../json-schema.ts';
 import type { OpenApi, Placed, Schema } from './document.ts';
 
 /** What came back. */
@@ -11,7 +11,7 @@ export interface FuzzAnswer {
 /** Holds answers against the document. */
 export class AnswerChecker {
   readonly #document: OpenApi;
-  readonly #compiled = new Map<string, ReturnType<typeof Compile>>();
+  readonly #known = new Map<string, Readonly<Record<string, unknown>>>();
 
   constructor(document: OpenApi) {
     this.#document = document;
@@ -36,20 +36,16 @@ export class AnswerChecker {
   }
 
   #fits(name: string, schema: Schema, text: string): string | null {
-    let check = this.#compiled.get(name);
-    if (check === undefined) {
-      check = Compile(this.#resolved(schema) as object);
-      this.#compiled.set(name, check);
-    }
+    const known = this.#known.get(name) ?? (this.#resolved(schema) as Record<string, unknown>);
+    this.#known.set(name, known);
     let value: unknown;
     try {
       value = JSON.parse(text);
     } catch {
       return `no JSON: ${text.slice(0, 200)}`;
     }
-    if (check.Check(value)) return null;
-    const [first] = check.Errors(value)[1];
-    return `${name}: ${first?.instancePath ?? ''} ${first?.message ?? 'does not fit'}: ${text.slice(0, 400)}`;
+    const fault = schemaFault(known, value);
+    return fault === null ? null : `${name}: ${fault}: ${text.slice(0, 400)}`;
   }
 
   #resolved(value: unknown): unknown {
