@@ -36,10 +36,16 @@ export class RoutesRun implements AsyncDisposable {
       Tidemark.init([], settings, 'ring'),
       startRedis({ config: { 'aof-timestamp-enabled': 'yes' } }),
     ]);
-    await tidemark.add(id, source);
-    await tidemark.serve();
-    const api = await ApiRun.start({ ...options, tidemark });
-    return new RoutesRun(id, tidemark, source, api);
+    try {
+      await tidemark.add(id, source);
+      await tidemark.serve();
+      const api = await ApiRun.start({ ...options, tidemark });
+      return new RoutesRun(id, tidemark, source, api);
+    } catch (error) {
+      await tidemark[Symbol.asyncDispose]();
+      await source[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** Sends a body with a key of its own. */

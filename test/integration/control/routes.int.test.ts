@@ -15,6 +15,8 @@ const ONE = `/v1/instances/${ID}`;
 
 let run: RoutesRun;
 let target: RedisServer;
+/** What was opened, also when the rest could not be. */
+const opened: AsyncDisposable[] = [];
 let redis: Redis;
 /** What the source held at the end of the second `at`. */
 let then: Oracle;
@@ -22,10 +24,12 @@ let at: number;
 
 beforeAll(async () => {
   target = await startRedis({ aof: false });
+  opened.push(target);
   const first = await freePort();
   const ports = `${first.toString()}-${Math.min(65_535, first + 40).toString()}`;
   const allow = `[restorer]\nallow_targets = ["127.0.0.1:${target.port.toString()}"]\n`;
   run = await RoutesRun.start(ID, `${allow}[clone]\nports = "${ports}"\ndir = "clones"\n`);
+  opened.push({ [Symbol.asyncDispose]: endClones }, run);
   redis = await run.source.connect();
   for (let i = 0; i < 40; i++) {
     await redis.pipeline().set(`key:${i}`, i).hset(`cart:${i}`, 'sum', i).exec();
@@ -42,13 +46,15 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
+  for (const part of opened) await part[Symbol.asyncDispose]();
+});
+
+async function endClones(): Promise<void> {
   const root = join(run.tidemark.dir, 'clones');
   for (const name of await readdir(root).catch(() => [])) {
     await endProcesses(join(root, name), false);
   }
-  await run[Symbol.asyncDispose]();
-  await target[Symbol.asyncDispose]();
-});
+}
 
 it('of two backups that are asked for at once one is made, and the other is told why not', async () => {
   const answers = await Promise.all([run.post(`${ONE}/backups`), run.post(`${ONE}/backups`)]);
