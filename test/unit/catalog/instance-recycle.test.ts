@@ -11,7 +11,10 @@ import { instanceStateShape } from '../../../libs/catalog/src/model/wire/state-s
 
 const atMs = 1_000;
 const node = {
-  ...{ url: 'redis://10.0.0.5:6379', user: null, source: 'psync', passwordRef: 'orders.pass' },
+  url: 'redis://10.0.0.5:6379',
+  user: null,
+  source: 'psync',
+  passwordRef: 'orders.pass',
 } as const;
 const created: InstanceEvent = { type: 'InstanceCreated', iid: 'orders', name: 'orders', atMs };
 const writer: InstanceEvent = {
