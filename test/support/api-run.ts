@@ -106,23 +106,8 @@ export class ApiRun implements AsyncDisposable {
   }
 
   /** Asks; a `null` token sends none. */
-  async ask(
-    path: string,
-    { method = 'GET', token, headers = {}, body }: Asked = {},
-  ): Promise<Answer> {
-    const bearer = token === undefined ? this.token : token;
-    const sent = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
-    const response = await fetch(`${this.url}${path}`, {
-      method,
-      headers: {
-        ...(bearer === null || bearer === '' ? {} : { authorization: `Bearer ${bearer}` }),
-        ...(body === undefined ? {} : { 'content-type': 'application/json' }),
-        ...headers,
-      },
-      ...(sent === undefined ? {} : { body: sent }),
-    });
-    const text = await response.text();
-    return { status: response.status, headers: response.headers, text, body: jsonOf(text) };
+  ask(path: string, asked: Asked = {}): Promise<Answer> {
+    return askApi(this.url, this.token, path, asked);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -130,6 +115,30 @@ export class ApiRun implements AsyncDisposable {
     await this.control[Symbol.asyncDispose]();
     if (this.#ownsFolder) await this.tidemark[Symbol.asyncDispose]();
   }
+}
+
+/**
+ * Asks a server of the API.
+ * @param own - The token that is sent when the request names none.
+ */
+export async function askApi(
+  url: string,
+  own: string,
+  path: string,
+  { method = 'GET', token = own, headers = {}, body }: Asked = {},
+): Promise<Answer> {
+  const sent = body === undefined || typeof body === 'string' ? body : JSON.stringify(body);
+  const response = await fetch(`${url}${path}`, {
+    method,
+    headers: {
+      ...(token === null || token === '' ? {} : { authorization: `Bearer ${token}` }),
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...(sent === undefined ? {} : { body: sent }),
+  });
+  const text = await response.text();
+  return { status: response.status, headers: response.headers, text, body: jsonOf(text) };
 }
 
 function jsonOf(text: string): Readonly<Record<string, unknown>> | null {
