@@ -157,6 +157,41 @@ it('keys of TDE and the right to use them are told without key material', async 
   expect(none.status, none.text).toBe(404);
 });
 
+it('data keys are wrapped anew once however often that is asked for, by an administrator only', async () => {
+  const path = `${ONE}:rewrap`;
+  const token = await run.api.tokenOf('restorer', 'read,backup,restore');
+  const headers = { 'idempotency-key': randomUUID() };
+  const asked = { method: 'POST', body: {}, headers };
+  expect((await run.api.ask(path, { ...asked, token })).status).toBe(403);
+  const [first, again] = [await run.api.ask(path, asked), await run.api.ask(path, asked)];
+  expect([first.status, again.status], first.text).toEqual([202, 202]);
+  expect(again.body?.['id']).toBe(first.body?.['id']);
+  const job = await run.ended(first.headers.get('location') ?? '');
+  expect(job, JSON.stringify(job)).toMatchObject({ kind: 'rewrap', state: 'succeeded' });
+  const { key, keys } = job['result'] as { readonly key: { keyId: string }; keys: number };
+  const { body } = await run.api.ask(`${ONE}/tde`);
+  expect(key.keyId).toBe(body?.['keyId']);
+  expect(keys).toBeGreaterThan(0);
+  const other = await run.post(path, { keyId: 'no-such-key' });
+  const failed = await run.ended(other.headers.get('location') ?? '');
+  expect(failed).toMatchObject({ state: 'failed', problem: { code: 'TM_KEY_MISSING' } });
+  const wrong = await run.post(path, { keyId: 7 });
+  expect(wrong.body).toMatchObject({ status: 422, errors: [{ pointer: '/keyId' }] });
+});
+
+it('what of an instance with TDE is kept no longer is told before it goes', async () => {
+  const job = await run.done(`${ONE}:expire`, { dryRun: true });
+  expect(job, JSON.stringify(job)).toMatchObject({
+    ...{ kind: 'expire', state: 'succeeded', result: { dryRun: true, deleted: null } },
+  });
+  expect(job['result']).toEqual(await run.tidemark.json('expire', ID, '--dry-run'));
+  const reader = await run.api.tokenOf('backups', 'backup');
+  const refused = await run.api.ask(`${ONE}:expire`, {
+    ...{ method: 'POST', body: {}, token: reader, headers: { 'idempotency-key': 'e' } },
+  });
+  expect(refused.status).toBe(403);
+});
+
 it('of an instance with TDE no name and no value is shown', async () => {
   const body = {
     ...{

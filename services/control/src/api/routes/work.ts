@@ -1,5 +1,5 @@
 import type { Job, Json } from '../../jobs/job.ts';
-import { ClearBody, PurgeBody, VerifyBody } from '../schemas/clones.ts';
+import { ClearBody, ExpireBody, PurgeBody, RewrapBody, VerifyBody } from '../schemas/clones.ts';
 import { instanceParams } from '../schemas/common.ts';
 import { accepted } from '../schemas/jobs.ts';
 import type { ApiApp, ApiPorts } from '../types.ts';
@@ -14,6 +14,8 @@ interface Work {
   readonly operationId: string;
   readonly summary: string;
   readonly tag: string;
+  /** Beyond those that all of it has. */
+  readonly problems?: readonly string[];
   readonly body: object;
   readonly request: (body: Readonly<Record<string, Json>>) => Json;
 }
@@ -39,15 +41,30 @@ const WORKS: readonly Work[] = [
     body: VerifyBody,
     request: ({ backupId = null }) => ({ backup: backupId }),
   },
+  {
+    ...{ verb: 'rewrap', kind: 'rewrap', scope: 'admin', operationId: 'rewrapInstance' },
+    ...{ summary: 'Wraps every data key of an instance anew.', tag: 'tde' },
+    problems: ['kms-denied', 'kms-key-disabled', 'kms-unavailable'],
+    body: RewrapBody,
+    request: ({ keyId = null }) => ({ kmsKey: keyId }),
+  },
+  {
+    ...{ verb: 'expire', kind: 'expire', scope: 'admin', operationId: 'expireInstance' },
+    ...{ summary: 'Lets go of what the policy keeps no longer.', tag: 'instances' },
+    body: ExpireBody,
+    request: given,
+  },
 ];
 
 /** Adds `POST /v1/instances/{id}:VERB` for work that is nothing but a job. */
 export function addWorkRoutes(app: ApiApp, { control }: ApiPorts): void {
-  for (const { verb, kind, scope, operationId, summary, tag, body, request: requestOf } of WORKS) {
+  for (const work of WORKS) {
+    const { verb, kind, scope, operationId, summary, tag, body, request: requestOf } = work;
+    const problems = ['busy', 'job-limit', 'node-unavailable', ...(work.problems ?? [])];
     app.post(
       `/v1/instances/:instance(^[^/:]+)::${verb}`,
       {
-        config: { scope, idempotent: true, problems: ['busy', 'job-limit', 'node-unavailable'] },
+        config: { scope, idempotent: true, problems },
         schema: {
           ...{ operationId, summary, tags: [tag] },
           ...{ params: instanceParams, body, response: accepted },

@@ -149,3 +149,32 @@ export const VerifyBody = {
   additionalProperties: false,
   properties: { backupId },
 } as const;
+
+/** What the data keys of an instance are wrapped with. */
+export const RewrapBody = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    keyId: {
+      type: 'string',
+      minLength: 1,
+      maxLength: 2048,
+      pattern: '^[^\\p{Cc}]+$',
+      description: 'Id or alias of another key; left away: the newest version of its own.',
+    },
+  },
+} as const;
+
+/** How what is kept no longer is let go of. */
+export const ExpireBody = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    dryRun: { type: 'boolean', default: false, description: 'Say what would go; do nothing.' },
+    force: {
+      type: 'boolean',
+      default: false,
+      description: 'Mark more than half of what is stored in one run.',
+    },
+  },
+} as const;
