@@ -69,6 +69,20 @@ describe('settings of workers, clones and events', () => {
     );
   });
 
+  it('of events send a password in clear to this host only', () => {
+    const sasl = { sasl_user: 'u', sasl_password_file: 'p' } as const;
+    const plain = { ...sasl, sasl_mechanism: 'plain' } as const;
+    for (const broker of ['kafka:9092', '127.0.0.1.evil.example:9092', '[2001:db8::1]:9092']) {
+      expect(() => eventSettings({ brokers: ['127.0.0.1:1', broker], ...plain }, '/')).toThrow(
+        expect.objectContaining(fault('in clear')),
+      );
+    }
+    const near = ['127.0.0.1:9092', '[::1]:9092', 'localhost:9092'];
+    expect(eventSettings({ brokers: near, ...plain }, '/')?.tls).toBeNull();
+    const scram = { ...sasl, sasl_mechanism: 'scram-sha-512' } as const;
+    expect(eventSettings({ brokers: ['kafka:9092'], ...scram }, '/')?.tls).toBeNull();
+  });
+
   it('of events name the authority and the password by reference only', () => {
     const sasl = { sasl_mechanism: 'plain', sasl_user: 'u', sasl_password_file: 'p' } as const;
     expect(eventSettings({ brokers: ['h:1'], tls_ca_file: 'ca', ...sasl }, '/etc')).toEqual({

@@ -172,18 +172,35 @@ export function eventSettings(events: ConfigFile['events'], base: string): Event
     );
   }
   const ca = events.tls_ca_file;
+  const tls =
+    events.tls === true || ca !== undefined
+      ? { caFile: ca === undefined ? null : resolve(base, ca) }
+      : null;
+  if (mechanism === 'plain' && tls === null) refuseClearPassword(events.brokers);
   return {
     brokers: events.brokers,
     topicPrefix: events.topic_prefix ?? 'tidemark.',
-    tls:
-      events.tls === true || ca !== undefined
-        ? { caFile: ca === undefined ? null : resolve(base, ca) }
-        : null,
+    tls,
     sasl:
       mechanism === undefined || username === undefined || file === undefined
         ? null
         : { mechanism, username, password: secretSource(file, base) },
   };
+}
+
+/** `plain` sends the password as it is: without TLS it stays on this host. */
+function refuseClearPassword(brokers: readonly string[]): void {
+  const away = brokers.find((broker) => !LOOPBACK.test(hostOf(broker)));
+  if (away === undefined) return;
+  throw new UsageError(
+    'TM_CONFIG',
+    `events.sasl_mechanism = "plain" would send the password to ${away} in clear`,
+    { hint: 'set events.tls = true or events.tls_ca_file, or use scram-sha-512' },
+  );
+}
+
+function hostOf(broker: string): string {
+  return broker.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
 }
 
 /**
