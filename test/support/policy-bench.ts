@@ -159,7 +159,7 @@ export class PolicyBench implements AsyncDisposable {
   }
 
   /** Ends every open job. */
-  finish(problem: 'none' | 'TM_BUSY' = 'none'): void {
+  finish(problem: 'none' | 'TM_BUSY' | 'TM_ARCHIVER_DOWN' = 'none'): void {
     const nowMs = this.clock.wallMs;
     for (const { id, state } of this.jobs.list({ instance: SHOP, pageSize: 100 }).jobs) {
       if (state !== 'queued') continue;

@@ -136,6 +136,41 @@ describe('PolicyScheduler', () => {
     expect(bench.noted.at(-1)).toBe('2027-01-02T03:00Z skipped');
   });
 
+  it('asks again for a run whose backup failed, until it is made', async () => {
+    await using bench = await PolicyBench.open(at('2027-01-01T00:00Z'), AT_THREE);
+    const scheduler = bench.scheduler();
+    await bench.pass(scheduler, 4 * HOUR_MS);
+    bench.finish('TM_ARCHIVER_DOWN');
+    await bench.look(scheduler);
+    expect(bench.jobCount).toBe(1);
+    await bench.pass(scheduler, 3 * 60_000, 60_000);
+    expect(bench.jobCount).toBe(2);
+    expect(bench.noted).toEqual(['2027-01-01T03:00Z submitted']);
+    // A process that was started again goes on with it.
+    bench.finish('TM_ARCHIVER_DOWN');
+    const next = bench.scheduler();
+    await bench.pass(next, 10 * 60_000, 60_000);
+    expect(bench.jobCount).toBe(3);
+    bench.finish();
+    await bench.pass(next, 12 * HOUR_MS);
+    expect(bench.jobCount).toBe(3);
+    const { jobs } = bench.jobs.list({ instance: SHOP, pageSize: 10 });
+    expect(bench.desk.runs(SHOP, 1)[0]).toMatchObject({ state: 'submitted', job: jobs[0]?.id });
+  });
+
+  it('notes a run whose backup failed to the end as missed, with what it failed with', async () => {
+    await using bench = await PolicyBench.open(at('2027-01-01T00:00Z'), AT_THREE);
+    const scheduler = bench.scheduler();
+    for (let half = 0; half < 54; half++) {
+      await bench.pass(scheduler, HOUR_MS / 2);
+      bench.finish('TM_ARCHIVER_DOWN');
+    }
+    expect(bench.noted).toEqual(['2027-01-01T03:00Z missed', '2027-01-02T03:00Z submitted']);
+    expect(bench.desk.runs(SHOP, 2)[1]?.reason).toContain('TM_ARCHIVER_DOWN');
+    expect(bench.jobCount).toBeGreaterThan(10);
+    expect(bench.jobCount).toBeLessThan(40);
+  });
+
   it('makes one job of a run that two processes look at, and of one that was killed before its note', async () => {
     await using bench = await PolicyBench.open(at('2027-01-01T00:00Z'), AT_THREE);
     const [one, two] = [bench.scheduler(), bench.scheduler()];

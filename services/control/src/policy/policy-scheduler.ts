@@ -5,6 +5,7 @@ import type { Actor, JobDesk } from '../jobs/job.ts';
 import type { CatalogKeeper } from '../queries/catalog-keeper.ts';
 import type { PolicyRun } from './policy.ts';
 import type { InstanceTimes, LocalPolicyDesk } from './policy-desk.ts';
+import { afterFailure } from './after-failure.ts';
 import { runsOfSnapshots } from './runs-of-snapshots.ts';
 import type { RunRows } from './run-rows.ts';
 
@@ -47,6 +48,16 @@ interface Due {
   readonly times: InstanceTimes;
 }
 
+/** A run that was asked for and is not known to be made. */
+interface OpenRun {
+  readonly dueMs: number;
+  readonly job: string;
+  /** How often it was asked for again since this process began. */
+  readonly tries: number;
+  /** Its job has failed: the monotonic time at which it is asked for again. */
+  readonly againMs: number | null;
+}
+
 /** What is remembered of an instance between two looks. */
 interface Watched {
   /** Monotonic: what was read of its log is younger than this. */
@@ -55,8 +66,8 @@ interface Watched {
   notBeforeMs: number;
   /** The run that is late, and the monotonic time at which it begins. */
   late: { readonly dueMs: number; readonly atMs: number } | null;
-  /** The run whose job is not over yet. */
-  open: { readonly dueMs: number; readonly job: string } | null;
+  /** The newest run whose job is not over yet, or has failed and is asked for again. */
+  open: OpenRun | null;
   /** Nothing is due between two instants, as long as the policy is this entry of the log. */
   idle: { readonly fromMs: number; readonly untilMs: number; readonly seq: number } | null;
 }
@@ -106,7 +117,7 @@ export class PolicyScheduler {
     const { clock, rows } = this.#parts;
     const watched = this.#watch(instance);
     if (clock.monotonicMs() < watched.notBeforeMs) return;
-    this.#settle(instance, watched);
+    await this.#settle(instance, watched, nowMs);
     if (clock.monotonicMs() - watched.readMs >= POLICY_AGE_MS) await this.#read(instance, watched);
     if (this.#due(instance, watched, nowMs) === null) return;
     // The policy may be another one by now, and another host may have made the backup.
@@ -157,22 +168,54 @@ export class PolicyScheduler {
   }
 
   /** A backup that is made past the jobs of this host stands in the way of one, too. */
-  #settle(instance: string, watched: Watched): void {
+  async #settle(instance: string, watched: Watched, nowMs: number): Promise<void> {
     const { jobs, rows } = this.#parts;
     const { open } = watched;
     if (open === null) return;
     watched.open = null; // of a job that is not known any more nothing will be told
-    const { endedMs, problem } = jobs.get(open.job);
+    const { endedMs, problem, state } = jobs.get(open.job);
     if (endedMs === null) watched.open = open;
     else if (problem !== null && REFUSED.has(problem.code)) {
       rows.refuse({ instance, dueMs: open.dueMs, reason: refusedBy(problem.message) });
+    } else if (state === 'failed') {
+      watched.open = open; // also when asking for it again throws
+      const reason = `${problem?.code ?? 'TM_INTERNAL'}: ${problem?.message ?? 'it failed'}`;
+      watched.open = await this.#again(instance, open, { reason, nowMs });
     }
   }
 
-  #openRun(instance: string): Watched['open'] {
+  /** What is in the way of a backup mostly passes: an archiver that is started again, a node. */
+  async #again(
+    instance: string,
+    open: OpenRun,
+    { reason, nowMs }: { readonly reason: string; readonly nowMs: number },
+  ): Promise<OpenRun | null> {
+    const { clock, rows, known, desk, logger } = this.#parts;
+    const { dueMs, tries, againMs } = open;
+    const { policy } = desk.viewOf(instance, known.instance(instance));
+    const times = desk.timesOf(instance, policy);
+    const pauseMs = afterFailure({ dueMs, tries, nowMs, times });
+    if (pauseMs === null) {
+      rows.change({ instance, dueMs, state: 'missed', job: open.job, reason });
+      logger.error('policy-run-failed', { instance, due: iso(dueMs), reason });
+      return null;
+    }
+    if (againMs === null) {
+      logger.warn('policy-run-again', { instance, due: iso(dueMs), reason, pauseMs });
+      return { ...open, againMs: clock.monotonicMs() + pauseMs };
+    }
+    if (clock.monotonicMs() < againMs) return open;
+    await this.#parts.fresh.of(instance);
+    const run = this.#madeSince(instance, dueMs, nowMs) ?? (await this.#submit(instance, open));
+    rows.change(run);
+    if (run.state !== 'submitted' || run.job === null) return null;
+    return { dueMs, job: run.job, tries: tries + 1, againMs: null };
+  }
+
+  #openRun(instance: string): OpenRun | null {
     const [run] = this.#parts.rows.list(instance, 1);
     if (run?.state !== 'submitted' || run.job === null) return null;
-    return { dueMs: run.dueMs, job: run.job };
+    return { dueMs: run.dueMs, job: run.job, tries: 0, againMs: null };
   }
 
   /** The newest run is made; the older ones were missed. */
@@ -181,7 +224,7 @@ export class PolicyScheduler {
     const dueMs = runs.at(-1);
     if (dueMs === undefined) return;
     const made = this.#madeSince(instance, dueMs, nowMs);
-    const run = made ?? (await this.#submit(instance, dueMs));
+    const run = made ?? (await this.#submit(instance, { dueMs, job: null }));
     const missed = runs.slice(0, -1).map((each): PolicyRun => ({
       ...{ instance, dueMs: each, state: 'missed', job: null, atMs: nowMs },
       reason: `nobody looked in time; the run of ${iso(dueMs)} was caught up instead`,
@@ -193,13 +236,18 @@ export class PolicyScheduler {
     });
   }
 
-  async #submit(instance: string, dueMs: number): Promise<Omit<PolicyRun, 'atMs'>> {
+  /** @param before - The run, and the job of it that has failed. */
+  async #submit(
+    instance: string,
+    { dueMs, job: before }: { readonly dueMs: number; readonly job: string | null },
+  ): Promise<Omit<PolicyRun, 'atMs'>> {
     const run = { instance, dueMs, job: null, reason: '' } as const;
+    const key = `${instance}/${dueMs.toString()}`;
     try {
       const job = await this.#parts.jobs.submit(
         { kind: 'backup', instance, request: { mode: 'automated' }, actor: ACTOR },
         // A kill between this and the note of it makes no second job.
-        { actor: ACTOR.name, key: `${instance}/${dueMs.toString()}` },
+        { actor: ACTOR.name, key: before === null ? key : `${key}/${before}` },
       );
       return { ...run, state: 'submitted', job: job.id };
     } catch (cause) {

@@ -66,6 +66,14 @@ export class RunRows {
     );
   }
 
+  /** What became of a run that was asked for, when its job has ended without a backup. */
+  change({ instance, dueMs, state, job, reason }: Omit<PolicyRun, 'atMs'>): void {
+    const sql = `UPDATE policy_runs SET state = ?, job = ?, reason = ?
+                 WHERE instance = ? AND due_ms = ? AND state = 'submitted'`;
+    const text = reason.slice(0, REASON_MAX);
+    this.#db.write(() => this.#db.run(sql, state, job, text, instance, dueMs));
+  }
+
   /** A run whose job was refused by who was to make the backup. */
   refuse({ instance, dueMs, reason }: Pick<PolicyRun, 'instance' | 'dueMs' | 'reason'>): void {
     const sql = `UPDATE policy_runs SET state = 'skipped', reason = ?
