@@ -8,7 +8,7 @@ import {
   type WriterEvent,
   type WriterLog,
 } from '@tidemark/catalog';
-import { makeId, TidemarkError, type Clock, type Random } from '@tidemark/core';
+import { CatalogError, makeId, TidemarkError, type Clock, type Random } from '@tidemark/core';
 import { openSpoolKey, type DataKey, type LogKey } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import { aofOpener } from './capture/aof/aof-source.ts';
@@ -77,8 +77,8 @@ export interface OpenedCapture {
 /**
  * Claims the writer log of an instance and makes a capture of it, which does not run yet.
  * @param ownerId - Id of the spool.
- * @throws CatalogError `TM_NOT_FOUND` when the store does not know the instance, `TM_LOG_OWNER` when
- *   another archiver owns its log; as `probeAofDir`; StoreError; KeyError; TidemarkError `TM_SPOOL`.
+ * @throws CatalogError `TM_NOT_FOUND` when the store does not know the instance, `TM_RECYCLE_STATE`
+ *   when it lies in the recycle bin, `TM_LOG_OWNER` when another archiver owns its log; as `probeAofDir`; StoreError; KeyError; TidemarkError `TM_SPOOL`.
  */
 export async function openCapture(
   target: InstanceTarget,
@@ -163,7 +163,8 @@ export interface OpenedLogs {
 
 /**
  * Opens the log of the writer that captures an instance through a source; claims nothing.
- * @throws CatalogError `TM_NOT_FOUND` when the store does not know the instance; StoreError; KeyError.
+ * @throws CatalogError `TM_NOT_FOUND` when the store does not know the instance, `TM_RECYCLE_STATE`
+ *   when it lies in the recycle bin; StoreError; KeyError.
  */
 export async function openLog(
   iid: string,
@@ -193,6 +194,7 @@ async function instanceLogOf(
 ): Promise<InstanceLog> {
   await requireRecord(iid, logKey, store);
   const log = await openInstanceLog({ store, iid, logKey, clock, random });
+  refuseRecycled(iid, log);
   await log.append((state) =>
     state.writers.some((one) => isInUse(one) && one.source === source)
       ? null
@@ -205,6 +207,22 @@ async function instanceLogOf(
         },
   );
   return log;
+}
+
+/** What is captured while it lies in the bin would go with it at the end of its time. */
+function refuseRecycled(iid: string, { state: { recycle } }: InstanceLog): void {
+  if (recycle === null) return;
+  const destroyed = recycle.destroyed !== null;
+  throw new CatalogError(
+    'TM_RECYCLE_STATE',
+    `${iid} ${destroyed ? 'was destroyed' : 'is in the recycle bin'}`,
+    {
+      context: { iid, sinceMs: recycle.sinceMs },
+      hint: destroyed
+        ? 'add the node under another id: tidemark instance add'
+        : `its release was cut short: repeat it (tidemark instance remove ${iid} --to-recycle), or take it back: tidemark instance remove ${iid}, then add`,
+    },
+  );
 }
 
 /** A store that is not mounted looks like an empty one: nothing may be begun in it. */

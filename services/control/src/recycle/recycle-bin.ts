@@ -1,11 +1,6 @@
 import { dirname } from 'node:path';
-import {
-  isLive,
-  type InstanceState,
-  type RecycleState,
-  type ReleasedNode,
-} from '@tidemark/catalog';
-import { KeyError, TidemarkError, UsageError, type Clock, type Random } from '@tidemark/core';
+import type { InstanceState, RecycleState, ReleasedNode } from '@tidemark/catalog';
+import { TidemarkError, UsageError, type Clock, type Random } from '@tidemark/core';
 import { refuseCaptured, shredKeys } from '@tidemark/restorer';
 import {
   describeEntry,
@@ -19,6 +14,7 @@ import type { Audit } from '../audit/audit.ts';
 import type { Actor } from '../jobs/job.ts';
 import { SecretFolder } from '../provision/secrets.ts';
 import { eraseObjects } from './erase-objects.ts';
+import { refuseCapturedSince, refuseConfigured, refuseRead, writtenSince } from './may-destroy.ts';
 import { releaseInstance } from './release-instance.ts';
 import { logOf, RECYCLE_LEASE, releaseRecycleLease } from './take-back.ts';
 
@@ -83,11 +79,16 @@ export class RecycleBin {
   /**
    * Releases an instance: it is captured no more, and all of it is kept for the time of
    * `policy.recycle_retain`. Safe to repeat after an interruption.
-   * @throws UsageError `TM_NOT_FOUND` when it is not configured here.
+   * @throws UsageError `TM_NOT_FOUND` when it is not configured here; CatalogError `TM_LOG_OWNER`, KeyError
+   *   `TM_BUSY` while another archiver captures it.
    */
   async put(instance: string, actor: Actor, signal: AbortSignal): Promise<RecycledInstance> {
     const { workspace, clock, random, warn, audit } = this.#parts;
-    await releaseInstance(instance, { workspace, clock, random, signal, warn }, async (entry) => {
+    const parts = { workspace, clock, random, signal, warn, mustEnd: true };
+    await releaseInstance(instance, parts, async (entry) => {
+      await workspace.sync(signal, instance);
+      const writers = workspace.catalog.writers(instance);
+      refuseCaptured(instance, writers, clock.nowMs());
       const node = await this.#nodeOf(entry);
       const log = await logOf(instance, this.#parts, signal);
       const atMs = clock.nowMs();
@@ -104,6 +105,12 @@ export class RecycleBin {
               untilMs,
               atMs,
             },
+      );
+      // It was captured on since an attempt that was cut short: its time begins anew.
+      await log.append(({ recycle }) =>
+        recycle !== null && writtenSince(writers, recycle.sinceMs) !== undefined
+          ? { type: 'InstanceReturned', by: actor.name, atMs }
+          : null,
       );
       await log.append(({ recycle }) =>
         recycle === null ? { type: 'InstanceRecycled', node, by: actor.name, untilMs, atMs } : null,
@@ -131,8 +138,9 @@ export class RecycleBin {
    * Gives an instance up for good: its keys are destroyed at once, its objects go after the grace. There is
    * no way back. Safe to repeat after an interruption.
    * @param confirm - The id of the instance, as somebody typed it.
-   * @throws UsageError `TM_WRITE_CONSENT`, `TM_RECYCLE_STATE`; KeyError `TM_BUSY` while somebody reads it or
-   *   an archiver captures it; as `shredKeys`.
+   * @throws UsageError `TM_WRITE_CONSENT`; `TM_RECYCLE_STATE` when it is not in the bin, or still configured
+   *   here; KeyError `TM_BUSY` while somebody reads it or an archiver captures it, and when one has captured
+   *   it since it came into the bin; as `shredKeys`.
    */
   async destroy(
     instance: string,
@@ -149,8 +157,11 @@ export class RecycleBin {
     if (state.recycle === null) throw notThere(instance);
     const { workspace, clock, audit } = this.#parts;
     const { store, catalog, config } = workspace;
-    refuseCaptured(instance, catalog.writers(instance), clock.nowMs());
-    this.#refuseRead(state);
+    if (state.recycle.destroyed === null) await refuseConfigured(instance, config.path);
+    const writers = catalog.writers(instance);
+    refuseCaptured(instance, writers, clock.nowMs());
+    refuseCapturedSince(instance, writers, state.recycle.sinceMs);
+    refuseRead(state, clock.nowMs());
     const log = await logOf(instance, this.#parts, signal);
     await releaseRecycleLease(log, this.#parts.clock);
     const seq = await log.append(({ recycle }) => {
@@ -257,16 +268,6 @@ export class RecycleBin {
 
   async #forgetSecret({ node }: RecycleState): Promise<void> {
     if (node?.passwordRef != null) await this.#secrets.forget(node.passwordRef);
-  }
-
-  #refuseRead({ iid, leases }: InstanceState): void {
-    const nowMs = this.#parts.clock.nowMs();
-    const reader = leases.find((one) => one.lease !== RECYCLE_LEASE && isLive(one, nowMs));
-    if (reader === undefined) return;
-    throw new KeyError('TM_BUSY', `lease ${reader.lease} holds the history of ${iid ?? ''}`, {
-      context: { instance: iid, lease: reader.lease, purpose: reader.purpose },
-      hint: 'wait until it is done',
-    });
   }
 }
 

@@ -1,6 +1,6 @@
 import { detachOffline, releasePins } from '@tidemark/archiver';
 import { connectNode } from '@tidemark/client';
-import { UsageError, type Clock, type Random } from '@tidemark/core';
+import { TidemarkError, UsageError, type Clock, type Random } from '@tidemark/core';
 import {
   forgetSecrets,
   instanceTarget,
@@ -22,13 +22,16 @@ export interface ReleaseParts {
   readonly signal: AbortSignal;
   /** Told what could not be put right; the rest is done all the same. */
   readonly warn: (message: string) => void;
+  /** It must not be captured by another archiver afterwards. Default: that is a warning too. */
+  readonly mustEnd?: boolean;
 }
 
 /**
  * Ends the protection of a configured instance: its timeline is closed, the node is as it was, pins,
  * passwords and its place in the configuration go. What is stored stays.
  * @param beforeItGoes - Once it is not captured any more, and still configured.
- * @throws UsageError `TM_NOT_FOUND` when it is not configured here.
+ * @throws UsageError `TM_NOT_FOUND` when it is not configured here; with `mustEnd` CatalogError
+ *   `TM_LOG_OWNER` while another archiver captures it.
  */
 export async function releaseInstance(
   id: string,
@@ -43,7 +46,10 @@ export async function releaseInstance(
   }
   const asked = { timeoutMs: DETACH_MS, signal };
   if ((await workspace.askArchiver('detach', id, asked)) === null) {
-    await warnIfNot('close its timeline in the store', parts, () => closeTimeline(id, parts));
+    await closeTimeline(id, parts).catch((cause: unknown) => {
+      if (parts.mustEnd === true && isOwned(cause)) throw cause;
+      warnOf('close its timeline in the store', cause, parts);
+    });
   }
   const settings = new SwitchedSettings(stateDir, id);
   const switched = await settings.names();
@@ -82,15 +88,22 @@ async function closeTimeline(
   });
 }
 
+const isOwned = (cause: unknown): boolean =>
+  cause instanceof TidemarkError && cause.code === 'TM_LOG_OWNER';
+
 async function warnIfNot(
   what: string,
-  { signal, warn }: ReleaseParts,
+  parts: ReleaseParts,
   work: () => Promise<void>,
 ): Promise<void> {
   try {
     await work();
   } catch (cause) {
-    if (!(cause instanceof Error) || signal.aborted) throw cause;
-    warn(`could not ${what}: ${cause.message}`);
+    warnOf(what, cause, parts);
   }
+}
+
+function warnOf(what: string, cause: unknown, { signal, warn }: ReleaseParts): void {
+  if (!(cause instanceof Error) || signal.aborted) throw cause;
+  warn(`could not ${what}: ${cause.message}`);
 }
