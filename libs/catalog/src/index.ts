@@ -41,7 +41,7 @@ export type {
   WriterRegistered,
   WriterRetired,
 } from './model/instance-events.ts';
-export type { JobEnded, OpenJob } from './model/instance-jobs.ts';
+export { isForgotten, type JobEnded, type OpenJob } from './model/instance-jobs.ts';
 export {
   EMPTY_WRITER_STATE,
   logBytesSinceSnapshot,

@@ -67,7 +67,9 @@ describe('claims of jobs in an instance log', () => {
 
   it('are not given for an attempt that has ended, but for a later one', () => {
     const over = fold(claimed(), ended('failed'));
-    expect(over.jobs).toEqual({ open: [], ended: [{ job: 'job-1', attempt: 1 }] });
+    expect(over.jobs).toEqual({
+      ...{ open: [], ended: [{ job: 'job-1', attempt: 1, atMs: 50 }], forgotten: null },
+    });
     expect(() => decideInstance(over, claimed({ worker: 'h2.1' }))).toThrow(
       refusal(/the job has ended/),
     );
@@ -76,7 +78,7 @@ describe('claims of jobs in an instance log', () => {
 
   it('that a worker gives back are free at once', () => {
     const free = fold(claimed(), ended('waiting'));
-    expect(free.jobs).toEqual({ open: [], ended: [] });
+    expect(free.jobs).toEqual({ open: [], ended: [], forgotten: null });
     expect(fold(claimed(), ended('waiting'), claimed({ worker: 'h2.1' })).jobs.open).toHaveLength(
       1,
     );
@@ -90,14 +92,42 @@ describe('claims of jobs in an instance log', () => {
     expect(later.jobs.open.map(({ job }) => job)).toEqual(['job-x']);
   });
 
-  it('of the last 64 that ended are remembered', () => {
-    const events = Array.from({ length: 70 }, (_, i) => [
-      claimed({ job: `job-${i}` }),
-      ended('succeeded', { job: `job-${i}` }),
+  it('are refused for every job that ended within a day, and the last 64 ends stay for longer', () => {
+    const job = (i: number): string => `job-${i.toString().padStart(4, '0')}`;
+    const events = (from: number, to: number, atMs = 50): readonly InstanceEvent[] =>
+      Array.from({ length: to - from }, (_, i) => [
+        claimed({ job: job(from + i), atMs, untilMs: atMs + 100 }),
+        { ...ended('succeeded', { job: job(from + i) }), atMs } as InstanceEvent,
+      ]).flat();
+    const many = fold(...events(0, 500));
+    expect(() => decideInstance(many, claimed({ job: job(0) }))).toThrow(refusal(/has ended/));
+    const day = 86_400_050;
+    const next = fold(...events(0, 500), ...events(500, 501, day));
+    expect(next.jobs.ended.map((one) => one.job)).toEqual(
+      Array.from({ length: 64 }, (_, i) => job(437 + i)),
+    );
+    expect(next.jobs.forgotten).toBeNull();
+  });
+
+  it('are refused where more than 512 ended within a day, for every job from before those', () => {
+    const job = (i: number): string => `job-${i.toString().padStart(4, '0')}`;
+    const waits = claimed({ job: job(1), worker: 'h2.1', untilMs: 60 });
+    const others = Array.from({ length: 515 }, (_, i) => [
+      claimed({ job: job(i + 10) }),
+      ended('succeeded', { job: job(i + 10) }),
     ]).flat();
-    const { jobs } = fold(...events);
-    expect(jobs.ended).toHaveLength(64);
-    expect(jobs.ended[0]?.job).toBe('job-6');
+    const { jobs, ...rest } = fold(waits, ...others);
+    expect(jobs.ended).toHaveLength(512);
+    expect(jobs.forgotten).toBe(job(12));
+    for (const each of [job(10), job(12), job(5)]) {
+      expect(() => decideInstance({ ...rest, jobs }, claimed({ job: each }))).toThrow(
+        refusal(/cannot be known whether the job was done/),
+      );
+    }
+    // What is known to be open goes on, and what is newer begins.
+    const state = { ...rest, jobs };
+    decideInstance(state, claimed({ job: job(1), attempt: 2, atMs: 70 }));
+    decideInstance(state, claimed({ job: job(600) }));
   });
 
   it('are written by the table of docs/formats/instance-record.md, and read back', async () => {
@@ -118,6 +148,8 @@ describe('claims of jobs in an instance log', () => {
       '"event":{"atMs":50,"job":"job-1","outcome":"partial","type":"JobEnded","worker":"h1.1"}',
     );
     const again = await openInstanceLog(options);
-    expect(again.state.jobs).toEqual({ open: [], ended: [{ job: 'job-1', attempt: 1 }] });
+    expect(again.state.jobs).toEqual({
+      ...{ open: [], ended: [{ job: 'job-1', attempt: 1, atMs: 50 }], forgotten: null },
+    });
   });
 });

@@ -6,7 +6,14 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { Job, JobHandler } from '@tidemark/control';
 import { InstanceClaims } from '../../../services/control/src/jobs/instance-claims.ts';
 import { JobRunner } from '../../../services/control/src/jobs/job-runner.ts';
-import { ALICE, idleHandler, openDesk, QUIET, type DeskRun } from '../../support/job-desk.ts';
+import {
+  ALICE,
+  idleHandler,
+  openDesk,
+  QUIET,
+  SetClock,
+  type DeskRun,
+} from '../../support/job-desk.ts';
 import { LOG_KEY } from '../../support/log-events.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
 import { TempDir } from '../../support/temp-dir.ts';
@@ -177,6 +184,64 @@ describe('workers', () => {
     await expect.poll(() => linesOf(run, id), { timeout: ENDED_MS }).toContain('another host');
     expect(run.desk.get(id).state).toBe('queued');
     expect(runs).toBe(0);
+    asking[Symbol.dispose]();
+  });
+});
+
+describe('an order of another host', () => {
+  const of = (id: string): Job => ({
+    ...{ id, kind: 'restore', instance: 'inst', state: 'queued', actor: ALICE, request: {} },
+    ...{ attempt: 0, resumable: false, result: null, problem: null, worker: null },
+    ...{ createdMs: 0, startedMs: null, endedMs: null },
+    progress: { phase: '', percent: 0, bytesDone: 0, bytesTotal: 0, keysDone: 0, etaSeconds: null },
+  });
+
+  it('that lay for over an hour is not begun, unless its host has asked again since', async () => {
+    const began: string[] = [];
+    const handler = idleHandler('restore', {
+      run: ({ job }) => {
+        began.push(job.id);
+        return Promise.resolve({ state: 'succeeded', result: null });
+      },
+    });
+    const before = new SetClock();
+    before.ms = systemClock.nowMs() - 3_700_000;
+    {
+      using earlier = openDesk(dir.path, before, { handlers: [handler] });
+      for (const id of ['job-old', 'job-asked']) earlier.desk.admit(of(id));
+      before.ms = systemClock.nowMs();
+      earlier.desk.admit(of('job-asked'));
+    }
+    const run = begin('h2.1', handler);
+    await expect.poll(() => began, { timeout: ENDED_MS }).toEqual(['job-asked']);
+    await expect
+      .poll(() => run.rows.db.read(() => run.rows.fold('job-old')), { timeout: ENDED_MS })
+      .toBeNull();
+    expect(began).toEqual(['job-asked']);
+  });
+
+  it('is not done where more jobs ended since than the log remembers, and one of this host fails', async () => {
+    const log = await openInstanceLog({
+      ...{ store, iid: 'inst', logKey: LOG_KEY, clock: systemClock, random: systemRandom },
+    });
+    const handler = idleHandler('restore', { run: () => Promise.reject(new Error('it was done')) });
+    const asking = openDesk(dir.path, systemClock, { handlers: [handler] });
+    const { id } = await asking.desk.submit(ORDER);
+    asking.desk.admit(of('job-00old'));
+    const atMs = systemClock.nowMs();
+    for (let i = 0; i < 513; i++) {
+      const [job, worker] = [`job-zz${i.toString().padStart(4, '0')}`, 'h3.1'];
+      const claim = { kind: 'restore', by: 'alice', attempt: 1, untilMs: atMs + 1000, atMs };
+      await log.append(() => ({ type: 'JobClaimed', job, worker, ...claim }));
+      await log.append(() => ({ type: 'JobEnded', job, worker, outcome: 'succeeded', atMs }));
+    }
+    const run = begin('h2.1', handler);
+    expect(await ended(run, id)).toMatchObject({
+      ...{ state: 'failed', problem: { code: 'TM_JOB_LOST' } },
+    });
+    await expect
+      .poll(() => run.rows.db.read(() => run.rows.fold('job-00old')), { timeout: ENDED_MS })
+      .toBeNull();
     asking[Symbol.dispose]();
   });
 });

@@ -49,26 +49,34 @@ export interface OpenJob {
 export interface EndedJob {
   readonly job: string;
   readonly attempt: number;
+  readonly atMs: number;
 }
 
 /** What an instance log says of jobs. */
 export interface JobsState {
   readonly open: readonly OpenJob[];
-  /** The last that ended, so that none is done twice; the oldest first. */
+  /** Those that ended within a day and the last 64, so that none is done twice; the oldest first. */
   readonly ended: readonly EndedJob[];
+  /** Of jobs up to this id more ended than are remembered: of one before it nobody can say. Null: none. */
+  readonly forgotten: string | null;
 }
 
 /** No job was ever claimed. */
-export const NO_JOBS: JobsState = { open: [], ended: [] };
+export const NO_JOBS: JobsState = { open: [], ended: [], forgotten: null };
 
 /** Open claims of one instance, and ends that are remembered. */
 export const OPEN_JOBS_MAX = 64;
-export const ENDED_JOBS_MAX = 64;
+export const ENDED_JOBS_MAX = 512;
+/** Ends that are remembered whatever their age. */
+const ENDED_JOBS_KEPT = 64;
+/** An order that was sent to other hosts may come again for hours: ends are remembered for longer than that. */
+const ENDED_MS = 86_400_000;
 /** How long the claim of a worker that is not heard of stays, in milliseconds. */
 const LOST_KEPT_MS = 7 * 86_400_000;
 
 /** Why an event of jobs may not follow; null when it may. */
-export function jobRefusal({ open, ended }: JobsState, event: JobLogEvent): string | null {
+export function jobRefusal(state: JobsState, event: JobLogEvent): string | null {
+  const { open, ended } = state;
   const held = open.find(({ job }) => job === event.job);
   if (event.type !== 'JobClaimed') {
     return held?.worker === event.worker ? null : 'the worker does not have the job';
@@ -79,7 +87,14 @@ export function jobRefusal({ open, ended }: JobsState, event: JobLogEvent): stri
     if (held.worker !== worker && held.untilMs > atMs) return 'another worker has the job';
     return held.attempt > attempt ? 'a later attempt was claimed' : null;
   }
+  if (isForgotten(state, job)) return 'it cannot be known whether the job was done';
   return kept(open, atMs).length < OPEN_JOBS_MAX ? null : `more than ${OPEN_JOBS_MAX} open jobs`;
+}
+
+/** Whether a job may have ended so long ago, in the order of ids, that its end is remembered no more. */
+export function isForgotten({ open, ended, forgotten }: JobsState, job: string): boolean {
+  if (forgotten === null || job > forgotten) return false;
+  return ![...open, ...ended].some((one) => one.job === job);
 }
 
 /** The state after an event of jobs. */
@@ -99,10 +114,28 @@ export function jobsAfter(state: JobsState, event: JobLogEvent): JobsState {
       const held = open.find(({ job }) => job === event.job);
       const left = open.filter(({ job }) => job !== event.job);
       if (held === undefined || event.outcome === 'waiting') return { ...state, open: left };
-      const others = ended.filter(({ job }) => job !== event.job).slice(1 - ENDED_JOBS_MAX);
-      return { open: left, ended: [...others, { job: event.job, attempt: held.attempt }] };
+      const { job, atMs } = event;
+      const known = ended.filter((one) => one.job !== job);
+      const all = [...known, { job, attempt: held.attempt, atMs }];
+      return { open: left, ...remembered(all, state.forgotten) };
     }
   }
+}
+
+/** Ends over the maximum are let go of by number alone: what they were is then said of all ids before them. */
+function remembered(
+  all: readonly EndedJob[],
+  before: string | null,
+): Pick<JobsState, 'ended' | 'forgotten'> {
+  const nowMs = all.at(-1)?.atMs ?? 0;
+  const young = all.filter(
+    ({ atMs }, i) => i >= all.length - ENDED_JOBS_KEPT || atMs + ENDED_MS > nowMs,
+  );
+  let forgotten = before;
+  for (const { job } of young.slice(0, -ENDED_JOBS_MAX)) {
+    if (forgotten === null || job > forgotten) forgotten = job;
+  }
+  return { ended: young.slice(-ENDED_JOBS_MAX), forgotten };
 }
 
 const kept = (open: readonly OpenJob[], atMs: number): readonly OpenJob[] =>

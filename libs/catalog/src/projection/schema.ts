@@ -1,5 +1,5 @@
 /** Version of the tables below; another version is dropped and rebuilt from the store. */
-export const SCHEMA_VERSION = 7;
+export const SCHEMA_VERSION = 8;
 
 /** Marks a file as a catalog of ours ("TDMC"), so that nobody else's database is ever emptied. */
 export const APPLICATION_ID = 0x54444d43;

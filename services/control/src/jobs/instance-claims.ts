@@ -1,4 +1,4 @@
-import { openInstanceLog, type InstanceLog, type JobEnded } from '@tidemark/catalog';
+import { isForgotten, openInstanceLog, type InstanceLog, type JobEnded } from '@tidemark/catalog';
 import { CatalogError, TidemarkError, type Clock, type Random } from '@tidemark/core';
 import type { Workspace } from '@tidemark/workspace';
 import type { Job } from './job.ts';
@@ -14,7 +14,9 @@ export type ClaimAnswer =
   /** Another worker has it, somewhere. */
   | { readonly kind: 'held'; readonly by: string; readonly untilMs: number }
   /** It was done, by another worker. */
-  | { readonly kind: 'done' };
+  | { readonly kind: 'done' }
+  /** So many ended since it was asked for that nobody can say whether it was done. */
+  | { readonly kind: 'forgotten' };
 
 /** Claims of jobs in the logs of their instances: what keeps hosts from doing a job twice. */
 export class InstanceClaims {
@@ -47,11 +49,16 @@ export class InstanceClaims {
       return { type: 'JobEnded', job: job.id, worker: held.worker, outcome: 'waiting', atMs };
     });
     let answer: ClaimAnswer = { kind: 'granted' };
-    await log.append(({ jobs: { open, ended } }) => {
+    await log.append(({ jobs }) => {
+      const { open, ended } = jobs;
       const atMs = this.#clock.nowMs();
       answer = { kind: 'granted' };
       if (ended.some((one) => one.job === job.id && one.attempt >= job.attempt)) {
         answer = { kind: 'done' };
+        return null;
+      }
+      if (isForgotten(jobs, job.id)) {
+        answer = { kind: 'forgotten' };
         return null;
       }
       const held = open.find((one) => one.job === job.id);

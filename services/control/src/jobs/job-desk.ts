@@ -148,12 +148,17 @@ export class LocalJobDesk implements JobDesk {
     const nowMs = clock.nowMs();
     const event = rows.db.write(() => {
       const known = rows.fold(job.id);
+      if (known?.foreign === true && !isOver(known.job)) {
+        rows.saveClaim({ ...known, orderedMs: nowMs });
+        return null;
+      }
       if (known !== null && (!isOver(known.job) || known.job.attempt >= job.attempt + 1))
         return null;
       const { id, kind, instance, actor, request, createdMs } = job;
       const made = newFold({ id, kind, instance, actor, request, createdMs });
       const again = { ...made.job, attempt: job.attempt };
-      return rows.save({ ...made, job: again, foreign: true, notBeforeMs: nowMs }, null, nowMs);
+      const foreign = { foreign: true, notBeforeMs: nowMs, orderedMs: nowMs };
+      return rows.save({ ...made, job: again, ...foreign }, null, nowMs);
     });
     if (event !== null) this.news.tell(event);
   }

@@ -24,6 +24,8 @@ export interface JobFold {
   readonly notBeforeMs: number;
   /** It came from another host: what becomes of it is that host's to tell. */
   readonly foreign: boolean;
+  /** When it was last heard that its host wants it done; null: it is no foreign one. */
+  readonly orderedMs: number | null;
 }
 
 /** What a worker or somebody who asks wants of a job. */
@@ -108,6 +110,7 @@ export function newFold(
     failing: null,
     notBeforeMs: facts.createdMs,
     foreign: false,
+    orderedMs: null,
   };
 }
 

@@ -172,6 +172,12 @@ export class JobRows {
     this.db.run('UPDATE jobs SET logged_attempt = ? WHERE id = ?', attempt, id);
   }
 
+  /** Whether the log of the instance may hold a claim of this host, or an attempt here kept something. */
+  isBegun(id: string): boolean {
+    const sql = `SELECT logged_attempt IS NOT NULL OR checkpoint <> 'null' AS begun FROM jobs WHERE id = ?`;
+    return this.db.query<{ begun: number }>(sql).get(id)?.begun === 1;
+  }
+
   /** Ended jobs whose end the log of their instance does not hold yet. */
   unlogged(max: number): readonly JobFold[] {
     return this.db

@@ -16,6 +16,8 @@ const RENEW_MS = 20_000;
 /** How long a job waits that another worker holds, or that the store cannot be asked for. */
 const HELD_MS = 10_000;
 const STORE_AWAY_MS = 5_000;
+/** A foreign job that its host has not asked for so long is not begun; within a day its end is remembered. */
+const ORDER_MS_MAX = 3_600_000;
 const PERSIST_PAUSE_MS = 1_000;
 
 /** What a run needs of its worker. */
@@ -103,19 +105,22 @@ export class JobRun {
 
   /** @returns False when the job is not to be done now. */
   async #claimInLog(): Promise<boolean> {
-    const { claims, worker, rows, clock, desk } = this.#parts;
+    const { claims, worker, rows, clock } = this.#parts;
     const { id } = this.job;
     const first = this.#fold.tries === 1;
     try {
+      if (this.#isStale()) return this.#forget();
       const answer = await claims.claim(this.job, worker);
       if (answer.kind === 'granted') {
         rows.db.write(() => rows.noteLogged(id, this.job.attempt));
         return true;
       }
-      if (answer.kind === 'done' && this.#fold.foreign) {
-        rows.db.write(() => rows.remove(id));
-        desk.news.wake();
-        return false;
+      if (this.#fold.foreign && answer.kind !== 'held') return this.#forget();
+      if (answer.kind === 'forgotten') {
+        throw new CatalogError('TM_JOB_LOST', 'nobody can say whether this job was done already', {
+          context: { job: id },
+          hint: 'nothing was done now: ask for it anew',
+        });
       }
       const wait = answer.kind === 'held' ? answer.untilMs - clock.nowMs() : HELD_MS;
       if (first) this.#line('info', 'waits: a worker of another host has this job');
@@ -130,6 +135,22 @@ export class JobRun {
       // It is not for this job to be done with such a log; nothing was begun.
       return this.#failUnclaimed(cause);
     }
+    return false;
+  }
+
+  /** Its host asks again while it waits: an order that lay here for long is not its last word. */
+  #isStale(): boolean {
+    const { rows, clock } = this.#parts;
+    const { foreign, orderedMs, job } = this.#fold;
+    if (!foreign || job.state === 'cancelling') return false;
+    if (clock.nowMs() - (orderedMs ?? job.createdMs) <= ORDER_MS_MAX) return false;
+    return !rows.db.read(() => rows.isBegun(job.id));
+  }
+
+  #forget(): false {
+    const { rows, desk } = this.#parts;
+    rows.db.write(() => rows.remove(this.job.id));
+    desk.news.wake();
     return false;
   }
 

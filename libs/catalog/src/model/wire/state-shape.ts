@@ -152,6 +152,7 @@ export const instanceStateShape: Shape<InstanceState> = fields<InstanceState>({
   recycle: nullable(recycleState),
   jobs: fields<JobsState>({
     open: listOf(fields<OpenJob>(jobClaim), OPEN_JOBS_MAX),
-    ended: listOf(fields<EndedJob>({ job: id, attempt: whole(1) }), ENDED_JOBS_MAX),
+    ended: listOf(fields<EndedJob>({ job: id, attempt: whole(1), atMs: ms }), ENDED_JOBS_MAX),
+    forgotten: nullable(id),
   }),
 });
