@@ -69,6 +69,20 @@ it('a backup, the list of it and the policy in the style of the managed service'
   });
 });
 
+it('who may make backups keeps no less of the history, and switches no flashback', async () => {
+  const token = await run.api.tokenOf('policies', 'backup');
+  for (const less of [{ EnableBackupLog: '0' }, { BackupRetentionPeriod: '1' }]) {
+    expect((await call('ModifyBackupPolicy', less, token)).body).toMatchObject({
+      Code: 'Forbidden.RAM',
+    });
+  }
+  const more = await call('ModifyBackupPolicy', { BackupRetentionPeriod: '8' }, token);
+  expect(more.status, more.text).toBe(200);
+  expect((await call('DescribeBackupPolicy')).body).toMatchObject({
+    ...{ BackupRetentionPeriod: '8', EnableBackupLog: 1 },
+  });
+});
+
 it('named keys go back into the running instance, and a whole one is refused with the way out', async () => {
   const when = { RestoreType: '1', RestoreTime: iso(at) };
   const answer = await call('RestoreInstance', { ...when, FilterKey: 'pin:*,pin:[12]' });

@@ -4,6 +4,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { endProcesses } from '../../../services/control/src/provision/local-folder.ts';
+import type { Answer } from '../../support/api-run.ts';
 import { diffOracle, readOracle, type Oracle } from '../../support/oracle.ts';
 import { startRedis, type RedisServer } from '../../support/redis-server.ts';
 import { RoutesRun } from '../../support/routes-run.ts';
@@ -250,6 +251,23 @@ it('a policy is changed only by who has seen it as it is', async () => {
     nextRuns: [expect.any(String), expect.any(String), expect.any(String)],
   });
   expect(await put({ 'if-match': etag })).toMatchObject({ status: 412 });
+  const token = await run.api.tokenOf('policies', 'backup');
+  const byBackup = async (more: object): Promise<Answer> => {
+    const seen = await run.api.ask(path);
+    const headers = { 'if-match': seen.headers.get('etag') ?? '' };
+    return run.api.ask(path, { method: 'PUT', token, headers, body: { ...body, ...more } });
+  };
+  const seen = await run.api.ask(path);
+  for (const less of [{ flashbackEnabled: false }, { retentionDays: 13 }, { keepLast: 1 }]) {
+    if ('keepLast' in less) expect((await byBackup({ keepLast: 2 })).status).toBe(200);
+    const refused = await byBackup(less);
+    expect(refused.body, refused.text).toMatchObject({
+      ...{ status: 403, type: 'urn:tidemark:problem:forbidden' },
+    });
+  }
+  expect((await run.api.ask(path)).body).toMatchObject({
+    ...{ flashbackEnabled: true, retentionSeconds: seen.body?.['retentionSeconds'], keepLast: 2 },
+  });
   const now = await run.api.ask(path);
   const same = await run.api.ask(path, {
     headers: { 'if-none-match': now.headers.get('etag') ?? '' },

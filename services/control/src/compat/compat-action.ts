@@ -8,6 +8,8 @@ export interface CompatCall {
   readonly params: CompatParams;
   readonly control: Control;
   readonly actor: Actor;
+  /** What the caller may do beside the scope of the action. */
+  readonly scopes: readonly Scope[];
   /** Of `Token` or `ClientToken`: the same call with it is done once. */
   readonly key: { readonly actor: string; readonly key: string } | undefined;
   readonly signal: AbortSignal;

@@ -100,7 +100,10 @@ async function answer(
   }
   const key = { actor: `${actor.via}:${actor.name}`, key: `compat:${token ?? randomUUID()}` };
   const signal = callerSignal(request, WORK_MS);
-  const call = { params, control, actor, key: token === undefined ? undefined : key, signal };
+  const call = {
+    ...{ params, control, actor, scopes, signal },
+    key: token === undefined ? undefined : key,
+  };
   const fields = await action.run(call);
   reply.header('cache-control', 'no-store');
   return { RequestId: traceId, ...fields };

@@ -1,6 +1,7 @@
 import { UsageError } from '@tidemark/core';
 import { formatSecond } from '@tidemark/workspace';
 import type { BackupPolicy } from '@tidemark/catalog';
+import { requirePolicyScope } from '../api/routes/policy-document.ts';
 import type { CompatAction } from './compat-action.ts';
 import { invalid } from './compat-params.ts';
 
@@ -41,7 +42,7 @@ export const modifyBackupPolicy: CompatAction = {
     ...['InstanceId', 'PreferredBackupPeriod', 'PreferredBackupTime', 'BackupRetentionPeriod'],
     ...['EnableBackupLog'],
   ],
-  run: async ({ params, control: { policy: desk }, actor }) => {
+  run: async ({ params, control: { policy: desk }, actor, scopes }) => {
     const instance = params.instance();
     const { policy, etag } = await desk.get(instance);
     const period = params.text('PreferredBackupPeriod');
@@ -56,6 +57,7 @@ export const modifyBackupPolicy: CompatAction = {
       ...(retain === undefined ? {} : { retainSeconds: days * DAY_SECONDS }),
       ...(log === undefined ? {} : { flashback: log === '1' }),
     };
+    requirePolicyScope({ actor, scopes }, policy, wanted);
     try {
       await desk.set(instance, wanted, { actor, ifMatch: etag });
     } catch (cause) {

@@ -2,6 +2,7 @@ import type { BackupPolicy } from '@tidemark/catalog';
 import { formatSecond } from '@tidemark/workspace';
 import { UsageError } from '@tidemark/core';
 import type { PolicyDesk, PolicyView } from '../../policy/policy.ts';
+import { requireScope, type Caller } from '../auth.ts';
 import { wrongField } from '../problem-types.ts';
 
 const DAY_SECONDS = 86_400;
@@ -83,6 +84,21 @@ export function policyOf(body: PolicyFields, { policy }: Pick<PolicyView, 'polic
     keepLast: body.keepLast ?? policy.keepLast,
     flashback: body.flashbackEnabled ?? policy.flashback,
   };
+}
+
+/**
+ * Who keeps less history, or switches flashback, can lose what others rely on: that is for administrators.
+ * @throws ApiProblem `forbidden`.
+ */
+export function requirePolicyScope(
+  { actor, scopes }: Caller,
+  before: BackupPolicy,
+  after: BackupPolicy,
+): void {
+  const keepsLess =
+    after.retainSeconds < before.retainSeconds || (after.keepLast ?? 0) < (before.keepLast ?? 0);
+  const switches = (after.flashback ?? true) !== (before.flashback ?? true);
+  if (keepsLess || switches) requireScope({ actor, scopes }, 'admin');
 }
 
 /**

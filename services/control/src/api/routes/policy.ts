@@ -3,7 +3,13 @@ import { isKnown, requireMatch } from '../etag.ts';
 import { emptyBody, instanceParams } from '../schemas/common.ts';
 import { FlashbackSchema, PolicyBody, PolicySchema } from '../schemas/policy.ts';
 import type { ApiApp, ApiPorts } from '../types.ts';
-import { policyDocument, policyOf, setPolicy, type PolicyFields } from './policy-document.ts';
+import {
+  policyDocument,
+  policyOf,
+  requirePolicyScope,
+  setPolicy,
+  type PolicyFields,
+} from './policy-document.ts';
 import { callerSignal } from './request-tools.ts';
 
 const tags = ['policy'];
@@ -43,7 +49,8 @@ function addPolicy(app: ApiApp, { control: { policy: desk } }: ApiPorts): void {
       schema: {
         operationId: 'putBackupPolicy',
         summary: 'Sets the policy of an instance.',
-        description: 'What is optional and left out stays as it is.',
+        description:
+          'What is optional and left out stays as it is. Keeping less history, and switching flashback, needs the scope `admin`.',
         ...{ tags, params: instanceParams, body: PolicyBody, response: { 200: policy } },
       },
     },
@@ -52,8 +59,10 @@ function addPolicy(app: ApiApp, { control: { policy: desk } }: ApiPorts): void {
       const before = await desk.get(instance);
       requireMatch(request, before.etag);
       const fields: PolicyFields = request.body;
+      const wanted = policyOf(fields, before);
+      requirePolicyScope(request, before.policy, wanted);
       const options = { actor: request.actor, ifMatch: before.etag };
-      const view = await setPolicy(desk, instance, policyOf(fields, before), options);
+      const view = await setPolicy(desk, instance, wanted, options);
       reply.header('etag', view.etag);
       return policyDocument(view, desk);
     },
