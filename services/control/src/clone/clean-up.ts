@@ -6,6 +6,7 @@ import type { CloneCheckpoint } from './checkpoint.ts';
 import { checkpointFromJson } from './checkpoint.ts';
 import type { CloneParts } from './clone-run.ts';
 import { readPassword, withTarget } from './open-clone.ts';
+import { registeredUrl } from './register-clone.ts';
 
 /** A clean-up holds a worker no longer than this, in milliseconds, beside the hook's own time. */
 const PATIENCE_MS = 60_000;
@@ -43,11 +44,17 @@ export async function cleanUpClone(
   await context.keep(null);
 }
 
-async function unregister({ asked }: CloneCheckpoint, { workspace }: CloneParts): Promise<void> {
+/** One of the same name that is another server stays: another job registered it. */
+async function unregister(
+  { asked, provisioned }: CloneCheckpoint,
+  { workspace }: CloneParts,
+): Promise<void> {
+  if (provisioned === null) return;
   const { path } = workspace.config;
   const { name } = asked;
   const { instances } = await loadConfig(path);
-  if (!instances.some(({ id }) => id === name)) return;
+  const url = registeredUrl(provisioned);
+  if (!instances.some((each) => each.id === name && each.url === url)) return;
   const options = { timeoutMs: DETACH_MS, signal: AbortSignal.timeout(DETACH_MS) };
   await workspace.askArchiver('detach', name, options).catch(() => null); // it may not have it
   await removeInstance(path, name);

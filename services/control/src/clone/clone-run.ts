@@ -250,7 +250,9 @@ export class CloneRun {
     const { job, signal } = this.#context;
     const { login, keep, name } = this.#request;
     const { policy } = workspace.catalog.instance(job.instance);
-    const rest = { policy: keep.includes('policy') ? policy : null, by: job.actor.name, login };
+    const { actor, createdMs } = job;
+    const kept = keep.includes('policy') ? policy : null;
+    const rest = { policy: kept, by: actor.name, login, createdMs };
     const { secrets } = provisioners;
     const parts = { workspace, secrets, signal, clock, random };
     await registerClone(this.#here.asked, this.#target, rest, parts);

@@ -25,6 +25,8 @@ export interface RegisteredWith {
   readonly policy: BackupPolicy | null;
   /** The name of an actor. */
   readonly by: string;
+  /** When its job was asked for: it says which job made the record of an instance. */
+  readonly createdMs: number;
   readonly login: CloneRequest['login'];
 }
 
@@ -48,6 +50,7 @@ export async function refuseKnownInstance(
 /**
  * Takes a clone under protection, by replication, as an instance with its name and the backup policy of
  * its source. May be done again.
+ * @throws UsageError `TM_EXISTS` when an instance of this name is another server, or another job made it.
  */
 export async function registerClone(
   asked: ProvisionRequest,
@@ -59,23 +62,39 @@ export async function registerClone(
   const { workspace, clock, random, signal } = parts;
   const { store, keys, config } = workspace;
   const iid = asked.name;
+  const known = (await loadConfig(config.path)).instances.find(({ id }) => id === iid);
+  const madeMs = await recordedMs(iid, parts);
+  const isOther = known !== undefined && known.url !== registeredUrl(provisioned);
+  if (isOther || (madeMs !== null && madeMs !== rest.createdMs)) throw taken(iid);
   const logKey = await keys.logKey(iid);
   const log = await createInstance({
     ...{ store, iid, logKey, clock, random, signal },
-    ...{ name: iid, createdMs: (await createdMs(iid, parts)) ?? clock.nowMs() },
+    ...{ name: iid, createdMs: rest.createdMs },
   });
   if (policy !== null) {
     await log.append((state) =>
       state.policy === null ? { type: 'PolicySet', policy, by, atMs: clock.nowMs() } : null,
     );
   }
-  const { instances } = await loadConfig(config.path);
-  if (instances.some(({ id }) => id === iid)) return;
+  if (known !== undefined) return;
   await addInstance(config.path, entryOf(asked, provisioned, login, parts.secrets));
 }
 
-/** When an attempt that was killed made the record: the same one must be written again. */
-async function createdMs(
+/** Where an instance that is this server is captured, as its entry says. */
+export function registeredUrl({ publicUrl }: Pick<Provisioned, 'publicUrl'>): string {
+  const { username } = parseNodeUrl(publicUrl);
+  return username === undefined ? publicUrl : publicUrl.replace(/\/\/[^@/]*@/, '//');
+}
+
+function taken(name: string): UsageError {
+  return new UsageError('TM_EXISTS', `${name} is another instance by now`, {
+    context: { instance: name },
+    hint: 'clone with another name: this server is not protected, and is taken back',
+  });
+}
+
+/** When the record of an instance says that it was made; an attempt that was killed may have made it. */
+async function recordedMs(
   iid: string,
   { workspace, clock, random }: RegisterParts,
 ): Promise<number | null> {
@@ -93,7 +112,7 @@ function entryOf(
 ): InstanceEntry {
   const { username: named } = parseNodeUrl(publicUrl);
   const username = login === null ? named : (login.user ?? undefined);
-  const url = named === undefined ? publicUrl : publicUrl.replace(/\/\/[^@/]*@/, '//');
+  const url = registeredUrl({ publicUrl });
   const ofAddress =
     kind === 'local' || (kind === 'address' && username === undefined) ? passwordRef : ownRef;
   const file = login === null ? ofAddress : login.passwordRef;
