@@ -85,7 +85,7 @@ export {
   refuseTdeNode,
   type ConfiguredNode,
 } from './dump/refuse-tde-node.ts';
-export type { NodePlace } from './tde/original-node.ts';
+export { isConfiguredNode, type NodePlace, type TargetNode } from './tde/original-node.ts';
 export {
   rewrapKeys,
   type RewrapFault,

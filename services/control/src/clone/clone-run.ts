@@ -19,6 +19,7 @@ import {
   type Workspace,
 } from '@tidemark/workspace';
 import type { JobContext } from '../jobs/job.ts';
+import { refuseConfiguredNode } from '../provision/configured-nodes.ts';
 import type { Provisioned } from '../provision/provisioner.ts';
 import type { Provisioners } from '../provision/provisioners.ts';
 import {
@@ -325,6 +326,10 @@ export class CloneRun {
     return {
       ...environment,
       original: await configuredAddress(job.instance, await loadConfig(workspace.config.path)),
+      // One that was started here for this is nobody's else.
+      ...(this.#request.target.kind === 'local'
+        ? {}
+        : { checkNode: (target) => refuseConfiguredNode(target, workspace, signal) }),
     };
   }
 

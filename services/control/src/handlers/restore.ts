@@ -18,6 +18,7 @@ import {
 } from '@tidemark/workspace';
 import type { JobContext, JobHandler, JobOutcome, Json } from '../jobs/job.ts';
 import { restoreIdOf } from '../jobs/restore-id.ts';
+import { refuseConfiguredNode } from '../provision/configured-nodes.ts';
 import { knownInstance } from '../queries/known-instance.ts';
 import type { HandlerPorts } from './handler-ports.ts';
 import { pointOf } from './request-parts.ts';
@@ -81,6 +82,7 @@ async function runRestore(context: JobContext, ports: HandlerPorts): Promise<Job
         ),
     }),
     original: await configuredAddress(instance, workspace.config),
+    checkNode: (target) => refuseConfiguredNode(target, workspace, signal),
     onPhase: phases.ended,
     onWhole: async (id, target) =>
       context.keep({ restore: id, round: roundAfter(known, state), whole: target }),

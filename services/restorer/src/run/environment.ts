@@ -13,7 +13,7 @@ import type { Vanishing } from '../feed/vanish-forecast.ts';
 import type { OpenFeeder } from '../feeder/feeder.ts';
 import type { WantedPoint } from '../plan/make-plan.ts';
 import type { TtlChoice } from '../plan/ttl-rule.ts';
-import type { NodePlace } from '../tde/original-node.ts';
+import type { NodePlace, TargetNode } from '../tde/original-node.ts';
 
 /** What a restore runs on; adapters come from the process that calls it. */
 export interface RestoreEnvironment {
@@ -32,6 +32,11 @@ export interface RestoreEnvironment {
    * configured on this host, or no server that somebody named is written to.
    */
   readonly original: NodePlace | null;
+  /**
+   * Looks at a server that somebody named, before anything is done to it and each time a restore goes
+   * on: it throws for one that may not be written into.
+   */
+  readonly checkNode?: (target: TargetNode) => Promise<void>;
   readonly signal: AbortSignal;
   readonly onProgress: (progress: RestoreProgress) => void;
   /** Told which phase has ended (`plan`, `verify`, `preflight`, …). */

@@ -16,7 +16,7 @@ import { WriteBackRecords } from '../write-back/write-back-record.ts';
 import { callOff, giveUp } from './call-off.ts';
 import { complete, promoteReplayed, type RestorePlace } from './complete.ts';
 import type { RestoreEnvironment } from './environment.ts';
-import { removeLeftFiles, type OpenTarget } from './open-target.ts';
+import { checkNode, removeLeftFiles, type OpenTarget } from './open-target.ts';
 import { PhaseTimer } from './phase-timer.ts';
 import { preparePlan, type PreparedPlan } from './prepared-plan.ts';
 import { openFeedOf } from './open-feed.ts';
@@ -37,6 +37,7 @@ export async function resumeRestore(
   const record = await recordOf(records, instance, id);
   const timer = new PhaseTimer(environment.clock, environment.onPhase);
   await using target = await reopenTarget(record, readPassword, environment);
+  if (record.target.newDir === null) await checkNode(target.client, environment);
   if (record.state === 'replayed') {
     await using prepared = await planAgain(record, environment);
     timer.end('plan');

@@ -48,6 +48,7 @@ export async function openTarget(
       name: 'tidemark-restorer',
       replyTimeoutMs: 0,
     });
+    await checkNode(client, environment);
     return {
       client,
       url: target.url,
@@ -91,6 +92,24 @@ export async function openTarget(
     };
   } catch (cause) {
     await server.kill();
+    throw cause;
+  }
+}
+
+/**
+ * Has the caller look at a server that somebody named; closes the connection to one that is refused.
+ * @throws As `checkNode` of the environment.
+ */
+export async function checkNode(
+  client: NodeClient,
+  environment: Pick<RestoreEnvironment, 'checkNode'>,
+): Promise<void> {
+  if (environment.checkNode === undefined) return;
+  try {
+    const runId = (await client.info('server')).get('run_id') ?? '';
+    await environment.checkNode({ client, runId });
+  } catch (cause) {
+    await client.close();
     throw cause;
   }
 }

@@ -2,7 +2,7 @@ import { isIP } from 'node:net';
 import { EMPTY_INSTANCE_STATE, readTde, refuseForTde, type Tde } from '@tidemark/catalog';
 import type { NodeClient } from '@tidemark/client';
 import type { RestoreEnvironment } from '../run/environment.ts';
-import { isConfiguredNode, unknownPlace } from './original-node.ts';
+import { isConfiguredNode, unknownPlace, type TargetNode } from './original-node.ts';
 
 /** What it takes to know whether an instance has TDE. */
 export type TdeEnvironment = Pick<
@@ -31,12 +31,6 @@ export async function refuseOriginal(instance: string, environment: TdeEnvironme
   const known = environment.catalog.instances().find(({ iid }) => iid === instance);
   if (known?.originalRestore !== true) refuseForTde(tde, 'original-restore');
   return tde;
-}
-
-/** A target that is connected, and the run id that it gave. */
-export interface TargetNode {
-  readonly client: NodeClient;
-  readonly runId: string;
 }
 
 /**

@@ -12,6 +12,12 @@ const ASK_TIMEOUT_MS = 5_000;
 /** Where a configured node is; `unknown`: nobody tells, since e.g. no Sentinel of it answers. */
 export type NodePlace = NodeAddress | 'unknown';
 
+/** A target that is connected, and the run id that it gave. */
+export interface TargetNode {
+  readonly client: NodeClient;
+  readonly runId: string;
+}
+
 /** Of an instance with TDE: while nobody tells which node is its own, any could be. */
 export function unknownPlace(instance: string, wayOut = ''): NodeError {
   return new NodeError(

@@ -1,0 +1,63 @@
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Job, Json } from '@tidemark/control';
+import { startRedis, type RedisServer } from '../../support/redis-server.ts';
+import { JobBench, type RunningControl } from '../../support/control-jobs/job-bench.ts';
+
+let bench: JobBench;
+let worker: RunningControl;
+let other: RedisServer;
+
+beforeAll(async () => {
+  other = await startRedis({ aof: false });
+  bench = await JobBench.open();
+  const { port } = bench.clones.archive.server;
+  const entry = (id: string, at: number): string =>
+    `[[instance]]\nid = "${id}"\nurl = "redis://127.0.0.1:${at.toString()}"\nsource = "psync"\n`;
+  await bench.clones.configure({
+    allowTargets: ['127.0.0.0/8:1-65535', '[::1]:1-65535'],
+    more: entry('orders', port) + entry('shop', other.port),
+  });
+  const client = await bench.clones.archive.server.connect();
+  await client.set('mine', '1');
+  await bench.clones.settled();
+  worker = await bench.control();
+});
+
+afterAll(async () => {
+  await worker[Symbol.asyncDispose]();
+  await bench[Symbol.asyncDispose]();
+  await other[Symbol.asyncDispose]();
+});
+
+async function ended(kind: Job['kind'], request: Json): Promise<Job> {
+  const { id } = await bench.submit(worker.control, kind, request);
+  return bench.ended(worker.control, id);
+}
+
+describe('a node of a configured instance is no target, whatever is allowed', () => {
+  it.each(['orders', 'shop'])('%s keeps its data, however it is named', async (instance) => {
+    const server = instance === 'shop' ? other : bench.clones.archive.server;
+    const client = await server.connect();
+    await client.set('stays', '1');
+    for (const host of ['127.0.0.1', 'localhost']) {
+      const url = `redis://${host}:${server.port.toString()}`;
+      const job = await ended('restore', {
+        ...{ point: { kind: 'latest' }, target: { kind: 'address', url }, allowFlush: true },
+      });
+      expect(job).toMatchObject({ state: 'failed', problem: { code: 'TM_TARGET_DENIED' } });
+    }
+    expect(await client.get('stays')).toBe('1');
+    expect(await client.call('ROLE')).toContain('master');
+  });
+
+  it('nor of a clone, even an empty one', async () => {
+    const client = await other.connect();
+    await client.flushall();
+    const url = `redis://127.0.0.1:${other.port.toString()}`;
+    const job = await ended('clone', {
+      ...{ source: { kind: 'latest' }, name: 'copy', target: { kind: 'address', url } },
+    });
+    expect(job).toMatchObject({ state: 'failed', problem: { code: 'TM_TARGET_DENIED' } });
+    expect(await client.dbsize()).toBe(0);
+  });
+});
