@@ -205,15 +205,26 @@ it('a job is shown without its request, and its result without names of keys', (
       ...{ keysDone: 3, etaSeconds: 0 },
     },
     ...{ attempt: 1, resumable: false, worker: null, problem: null },
-    result: { keys: 3, vanishingSample: ['secret'], sample: [{ key: 'secret' }] },
+    result: {
+      ...{ keys: 3, vanishingSample: ['secret'], sample: [{ key: 'secret' }], news: 'secret' },
+      selection: { keys: 'key secret', followed: 2 },
+      skip: { wrote: [{ key: 'secret' }], wroteCount: 1, readers: [{ key: 'secret' }] },
+    },
     ...{ createdMs: 1_000, startedMs: 2_000, endedMs: null },
   };
   const document = jobDocument(job);
   expect(document).toMatchObject({
     ...{ bytesDone: '1099511627776', createdAt: '1970-01-01T00:00:01Z', endedAt: null },
-    ...{ result: { keys: 3 }, links: { self: '/v1/jobs/job-1', cancel: '/v1/jobs/job-1:cancel' } },
+    result: { keys: 3, selection: { followed: 2 }, skip: { wroteCount: 1 } },
+    ...{ links: { self: '/v1/jobs/job-1', cancel: '/v1/jobs/job-1:cancel' } },
   });
   expect(JSON.stringify(document)).not.toMatch(/secret|c2VjcmV0/);
+  const names = { selected: 'key secret', writtenSample: [{ db: 0, key: 'secret' }] };
+  const left = [{ db: 0, key: 'secret', why: 'it was changed' }];
+  const result = { restored: 1, conflicts: 1, left, ...names };
+  expect(jobDocument({ ...job, kind: 'write-back', result }).result).toEqual({
+    ...{ restored: 1, conflicts: 1 },
+  });
 });
 
 describe('calls in the style of the managed service', () => {

@@ -1,11 +1,10 @@
 import type { FastifyReply } from 'fastify';
 import { formatSecond } from '@tidemark/workspace';
 import type { Job, JobLine, Json } from '../../jobs/job.ts';
+import { namelessResult } from '../../jobs/nameless-result.ts';
 
 /** Seconds after which a job that was just made is worth a look. */
 const RETRY_AFTER_SECONDS = 2;
-/** Fields of a result that name keys: those have routes and a scope of their own. */
-const NAMES_KEYS = /sample$/i;
 
 /** A job as the API shows it: without its request, which may name keys. Schema: `JobSchema`. */
 export interface JobDocument {
@@ -50,7 +49,8 @@ export function jobDocument(job: Job): JobDocument {
     createdAt: instant(job.createdMs),
     startedAt: job.startedMs === null ? null : instant(job.startedMs),
     endedAt: job.endedMs === null ? null : instant(job.endedMs),
-    result: withoutNames(job.result),
+    // Those that an earlier version kept may hold names.
+    result: namelessResult(kind, job.result),
     problem,
     links: {
       self,
@@ -80,11 +80,6 @@ export function lineDocument({ seq, atMs, level, message }: JobLine): {
   readonly message: string;
 } {
   return { seq, at: new Date(atMs).toISOString(), level, message };
-}
-
-function withoutNames(result: Json): Json {
-  if (typeof result !== 'object' || result === null || Array.isArray(result)) return result;
-  return Object.fromEntries(Object.entries(result).filter(([name]) => !NAMES_KEYS.test(name)));
 }
 
 function instant(ms: number): string {

@@ -1,0 +1,65 @@
+import type { JobKind, Json } from './job.ts';
+
+/** Fields that are kept and shown: `true` = as they are, else those of an object within. */
+type Fields = { readonly [name: string]: true | Fields };
+
+const RESTORE: Fields = {
+  ...fields('id', 'state', 'instance', 'at', 'cut', 'ttl', 'path', 'keys', 'vanishing'),
+  ...fields('vanishingBound', 'commands', 'bytes', 'elapsedSeconds', 'target', 'phases'),
+  ...fields('facts', 'warnings'),
+  selection: {
+    ...fields('followed', 'logBytes', 'indexBytes', 'frameBytes', 'snapshotRead'),
+    everything: fields('upTo', 'command', 'reason'),
+  },
+  skip: fields('commands', 'wroteCount', 'wroteDatabases', 'readersCount', 'unknown', 'complete'),
+};
+
+const CLONE: Fields = {
+  ...fields('name', 'url', 'tls', 'owner', 'password', 'passwordRef', 'instance', 'at'),
+  ...fields('timeline', 'offset', 'keys', 'expired', 'compared', 'warnings'),
+};
+
+/** What the results of each kind may hold: counts, places and times, and no name of a key. */
+const FIELDS: Readonly<Record<JobKind, Fields | 'all'>> = {
+  restore: RESTORE,
+  'write-back': {
+    ...fields('id', 'state', 'instance', 'at', 'cut', 'ttl', 'outcomes', 'undo', 'phases'),
+    ...fields('elapsedSeconds', 'warnings', 'restored', 'deleted', 'vanished', 'settled'),
+    ...fields('uncertain', 'bytes', 'conflicts', 'refused'),
+  },
+  clone: CLONE,
+  rebuild: CLONE,
+  backup: fields('backup', 'keys', 'rdbBytes', 'storedBytes'),
+  'clear-data': fields('backup', 'keys'),
+  'purge-expired': fields('purged', 'keys'),
+  // Of the store: nothing of a dataset is read for them, or only counted.
+  rewrap: 'all',
+  verify: 'all',
+  expire: 'all',
+};
+
+/**
+ * The result of a job without what may name keys: samples, keys that were left, selectors in words. A job
+ * is read by whoever may see jobs, and lies in a file of the host; names have routes and a scope of their
+ * own. A field that is not known for its kind is left out.
+ */
+export function namelessResult(kind: JobKind, result: Json): Json {
+  const wanted = FIELDS[kind];
+  return wanted === 'all' ? result : only(wanted, result);
+}
+
+function only(wanted: Fields, value: Json): Json {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  const entries = Object.entries(value as { readonly [name: string]: Json }).flatMap(
+    ([name, each]) => {
+      const within = Object.hasOwn(wanted, name) ? wanted[name] : undefined;
+      if (within === undefined) return [];
+      return [[name, within === true ? each : only(within, each)] as const];
+    },
+  );
+  return Object.fromEntries(entries);
+}
+
+function fields(...names: readonly string[]): Fields {
+  return Object.fromEntries(names.map((name) => [name, true as const]));
+}
