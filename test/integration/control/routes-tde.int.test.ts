@@ -143,9 +143,11 @@ it('TDE goes on for good, once that is confirmed, and never off', async () => {
     expect(Date.now()).toBeLessThan(deadline);
     await delay(200);
   }
-  expect((await run.api.ask(`${ONE}/tde`)).body).toEqual(
-    await run.tidemark.json('tde', 'status', ID),
-  );
+  // What the API answers with may be a second old.
+  const printed = await run.tidemark.json('tde', 'status', ID);
+  await expect
+    .poll(async () => (await run.api.ask(`${ONE}/tde`)).body, { timeout: ENABLED_MS })
+    .toEqual(printed);
   expect((await put({ enabled: false })).body).toMatchObject({
     ...{ status: 409, type: 'urn:tidemark:problem:tde-irreversible' },
   });
