@@ -88,8 +88,8 @@ test: install
 	@$(PART) servers $(MAKE) --no-print-directory prepare >build/prepare.log 2>&1 & servers=$$!; \
 	  $(MAKE) --no-print-directory test-sources; status=$$?; \
 	  wait $$servers || status=$$?; cat build/prepare.log; exit $$status
-	@$(PART) integration node scripts/run-again.mjs integration
 	@node scripts/bundle.mjs
+	@$(PART) integration node scripts/run-again.mjs integration
 	@$(PART) end-to-end node scripts/run-again.mjs e2e
 	@echo; echo "what each part took:"; cat build/parts.txt
 

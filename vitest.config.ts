@@ -8,6 +8,7 @@ const conditions = ['source', 'node', 'import', 'default'];
 /** Files that take longest, longest first: begun last, they would run on alone. */
 const LONG = [
   'fleet-takeover', // it waits for hosts to be gone, for a minute and a half
+  ...['api-fuzz', 'control-', 'clone-kills', 'clone', 'jobs-killed', 'jobs-cancelled'],
   ...['damage-cli', 'c-killed-archiver', 'damage-in-process', 'a2-', 'a-', 'access', 'b-', 'k-'],
   ...['tde', 's3-store', 'killed-with', 'l-key', 'files-written', 'feeder', 'expire'],
   ...[
