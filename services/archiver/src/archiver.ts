@@ -191,6 +191,10 @@ export class Archiver {
     this.#options.logger.info('released', { instance: id });
   }
 
+  #releaseFailed(instance: string, cause: unknown): void {
+    this.#options.logger.warn('release-failed', { instance, error: asError(cause).message });
+  }
+
   /** Begins to keep an instance captured, unless it is already. */
   #keep(instance: InstanceTarget | UnreadInstance): KeptCapture {
     if (this.#stopping) throw new TidemarkError('TM_ARCHIVER_DOWN', 'the archiver is stopping');
@@ -265,13 +269,21 @@ export class Archiver {
       await this.#inTurn(() => this.#detach(id));
       return {};
     }
-    if (request.method === 'attach') {
+    if (request.method === 'attach' || request.method === 'reattach') {
+      const isAnew = request.method === 'reattach';
       const instance = await this.#options.findInstance(id);
       if (instance === null)
         throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`);
-      this.#fleet?.adopt(id);
+      if (isAnew && this.#isShared(id) && !this.#kept.has(id)) throw elsewhere(id);
+      if (!isAnew) this.#fleet?.adopt(id);
+      const begun = this.#inTurn(async () => {
+        // Whatever could not be let go in good order: it is captured again.
+        if (isAnew)
+          await this.#release(id).catch((cause: unknown) => this.#releaseFailed(id, cause));
+        return this.#keep(instance);
+      });
       await (
-        await this.#inTurn(() => this.#keep(instance))
+        await begun
       ).begun;
       return {};
     }

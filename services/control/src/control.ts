@@ -4,6 +4,7 @@ import type { Clock, Random } from '@tidemark/core';
 import { Workspace } from '@tidemark/workspace';
 import { Audit } from './audit/audit.ts';
 import { runFleet } from './fleet/run-fleet.ts';
+import { followConfig } from './hosts/follow-config.ts';
 import { watchHosts } from './hosts/watch-hosts.ts';
 import type { JobDesk } from './jobs/job.ts';
 import { LocalJobDesk } from './jobs/job-desk.ts';
@@ -37,6 +38,8 @@ export interface Control extends AsyncDisposable {
   readonly recycle: RecycleBin;
   /** Where servers for clones come from. */
   readonly provisioners: Provisioners;
+  /** Passwords and certificates that requests name. */
+  readonly secrets: SecretFolder;
   /** Jobs, audit and what else is kept on this host. */
   readonly state: StateDatabase;
   /** Counts nothing before its `begin`. */
@@ -104,6 +107,7 @@ export async function openControl(options: ControlOptions): Promise<Control> {
       audit,
       recycle,
       provisioners,
+      secrets,
       state,
       metrics,
       clock,
@@ -113,6 +117,7 @@ export async function openControl(options: ControlOptions): Promise<Control> {
     run: async (signal, roles) => {
       await Promise.all([
         jobs.news.wait(2 ** 31 - 1, signal),
+        followConfig({ workspace, logger }, signal),
         keepRebuilt({ workspace, rows, audit, clock, logger }, signal),
         ...(roles.workers
           ? [

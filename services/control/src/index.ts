@@ -29,8 +29,6 @@ export { listParked } from './fleet/list-parked.ts';
 export { backupDocuments } from './queries/backups.ts';
 export { CatalogKeeper } from './queries/catalog-keeper.ts';
 export { attempt, nodeFindings, type Finding } from './queries/check-node.ts';
-export { checkPsyncNode } from './queries/psync-node.ts';
-export { findingText, sourceFindings } from './queries/source-findings.ts';
 export { factsDocument, printableText } from './queries/facts.ts';
 export { configuredEntry, instanceRows, nodeDocument } from './queries/instances.ts';
 export { keyEventDocument, placeDocument } from './queries/key-events.ts';
@@ -58,10 +56,17 @@ export type {
 } from './policy/policy.ts';
 export { jobDocument, lineDocument } from './api/routes/job-document.ts';
 export { openJobDesk, type OpenedDesk } from './jobs/open-desk.ts';
+export {
+  addNode,
+  attachNode,
+  type AddedNode,
+  type AddParts,
+  type NewInstance,
+} from './instances/add-instance.ts';
+export { configuredNodes } from './instances/configured-nodes.ts';
 export { serveWorker } from './serve-worker.ts';
 export { RecycleBin, type RecycledInstance } from './recycle/recycle-bin.ts';
 export { releaseInstance } from './recycle/release-instance.ts';
-export { takeBackFromBin } from './recycle/take-back.ts';
 export type { Provisioners } from './provision/provisioners.ts';
 export { localServers } from './provision/local-folder.ts';
 export type { CloneReport } from './clone/clone-handler.ts';

@@ -1,4 +1,11 @@
-export { addInstance, newConfigText, removeInstance, type NewKeys } from './config/edit.ts';
+export {
+  addInstance,
+  changeInstance,
+  newConfigText,
+  removeInstance,
+  type InstanceChange,
+  type NewKeys,
+} from './config/edit.ts';
 export { eventsAccess, type EventsAccess } from './config/events-access.ts';
 export { keySettings } from './config/keys.ts';
 export { instanceTarget, loadConfig, rollAge, type Config } from './config/load.ts';

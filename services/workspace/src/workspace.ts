@@ -1,4 +1,4 @@
-import { mkdir } from 'node:fs/promises';
+import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   instanceKeysOf,
@@ -27,20 +27,50 @@ interface WorkspaceOptions {
 
 /** Configuration, store, keys and catalog of one host, opened for a command or a service. */
 export class Workspace implements Disposable {
-  readonly config: Config;
+  #config: Config;
+  /** Of the configuration file when it was last read; '' = not known. */
+  #stamp: string;
   readonly store: ObjectStore;
   readonly keys: KeyProviders;
   readonly catalog: Catalog;
 
-  private constructor(config: Config, store: ObjectStore, keys: KeyProviders, catalog: Catalog) {
-    this.config = config;
-    this.store = store;
-    this.keys = keys;
-    this.catalog = catalog;
+  private constructor(
+    read: { readonly config: Config; readonly stamp: string },
+    parts: Pick<Workspace, 'store' | 'keys' | 'catalog'>,
+  ) {
+    this.#config = read.config;
+    this.#stamp = read.stamp;
+    this.store = parts.store;
+    this.keys = parts.keys;
+    this.catalog = parts.catalog;
+  }
+
+  /** The configuration: its instances as they were at the last `reload`, the rest as it was opened. */
+  get config(): Config {
+    return this.#config;
+  }
+
+  /**
+   * Reads the instances of the configuration again when its file was changed; all of them change at
+   * one instant. Other settings wait for a restart.
+   * @param always - Also when the file seems to be the same.
+   * @returns Whether it was read.
+   * @throws UsageError `TM_CONFIG` for a file that is wrong: what was read before stays.
+   */
+  async reload(always = false): Promise<boolean> {
+    const { path } = this.#config;
+    const stamp = await stampOf(path);
+    if (stamp === this.#stamp && !always) return false;
+    const { instances } = await loadConfig(path);
+    this.#config = { ...this.#config, instances };
+    this.#stamp = stamp;
+    return true;
   }
 
   /** Opens everything. The keys come first: without them nothing else means anything. */
   static async open({ configPath, through }: WorkspaceOptions): Promise<Workspace> {
+    // Before it is read: a change meanwhile is seen by the next look.
+    const stamp = await stampOf(configPath);
     const config = await loadConfig(configPath);
     const [clock, random] = [systemClock, systemRandom];
     const adopt = async (iid: string, key: WrappingKey): Promise<void> => {
@@ -60,7 +90,7 @@ export class Workspace implements Disposable {
     await mkdir(config.stateDir, { recursive: true, mode: 0o700 });
     const catalog = openCatalog({ path: join(config.stateDir, 'catalog.db') });
     const used = through?.(store, keys) ?? { store, keys };
-    return new Workspace(config, used.store, used.keys, catalog);
+    return new Workspace({ config, stamp }, { ...used, catalog });
   }
 
   /**
@@ -69,6 +99,8 @@ export class Workspace implements Disposable {
    * @param everyEntry - Read also the entries that a checkpoint stands for.
    */
   async sync(signal: AbortSignal, only: string | null = null, everyEntry = false): Promise<number> {
+    // A file that is wrong just now is for whoever watches it to tell of.
+    await this.reload().catch(() => false);
     const ids = await listInstanceIds(this.store, signal);
     const { entries } = await this.catalog.sync({
       store: this.store,
@@ -101,7 +133,7 @@ export class Workspace implements Disposable {
    * @returns Its answer; null when none is running.
    */
   async askArchiver(
-    method: 'status' | 'roll' | 'attach' | 'detach' | 'backup' | 'rekey' | 'policy',
+    method: 'status' | 'roll' | 'attach' | 'reattach' | 'detach' | 'backup' | 'rekey' | 'policy',
     instance: string | null,
     options: { readonly timeoutMs: number; readonly signal: AbortSignal },
   ): Promise<unknown> {
@@ -117,6 +149,13 @@ export class Workspace implements Disposable {
   [Symbol.dispose](): void {
     this.catalog.close();
   }
+}
+
+/** Tells one content of a file from another without reading it. */
+async function stampOf(path: string): Promise<string> {
+  const facts = await stat(path, { bigint: true }).catch(() => null);
+  if (facts === null) return '';
+  return [facts.dev, facts.ino, facts.size, facts.mtimeNs, facts.ctimeNs].join('.');
 }
 
 /** Asks for what is not yet shipped and reads the log: afterwards the catalog is up to now. */

@@ -1,7 +1,7 @@
 import { probeAofDir } from '@tidemark/aof';
 import { connectNode, readNodeFacts } from '@tidemark/client';
 import { beforeAll, describe, expect, it } from 'vitest';
-import { checkAofPlace } from '../../../services/cli/src/commands/aof-place.ts';
+import { checkAofPlace } from '../../../services/control/src/instances/aof-place.ts';
 import { buildAof } from '../../support/aof-run.ts';
 import { startRedis } from '../../support/redis-server.ts';
 

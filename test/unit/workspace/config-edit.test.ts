@@ -1,7 +1,11 @@
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { addInstance, removeInstance } from '../../../services/workspace/src/config/edit.ts';
+import {
+  addInstance,
+  changeInstance,
+  removeInstance,
+} from '../../../services/workspace/src/config/edit.ts';
 import { loadConfig } from '../../../services/workspace/src/config/load.ts';
 import { TempDir } from '../../support/temp-dir.ts';
 
@@ -60,9 +64,45 @@ describe('addInstance()', () => {
   });
 
   it('leaves the file as it is when the new one could not be read', async () => {
-    await expect(addInstance(path, { ...ENTRY, id: 'shop' })).rejects.toMatchObject({
-      ...{ code: 'TM_CONFIG', message: expect.stringContaining('twice') as unknown },
+    const { aof_dir: _, ...wrong } = ENTRY;
+    await expect(addInstance(path, wrong)).rejects.toMatchObject({
+      ...{ code: 'TM_CONFIG', message: expect.stringContaining('aof_dir') as unknown },
     });
+    expect(await text()).toBe(TEXT);
+    expect(await readdir(temp.path)).toEqual(['tidemark.toml']);
+  });
+
+  it('adds no instance twice', async () => {
+    const again = addInstance(path, { ...ENTRY, id: 'shop' });
+    await expect(again).rejects.toMatchObject({ code: 'TM_EXISTS' });
+    expect(await text()).toBe(TEXT);
+  });
+
+  it('says what is in its way, and goes on once an editor that was killed is long gone', async () => {
+    await writeFile(`${path}.tmp`, 'half of');
+    await expect(addInstance(path, ENTRY)).rejects.toMatchObject({
+      ...{ code: 'TM_CONFIG', hint: expect.stringContaining('.tmp') as unknown },
+    });
+    await utimes(`${path}.tmp`, 0, 0);
+    await addInstance(path, ENTRY);
+    expect(await ids()).toEqual(['shop', 'orders', 'new']);
+  });
+});
+
+describe('changeInstance()', () => {
+  it('changes the settings of one instance and no other line', async () => {
+    await changeInstance(path, 'shop', { user: 'capture', password_file: '/p "1"' });
+    const added = 'aof_dir = "/a"\nuser = "capture"\npassword_file = "/p \\"1\\""\n';
+    expect(await text()).toBe(TEXT.replace('aof_dir = "/a"\n', added));
+    await changeInstance(path, 'shop', { user: 'other', password_file: null });
+    expect(await text()).toBe(TEXT.replace('aof_dir = "/a"\n', 'aof_dir = "/a"\nuser = "other"\n'));
+    await changeInstance(path, 'shop', { user: null });
+    expect(await text()).toBe(TEXT);
+  });
+
+  it('leaves the file as it is for an instance that is not there', async () => {
+    const change = changeInstance(path, 'nobody', { user: 'x' });
+    await expect(change).rejects.toMatchObject({ code: 'TM_NOT_FOUND' });
     expect(await text()).toBe(TEXT);
   });
 });

@@ -42,6 +42,7 @@ describe('loadConfig()', () => {
       retainMs: 7 * 86_400_000,
       graceMs: 86_400_000,
       expires: false,
+      allowSources: [],
       recycleRetainMs: 38 * 86_400_000,
       policy: expect.objectContaining({ spreadMs: 600_000 }) as object,
       archiverMetrics: null,

@@ -185,7 +185,7 @@ export const ERROR_CODES = {
   TM_POLICY: fatal(2, 'a backup policy that cannot be meant'),
   TM_POLICY_CHANGED: fatal(11, 'a backup policy was changed by somebody else meanwhile'),
   // Clones and the recycle bin
-  TM_TARGET_DENIED: fatal(2, 'a server that the configuration does not allow to be written into'),
+  TM_TARGET_DENIED: fatal(2, 'a server that the configuration does not allow to be used so'),
   TM_TARGET_TOPOLOGY: fatal(2, 'a number of shards or a topology that cannot be made'),
   TM_PASSWORD: fatal(2, 'a new password that is not by the rules'),
   TM_PROVISION: fatal(1, 'a server for a clone could not be had'),

@@ -5,7 +5,16 @@ export const CONTROL_LINE_MAX: number = 1024 * 1024;
 export interface ControlRequest {
   readonly id: number;
   readonly method:
-    'status' | 'backup' | 'roll' | 'attach' | 'detach' | 'prove' | 'rekey' | 'policy';
+    | 'status'
+    | 'backup'
+    | 'roll'
+    | 'attach'
+    /** Takes its settings up anew: the timeline stays open. */
+    | 'reattach'
+    | 'detach'
+    | 'prove'
+    | 'rekey'
+    | 'policy';
   readonly instance: string | null;
   /** Only with `backup`: whether the policy asks for it. Default: somebody does. */
   readonly mode?: BackupMode;
@@ -50,6 +59,7 @@ export function parseRequest(line: string): ControlRequest | null {
     case 'status':
     case 'roll':
     case 'attach':
+    case 'reattach':
     case 'detach':
     case 'rekey':
     case 'policy':

@@ -2,6 +2,7 @@ import { access } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import type { InstanceTarget } from '@tidemark/archiver';
 import type { NodeAddress } from '@tidemark/client';
+import { configuredNodes } from '@tidemark/control';
 import { refuseTdeNode } from '@tidemark/restorer';
 import {
   type Config,
@@ -13,7 +14,6 @@ import {
 import type { Invocation } from '../invocation.ts';
 import type { SentinelFlags } from '../program/sentinel-flags.ts';
 import type { TlsFlags } from '../program/tls-flags.ts';
-import { configuredNodes } from './configured-nodes.ts';
 import { sentinelTableOf } from './sentinel-flags.ts';
 import { tlsTableOf } from './tls-flags.ts';
 

@@ -15,6 +15,16 @@ export interface PinnedAddress extends NodeAddress {
   readonly pinnedName?: string;
 }
 
+/** A list of servers in the configuration. */
+export interface AllowSetting {
+  /** E.g. `restorer.allow_targets`. */
+  readonly name: string;
+  /** What its servers may be used for, e.g. `written into`. */
+  readonly use: string;
+}
+
+const TARGETS: AllowSetting = { name: 'restorer.allow_targets', use: 'written into' };
+
 /** Asks for the addresses of a name. */
 export type Resolve = (name: string) => Promise<readonly string[]>;
 
@@ -35,6 +45,7 @@ interface Rule {
  * names them.
  * @param url - `redis://[USER@]HOST[:PORT]` or `rediss://…`.
  * @param allow - `HOST:PORT`, `HOST:FROM-TO`, `CIDR:PORT`, `CIDR:FROM-TO`; IPv6 in brackets.
+ * @param setting - The list that `allow` is.
  * @returns The address with an IP address as its host.
  * @throws UsageError `TM_USAGE` for no address, `TM_CONFIG` for a wrong rule; PlanError
  *   `TM_TARGET_DENIED` when no rule allows it, `TM_NODE_UNREACHABLE` for a name without an address.
@@ -43,17 +54,19 @@ export async function checkTarget(
   url: string,
   allow: readonly string[],
   resolve: Resolve = lookUp,
+  setting: AllowSetting = TARGETS,
 ): Promise<PinnedAddress> {
   const address = parseNodeUrl(url);
   if (address.path !== undefined) {
-    throw denied(address, 'a unix socket is no target of a job', 'name HOST:PORT');
+    throw denied(address, 'is a unix socket, which no request may name', 'name HOST:PORT');
   }
-  const rules = parseRules(allow);
+  const rules = parseRules(allow, setting.name);
   const { host, port } = address;
   const literal = isIP(host) !== 0;
   const isName = ({ name }: Rule): boolean => name === host.toLowerCase();
   const fitting = rules.filter(({ from, to }) => port >= from && port <= to);
-  if (!fitting.some((rule) => rule.range !== null || isName(rule))) throw unlisted(address);
+  if (!fitting.some((rule) => rule.range !== null || isName(rule)))
+    throw unlisted(address, setting);
   const found = literal ? [host] : (await resolve(host)).slice(0, ADDRESSES_MAX);
   if (found.length === 0) {
     throw new PlanError('TM_NODE_UNREACHABLE', `${describeAddress(address)} has no address`, {
@@ -68,10 +81,10 @@ export async function checkTarget(
     throw denied(
       address,
       'leads to a link-local, metadata or multicast address',
-      'such an address is a target only where restorer.allow_targets names it as it is',
+      `such an address is reached only where ${setting.name} names it as it is`,
     );
   }
-  throw unlisted(address);
+  throw unlisted(address, setting);
 }
 
 /** The address as it can be written down, with what it was pinned to. */
@@ -87,19 +100,23 @@ function mayReach({ range }: Rule, ip: string, isNamed: boolean): boolean {
 }
 
 /**
- * Reads `[restorer] allow_targets`.
+ * Reads a list of allowed servers.
+ * @param setting - Its name, for errors.
  * @throws UsageError `TM_CONFIG` that names the rule.
  */
-export function parseRules(allow: readonly string[]): readonly Rule[] {
+export function parseRules(
+  allow: readonly string[],
+  setting: string = TARGETS.name,
+): readonly Rule[] {
   if (allow.length > RULES_MAX) {
-    throw new UsageError('TM_CONFIG', `restorer.allow_targets has ${allow.length} rules`, {
+    throw new UsageError('TM_CONFIG', `${setting} has ${allow.length} rules`, {
       context: { rules: allow.length, max: RULES_MAX },
     });
   }
-  return allow.map(parseRule);
+  return allow.map((text) => parseRule(text, setting));
 }
 
-function parseRule(text: string): Rule {
+function parseRule(text: string, setting: string): Rule {
   const [, bracketed, plain, first, last] =
     /^(?:\[([^\]\s]+)\]|([^:\s[\]]+)):(\d{1,5})(?:-(\d{1,5}))?$/.exec(text) ?? [];
   const where = bracketed ?? plain;
@@ -107,23 +124,19 @@ function parseRule(text: string): Rule {
   const range = where === undefined ? null : parseRange(where);
   const isName = plain !== undefined && /^[A-Za-z0-9]([A-Za-z0-9._-]{0,252})$/.test(plain);
   if (!(from >= 1 && from <= to && to <= 65_535) || (range === null && !isName)) {
-    throw new UsageError(
-      'TM_CONFIG',
-      `restorer.allow_targets: ${JSON.stringify(text)} is no rule`,
-      {
-        hint: 'write HOST:PORT, HOST:FROM-TO, CIDR:PORT or CIDR:FROM-TO, IPv6 in brackets: [fd00::/8]:6379',
-      },
-    );
+    throw new UsageError('TM_CONFIG', `${setting}: ${JSON.stringify(text)} is no rule`, {
+      hint: 'write HOST:PORT, HOST:FROM-TO, CIDR:PORT or CIDR:FROM-TO, IPv6 in brackets: [fd00::/8]:6379',
+    });
   }
   return { name: range === null ? (plain ?? '').toLowerCase() : null, range, from, to };
 }
 
-function unlisted(address: NodeAddress): PlanError {
+function unlisted(address: NodeAddress, { name, use }: AllowSetting): PlanError {
   const rule = `${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
   return denied(
     address,
-    'is not among the servers that may be written into',
-    `allow it in tidemark.toml: [restorer] allow_targets = ["${rule}"]`,
+    `is not among the servers that may be ${use}`,
+    `allow it in tidemark.toml: [${name.replace('.', '] ')} = ["${rule}"]`,
   );
 }
 

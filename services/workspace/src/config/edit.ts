@@ -1,8 +1,13 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { open, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { UsageError } from '@tidemark/core';
 import { parseConfig } from './load.ts';
 import type { InstanceEntry } from './schema.ts';
 import type { StoreTable } from './store.ts';
+
+const LOCK_TRIES = 100;
+const LOCK_PAUSE_MS = 20;
+const LOCK_STALE_MS = 30_000;
 
 /** What `[keys]` of a new configuration says. */
 export interface NewKeys {
@@ -55,10 +60,70 @@ function keysText({ provider, ring, kmsKeyId, region, endpoint }: NewKeys): stri
   ].join('\n');
 }
 
-/** Adds an instance at the end of the file; the rest of the text stays as it is. */
+/**
+ * Adds an instance at the end of the file; the rest of the text stays as it is.
+ * @throws UsageError `TM_EXISTS` for one that is there, `TM_CONFIG` when the file cannot be written.
+ */
 export async function addInstance(path: string, entry: InstanceEntry): Promise<void> {
-  const text = await readFile(path, 'utf8');
-  await replace(path, `${text.trimEnd()}\n\n[[instance]]\n${linesOf(entry)}\n`);
+  await edit(path, (text) => {
+    const { instance: known = [] } = parseConfig(text, path);
+    if (known.some(({ id }) => id === entry.id)) {
+      throw new UsageError('TM_EXISTS', `instance ${entry.id} is configured already`);
+    }
+    return `${text.trimEnd()}\n\n[[instance]]\n${linesOf(entry)}\n`;
+  });
+}
+
+/** Settings of an instance that are changed; null takes one out. */
+export type InstanceChange = {
+  readonly [Name in 'user' | 'password_file' | 'prefer_replica']?: NonNullable<
+    InstanceEntry[Name]
+  > | null;
+};
+
+/**
+ * Changes settings of an instance; other lines stay as they are, comments too.
+ * @throws UsageError `TM_NOT_FOUND`, `TM_CONFIG`.
+ */
+export async function changeInstance(
+  path: string,
+  id: string,
+  change: InstanceChange,
+): Promise<void> {
+  await edit(path, (text) => {
+    const { instance: known = [] } = parseConfig(text, path);
+    const entry = known.find((one) => one.id === id);
+    const parts = text.split(/^(?=[ \t]*\[)/m);
+    const at = parts.findIndex((part) => isInstance(part, id));
+    if (entry === undefined || at < 0) throw notConfigured(id);
+    const merged = Object.entries({ ...entry, ...change }).filter(([, value]) => value !== null);
+    const names = new Set(Object.keys(change));
+    const part = parts[at] ?? '';
+    parts[at] = withSettings(part, names, merged);
+    return parts.join('');
+  });
+}
+
+/** The lines of changed settings go, and those that are left are written below the last setting. */
+function withSettings(
+  part: string,
+  names: ReadonlySet<string>,
+  merged: readonly (readonly [string, unknown])[],
+): string {
+  const lines = part.split(/(?<=\n)/);
+  const kept = lines.filter((line) => {
+    const [, name = ''] = /^\s*([A-Za-z_]+)\s*=/.exec(line) ?? [];
+    return !names.has(name);
+  });
+  const last = kept.findLastIndex((line) => !/^\s*(#|$)/.test(line));
+  const above = kept.slice(0, last + 1).join('');
+  const added = linesOf(Object.fromEntries(merged.filter(([name]) => names.has(name))));
+  const gap = above.endsWith('\n') ? '' : '\n';
+  return `${above}${added === '' ? '' : `${gap}${added}\n`}${kept.slice(last + 1).join('')}`;
+}
+
+function notConfigured(id: string): UsageError {
+  return new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`);
 }
 
 function linesOf(table: object): string {
@@ -72,13 +137,12 @@ function linesOf(table: object): string {
  * @throws UsageError `TM_NOT_FOUND`.
  */
 export async function removeInstance(path: string, id: string): Promise<void> {
-  const text = await readFile(path, 'utf8');
-  const parts = text.split(/^(?=[ \t]*\[)/m);
-  const kept = parts.map((part) => (isInstance(part, id) ? commentsAfter(part) : part));
-  if (kept.every((part, at) => part === parts[at])) {
-    throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`);
-  }
-  await replace(path, kept.join(''));
+  await edit(path, (text) => {
+    const parts = text.split(/^(?=[ \t]*\[)/m);
+    const kept = parts.map((part) => (isInstance(part, id) ? commentsAfter(part) : part));
+    if (kept.every((part, at) => part === parts[at])) throw notConfigured(id);
+    return kept.join('');
+  });
 }
 
 function isInstance(part: string, id: string): boolean {
@@ -97,10 +161,51 @@ function commentsAfter(part: string): string {
     .replace(/^\s*\n/, '');
 }
 
-async function replace(path: string, text: string): Promise<void> {
-  parseConfig(text, path); // never leave a file behind that cannot be read
-  await writeFile(`${path}.tmp`, text, { mode: 0o600 });
-  await rename(`${path}.tmp`, path);
+/** One editor at a time, and a reader sees the old file or the new one. */
+async function edit(path: string, change: (text: string) => string): Promise<void> {
+  const next = `${path}.tmp`;
+  const file = await makeNext(next, path);
+  try {
+    const text = change(await readFile(path, 'utf8'));
+    parseConfig(text, path); // never leave a file behind that cannot be read
+    await file.writeFile(text);
+    await file.sync();
+    await rename(next, path);
+  } catch (cause) {
+    await rm(next, { force: true });
+    throw isSystemError(cause) ? unwritten(path, cause) : cause;
+  } finally {
+    await file.close();
+  }
+}
+
+/** The new file is the lock; what an editor left that was killed is taken away when it is old. */
+async function makeNext(next: string, path: string): Promise<FileHandle> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await open(next, 'wx', 0o600);
+    } catch (cause) {
+      if (!isSystemError(cause) || cause.code !== 'EEXIST' || attempt === LOCK_TRIES) {
+        throw unwritten(path, cause);
+      }
+      const known = await stat(next).catch(() => null);
+      if (known !== null && Date.now() - known.mtimeMs > LOCK_STALE_MS) {
+        await rm(next, { force: true });
+      }
+      await delay(LOCK_PAUSE_MS);
+    }
+  }
+}
+
+function unwritten(path: string, cause: unknown): UsageError {
+  return new UsageError('TM_CONFIG', `${path} cannot be written`, {
+    cause,
+    hint: `its folder must be writable for the user of this process; while another one writes, ${path}.tmp is there`,
+  });
+}
+
+function isSystemError(cause: unknown): cause is NodeJS.ErrnoException {
+  return cause instanceof Error && 'syscall' in cause;
 }
 
 /** What JSON and TOML write alike. */

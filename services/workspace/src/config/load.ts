@@ -50,6 +50,8 @@ export interface Config {
   readonly recycleRetainMs: number;
   /** Whether the archiver deletes what the policy keeps no longer; only where the owner says so. */
   readonly expires: boolean;
+  /** Servers that may be taken under protection by request, as `[restorer] allow_targets` names them. */
+  readonly allowSources: readonly string[];
   /** Where the archiver shows its metrics; null: nowhere. */
   readonly archiverMetrics: ListenAddress | null;
   /** Whether archivers share the PSYNC instances out among themselves, over `[events]`. */
@@ -97,6 +99,7 @@ export async function loadConfig(path: string): Promise<Config> {
     graceMs: graceOf(file.policy?.grace ?? '24h'),
     recycleRetainMs: parseDuration(file.policy?.recycle_retain ?? '38d', 'policy.recycle_retain'),
     expires: archiver.expire ?? false,
+    allowSources: file.server?.allow_sources ?? [],
     archiverMetrics:
       metrics === undefined ? null : listenAddress(metrics, 'archiver.metrics_listen'),
     fleet: archiver.fleet ?? false,

@@ -103,6 +103,7 @@ export const ConfigSchema = {
       type: 'object',
       additionalProperties: false,
       properties: {
+        allow_sources: texts,
         listen: text,
         public_url: text,
         tls_cert_file: text,

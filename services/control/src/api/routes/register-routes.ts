@@ -3,6 +3,7 @@ import type { ApiApp, ApiPorts } from '../types.ts';
 import { addAuditRoutes } from './audit.ts';
 import { addBackupRoutes } from './backups.ts';
 import { addCloneRoutes } from './clones.ts';
+import { addInstanceChanges } from './instance-changes.ts';
 import { addInstanceRoutes } from './instances.ts';
 import { addJobRoutes } from './jobs.ts';
 import { addKeyRoutes } from './keys.ts';
@@ -17,6 +18,7 @@ import { addWorkRoutes } from './work.ts';
 export function registerRoutes(app: ApiApp, ports: ApiPorts): void {
   addJobRoutes(app, ports);
   addInstanceRoutes(app, ports);
+  addInstanceChanges(app, ports);
   addBackupRoutes(app, ports);
   addWindowRoutes(app, ports);
   addPolicyRoutes(app, ports);

@@ -78,15 +78,17 @@ export const ttl = {
   },
 } as const;
 
+/** A file that a request names. */
 const fileName = {
   type: 'string',
   pattern: '^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$',
   description: 'Name of a file in the folder `secrets` beside the configuration.',
 } as const;
-const fileNameOrNull = { anyOf: [fileName, { type: 'null' }] } as const;
+/** The same, or none. */
+export const fileNameOrNull = { anyOf: [fileName, { type: 'null' }] } as const;
 
 /** How a server is spoken to over TLS. */
-const tls = {
+export const tls = {
   anyOf: [
     { type: 'null' },
     {
