@@ -99,7 +99,7 @@ describe('a restore that is asked for over HTTP', () => {
       }),
     );
     await killServices();
-    const jobs = await Promise.all(ids.map((id) => host.until(id, () => true)));
+    const jobs = await Promise.all(ids.map((id) => host.job(id)));
     expect(jobs.map(({ phase }) => phase).sort()).toEqual([...PHASES].sort());
     const { config } = host.tidemark;
     const settings = await readFile(config, 'utf8');

@@ -1,4 +1,5 @@
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Clock } from '@tidemark/core';
 import { createToken, openControl, type Control } from '@tidemark/control';
 import { systemClock, systemRandom } from '@tidemark/system';
@@ -7,6 +8,9 @@ import type { ApiLimits } from '../../services/control/src/api/limits.ts';
 import type { RegisterRoutes } from '../../services/control/src/api/types.ts';
 import { openApi } from '../../services/control/src/serve-api.ts';
 import { Tidemark } from './tidemark-cli.ts';
+
+const AGAIN_MS = 500;
+const PATIENT_TRIES = 120;
 
 /** What a server of a test is made of. */
 export interface ApiRunOptions {
@@ -139,6 +143,15 @@ export async function askApi(
   });
   const text = await response.text();
   return { status: response.status, headers: response.headers, text, body: jsonOf(text) };
+}
+
+/** Asks again as long as the server has too much to do, which a busy machine makes it; nothing was begun then. */
+export async function askPatiently(ask: () => Promise<Answer>): Promise<Answer> {
+  for (let tries = 1; ; tries++) {
+    const answer = await ask();
+    if (answer.status !== 503 || tries >= PATIENT_TRIES) return answer;
+    await delay(AGAIN_MS);
+  }
 }
 
 function jsonOf(text: string): Readonly<Record<string, unknown>> | null {

@@ -1,18 +1,21 @@
 import { randomUUID } from 'node:crypto';
 import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { createToken } from '@tidemark/control';
 import { systemRandom } from '@tidemark/system';
 import { Redis, type RedisOptions } from 'ioredis';
 import { endProcesses, processesIn } from '../../../services/control/src/provision/local-folder.ts';
 import { EventFollower } from './event-follower.ts';
-import { askApi, type Answer, type Asked } from '../api-run.ts';
+import { askApi, askPatiently, type Answer, type Asked } from '../api-run.ts';
 import { eventually } from '../eventually.ts';
 import { startRedis, type RedisServer } from '../redis-server.ts';
 import { ArchiverProcess, secondOf, Tidemark } from '../tidemark-cli.ts';
 import { freePort } from '../tls/tls-server.ts';
 
 const HOOK = new URL('stop-at-phase.js', import.meta.url).href;
+/** The API answers 1200 requests in a minute. */
+const ASK_AGAIN_MS = 150;
 /** Folders in which restores and clones start servers. */
 const PLACES = [join('state', 'servers'), 'clones'] as const;
 
@@ -140,7 +143,8 @@ export class ControlHost implements AsyncDisposable {
   }
 
   ask(path: string, asked: Asked = {}): Promise<Answer> {
-    return askApi(`http://127.0.0.1:${this.#port}`, this.#token, path, asked);
+    const url = `http://127.0.0.1:${this.#port}`;
+    return askPatiently(() => askApi(url, this.#token, path, asked));
   }
 
   /** Sends a body with a key. */
@@ -157,34 +161,40 @@ export class ControlHost implements AsyncDisposable {
 
   /** Waits until the API answers. */
   async untilServed(): Promise<void> {
-    await eventually('the API answers', () =>
-      this.ask('/healthz').then(
+    await eventually('the API answers', async () => {
+      await delay(ASK_AGAIN_MS);
+      return this.ask('/healthz').then(
         ({ status }) => status === 200,
         () => false,
-      ),
-    );
-  }
-
-  /** Waits until a job stands so. */
-  async until(id: string, holds: (job: JobDocument) => boolean): Promise<JobDocument> {
-    const seen: { job: JobDocument | null } = { job: null };
-    await eventually(`job ${id}`, async () => {
-      const { body, text, status } = await this.ask(`/v1/jobs/${id}`);
-      if (status !== 200) throw new Error(text);
-      seen.job = body as unknown as JobDocument;
-      return holds(seen.job);
+      );
     });
-    if (seen.job === null) throw new Error('no job');
-    return seen.job;
   }
 
-  ended(id: string): Promise<JobDocument> {
-    return this.until(id, ({ endedAt }) => endedAt !== null);
+  /** A job as it is now. */
+  async job(id: string): Promise<JobDocument> {
+    const { body, text, status } = await this.ask(`/v1/jobs/${id}`);
+    if (status !== 200) throw new Error(`${status}: ${text}`);
+    return body as unknown as JobDocument;
+  }
+
+  /** Waits for the end of a job. */
+  async ended(id: string): Promise<JobDocument> {
+    const follower = this.follow(id);
+    const ended = follower.done.then(() => true);
+    try {
+      await eventually(`the end of ${id}`, () =>
+        Promise.race([ended, delay(1_000, false, { ref: false })]),
+      );
+    } finally {
+      await follower.stop();
+    }
+    return this.job(id);
   }
 
   /** Waits until everything up to a second can be restored. */
   async untilProven(second: number): Promise<void> {
     await eventually(`${second} is proven`, async () => {
+      await delay(ASK_AGAIN_MS);
       const { body } = await this.ask(`${ONE}/windows`);
       const latest = body?.['latest'];
       return typeof latest === 'string' && secondOf(latest) >= second;
