@@ -96,6 +96,45 @@ describe('a desk', () => {
     });
   });
 
+  it('keeps the request of a job once, and tells it with every event', async () => {
+    const request = { keys: `canary:${'x'.repeat(1000)}` };
+    const { id } = await run.desk.submit({ ...ORDER, request });
+    work(id, 'claim', 'succeed');
+    const bodies = run.state.read(() =>
+      run.state.query<{ body: string }>('SELECT body FROM job_events').all(),
+    );
+    expect(bodies).toHaveLength(3);
+    expect(bodies.some(({ body }) => body.includes('canary'))).toBe(false);
+    const told: unknown[] = [];
+    for await (const { job } of run.desk.follow(id, 0, never)) told.push(job.request);
+    expect(told).toEqual([request, request, request]);
+  });
+
+  it('gives one actor 16 MiB of open jobs, and the others theirs', async () => {
+    const large = { ...ORDER, request: { keys: 'x'.repeat(1_000_000) } };
+    for (let i = 0; i < 16; i++) await run.desk.submit(large);
+    await expect(run.desk.submit(large)).rejects.toMatchObject({
+      ...{ code: 'TM_JOB_LIMIT', context: { max: 16 << 20 } },
+    });
+    await run.desk.submit({ ...large, actor: { name: 'bob', via: 'token' } });
+    const [newest] = run.desk.list({ pageSize: 2 }).jobs.slice(1);
+    await run.desk.cancel(newest?.id ?? '', ALICE);
+    await run.desk.submit(large);
+  });
+
+  it('lets the oldest ended jobs go where the database is filled', async () => {
+    const ids: string[] = [];
+    for (let i = 0; i < 3; i++) {
+      clock.ms += 1;
+      ids.push((await run.desk.submit(ORDER)).id);
+    }
+    const [open = '', ...over] = ids;
+    for (const id of over) work(id, 'claim', 'succeed');
+    expect(run.state.write(() => run.rows.makeRoom())).toBe(0);
+    expect(run.state.write(() => run.rows.makeRoom(4096))).toBe(2);
+    expect(run.desk.list({ pageSize: 9 }).jobs.map(({ id }) => id)).toEqual([open]);
+  });
+
   it('lists pages, newest first, and by what is asked', async () => {
     const ids: string[] = [];
     for (let i = 0; i < 5; i++) {

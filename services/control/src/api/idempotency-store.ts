@@ -7,9 +7,10 @@ import type { IdempotencyKey } from './types.ts';
 const KEPT_MS = 24 * 3_600_000;
 /** After this a request that has no answer is taken for one whose process died. */
 const RUNNING_MS = 120_000;
-const BODY_MAX = 64 * 1024;
+/** A longer answer is not kept: it is made again, of the job that knows the key. */
+const BODY_MAX = 16 * 1024;
 /** Answers that are kept; older ones go. A job knows its key for as long all the same. */
-const ANSWERS_MAX = 100_000;
+const ANSWERS_MAX = 20_000;
 
 /** An answer that was given. */
 export interface GivenAnswer {

@@ -19,6 +19,8 @@ import type { JobRows } from './job-rows.ts';
 
 /** Jobs that may be open at one time on a host. */
 const OPEN_MAX = 1000;
+/** Characters that open jobs of one actor may have, so that nobody takes the room of all. */
+const OPEN_CHARS_MAX = 16 << 20;
 const REQUEST_CHARS_MAX = 1 << 20;
 /** How long a key names the job that it made, in milliseconds. */
 const KEY_MS = 24 * 3_600_000;
@@ -67,7 +69,8 @@ export class LocalJobDesk implements JobDesk {
     const handler = this.handler(order.kind);
     const request = await handler.check(order);
     const whole: JobOrder = { ...order, request };
-    if (JSON.stringify(request).length > REQUEST_CHARS_MAX) {
+    const chars = JSON.stringify(request).length;
+    if (chars > REQUEST_CHARS_MAX) {
       throw new UsageError('TM_USAGE', 'the request is over the limit of 1 MiB');
     }
     const exclusive = handler.exclusive(whole);
@@ -79,6 +82,8 @@ export class LocalJobDesk implements JobDesk {
       const again = key === undefined ? null : this.#madeBefore(key, digest);
       if (again !== null) return again;
       this.#refuseMore(exclusive);
+      this.#refuseLarge(actor, chars);
+      rows.makeRoom();
       const fold = newFold({ id, kind, instance, actor, request, createdMs: nowMs });
       const event = rows.save(fold, exclusive, nowMs);
       if (key !== undefined) this.#noteKey(key, digest, id, nowMs);
@@ -248,6 +253,15 @@ export class LocalJobDesk implements JobDesk {
     if (open < OPEN_MAX) return;
     throw new CatalogError('TM_JOB_LIMIT', `${open} jobs are open`, {
       context: { open, max: OPEN_MAX },
+      hint: 'wait for some of them to end, or cancel them',
+    });
+  }
+
+  #refuseLarge(actor: Actor, chars: number): void {
+    const open = this.#parts.rows.openChars(actor);
+    if (open + chars <= OPEN_CHARS_MAX) return;
+    throw new CatalogError('TM_JOB_LIMIT', `open jobs of ${actor.name} take all the room of one`, {
+      context: { open, wanted: chars, max: OPEN_CHARS_MAX },
       hint: 'wait for some of them to end, or cancel them',
     });
   }

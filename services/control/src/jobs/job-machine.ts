@@ -3,6 +3,8 @@ import type { Actor, Job, JobOutcome, JobProblem, JobProgress } from './job.ts';
 
 /** Attempts of a job, since it was asked for or resumed, before it is given up. */
 export const TRIES_MAX = 5;
+/** Attempts of a job in all: after so many it is asked for anew. */
+const ATTEMPTS_MAX = 100;
 
 /** Right to work on a job, until a time. */
 export interface JobClaim {
@@ -138,7 +140,8 @@ export function decide(fold: JobFold, command: JobCommand): JobChange | null {
     case 'cancel':
       return decideCancel(fold, command.nowMs);
     case 'resume':
-      if (fold.job.resumable) return { type: 'resumed', atMs: command.nowMs };
+      if (fold.job.resumable && fold.job.attempt < ATTEMPTS_MAX)
+        return { type: 'resumed', atMs: command.nowMs };
       throw new UsageError(
         'TM_JOB_STATE',
         `job ${fold.job.id} cannot be resumed: it ${toldState(fold.job)}`,

@@ -1,5 +1,5 @@
 import type { StateDatabase } from '../state/database.ts';
-import type { Job, JobEvent, JobKind, JobLine, JobQuestion, JobState, Json } from './job.ts';
+import type { Actor, Job, JobEvent, JobKind, JobLine, JobQuestion, JobState, Json } from './job.ts';
 import type { JobFold } from './job-machine.ts';
 
 /** Events and lines that are kept of one job; the oldest go. */
@@ -7,6 +7,10 @@ const EVENTS_MAX = 256;
 const LINES_MAX = 1000;
 const MESSAGE_MAX = 1024;
 const PAGE_MAX = 500;
+
+/** Bytes of the database from which on ended jobs are let go, however young: half of what it may have. */
+const FILLED_BYTES = 1 << 29;
+const PRUNE_MAX = 200;
 
 /** How many ended jobs are kept, and for how long, in milliseconds. */
 export interface JobRetention {
@@ -44,9 +48,11 @@ export class JobRows {
       ...[claim?.worker ?? null, claim?.untilMs ?? null, notBeforeMs, job.endedMs, seq],
       JSON.stringify(fold),
     );
+    // The request stands in the job, and is the same in all of its events.
+    const { request: _request, ...told } = job;
     this.db.run(
       'INSERT INTO job_events (job, seq, at_ms, body) VALUES (?, ?, ?, ?)',
-      ...[job.id, seq, atMs, JSON.stringify(job)],
+      ...[job.id, seq, atMs, JSON.stringify(told)],
     );
     this.db.run('DELETE FROM job_events WHERE job = ? AND seq <= ?', job.id, seq - EVENTS_MAX);
     return { seq, atMs, job };
@@ -76,6 +82,13 @@ export class JobRows {
   openCount(): number {
     const sql = 'SELECT count(*) AS n FROM jobs WHERE ended_ms IS NULL';
     return this.db.query<{ n: number }>(sql).get()?.n ?? 0;
+  }
+
+  /** Characters that the open jobs of an actor have. */
+  openChars({ name, via }: Actor): number {
+    const sql = `SELECT coalesce(sum(length(fold)), 0) AS n FROM jobs WHERE ended_ms IS NULL
+      AND json_extract(fold, '$.job.actor.name') = ? AND json_extract(fold, '$.job.actor.via') = ?`;
+    return this.db.query<{ n: number }>(sql).get(name, via)?.n ?? 0;
   }
 
   /** Where a job stands, and who has it. */
@@ -120,12 +133,17 @@ export class JobRows {
 
   /** Events after a number, in order. */
   events(id: string, afterSeq: number, max: number): readonly JobEvent[] {
-    return this.db
+    const rows = this.db
       .query<{ seq: number; at_ms: number; body: string }>(
         'SELECT seq, at_ms, body FROM job_events WHERE job = ? AND seq > ? ORDER BY seq LIMIT ?',
       )
-      .all(...[id, afterSeq, max])
-      .map(({ seq, at_ms: atMs, body }) => ({ seq, atMs, job: JSON.parse(body) as Job }));
+      .all(...[id, afterSeq, max]);
+    if (rows.length === 0) return [];
+    const request = this.fold(id)?.job.request ?? null;
+    return rows.map(({ seq, at_ms: atMs, body }) => ({
+      ...{ seq, atMs },
+      job: { ...(JSON.parse(body) as Job), request },
+    }));
   }
 
   /** Lines after a number, in order. */
@@ -202,9 +220,28 @@ export class JobRows {
       .query<{ id: string }>(
         `SELECT id FROM jobs WHERE ended_ms IS NOT NULL AND logged_attempt IS NULL AND (ended_ms < ?
          OR ended_ms <= (SELECT ended_ms FROM jobs WHERE ended_ms IS NOT NULL
-                         ORDER BY ended_ms DESC LIMIT 1 OFFSET ?)) LIMIT 200`,
+                         ORDER BY ended_ms DESC LIMIT 1 OFFSET ?)) LIMIT ${PRUNE_MAX}`,
       )
       .all(...[nowMs - ageMs, count]);
+    for (const { id } of over) this.remove(id);
+    return over.length;
+  }
+
+  /** Lets go of the oldest ended jobs, some at a time, once the database is half full. @returns How many. */
+  makeRoom(filledBytes: number = FILLED_BYTES): number {
+    const used = this.db
+      .query<{ bytes: number }>(
+        `SELECT (c.page_count - f.freelist_count) * s.page_size AS bytes
+         FROM pragma_page_count AS c, pragma_freelist_count AS f, pragma_page_size AS s`,
+      )
+      .get();
+    if ((used?.bytes ?? 0) < filledBytes) return 0;
+    const over = this.db
+      .query<{ id: string }>(
+        `SELECT id FROM jobs WHERE ended_ms IS NOT NULL AND logged_attempt IS NULL
+         ORDER BY ended_ms LIMIT ${PRUNE_MAX}`,
+      )
+      .all();
     for (const { id } of over) this.remove(id);
     return over.length;
   }

@@ -79,7 +79,7 @@ export class JobRunner {
     if (nowMs - this.#prunedMs >= PRUNE_EVERY_MS) {
       this.#prunedMs = nowMs;
       const { rows } = this.#options;
-      rows.db.write(() => rows.prune(RETENTION, clock.nowMs()));
+      rows.db.write(() => rows.prune(RETENTION, clock.nowMs()) + rows.makeRoom());
     }
     this.#take();
   }
