@@ -5,8 +5,10 @@ import { openLog, type CaptureSetting } from '../open-capture.ts';
 import { tryStore } from '../store-trial.ts';
 import { FleetDesk, type FleetStatus, type HeldWork } from './fleet-desk.ts';
 import { Gate } from './gate.ts';
+import { HostFitness } from './host-fitness.ts';
 import { HostWatch, type GoneHost } from './host-watch.ts';
 import { sweepIdle } from './idle-spools.ts';
+import { watchReach } from './store-reach.ts';
 import { untilFree } from './until-free.ts';
 import type { WorkSharing } from './work-sharing.ts';
 
@@ -20,6 +22,8 @@ const SWEEP_MS = 600_000;
 /** The host of an instance that is not shared out counts as gone after so many heartbeats. */
 const GONE_HEARTBEATS = 4;
 const GONE_MS_MIN = 80_000;
+/** Codes of what another host may do better: a store that passes is seen to by reading it. */
+const BARS = /^TM_(STORE|KEY)_(?!IO|SHREDDED|FORMAT)/;
 
 /** How several archivers share captures. */
 export interface ArchiverFleet {
@@ -56,6 +60,7 @@ export interface FleetReport extends FleetStatus {
 export class FleetCaptures {
   readonly #options: FleetCapturesOptions;
   readonly #desk: FleetDesk;
+  readonly #fitness: HostFitness;
   readonly #gate = new Gate(AT_ONCE);
   /** Instances whose owner was seen to be silent for so long that it is to be deposed. */
   readonly #silent = new Set<string>();
@@ -66,10 +71,14 @@ export class FleetCaptures {
     this.#options = options;
     const silenceMs = Math.max(GONE_MS_MIN, GONE_HEARTBEATS * setting.limits.heartbeatMs);
     this.#watch = new HostWatch({ ...setting, isHere, silenceMs });
+    this.#fitness = new HostFitness({
+      clock: setting.clock,
+      silenceMs: UNFIT_HEARTBEATS * this.heartbeatMs,
+    });
     this.#desk = new FleetDesk({
       clock: setting.clock,
       logger: setting.logger,
-      silenceMs: UNFIT_HEARTBEATS * this.heartbeatMs,
+      fitness: this.#fitness,
       held: () => this.#held(),
       begin,
       release,
@@ -104,6 +113,15 @@ export class FleetCaptures {
       this.#goOn(signal),
       this.#sweep(signal),
       this.#watch.run(signal),
+      watchReach(
+        {
+          ...setting,
+          instances,
+          isAsked: () => !this.#held().some(({ isOwner }) => isOwner),
+          onReached: () => this.#fitness.reached(),
+        },
+        signal,
+      ),
       sharing.run(instances, this.#desk, signal).catch((cause: unknown) => {
         if (!signal.aborted) setting.logger.error('fleet', { error: String(cause) });
       }),
@@ -138,7 +156,9 @@ export class FleetCaptures {
       const { generation, lastEntryMs, storeError } = status;
       const silentMs = lastEntryMs === null ? null : Math.max(0, nowMs - lastEntryMs);
       const isStuck = storeError !== null || isYoung(status);
-      return { instance, isOwner: generation !== null, silentMs, isStuck };
+      const { failure } = status;
+      const barredMs = failure !== null && BARS.test(failure.code) ? failure.sinceMs : null;
+      return { instance, isOwner: generation !== null, silentMs, isStuck, barredMs };
     });
   }
 

@@ -1,5 +1,6 @@
 import type { Clock } from '@tidemark/core';
 import type { Logger } from '../logger.ts';
+import type { HostFitness } from './host-fitness.ts';
 import type { WorkDesk } from './work-sharing.ts';
 
 /** What nobody gave to this host is kept for so long: in a group that gathers much of it comes back. */
@@ -17,14 +18,15 @@ export interface HeldWork {
   readonly silentMs: number | null;
   /** Whether it cannot be let go now: the store takes nothing, or it has just begun. */
   readonly isStuck: boolean;
+  /** When it failed last at the store or at a key, Unix milliseconds; null: it did not, or runs. */
+  readonly barredMs: number | null;
 }
 
 /** What a desk works with. */
 export interface FleetDeskOptions {
   readonly clock: Clock;
   readonly logger: Logger;
-  /** An owner that is silent for longer may be deposed. */
-  readonly silenceMs: number;
+  readonly fitness: Pick<HostFitness, 'isFit'>;
   /** What is captured here, or waited for, of what is shared out. */
   readonly held: () => readonly HeldWork[];
   /** Begins to keep it captured. */
@@ -69,11 +71,8 @@ export class FleetDesk implements WorkDesk {
     this.#changedMs = options.clock.monotonicMs();
   }
 
-  /** A capture that reaches the store appends a sign of life before others may take it over. */
   get isFit(): boolean {
-    const owned = this.#options.held().filter(({ isOwner }) => isOwner);
-    const { silenceMs } = this.#options;
-    return owned.length === 0 || owned.some(({ silentMs }) => (silentMs ?? 0) < silenceMs);
+    return this.#options.fitness.isFit(this.#options.held());
   }
 
   get status(): FleetStatus {

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { FleetDesk, type HeldWork } from '../../../../services/archiver/src/fleet/fleet-desk.ts';
+import { HostFitness } from '../../../../services/archiver/src/fleet/host-fitness.ts';
 import type { Logger } from '../../../../services/archiver/src/logger.ts';
 import { steppingClock } from '../../../support/stepping-clock.ts';
 
@@ -13,10 +14,11 @@ class Bench {
   readonly clock = steppingClock(1_000_000);
   readonly held = new Map<string, HeldWork>();
   readonly released: string[] = [];
+  readonly fitness = new HostFitness({ clock: this.clock, silenceMs: 10_000 });
   readonly desk = new FleetDesk({
     clock: this.clock,
     logger: QUIET,
-    silenceMs: 10_000,
+    fitness: this.fitness,
     held: () => [...this.held.values()],
     begin: (instance) => this.set(instance),
     release: (instance) => {
@@ -27,7 +29,14 @@ class Bench {
   });
 
   set(instance: string, work: Partial<HeldWork> = {}): void {
-    this.held.set(instance, { instance, isOwner: true, silentMs: 0, isStuck: false, ...work });
+    this.held.set(instance, {
+      instance,
+      isOwner: true,
+      silentMs: 0,
+      isStuck: false,
+      barredMs: null,
+      ...work,
+    });
   }
 
   /** Lets the desk look after its work for so long. */
@@ -113,12 +122,52 @@ describe('work that a fleet gives to a host', () => {
 describe('the fitness of a host', () => {
   it('ends when no entry of any log that it owns reaches the store', () => {
     const bench = new Bench();
+    bench.fitness.reached();
     expect(bench.desk.isFit).toBe(true);
     bench.set('waiting', { isOwner: false, silentMs: null });
     expect(bench.desk.isFit).toBe(true);
     bench.set('a', { silentMs: 60_000 });
     expect(bench.desk.isFit).toBe(false);
     bench.set('b', { silentMs: 3_000 });
+    expect(bench.desk.isFit).toBe(true);
+  });
+
+  it('begins with an answer of the store, and needs another one when it captures nothing', () => {
+    const bench = new Bench();
+    expect(bench.desk.isFit).toBe(false);
+    bench.fitness.reached();
+    expect(bench.desk.isFit).toBe(true);
+    bench.clock.now += 31_000;
+    expect(bench.desk.isFit).toBe(false);
+    // What is captured shows it, and for a while after.
+    bench.set('a');
+    expect(bench.desk.isFit).toBe(true);
+    bench.held.clear();
+    expect(bench.desk.isFit).toBe(true);
+    bench.clock.now += 31_000;
+    expect(bench.desk.isFit).toBe(false);
+  });
+
+  it('ends for a while, which grows, with each failure at the store or a key', () => {
+    const bench = new Bench();
+    const pauses: number[] = [];
+    for (let each = 0; each < 3; each++) {
+      bench.set('a', { isOwner: false, silentMs: null, barredMs: bench.clock.now });
+      const sinceMs = bench.clock.now;
+      bench.fitness.reached();
+      while (!bench.desk.isFit) {
+        bench.clock.now += 1_000;
+        bench.fitness.reached();
+        // Tries that go on beside it change nothing.
+        bench.set('a', { isOwner: false, silentMs: null, barredMs: bench.clock.now - 500 });
+        if (bench.clock.now - sinceMs >= [60_000, 120_000, 240_000][each]!) bench.held.clear();
+      }
+      pauses.push(bench.clock.now - sinceMs);
+    }
+    expect(pauses).toEqual([60_000, 120_000, 240_000]);
+    // One that captures something well is fit, whatever else fails.
+    bench.set('a', { isOwner: false, silentMs: null, barredMs: bench.clock.now });
+    bench.set('b');
     expect(bench.desk.isFit).toBe(true);
   });
 });
