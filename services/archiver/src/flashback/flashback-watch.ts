@@ -1,8 +1,8 @@
 import { TidemarkError, type Clock } from '@tidemark/core';
 import type { Logger } from '../logger.ts';
 
-/** How often the log of an instance is asked for its policy. */
-const LOOK_MS = 60_000;
+/** How often the log of an instance is asked for its policy: who sets one here has it asked at once. */
+const LOOK_MS = 300_000;
 
 /** What is asked of the policy of an instance, and done for it. */
 export interface FlashbackPort {
@@ -19,7 +19,7 @@ export interface FlashbackWatchOptions {
   readonly port: FlashbackPort;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** Default: a minute. */
+  /** Default: five minutes. */
   readonly lookMs?: number;
 }
 
@@ -52,8 +52,10 @@ export class FlashbackWatch {
     try {
       this.#isOff = !(await port.isOn());
     } catch (cause) {
-      if (!(cause instanceof TidemarkError)) throw cause;
-      logger.warn('policy-not-read', { code: cause.code, error: cause.message });
+      // Whatever it is: the capture beside it goes on.
+      const code = cause instanceof TidemarkError ? cause.code : 'TM_INTERNAL';
+      const error = cause instanceof Error ? cause.message : String(cause);
+      logger.warn('policy-not-read', { code, error });
     }
     return !this.#isOff;
   }

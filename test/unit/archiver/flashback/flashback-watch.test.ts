@@ -5,16 +5,19 @@ import {
   FlashbackWatch,
   type FlashbackPort,
 } from '../../../../services/archiver/src/flashback/flashback-watch.ts';
+import { steppingClock } from '../../../support/stepping-clock.ts';
 
 /** What a policy says, and what was done for it. */
 class Policy implements FlashbackPort {
   on = true;
   open = false;
   away = false;
+  broken = false;
   readonly done: string[] = [];
 
   isOn(): Promise<boolean> {
     if (this.away) return Promise.reject(new StoreError('TM_STORE_IO', 'the store is away'));
+    if (this.broken) return Promise.reject(new TypeError('a defect'));
     return Promise.resolve(this.on);
   }
   hasOpenTimeline(): Promise<boolean> {
@@ -62,6 +65,36 @@ describe('FlashbackWatch', () => {
     expect(await watch.look()).toBe(false);
     policy.away = true;
     expect(await watch.look()).toBe(false);
+  });
+
+  it('ends no capture for a defect in reading the policy', async () => {
+    const policy = new Policy();
+    policy.broken = true;
+    const watch = watchOf(policy);
+    expect(await watch.look()).toBe(true);
+    const over = new AbortController();
+    const watching = watch.watch(() => Promise.reject(new Error('it left')), over.signal);
+    await systemClock.sleep(30);
+    over.abort(new Error('the capture ended'));
+    await watching;
+  });
+
+  it('asks for a policy that nobody sets here a dozen times an hour', async () => {
+    const clock = steppingClock(0);
+    const over = new AbortController();
+    const policy = new Policy();
+    const port: FlashbackPort = {
+      isOn: () => {
+        if (clock.now >= 3_600_000) over.abort(new Error('enough'));
+        policy.done.push('asked');
+        return Promise.resolve(true);
+      },
+      hasOpenTimeline: () => policy.hasOpenTimeline(),
+      tidy: () => policy.tidy(),
+    };
+    const watch = new FlashbackWatch({ port, clock, logger: quiet });
+    await watch.watch(() => Promise.resolve(), over.signal);
+    expect(policy.done).toHaveLength(12);
   });
 
   it('has a capture left once flashback is off, and not when the capture ends before', async () => {
