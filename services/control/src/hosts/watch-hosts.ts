@@ -3,6 +3,9 @@ import type { Clock, Random } from '@tidemark/core';
 import type { Workspace } from '@tidemark/workspace';
 import type { ControlMetrics } from '../metrics/control-metrics.ts';
 
+/** Between two looks: each is a request for each instance, all day, and a fleet looks more often itself. */
+const LOOK_MS = 60_000;
+
 /** What the watch over other hosts works with. */
 export interface WatchHostsParts {
   readonly workspace: Pick<Workspace, 'store' | 'keys'>;
@@ -19,7 +22,8 @@ export interface WatchHostsParts {
 export async function watchHosts(parts: WatchHostsParts, signal: AbortSignal): Promise<void> {
   const { workspace, metrics, clock, random, logger } = parts;
   const { store, keys } = workspace;
-  const watch = new HostWatch({ store, keys, clock, random, logger, isHere: () => false });
+  const ports = { store, keys, clock, random, logger };
+  const watch = new HostWatch({ ...ports, isHere: () => false, lookMs: LOOK_MS });
   metrics.collect(GONE_FAMILIES, () => goneSamples(watch.gone));
   await watch.run(signal);
 }
