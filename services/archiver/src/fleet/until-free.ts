@@ -28,7 +28,8 @@ export interface UntilFreeOptions {
  *
  * An owner counts as gone when its last entry is older than three heartbeats by the clocks of both
  * hosts and one heartbeat passed before our eyes without another entry. Where the clocks do not
- * agree three heartbeats without an entry, as we see them, are enough, and needed.
+ * agree, as an entry shows that is that old when it comes, three heartbeats without an entry, as we
+ * see them, are enough, and needed.
  * @returns Whether an owner that did not release it is to be deposed.
  * @throws As `WriterLog.catchUp`; the signal's reason.
  */
@@ -39,16 +40,23 @@ export async function untilFree(log: WatchedLog, options: UntilFreeOptions): Pro
   let seen = log.state.seq;
   let seenMs = beganMs;
   let told = false;
-  for (;;) {
+  // An entry that is old when it comes shows that the clocks differ, and ages then say nothing.
+  let clocksDiffer = false;
+  for (let isFirst = true; ; isFirst = false) {
     signal.throwIfAborted();
     await log.catchUp();
     const { owner, lastEntryMs, seq } = log.state;
     if (owner === null || owner.released || owner.ownerId === ownerId) return false;
     const nowMs = clock.monotonicMs();
-    if (seq !== seen) [seen, seenMs] = [seq, nowMs];
-    const silentMs = nowMs - seenMs;
     const ageMs = clock.nowMs() - (lastEntryMs ?? 0);
-    if (silentMs >= limitMs || (ageMs >= limitMs && silentMs > heartbeatMs * 1.2)) return true;
+    if (seq !== seen) {
+      // What came before the first look may have lain there for long.
+      clocksDiffer ||= !isFirst && ageMs >= limitMs;
+      [seen, seenMs] = [seq, nowMs];
+    }
+    const silentMs = nowMs - seenMs;
+    const isOld = ageMs >= limitMs && !clocksDiffer;
+    if (silentMs >= limitMs || (isOld && silentMs > heartbeatMs * 1.2)) return true;
     if (!told) onWaiting(owner.ownerId);
     told = true;
     const lookMs = nowMs - beganMs < SOON_MS ? LOOK_MS : LATER_LOOK_MS;

@@ -68,6 +68,28 @@ describe('a log that another host may take over', () => {
     expect(silentMs).toBeLessThan(3 * HEARTBEAT_MS + 7_500);
   });
 
+  it('is not taken for one late entry by a host whose clock is ahead', async () => {
+    const clock = steppingClock(START_MS);
+    // Its third entry is 5 s late, and its clock is 20 s behind.
+    const beats = (): number => {
+      const passed = clock.now - START_MS;
+      return Math.floor((passed < 20_000 ? Math.min(passed, 14_999) : passed) / HEARTBEAT_MS);
+    };
+    const stateNow = (): WriterState => {
+      const seq = clock.now < START_MS + 60_000 ? beats() : 12;
+      const lastEntryMs = START_MS + seq * HEARTBEAT_MS - 20_000;
+      return { ...EMPTY_WRITER_STATE, owner: OWNER, seq, lastEntryMs };
+    };
+    const log = {
+      get state() {
+        return stateNow();
+      },
+      catchUp: () => Promise.resolve(),
+    };
+    expect(await wait(log, clock)).toBe(true);
+    expect(clock.now).toBeGreaterThanOrEqual(START_MS + 60_000 + 3 * HEARTBEAT_MS - 5_000);
+  });
+
   it.each([-3_600_000, 3_600_000])(
     'is taken by what was seen alone where the clocks of two hosts differ by %i ms',
     async (skewMs) => {
