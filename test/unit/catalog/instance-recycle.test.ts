@@ -22,6 +22,7 @@ const writer: InstanceEvent = {
 };
 const recycled: InstanceEvent = { type: 'InstanceRecycled', node, by: 'ops', untilMs: 9_000, atMs };
 const returned: InstanceEvent = { type: 'InstanceReturned', by: 'ops', atMs };
+const due: InstanceEvent = { type: 'InstanceDue', atMs: 9_500 };
 const destroyed: InstanceEvent = { type: 'InstanceDestroyed', by: 'ops', dueMs: 5_000, atMs };
 const erased: InstanceEvent = { type: 'InstanceErased', atMs };
 const rebuilt = (job: string): InstanceEvent => ({
@@ -62,7 +63,7 @@ describe('an instance in the recycle bin', () => {
 
   it('cannot be had back once it is destroyed', () => {
     const state = fold(created, writer, recycled, destroyed);
-    for (const event of [returned, rebuilt('job-1'), recycled, writer, destroyed]) {
+    for (const event of [returned, rebuilt('job-1'), recycled, due, writer, destroyed]) {
       expect(() => decideInstance(state, event)).toThrow(/is destroyed/);
     }
     const keys = { type: 'KeyShredded', scope: 'instance', dekIds: null, atMs } as const;
@@ -76,7 +77,7 @@ describe('an instance in the recycle bin', () => {
   });
 
   it('reads back what was written, event and fold', () => {
-    for (const event of [recycled, returned, rebuilt('job-1'), destroyed, erased]) {
+    for (const event of [recycled, returned, rebuilt('job-1'), due, destroyed, erased]) {
       const json = instanceEventShape.encode(event, '$');
       expect(instanceEventShape.decode(json, '$')).toEqual(event);
     }
@@ -85,6 +86,19 @@ describe('an instance in the recycle bin', () => {
     const state = fold(created, writer, recycled, rebuilt('job-1'), destroyed);
     const json = instanceStateShape.encode(state, '$');
     expect(instanceStateShape.decode(json, '$')).toEqual(state);
+  });
+
+  it('says since when it is due, until it is taken back; what was written before reads as it did', () => {
+    expect(instanceEventShape.encode(due, '$')).toEqual({ type: 'InstanceDue', atMs: 9_500 });
+    const state = fold(created, recycled, due);
+    expect(state.recycle).toMatchObject({ dueSinceMs: 9_500, destroyed: null });
+    const json = instanceStateShape.encode(state, '$');
+    expect(instanceStateShape.decode(json, '$')).toEqual(state);
+    const before = instanceStateShape.encode(fold(created, recycled), '$');
+    expect((before as unknown as InstanceState).recycle).not.toHaveProperty('dueSinceMs');
+    expect(fold(created, recycled, due, returned, recycled).recycle).toEqual(
+      fold(created, recycled).recycle,
+    );
   });
 
   it.each([

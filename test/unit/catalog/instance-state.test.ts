@@ -59,6 +59,7 @@ const events: Record<InstanceEventType, InstanceEvent> = {
     ...{ by: 'ops', untilMs: 90_000, atMs },
   },
   InstanceRebuilt: { type: 'InstanceRebuilt', into: 'orders-2', job: 'job-1', by: 'ops', atMs },
+  InstanceDue: { type: 'InstanceDue', atMs },
   InstanceReturned: { type: 'InstanceReturned', by: 'ops', atMs },
   InstanceDestroyed: { type: 'InstanceDestroyed', by: 'ops', dueMs: 5000, atMs },
   InstanceErased: { type: 'InstanceErased', atMs },
@@ -115,6 +116,7 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     ExpiryRevoked: absent,
     InstanceRecycled: absent,
     InstanceRebuilt: absent,
+    InstanceDue: absent,
     InstanceReturned: absent,
     InstanceDestroyed: absent,
     InstanceErased: absent,
@@ -145,6 +147,7 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     ExpiryRevoked: /does not stand/,
     InstanceRecycled: 'allowed',
     InstanceRebuilt: /not in the recycle bin/,
+    InstanceDue: /not in the recycle bin/,
     InstanceReturned: /not in the recycle bin/,
     InstanceDestroyed: /not in the recycle bin/,
     InstanceErased: /is not destroyed/,
@@ -175,6 +178,7 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     ExpiryRevoked: /has begun/,
     InstanceRecycled: 'allowed',
     InstanceRebuilt: /not in the recycle bin/,
+    InstanceDue: /not in the recycle bin/,
     InstanceReturned: /not in the recycle bin/,
     InstanceDestroyed: /not in the recycle bin/,
     InstanceErased: /is not destroyed/,
@@ -205,6 +209,7 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     ExpiryRevoked: 'allowed',
     InstanceRecycled: removed,
     InstanceRebuilt: removed,
+    InstanceDue: removed,
     InstanceReturned: removed,
     InstanceDestroyed: removed,
     InstanceErased: removed,
@@ -230,7 +235,9 @@ describe('the rules of an instance log', () => {
     const types = Object.keys(events) as InstanceEventType[];
     expect(
       fold(
-        ...types.filter((type) => !/^(ExpiryRevoked|Instance(Rec|Reb|Ret|Des|Era).*)$/.test(type)),
+        ...types.filter(
+          (type) => !/^(ExpiryRevoked|Instance(Rec|Reb|Ret|Due|Des|Era).*)$/.test(type),
+        ),
       ),
     ).toMatchObject({
       seq: 21,

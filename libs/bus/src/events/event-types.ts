@@ -12,6 +12,7 @@ const NAMES: Readonly<Record<string, string>> = {
   TdeKeyChanged: 'tde.rewrapped',
   InstanceRecycled: 'recycle.entered',
   InstanceRebuilt: 'recycle.rebuilt',
+  InstanceDue: 'recycle.due',
   InstanceDestroyed: 'recycle.destroyed',
 };
 

@@ -37,6 +37,12 @@ export interface InstanceRebuilt {
   readonly atMs: number;
 }
 
+/** Its time in the bin is over, as the clock of a host has it: it is not destroyed at once. */
+export interface InstanceDue {
+  readonly type: 'InstanceDue';
+  readonly atMs: number;
+}
+
 /** It was given up for good: its keys are destroyed, and its objects go after `dueMs`. */
 export interface InstanceDestroyed {
   readonly type: 'InstanceDestroyed';
@@ -53,7 +59,12 @@ export interface InstanceErased {
 
 /** An event of the recycle bin. */
 export type RecycleEvent =
-  InstanceRecycled | InstanceReturned | InstanceRebuilt | InstanceDestroyed | InstanceErased;
+  | InstanceRecycled
+  | InstanceReturned
+  | InstanceRebuilt
+  | InstanceDue
+  | InstanceDestroyed
+  | InstanceErased;
 
 /** A rebuild that was handed over. */
 export interface Rebuild {
@@ -70,6 +81,8 @@ export interface RecycleState {
   readonly untilMs: number;
   /** The last ones, oldest first. */
   readonly rebuilds: readonly Rebuild[];
+  /** When a host last found that its time is over; absent: none did yet. */
+  readonly dueSinceMs?: number;
   /** Null: it can still be had back. */
   readonly destroyed: {
     readonly by: string;
@@ -100,6 +113,7 @@ export function recycleRefusal(recycle: RecycleState | null, type: string): stri
       return recycle === null ? null : 'the instance is in the recycle bin';
     case 'InstanceReturned':
     case 'InstanceRebuilt':
+    case 'InstanceDue':
     case 'InstanceDestroyed':
       return recycle === null ? 'the instance is not in the recycle bin' : null;
     case 'InstanceErased':
@@ -127,6 +141,8 @@ export function recycleAfter(
       const before = recycle?.rebuilds.slice(1 - REBUILDS_MAX) ?? [];
       return recycle && { ...recycle, rebuilds: [...before, { into, job, atMs }] };
     }
+    case 'InstanceDue':
+      return recycle && { ...recycle, dueSinceMs: event.atMs };
     case 'InstanceDestroyed': {
       const { by, atMs, dueMs } = event;
       return recycle && { ...recycle, destroyed: { by, atMs, dueMs } };

@@ -241,6 +241,7 @@ function refusalOf(state: InstanceState, event: InstanceEvent): string | null {
     case 'InstanceRecycled':
     case 'InstanceReturned':
     case 'InstanceRebuilt':
+    case 'InstanceDue':
     case 'InstanceDestroyed':
     case 'InstanceErased':
     case 'InstanceRemoved':
@@ -347,6 +348,7 @@ function apply(state: InstanceState, event: InstanceEvent): InstanceState {
     case 'InstanceRecycled':
     case 'InstanceReturned':
     case 'InstanceRebuilt':
+    case 'InstanceDue':
     case 'InstanceDestroyed':
       return { ...state, recycle: recycleAfter(state.recycle, event) };
     case 'InstanceErased':

@@ -13,6 +13,7 @@ import {
 import type { Audit } from '../audit/audit.ts';
 import type { Actor } from '../jobs/job.ts';
 import { SecretFolder } from '../provision/secrets.ts';
+import { DUE_GRACE_MS, DueWatch, type LogHead } from './due-watch.ts';
 import { eraseObjects } from './erase-objects.ts';
 import { refuseCapturedSince, refuseConfigured, refuseRead, writtenSince } from './may-destroy.ts';
 import { releaseInstance } from './release-instance.ts';
@@ -55,9 +56,11 @@ export class RecycleBin {
   readonly #parts: RecycleParts;
   readonly #secrets: SecretFolder;
   readonly #erased = new Set<string>();
+  readonly #due: DueWatch;
 
   constructor(parts: RecycleParts) {
     this.#parts = parts;
+    this.#due = new DueWatch(parts.clock);
     this.#secrets = new SecretFolder(parts.workspace.config.path);
   }
 
@@ -185,15 +188,17 @@ export class RecycleBin {
 
   /**
    * Does what the clock brings: destroys what is over its time, where this host deletes (`archiver.expire`),
-   * and deletes the objects of what was destroyed once its grace is over.
+   * and deletes the objects of what was destroyed once its grace is over. What it finds over its time it
+   * says in the log, and destroys it a day later: see `DueWatch`.
    */
   async sweep(signal: AbortSignal): Promise<void> {
     const { clock, workspace, warn } = this.#parts;
     for (const one of await this.list(signal)) {
       const { instance, state, goneMs } = one;
       try {
+        if (state !== 'due') this.#due.forget(instance);
         if (state === 'due' && workspace.config.expires) {
-          await this.destroy(instance, instance, BY_CLOCK, signal);
+          await this.#end(one, signal);
         } else if (goneMs !== null && clock.nowMs() >= goneMs && !this.#erased.has(instance)) {
           await this.#erase(instance, signal);
         }
@@ -215,6 +220,45 @@ export class RecycleBin {
       });
       await this.#parts.clock.sleep(SWEEP_MS, signal).catch(() => undefined);
     }
+  }
+
+  /** Destroys what is due, once that can be relied upon. */
+  async #end({ instance, untilMs }: RecycledInstance, signal: AbortSignal): Promise<void> {
+    const { workspace, clock, warn } = this.#parts;
+    const { catalog } = workspace;
+    const dueSinceMs = catalog.instance(instance).recycle?.dueSinceMs;
+    switch (this.#due.look({ instance, untilMs, dueSinceMs }, this.#heads())) {
+      case 'say': {
+        const log = await logOf(instance, this.#parts, signal);
+        const atMs = clock.nowMs();
+        await log.append(({ recycle }) =>
+          recycle === null || recycle.destroyed !== null ? null : { type: 'InstanceDue', atMs },
+        );
+        const from = new Date(atMs + DUE_GRACE_MS).toISOString();
+        warn(`${instance} is due: its keys are destroyed from ${from} on unless it is taken back`);
+        return;
+      }
+      case 'doubt':
+        warn(`${instance} is kept: its time is over by the clock of this host alone`);
+        return;
+      case 'destroy':
+        await this.destroy(instance, instance, BY_CLOCK, signal);
+        return;
+      case 'wait':
+    }
+  }
+
+  #heads(): readonly LogHead[] {
+    const { catalog } = this.#parts.workspace;
+    return catalog
+      .instances()
+      .flatMap(({ iid }) =>
+        iid === null
+          ? []
+          : catalog
+              .writers(iid)
+              .map(({ shard, writer, state }) => ({ log: `${iid}/${shard}/${writer}`, state })),
+      );
   }
 
   async #erase(instance: string, signal: AbortSignal): Promise<void> {

@@ -5,7 +5,7 @@ import {
   type ReleasedNode,
 } from '../instance-recycle.ts';
 import { id, ms, safeId } from './common.ts';
-import { fields, listOf, nullable, text, type Shape } from './shape.ts';
+import { fields, listOf, nullable, optional, text, type Shape } from './shape.ts';
 import { captureSource } from './writer-event-shape.ts';
 
 const actorName: Shape<string> = text(64, /^[A-Za-z0-9._@-]+$/);
@@ -23,6 +23,7 @@ export const recycleEventShapes = {
   InstanceRecycled: { node: nullable(releasedNode), by: actorName, untilMs: ms, atMs: ms },
   InstanceReturned: { by: actorName, atMs: ms },
   InstanceRebuilt: { into: nullable(safeId), job: id, by: actorName, atMs: ms },
+  InstanceDue: { atMs: ms },
   InstanceDestroyed: { by: actorName, dueMs: ms, atMs: ms },
   InstanceErased: { atMs: ms },
 } as const;
@@ -34,6 +35,7 @@ export const recycleState: Shape<RecycleState> = fields<RecycleState>({
   sinceMs: ms,
   untilMs: ms,
   rebuilds: listOf(fields<Rebuild>({ into: nullable(safeId), job: id, atMs: ms }), REBUILDS_MAX),
+  dueSinceMs: optional(ms),
   destroyed: nullable(fields({ by: actorName, atMs: ms, dueMs: ms })),
   erasedMs: nullable(ms),
 });
