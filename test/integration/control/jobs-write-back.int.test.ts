@@ -1,4 +1,6 @@
 import { randomBytes } from 'node:crypto';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { selectorToJson } from '@tidemark/selector';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -71,6 +73,13 @@ describe('a write into the original as a job', () => {
     expect(done).toMatchObject({ state: 'succeeded', attempt: 2 });
     expect(await client.mget(names())).toEqual(before);
     expect(await client.get('other')).toBe('stays');
+    expect(done.result).toMatchObject({ state: 'succeeded', conflicts: 0, refused: 0 });
+    const files = ['control.db', 'control.db-wal'].map((name) => join(bench.stateDir, name));
+    const kept = Buffer.concat(await Promise.all(files.map((path) => readFile(path))));
+    expect(kept.includes(id)).toBe(true);
+    for (const name of ['cart:', Buffer.from('cart:*').toString('base64')]) {
+      expect(kept.includes(name), name).toBe(false);
+    }
   });
 
   it('of everything, or into an original that is not configured, is refused', async () => {

@@ -1,4 +1,5 @@
 import type { LocalJobDesk } from '../jobs/job-desk.ts';
+import { privateHandler } from '../jobs/private-handler.ts';
 import { backupHandler } from './backup.ts';
 import { expireHandler } from './expire.ts';
 import type { HandlerPorts } from './handler-ports.ts';
@@ -9,13 +10,12 @@ import { writeBackHandler } from './write-back.ts';
 
 /** Tells the desk who does the jobs of each kind. */
 export function useHandlers(desk: LocalJobDesk, ports: HandlerPorts): void {
-  const handlers = [
-    backupHandler,
-    restoreHandler,
-    writeBackHandler,
-    rewrapHandler,
-    verifyHandler,
-    expireHandler,
-  ];
-  for (const make of handlers) desk.use(make(ports));
+  const { workspace, random } = ports;
+  const parts = { keys: workspace.keys, random };
+  for (const make of [restoreHandler, writeBackHandler]) {
+    desk.use(privateHandler(make(ports), parts));
+  }
+  for (const make of [backupHandler, rewrapHandler, verifyHandler, expireHandler]) {
+    desk.use(make(ports));
+  }
 }
