@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { TidemarkError } from '@tidemark/core';
-import type { JobCommand } from '../../services/control/src/jobs/job-machine.ts';
+import type { JobClaim, JobCommand } from '../../services/control/src/jobs/job-machine.ts';
 import { isOver } from '../../services/control/src/jobs/job-machine.ts';
 import { ALICE, openDesk, SetClock, type DeskRun } from '../support/job-desk.ts';
 import { TempDir } from '../support/temp-dir.ts';
@@ -47,12 +47,19 @@ class Model {
   /** Until when a claim holds. */
   readonly held = new Map<string, { worker: Worker; untilMs: number }>();
 
+  /** What another worker saw last: what holds still was another claim then. */
+  #silent(job: number, nowMs: number): JobClaim | null {
+    const held = this.held.get(this.jobs[job] ?? '');
+    if (held === undefined) return null;
+    return held.untilMs <= nowMs ? held : { ...held, untilMs: held.untilMs - 1 };
+  }
+
   commandOf(one: Work, nowMs: number): JobCommand {
     const { worker: by } = one;
     const untilMs = nowMs + CLAIM_MS;
     switch (one.do) {
       case 'claim':
-        return { type: 'claim', worker: by, nowMs, untilMs };
+        return { type: 'claim', worker: by, nowMs, untilMs, silent: this.#silent(one.job, nowMs) };
       case 'beat':
         return { type: 'beat', worker: by, untilMs };
       case 'release':

@@ -110,7 +110,9 @@ it('one whose worker is killed while the data are on their way is gone on with, 
   expect(error).toBeNull();
   await expectWhole(job, (outcome?.result as { readonly url: string }).url);
 
-  const context = { job, checkpoint, keep: () => Promise.resolve(), log: () => undefined };
+  const { signal: held } = new AbortController();
+  const shared = { keep: () => Promise.resolve(), log: () => undefined };
+  const context = { job, signal: held, checkpoint, ...shared };
   for (let time = 0; time < 2; time++) await handler.cleanUp(context);
   expect(await readdir(root)).not.toContain(job.id);
 });

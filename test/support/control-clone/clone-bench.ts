@@ -171,7 +171,7 @@ export async function attempt(
     const outcome = await handler.run(context);
     return { outcome, error: null, lines, checkpoint };
   } catch (cause) {
-    await handler.cleanUp({ ...shared, checkpoint });
+    await handler.cleanUp({ ...shared, signal: never, checkpoint });
     return { outcome: null, error: cause as Error, lines, checkpoint };
   }
 }

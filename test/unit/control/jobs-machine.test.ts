@@ -15,6 +15,11 @@ const claim = (worker = 'w1', nowMs = 10): JobCommand => ({
   type: 'claim',
   ...{ worker, nowMs, untilMs: nowMs + 100 },
 });
+/** Of a worker that has seen the claim of `w1` stay as it is. */
+const takeOver = (worker: string, nowMs: number, untilMs = 110): JobCommand => ({
+  ...{ type: 'claim', worker, nowMs, untilMs: nowMs + 100 },
+  silent: { worker: 'w1', untilMs },
+});
 const problem = { code: 'TM_FEED', message: 'the feed broke', hint: null };
 const fail: JobCommand = { type: 'fail', worker: 'w1', problem };
 const settle: JobCommand = { type: 'settle', worker: 'w1', nowMs: 20 };
@@ -70,22 +75,27 @@ describe('a job', () => {
 
   it('is free when it waits, and when its worker is not heard of', () => {
     expect(isFree(after(), 1)).toBe(true);
-    expect(isFree(after(claim()), 109)).toBe(false);
-    expect(isFree(after(claim()), 110)).toBe(true);
+    const silent = { worker: 'w1', untilMs: 110 };
+    expect(isFree(after(claim()), 20, silent)).toBe(true);
+    expect(isFree(after(claim()), 20, { ...silent, untilMs: 100 })).toBe(false);
+    expect(isFree(after(claim()), 20, { ...silent, worker: 'w2' })).toBe(false);
     expect(isFree(after(claim(), release), 49)).toBe(false);
-    expect(isFree(after(claim(), cancel), 110)).toBe(true);
+    expect(isFree(after(claim(), cancel), 20, silent)).toBe(true);
     expect(isFree(after(claim(), succeed), 1000)).toBe(false);
   });
 
-  it('is refused to a second worker while its claim holds', () => {
-    expect(() => after(claim(), claim('w2', 50))).toThrow(
-      expect.objectContaining({ code: 'TM_JOB_STATE' }),
-    );
-    expect(after(claim(), claim('w2', 110)).job).toMatchObject({ worker: 'w2', attempt: 2 });
+  it('is refused to a second worker that has not seen the first one silent, whatever the time', () => {
+    const year = 366 * 86_400_000;
+    for (const second of [claim('w2', 50), claim('w2', year), takeOver('w2', 50, 109)]) {
+      expect(() => after(claim(), second)).toThrow(
+        expect.objectContaining({ code: 'TM_JOB_STATE' }),
+      );
+    }
+    expect(after(claim(), takeOver('w2', 50)).job).toMatchObject({ worker: 'w2', attempt: 2 });
   });
 
   it('takes no word of a worker that lost it', () => {
-    const lost = after(claim(), claim('w2', 110));
+    const lost = after(claim(), takeOver('w2', 110));
     for (const command of [succeed, fail, settle, release]) {
       expect(() => decide(lost, command)).toThrow(expect.objectContaining({ code: 'TM_JOB_LOST' }));
     }
@@ -112,11 +122,11 @@ describe('a job', () => {
   it('that ends its workers is given up after some attempts, and cleaned up', () => {
     let fold = after();
     for (let i = 0; i < TRIES_MAX; i++) {
-      const change = decide(fold, claim('w1', 1000 * (i + 1)));
+      const change = decide(fold, takeOver('w1', 1000 * (i + 1), 1000 * i + 100));
       fold = evolve(fold, change ?? { type: 'cancelling' });
       expect(fold.failing).toBeNull();
     }
-    const change = decide(fold, claim('w1', 100_000));
+    const change = decide(fold, takeOver('w1', 100_000, 1000 * TRIES_MAX + 100));
     expect(evolve(fold, change ?? { type: 'cancelling' }).failing?.code).toBe('TM_JOB_LOST');
   });
 

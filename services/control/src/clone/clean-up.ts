@@ -12,7 +12,7 @@ import { registeredUrl } from './register-clone.ts';
 const PATIENCE_MS = 60_000;
 const DETACH_MS = 30_000;
 
-type CleanContext = Omit<JobContext, 'progress' | 'signal'>;
+type CleanContext = Omit<JobContext, 'progress'>;
 
 /**
  * Takes away what a clone left that was not handed over: a server that was made for it goes, one that was
@@ -30,14 +30,17 @@ export async function cleanUpClone(
   await callOff(at, parts, context);
   const { clock: _clock, provisioners } = parts;
   const { kind } = at.asked.target;
+  // Its server may be the one of another worker by now.
+  context.signal.throwIfAborted();
   const patience = kind === 'hook' ? config.clone.hookTimeoutMs : 0;
   try {
     await provisioners.of(kind).release(at.asked, {
-      signal: AbortSignal.timeout(PATIENCE_MS + patience),
+      signal: patient(context, PATIENCE_MS + patience),
       log: (level, message) => context.log(level, message),
     });
     if (kind !== 'address') context.log('info', 'the server that was made for it is taken away');
   } catch (cause) {
+    context.signal.throwIfAborted();
     context.log('error', `the server could not be taken away: ${messageOf(cause)}`);
   }
   // Who asks for it once more begins anew.
@@ -70,7 +73,7 @@ async function callOff(
   if (restoreId === null || provisioned === null) return;
   const { workspace } = parts;
   const environment = restoreEnvironment(workspace, {
-    signal: AbortSignal.timeout(PATIENCE_MS),
+    signal: patient(context, PATIENCE_MS),
     onProgress: () => undefined,
     onVanishing: () => undefined,
   });
@@ -82,6 +85,7 @@ async function callOff(
       for (const warning of warnings) context.log('warn', warning);
     } else if (!['looked', 'replaying'].includes(at.phase)) await empty(at, parts, context);
   } catch (cause) {
+    context.signal.throwIfAborted();
     const hint = `; call it off when it answers again: tidemark restore --abort ${restoreId}`;
     context.log('error', `the target could not be emptied: ${messageOf(cause)}${hint}`);
   }
@@ -94,7 +98,7 @@ async function empty(
   context: CleanContext,
 ): Promise<void> {
   if (provisioned === null || looked === null) return;
-  const signal = AbortSignal.timeout(PATIENCE_MS);
+  const signal = patient(context, PATIENCE_MS);
   const { secrets } = provisioners;
   const work = (passwordRef: string | null): Promise<void> =>
     withTarget({ ...provisioned, passwordRef }, secrets, signal, async (client) => {
@@ -103,6 +107,7 @@ async function empty(
         context.log('warn', 'the target is another process now: its data were left as they are');
         return;
       }
+      context.signal.throwIfAborted();
       await client.call('FLUSHALL', 'ASYNC');
       context.log('info', 'the target was emptied');
     });
@@ -114,6 +119,9 @@ async function empty(
     await work(asked.passwordRef); // it was settled already
   }
 }
+
+const patient = ({ signal }: CleanContext, ms: number): AbortSignal =>
+  AbortSignal.any([signal, AbortSignal.timeout(ms)]);
 
 const messageOf = (cause: unknown): string =>
   cause instanceof Error ? cause.message : String(cause);

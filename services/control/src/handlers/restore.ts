@@ -131,7 +131,7 @@ async function goOn(
 }
 
 async function cleanUpRestore(
-  context: Omit<JobContext, 'progress' | 'signal'>,
+  context: Omit<JobContext, 'progress'>,
   ports: HandlerPorts,
 ): Promise<void> {
   const known = checkpointOf(context);
@@ -140,17 +140,19 @@ async function cleanUpRestore(
   const { workspace } = ports;
   const environment: RestoreEnvironment = {
     ...restoreEnvironment(workspace, {
-      signal: new AbortController().signal,
+      signal: context.signal,
       onProgress: () => undefined,
       onVanishing: () => undefined,
     }),
     original: null,
   };
   if ((await stateOf(known, ports)) !== null) {
+    context.signal.throwIfAborted();
     const report = await abortRestore(instance, known.restore, readSecret, environment);
     for (const warning of report.warnings) context.log('warn', warning);
     context.log('info', `restore ${known.restore} is called off: nothing of it is left`);
   }
+  context.signal.throwIfAborted();
   // One that is whole is not taken back: somebody may use it.
   if (known.whole === null) await endLeftServer(known.restore, null, environment);
   await context.keep({ ...known, whole: null });

@@ -130,7 +130,7 @@ export class InstanceClaims {
 }
 
 /** A worker is named `HOST.PROCESS`. */
-function hostOf(worker: string): string {
+export function hostOf(worker: string): string {
   return worker.slice(0, worker.indexOf('.'));
 }
 

@@ -37,6 +37,8 @@ export type JobCommand =
       readonly worker: string;
       readonly nowMs: number;
       readonly untilMs: number;
+      /** A claim that was seen unchanged for as long as one holds: its worker is gone. */
+      readonly silent?: JobClaim | null;
     }
   | { readonly type: 'beat'; readonly worker: string; readonly untilMs: number }
   | { readonly type: 'progress'; readonly worker: string; readonly progress: JobProgress }
@@ -121,10 +123,15 @@ export function isOver({ state }: Pick<Job, 'state'>): boolean {
   return state !== 'queued' && state !== 'running' && state !== 'cancelling';
 }
 
-/** Whether a worker may take a job now. */
-export function isFree({ job, claim, notBeforeMs }: JobFold, nowMs: number): boolean {
+/** Whether a worker may take a job now; another one's claim only where that was seen to be silent. */
+export function isFree(
+  { job, claim, notBeforeMs }: JobFold,
+  nowMs: number,
+  silent: JobClaim | null = null,
+): boolean {
   if (isOver(job)) return false;
-  return claim === null ? notBeforeMs <= nowMs : claim.untilMs <= nowMs;
+  if (claim === null) return notBeforeMs <= nowMs;
+  return silent?.worker === claim.worker && silent.untilMs === claim.untilMs;
 }
 
 /**
@@ -156,9 +163,9 @@ export function decide(fold: JobFold, command: JobCommand): JobChange | null {
 }
 
 function decideClaim(fold: JobFold, command: JobCommand & { type: 'claim' }): JobChange {
-  const { worker, nowMs, untilMs } = command;
+  const { worker, nowMs, untilMs, silent = null } = command;
   const { job, tries, failing } = fold;
-  if (!isFree(fold, nowMs)) {
+  if (!isFree(fold, nowMs, silent)) {
     throw new CatalogError('TM_JOB_STATE', `job ${job.id} is not free: it ${toldState(job)}`, {
       context: { job: job.id, state: job.state, worker: job.worker },
     });

@@ -1,12 +1,15 @@
 import type { StateDatabase } from '../state/database.ts';
 import type { Actor, Job, JobEvent, JobKind, JobLine, JobQuestion, JobState, Json } from './job.ts';
 import type { JobFold } from './job-machine.ts';
+import type { SeenClaim } from './silent-claims.ts';
 
 /** Events and lines that are kept of one job; the oldest go. */
 const EVENTS_MAX = 256;
 const LINES_MAX = 1000;
 const MESSAGE_MAX = 1024;
 const PAGE_MAX = 500;
+/** Over the jobs that may be open on a host. */
+const CLAIMS_MAX = 4096;
 
 /** Bytes of the database from which on ended jobs are let go, however young: half of what it may have. */
 const FILLED_BYTES = 1 << 29;
@@ -97,15 +100,25 @@ export class JobRows {
     return this.db.query<{ state: JobState; worker: string | null }>(sql).get(id) ?? null;
   }
 
-  /** Jobs of some kinds that a worker may take now, those that wait longest first. */
+  /** Open jobs of some kinds that a worker has. */
+  claims(kinds: readonly JobKind[]): readonly SeenClaim[] {
+    return this.db
+      .query<{ id: string; worker: string; until_ms: number }>(
+        `SELECT id, worker, until_ms FROM jobs WHERE ended_ms IS NULL AND worker IS NOT NULL
+           AND kind IN (SELECT value FROM json_each(?)) LIMIT ?`,
+      )
+      .all(...[JSON.stringify(kinds), CLAIMS_MAX])
+      .map(({ id, worker, until_ms: untilMs }) => ({ id, worker, untilMs }));
+  }
+
+  /** Jobs of some kinds that wait and that a worker may take now, those that wait longest first. */
   free(nowMs: number, kinds: readonly JobKind[], max: number): readonly string[] {
     return this.db
       .query<{ id: string }>(
-        `SELECT id FROM jobs WHERE ended_ms IS NULL AND kind IN (SELECT value FROM json_each(?)) AND
-           CASE WHEN worker IS NULL THEN not_before_ms <= ? ELSE until_ms <= ? END
-         ORDER BY not_before_ms, id LIMIT ?`,
+        `SELECT id FROM jobs WHERE ended_ms IS NULL AND worker IS NULL AND not_before_ms <= ?
+           AND kind IN (SELECT value FROM json_each(?)) ORDER BY not_before_ms, id LIMIT ?`,
       )
-      .all(...[JSON.stringify(kinds), nowMs, nowMs, max])
+      .all(...[nowMs, JSON.stringify(kinds), max])
       .map(({ id }) => id);
   }
 

@@ -28,15 +28,17 @@ export interface RunParts {
   readonly clock: Clock;
   readonly logger: Logger;
   readonly worker: string;
+  /** How long a claim in the database holds, in milliseconds. */
+  readonly claimMs: number;
 }
 
 /** One attempt of one job, from its claim to its end. */
 export class JobRun {
   readonly job: Job;
-  /** Whether somebody else has it by now: nothing is written about it any more. */
-  #isLost = false;
   readonly #parts: RunParts;
   readonly #over = new AbortController();
+  /** Until the job is lost: a clean-up goes on after a cancel, not after that. */
+  readonly #held = new AbortController();
   #fold: JobFold;
   #checkpoint: Json = null;
 
@@ -46,15 +48,21 @@ export class JobRun {
     this.#parts = parts;
   }
 
+  /** Whether somebody else has it by now: nothing is written about it any more. */
+  #isLost(): boolean {
+    return this.#held.signal.aborted;
+  }
+
   /** Ends the work for a reason. */
   abort(reason: Error): void {
-    if (reason instanceof JobTakenOver) this.#isLost = true;
+    if (reason instanceof JobTakenOver) this.#held.abort(reason);
     this.#over.abort(reason);
   }
 
   /** Extends the claim. Its row is put back where the database was made anew. */
-  beat(untilMs: number): void {
-    const { desk, rows, worker, clock } = this.#parts;
+  beat(): void {
+    const { desk, rows, worker, clock, claimMs } = this.#parts;
+    const untilMs = clock.nowMs() + claimMs;
     try {
       const known = rows.db.read(() => rows.standing(this.job.id));
       if (known === null) {
@@ -72,12 +80,15 @@ export class JobRun {
     }
   }
 
-  /** Looks whether it was cancelled. */
+  /** Looks whether it was cancelled, or is another worker's by now. */
   look(): void {
-    const { rows } = this.#parts;
-    if (this.#over.signal.aborted) return;
-    const known = rows.db.read(() => rows.standing(this.job.id));
-    if (known?.state === 'cancelling') this.abort(new JobCancelled(this.job.id));
+    const { rows, worker } = this.#parts;
+    const { id } = this.job;
+    if (this.#isLost()) return;
+    const known = rows.db.read(() => rows.standing(id));
+    if (known === null) return;
+    if (known.worker !== worker) this.abort(new JobTakenOver(id));
+    else if (known.state === 'cancelling') this.abort(new JobCancelled(id));
   }
 
   /** Does the work. Never throws. */
@@ -157,6 +168,7 @@ export class JobRun {
   async #failUnclaimed(cause: unknown): Promise<boolean> {
     const { worker, clock } = this.#parts;
     await this.#persist({ type: 'fail', worker, problem: problemOf(cause) });
+    if (this.#isLost()) return false;
     this.#line('error', problemOf(cause).message);
     await this.#persist({ type: 'settle', worker, nowMs: clock.nowMs() });
     return false;
@@ -179,14 +191,14 @@ export class JobRun {
       } catch (cause) {
         failure = cause;
       }
-      if (this.#isLost) gate.drop();
+      if (this.#isLost()) gate.drop();
     } finally {
       clearInterval(renewing);
     }
-    if (this.#isLost) return;
+    if (this.#isLost()) return;
     if (outcome !== null) {
       await this.#persist({ type: 'succeed', worker, nowMs: clock.nowMs(), outcome });
-      await this.#endInLog();
+      if (!this.#isLost()) await this.#endInLog();
     } else {
       await this.#failed(failure, handler);
     }
@@ -198,7 +210,7 @@ export class JobRun {
     if (reason instanceof WorkerStops) {
       this.#line('info', 'the worker stops: another one goes on');
       await this.#release(0, true);
-      await this.#endInLog('waiting');
+      if (!this.#isLost()) await this.#endInLog('waiting');
       return;
     }
     const problem = problemOf(cause);
@@ -217,17 +229,22 @@ export class JobRun {
     await this.#cleanUp(handler);
   }
 
+  /** What another worker has by now is not touched: it may be whole, and in use. */
   async #cleanUp(handler: JobHandler): Promise<void> {
     const { worker, clock } = this.#parts;
     const { job } = this.#fold;
+    if (!this.#isLost()) this.beat();
+    if (this.#isLost()) return;
     try {
       await handler.cleanUp({
         job,
+        signal: this.#held.signal,
         checkpoint: this.#checkpoint,
         keep: async (checkpoint) => this.#keep(checkpoint),
         log: (level, message) => this.#line(level, message),
       });
     } catch (cause) {
+      if (this.#isLost()) return;
       const { code, message } = problemOf(cause);
       this.#line('error', `what was begun could not be taken back: ${message} (${code})`);
       if (this.#fold.tries < TRIES_MAX) {
@@ -236,9 +253,9 @@ export class JobRun {
       }
       this.#line('error', 'it is left as it is: look after it by hand');
     }
-    if (this.#isLost) return;
+    if (this.#isLost()) return;
     await this.#persist({ type: 'settle', worker, nowMs: clock.nowMs() });
-    await this.#endInLog();
+    if (!this.#isLost()) await this.#endInLog();
   }
 
   #context(gate: ProgressGate): JobContext {
@@ -259,9 +276,10 @@ export class JobRun {
       throw new CatalogError('TM_JOB_STATE', 'a checkpoint is over the limit of 64 KiB');
     }
     rows.db.write(() => {
-      if (rows.standing(id)?.worker !== worker) throw new JobTakenOver(id);
-      rows.saveCheckpoint(id, checkpoint);
+      if (rows.standing(id)?.worker !== worker) this.abort(new JobTakenOver(id));
+      if (!this.#isLost()) rows.saveCheckpoint(id, checkpoint);
     });
+    this.#held.signal.throwIfAborted();
     this.#checkpoint = checkpoint;
     return Promise.resolve();
   }
@@ -293,7 +311,7 @@ export class JobRun {
   }
 
   async #release(pauseMs: number, excused: boolean): Promise<void> {
-    if (this.#isLost) return;
+    if (this.#isLost()) return;
     const { worker, clock } = this.#parts;
     const notBeforeMs = clock.nowMs() + pauseMs;
     await this.#persist({ type: 'release', worker, notBeforeMs, excused });
@@ -309,7 +327,7 @@ export class JobRun {
       } catch (cause) {
         const { code, message } = problemOf(cause);
         if (code === 'TM_JOB_LOST') {
-          this.#isLost = true;
+          this.abort(new JobTakenOver(this.job.id));
           return;
         }
         logger.error('job-state', { job: this.job.id, code, error: message });

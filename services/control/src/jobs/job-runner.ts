@@ -1,7 +1,9 @@
 import { TidemarkError } from '@tidemark/core';
 import { problemOf, WorkerStops } from './why-ended.ts';
+import type { JobClaim } from './job-machine.ts';
 import { JobRun, type RunParts } from './job-run.ts';
 import type { JobRetention } from './job-rows.ts';
+import { SilentClaims } from './silent-claims.ts';
 
 /** How often a worker looks, and how long what it has counts as taken, in milliseconds. */
 export interface RunnerTiming {
@@ -21,7 +23,7 @@ const UNLOGGED_MAX = 16;
 const FAULT_PAUSE_MS = 1_000;
 
 /** What a worker is made of. */
-export interface RunnerOptions extends RunParts {
+export interface RunnerOptions extends Omit<RunParts, 'claimMs'> {
   /** Jobs at one time. */
   readonly concurrency: number;
   readonly timing?: RunnerTiming;
@@ -31,6 +33,7 @@ export interface RunnerOptions extends RunParts {
 export class JobRunner {
   readonly #options: RunnerOptions;
   readonly #timing: RunnerTiming;
+  readonly #silent: SilentClaims;
   readonly #runs = new Map<string, { readonly run: JobRun; readonly done: Promise<void> }>();
   #beatenMs = -Infinity;
   #prunedMs = -Infinity;
@@ -39,6 +42,7 @@ export class JobRunner {
   constructor(options: RunnerOptions) {
     this.#options = options;
     this.#timing = options.timing ?? RUNNER_TIMING;
+    this.#silent = new SilentClaims(options.clock, options.worker, this.#timing.claimMs);
   }
 
   /** Works until the signal. What is under way then is interrupted, and goes on with the next worker. */
@@ -67,6 +71,7 @@ export class JobRunner {
     const { desk } = this.#options;
     while (this.#runs.size > 0) {
       this.#beat();
+      this.#look();
       await desk.news.wait(this.#timing.pollMs, new AbortController().signal);
     }
   }
@@ -75,7 +80,7 @@ export class JobRunner {
     const { clock } = this.#options;
     const nowMs = clock.monotonicMs();
     this.#beat();
-    for (const { run } of this.#runs.values()) run.look();
+    this.#look();
     if (nowMs - this.#prunedMs >= PRUNE_EVERY_MS) {
       this.#prunedMs = nowMs;
       const { rows } = this.#options;
@@ -89,10 +94,9 @@ export class JobRunner {
     const nowMs = clock.monotonicMs();
     if (nowMs - this.#beatenMs < this.#timing.beatMs) return;
     this.#beatenMs = nowMs;
-    const untilMs = clock.nowMs() + this.#timing.claimMs;
     for (const [id, { run }] of this.#runs) {
       try {
-        run.beat(untilMs);
+        run.beat();
       } catch (cause) {
         const { code, message } = problemOf(cause);
         logger.error('job-beat', { job: id, code, error: message });
@@ -100,33 +104,41 @@ export class JobRunner {
     }
   }
 
+  #look(): void {
+    for (const { run } of this.#runs.values()) run.look();
+  }
+
   #take(): void {
-    const { rows, desk, clock, worker, concurrency } = this.#options;
-    const room = concurrency - this.#runs.size;
-    if (room <= 0) return;
-    const free = rows.db.read(() => rows.free(clock.nowMs(), desk.kinds, room + this.#runs.size));
-    for (const id of free) {
+    const { rows, desk, clock, concurrency } = this.#options;
+    const { silent, free } = rows.db.read(() => {
+      const others = rows.claims(desk.kinds).filter(({ id }) => !this.#runs.has(id));
+      return {
+        silent: this.#silent.look(others),
+        free: rows.free(clock.nowMs(), desk.kinds, concurrency),
+      };
+    });
+    for (const id of [...silent.keys(), ...free]) {
       if (this.#runs.size >= concurrency) return;
-      // A clock that was set ahead ends no claim of this process.
-      if (this.#runs.has(id)) continue;
-      this.#begin(id, worker);
+      // One that was let go a moment ago may still be about to end here.
+      if (!this.#runs.has(id)) this.#begin(id, silent.get(id) ?? null);
     }
   }
 
-  #begin(id: string, worker: string): void {
-    const { desk, clock } = this.#options;
+  #begin(id: string, silent: JobClaim | null): void {
+    const { desk, clock, worker } = this.#options;
     const nowMs = clock.nowMs();
     const untilMs = nowMs + this.#timing.claimMs;
     let fold;
     try {
-      fold = desk.command(id, { type: 'claim', worker, nowMs, untilMs });
+      fold = desk.command(id, { type: 'claim', worker, nowMs, untilMs, silent });
     } catch (cause) {
       // Another worker was faster, or it was cancelled.
       const { code } = problemOf(cause);
       if (['TM_JOB_STATE', 'TM_NOT_FOUND', 'TM_JOB_OVER', 'TM_JOB_BUSY'].includes(code)) return;
       throw cause;
     }
-    const run = new JobRun(fold, this.#options);
+    const { claimMs } = this.#timing;
+    const run = new JobRun(fold, { ...this.#options, claimMs });
     const done = run.perform().finally(() => {
       this.#runs.delete(id);
       desk.news.wake();

@@ -129,8 +129,11 @@ export interface JobHandler {
   exclusive(order: JobOrder): string | null;
   /** Begins, or goes on where `checkpoint` says. May be killed at any instant and called again. */
   run(context: JobContext): Promise<JobOutcome>;
-  /** After a cancel or a last failure: takes away what a half-done attempt left. Called again after a kill. */
-  cleanUp(context: Omit<JobContext, 'progress' | 'signal'>): Promise<void>;
+  /**
+   * After a cancel or a last failure: takes away what a half-done attempt left. Called again after a kill.
+   * Its signal is aborted when another worker has the job: nothing of it is to be touched any more.
+   */
+  cleanUp(context: Omit<JobContext, 'progress'>): Promise<void>;
 }
 
 /** Which jobs are wanted. */

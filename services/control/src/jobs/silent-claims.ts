@@ -1,0 +1,60 @@
+import type { Clock } from '@tidemark/core';
+import { hostOf } from './instance-claims.ts';
+import type { JobClaim } from './job-machine.ts';
+
+/** Workers of other hosts are heard of through their events alone: they may be silent for so long. */
+const FOREIGN_MS = 60_000;
+/** Looks that a silence is made of at the least: time that this process slept through is none. */
+const LOOKS_MIN = 4;
+
+/** A claim of a job in the database. */
+export interface SeenClaim extends JobClaim {
+  readonly id: string;
+}
+
+interface Watched {
+  readonly claim: JobClaim;
+  readonly silentMs: number;
+  readonly lookedMs: number;
+}
+
+/**
+ * Finds workers that are not heard of any more. A wall clock that is set ahead or back ends no claim and
+ * keeps none: what counts is that a claim was seen unchanged, while this process was awake, for as long
+ * as one holds.
+ */
+export class SilentClaims {
+  readonly #clock: Pick<Clock, 'monotonicMs'>;
+  readonly #host: string;
+  readonly #claimMs: number;
+  #watched = new Map<string, Watched>();
+
+  /** @param worker - The one that asks; `claimMs` is how long a claim of its own host holds. */
+  constructor(clock: Pick<Clock, 'monotonicMs'>, worker: string, claimMs: number) {
+    this.#clock = clock;
+    this.#host = hostOf(worker);
+    this.#claimMs = claimMs;
+  }
+
+  /** Looks at all claims there are. @returns Those whose worker was silent for too long, by their job. */
+  look(claims: readonly SeenClaim[]): ReadonlyMap<string, JobClaim> {
+    const lookedMs = this.#clock.monotonicMs();
+    const watched = new Map<string, Watched>();
+    const silent = new Map<string, JobClaim>();
+    for (const { id, ...claim } of claims) {
+      const known = this.#watched.get(id);
+      const limitMs = hostOf(claim.worker) === this.#host ? this.#claimMs : this.#foreignMs;
+      const same = known?.claim.worker === claim.worker && known.claim.untilMs === claim.untilMs;
+      const passedMs = same ? Math.min(lookedMs - known.lookedMs, limitMs / LOOKS_MIN) : 0;
+      const silentMs = same ? known.silentMs + passedMs : 0;
+      watched.set(id, { claim, silentMs, lookedMs });
+      if (silentMs >= limitMs) silent.set(id, claim);
+    }
+    this.#watched = watched;
+    return silent;
+  }
+
+  get #foreignMs(): number {
+    return Math.max(FOREIGN_MS, this.#claimMs);
+  }
+}

@@ -1,0 +1,265 @@
+import { createInstance, EMPTY_INSTANCE_STATE, openInstanceLog } from '@tidemark/catalog';
+import type { JobContext } from '@tidemark/control';
+import { NodeError, type Clock } from '@tidemark/core';
+import { systemClock, systemRandom } from '@tidemark/system';
+import type { Workspace } from '@tidemark/workspace';
+import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { InstanceClaims } from '../../../services/control/src/jobs/instance-claims.ts';
+import { JobRun } from '../../../services/control/src/jobs/job-run.ts';
+import { JobRunner } from '../../../services/control/src/jobs/job-runner.ts';
+import { SilentClaims } from '../../../services/control/src/jobs/silent-claims.ts';
+import { ALICE, idleHandler, openDesk, QUIET, type DeskRun } from '../../support/job-desk.ts';
+import { LOG_KEY } from '../../support/log-events.ts';
+import { MemoryStore } from '../../support/memory-store.ts';
+import { TempDir } from '../../support/temp-dir.ts';
+
+const ORDER = { kind: 'restore', instance: 'inst', request: {}, actor: ALICE } as const;
+const WAIT = { timeout: 15_000 };
+
+let dir: TempDir;
+let store: MemoryStore;
+const desks: DeskRun[] = [];
+
+beforeEach(async () => {
+  dir = await TempDir.create();
+  store = new MemoryStore();
+  await createInstance({ ...logOptions(), name: 'inst', createdMs: 0 });
+});
+
+afterEach(async () => {
+  for (const desk of desks.splice(0)) desk[Symbol.dispose]();
+  await dir[Symbol.asyncDispose]();
+});
+
+function logOptions(): Parameters<typeof openInstanceLog>[0] {
+  return { store, iid: 'inst', logKey: LOG_KEY, clock: systemClock, random: systemRandom };
+}
+
+function claimsOn(clock: Clock = systemClock): InstanceClaims {
+  const workspace = {
+    store,
+    keys: { logKey: () => Promise.resolve(LOG_KEY) },
+    catalog: { instances: () => [{ ...EMPTY_INSTANCE_STATE }] },
+  } as unknown as Pick<Workspace, 'store' | 'keys' | 'catalog'>;
+  return new InstanceClaims(workspace, clock, systemRandom);
+}
+
+/** A clock of which a test sets both times. */
+class StepClock implements Clock {
+  wallMs = 0;
+  passedMs = 0;
+
+  nowMs(): number {
+    return systemClock.nowMs() + this.wallMs;
+  }
+
+  monotonicMs(): number {
+    return systemClock.monotonicMs() + this.passedMs;
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return systemClock.sleep(ms, signal);
+  }
+}
+
+/** A worker of which a test says when it goes on. */
+class SlowWorker {
+  readonly desk: DeskRun;
+  readonly cleaned: unknown[] = [];
+  context: JobContext | null = null;
+  cleaning: AbortSignal | null = null;
+  readonly #worker: string;
+  readonly #clock: Clock;
+  #goOn: (fault: Error | null) => void = () => undefined;
+
+  constructor(
+    worker: string,
+    options: { readonly clock?: Clock; readonly cleanUp?: () => Promise<void> } = {},
+  ) {
+    this.#worker = worker;
+    this.#clock = options.clock ?? systemClock;
+    const handler = idleHandler('restore', {
+      run: async (context) => {
+        await context.keep({ by: worker });
+        await new Promise<void>((resolve, reject) => {
+          this.#goOn = (fault) => (fault === null ? resolve() : reject(fault));
+          this.context = context;
+        });
+        return { state: 'succeeded', result: { by: worker } };
+      },
+      cleanUp: ({ checkpoint, signal }) => {
+        this.cleaned.push(checkpoint);
+        this.cleaning = signal;
+        return options.cleanUp?.() ?? Promise.resolve();
+      },
+    });
+    this.desk = openDesk(dir.path, this.#clock, { handlers: [handler] });
+    desks.push(this.desk);
+  }
+
+  /** Takes a job, from whoever has it. */
+  async take(id: string): Promise<{ readonly run: JobRun; readonly done: Promise<void> }> {
+    const { desk, rows } = this.desk;
+    const { claim = null } = rows.db.read(() => rows.fold(id)) ?? {};
+    const nowMs = this.#clock.nowMs();
+    const fold = desk.command(id, {
+      ...{ type: 'claim', worker: this.#worker, nowMs, untilMs: nowMs + 15_000, silent: claim },
+    });
+    const run = new JobRun(fold, {
+      ...{ desk, rows, clock: this.#clock, logger: QUIET, claims: claimsOn(this.#clock) },
+      ...{ worker: this.#worker, claimMs: 15_000 },
+    });
+    const done = run.perform();
+    await expect.poll(() => this.context, WAIT).not.toBeNull();
+    return { run, done };
+  }
+
+  goOn(fault: Error | null = null): void {
+    this.#goOn(fault);
+  }
+}
+
+const fault = new NodeError('TM_NODE_AUTH', 'the target refused');
+
+describe('a worker that has lost its job', () => {
+  const wakes: Readonly<Record<string, (worker: SlowWorker) => Promise<void>>> = {
+    'and fails then': (worker) => {
+      worker.goOn(fault);
+      return Promise.resolve();
+    },
+    'and finds it when it keeps how far it is': async (worker) => {
+      await expect(async () => worker.context?.keep({ next: true })).rejects.toMatchObject({
+        code: 'TM_JOB_LOST',
+        context: { job: worker.context?.job.id },
+      });
+      worker.goOn(fault);
+    },
+    'and succeeds then': (worker) => {
+      worker.goOn();
+      return Promise.resolve();
+    },
+  };
+  for (const [name, wake] of Object.entries(wakes)) {
+    it(`${name} takes nothing back and says nothing of it`, async () => {
+      const [first, second] = [new SlowWorker('h1.1'), new SlowWorker('h1.2')];
+      const { id } = await first.desk.desk.submit(ORDER);
+      const { done } = await first.take(id);
+      const other = await second.take(id);
+      await wake(first);
+      await done;
+      expect(first.cleaned).toEqual([]);
+      expect(second.desk.desk.get(id)).toMatchObject({ state: 'running', worker: 'h1.2' });
+      expect(second.desk.rows.db.read(() => second.desk.rows.checkpoint(id))).toEqual({
+        by: 'h1.2',
+      });
+      second.goOn();
+      await other.done;
+      expect(second.desk.desk.get(id)).toMatchObject({ state: 'succeeded', attempt: 2 });
+    });
+  }
+
+  it('hears of it at its next look, and while it takes back', async () => {
+    let end: () => void = () => undefined;
+    const cleanUp = (): Promise<void> => new Promise((resolve) => (end = resolve));
+    const first = new SlowWorker('h1.1', { cleanUp });
+    const second = new SlowWorker('h1.2');
+    const { id } = await first.desk.desk.submit(ORDER);
+    const { run, done } = await first.take(id);
+    first.goOn(fault);
+    await expect.poll(() => first.cleaning?.aborted, WAIT).toBe(false);
+    const { desk, rows } = second.desk;
+    const { claim = null } = rows.db.read(() => rows.fold(id)) ?? {};
+    desk.command(id, { type: 'claim', worker: 'h1.2', nowMs: 1, untilMs: 2, silent: claim });
+    run.look();
+    expect(first.cleaning?.reason).toMatchObject({ code: 'TM_JOB_LOST' });
+    end();
+    await done;
+    expect(desk.get(id)).toMatchObject({ state: 'running', worker: 'h1.2' });
+  });
+});
+
+describe('a clock that is set', () => {
+  it('ahead takes no job from a worker that is alive', async () => {
+    const clock = new StepClock();
+    const over = new AbortController();
+    let [kept, isEnding] = [0, false];
+    const began: string[] = [];
+    const cleaned: string[] = [];
+    const ran = ['h1.1', 'h1.2'].map((worker) => {
+      const handler = idleHandler('restore', {
+        run: async ({ keep, signal }) => {
+          began.push(worker);
+          while (!isEnding) {
+            await systemClock.sleep(10, signal);
+            await keep(++kept);
+          }
+          return { state: 'succeeded', result: null };
+        },
+        cleanUp: () => Promise.resolve(void cleaned.push(worker)),
+      });
+      const desk = openDesk(dir.path, clock, { handlers: [handler] });
+      desks.push(desk);
+      const timing = { claimMs: 5_000, beatMs: 1_000, pollMs: 10 };
+      return new JobRunner({
+        ...{ desk: desk.desk, rows: desk.rows, clock, logger: QUIET },
+        ...{ claims: claimsOn(clock), worker, concurrency: 1, timing },
+      }).run(over.signal);
+    });
+    const { desk } = desks[0] ?? expect.fail('no desk');
+    const { id } = await desk.submit(ORDER);
+    await expect.poll(() => kept, WAIT).toBeGreaterThan(0);
+    clock.wallMs = 20_000;
+    const before = kept;
+    await expect.poll(() => kept, WAIT).toBeGreaterThan(before + 20);
+    isEnding = true;
+    await expect.poll(() => desk.get(id).state, WAIT).toBe('succeeded');
+    expect(desk.get(id).attempt).toBe(1);
+    expect([began.length, cleaned]).toEqual([1, []]);
+    over.abort(new Error('the test is over'));
+    await Promise.all(ran);
+  });
+});
+
+describe('a claim', () => {
+  const held = { id: 'job-1', worker: 'h1.1', untilMs: 100 };
+  const pass = (
+    silent: SilentClaims,
+    clock: { ms: number },
+    claim: typeof held,
+    times: number,
+  ): boolean => {
+    let found = false;
+    for (let i = 0; i < times; i++) {
+      clock.ms += 1_000;
+      found = silent.look([claim]).has(claim.id);
+    }
+    return found;
+  };
+  const opened = (): { readonly clock: { ms: number }; readonly silent: SilentClaims } => {
+    const clock = { ms: 0 };
+    const silent = new SilentClaims({ monotonicMs: () => clock.ms }, 'h1.2', 15_000);
+    return { clock, silent };
+  };
+
+  it('is silent once it was seen unchanged for its whole time', () => {
+    const { clock, silent } = opened();
+    expect(pass(silent, clock, held, 15)).toBe(false);
+    expect(pass(silent, clock, held, 1)).toBe(true);
+    expect([...silent.look([held]).values()]).toEqual([{ worker: 'h1.1', untilMs: 100 }]);
+    expect(pass(silent, clock, { ...held, untilMs: 101 }, 15)).toBe(false);
+    expect(pass(silent, clock, { ...held, untilMs: 101, worker: 'h1.3' }, 15)).toBe(false);
+  });
+
+  it('of another host is silent after a minute', () => {
+    const { clock, silent } = opened();
+    expect(pass(silent, clock, { ...held, worker: 'h2.1' }, 60)).toBe(false);
+    expect(pass(silent, clock, { ...held, worker: 'h2.1' }, 1)).toBe(true);
+  });
+
+  it('is not made silent by a sleep of who looks', () => {
+    const { clock, silent } = opened();
+    expect(pass(silent, clock, held, 2)).toBe(false);
+    clock.ms += 3_600_000;
+    expect(pass(silent, clock, held, 1)).toBe(false);
+  });
+});
