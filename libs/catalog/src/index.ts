@@ -131,6 +131,7 @@ export {
   type InstanceLogOptions,
   type InstanceLogSource,
 } from './log/instance-log.ts';
+export { reopenInstanceLog } from './log/reopen-instance-log.ts';
 export {
   instanceKeysOf,
   readTde,

@@ -1,7 +1,6 @@
 import { join } from 'node:path';
 import { fixedLocator, type NodeAddress, type NodeLocator } from '@tidemark/client';
 import {
-  openInstanceLog,
   openWriterLog,
   readInstanceRecord,
   type InstanceLog,
@@ -19,6 +18,7 @@ import { psyncOpener } from './capture/psync/open-psync.ts';
 import { TimelineNoteFile } from './capture/timeline-note.ts';
 import { closeOtherSources } from './close-log.ts';
 import { isInUse, SHARD, spoolDirOf, wireDirOf, writersOf } from './instance-writers.ts';
+import { openKnownLog } from './known-logs.ts';
 import { CopyFolder } from './levels/copy-folder.ts';
 import type { Logger } from './logger.ts';
 import { DataKeys } from './ship/data-keys.ts';
@@ -99,7 +99,7 @@ export async function openCapture(
   const store = new MeteredStore(ports.store, requests);
   const source = openerOf(target, setting);
   const spoolDir = spoolDirOf(instance, source.kind, stateDir);
-  const logs = await openLog(instance, source.kind, { ...setting, store });
+  const logs = await openLog(instance, source.kind, { ...setting, store, counted: ports.store });
   const { writer, log, instanceLog, logKey } = logs;
   // Before the claim: a folder that is missing for long must not fill the log with claims.
   await source.check();
@@ -153,6 +153,11 @@ function openerOf(
   return psyncOpener({ dir: wireDirOf(id, stateDir), bytesMax, key });
 }
 
+/** The store itself, where another one stands before it that counts requests. */
+interface Counted {
+  readonly counted?: ObjectStore;
+}
+
 /** The logs that a capture writes to. */
 export interface OpenedLogs {
   readonly writer: string;
@@ -169,7 +174,7 @@ export interface OpenedLogs {
 export async function openLog(
   iid: string,
   source: SourceKind,
-  ports: Pick<CaptureSetting, 'store' | 'keys' | 'clock' | 'random'>,
+  ports: Pick<CaptureSetting, 'store' | 'keys' | 'clock' | 'random'> & Counted,
 ): Promise<OpenedLogs> {
   const { store, keys, clock, random } = ports;
   const logKey = await keys.logKey(iid);
@@ -190,10 +195,10 @@ async function instanceLogOf(
   iid: string,
   source: SourceKind,
   logKey: LogKey,
-  { store, clock, random }: Pick<CaptureSetting, 'store' | 'clock' | 'random'>,
+  { store, clock, random, counted }: Pick<CaptureSetting, 'store' | 'clock' | 'random'> & Counted,
 ): Promise<InstanceLog> {
   await requireRecord(iid, logKey, store);
-  const log = await openInstanceLog({ store, iid, logKey, clock, random });
+  const log = await openKnownLog({ store, iid, logKey, clock, random }, counted);
   refuseRecycled(iid, log);
   await log.append((state) =>
     state.writers.some((one) => isInUse(one) && one.source === source)

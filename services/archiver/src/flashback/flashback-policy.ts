@@ -1,8 +1,9 @@
 import { probeAofDir, removeAofPins } from '@tidemark/aof';
-import { openInstanceLog, openWriterLog, type InstanceLog } from '@tidemark/catalog';
+import { openWriterLog, type InstanceLog } from '@tidemark/catalog';
 import { openTimelineOf } from '../capture/open-timeline.ts';
 import { dropWire } from '../close-log.ts';
 import { SHARD, writersOf } from '../instance-writers.ts';
+import { openKnownLog } from '../known-logs.ts';
 import { isOneOffOwner } from '../one-off/dump-log.ts';
 import type { CaptureSetting, InstanceTarget } from '../open-capture.ts';
 
@@ -65,7 +66,7 @@ export class FlashbackPolicy {
     }
     const { instance: iid, store, keys, clock, random } = this.#options;
     const logKey = await keys.logKey(iid);
-    this.#log = await openInstanceLog({ store, iid, logKey, clock, random });
+    this.#log = await openKnownLog({ store, iid, logKey, clock, random });
     return this.#log;
   }
 }

@@ -1,7 +1,8 @@
 import { writerLogKey } from '@tidemark/archive';
-import { listInstanceIds, openInstanceLog, openWriterLog, type WriterLog } from '@tidemark/catalog';
+import { listInstanceIds, openWriterLog, type WriterLog } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
 import { SHARD, writersOf } from '../instance-writers.ts';
+import { openKnownLog } from '../known-logs.ts';
 import type { CaptureSetting } from '../open-capture.ts';
 
 /** Between two looks at the logs of other hosts. */
@@ -113,7 +114,7 @@ export class HostWatch {
   async #watch(iid: string): Promise<Watched | null> {
     const { store, keys, clock, random } = this.#options;
     const logKey = await keys.logKey(iid);
-    const instance = await openInstanceLog({ store, iid, logKey, clock, random });
+    const instance = await openKnownLog({ store, iid, logKey, clock, random });
     if (instance.state.removedMs !== null) return null;
     const writer = writersOf(instance).find(({ source }) => source === 'aof')?.writer;
     if (writer === undefined) return null;

@@ -1,7 +1,6 @@
 import {
   isFree,
   isLive,
-  openInstanceLog,
   planRetention,
   TOMBSTONE_WRITERS_MAX,
   withFloors,
@@ -12,6 +11,7 @@ import {
   type Tombstone,
 } from '@tidemark/catalog';
 import { makeId } from '@tidemark/core';
+import { openKnownLog } from '../known-logs.ts';
 import { refuseClockAhead } from './clock-ahead.ts';
 import { deleteMarked, type Deleted } from './delete-marked.ts';
 import { findCuts, type WriterCut } from './find-cuts.ts';
@@ -275,5 +275,5 @@ function isPending({ expiry }: InstanceState, { tombstone }: Tombstone): boolean
 async function openLog(iid: string, ports: RetentionPorts): Promise<InstanceLog> {
   const { store, keys, clock, random, signal } = ports;
   const logKey = await keys.logKey(iid);
-  return openInstanceLog({ store, iid, logKey, clock, random, signal });
+  return openKnownLog({ store, iid, logKey, clock, random, signal });
 }

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import {
-  openInstanceLog,
   policyFaults,
+  reopenInstanceLog,
   wholePolicy,
   type BackupPolicy,
   type InstanceState,
@@ -63,7 +63,9 @@ export class LocalPolicyDesk implements PolicyDesk {
     refuseFaults(whole);
     const { store, keys } = workspace;
     const logKey = await keys.logKey(instance);
-    const log = await openInstanceLog({ store, iid: instance, logKey, clock, random });
+    const known = workspace.catalog.instance(instance);
+    const ports = { store, iid: instance, logKey, clock, random };
+    const log = await reopenInstanceLog(known, ports);
     await log.append((state) => {
       const { etag } = this.viewOf(instance, state);
       if (ifMatch !== null && ifMatch !== '*' && ifMatch !== etag) throw changed(instance, etag);
