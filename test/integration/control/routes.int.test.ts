@@ -156,6 +156,21 @@ it('a plan shows what a restore of keys would do, and the restore does exactly t
     ...{ instance: ID, confirmationText: ID },
     matchedKeys: { changed: 1, missing: 2, created: 0 },
   });
+  expect(plan.text).toContain('key:2');
+  const blind = await run.api.ask('/v1/restore-plans', {
+    ...{ method: 'POST', body: { instanceId: ID, ...wish } },
+    token: await run.api.tokenOf('planner', 'restore,admin'),
+  });
+  expect(blind.body, blind.text).toMatchObject({ matchedKeys: { changed: 1, missing: 2 } });
+  expect(blind.body?.['report']).not.toHaveProperty('sample');
+  expect(blind.text).not.toContain('key:2');
+  const { body: audit } = await run.api.ask('/v1/audit?pageSize=10');
+  expect(audit?.['entries']).toEqual(
+    expect.arrayContaining([
+      expect.objectContaining({ action: 'restore.plan', detail: 'original' }),
+      expect.objectContaining({ action: 'restore.plan', detail: 'original, with keys' }),
+    ]),
+  );
   const planId = String(plan.body?.['planId']);
   const other = await run.post(`${ONE}/restores`, {
     ...{ ...wish, filterKeys: ['cart:2'], planId, confirm: ID },

@@ -18,6 +18,13 @@ export interface PlanReport {
   readonly report: object;
 }
 
+/** For whom a plan is made. */
+export interface PlanView {
+  readonly control: Pick<Control, 'workspace'>;
+  /** Whether the caller may read keys: else none is named, and nothing is told of any of them. */
+  readonly seesKeys: boolean;
+}
+
 /**
  * Tells what a restore would do. Nothing is written: into the original the keys are restored into a
  * scratch server and compared; for other targets everything is read and verified, and the target
@@ -27,7 +34,7 @@ export interface PlanReport {
 export async function planOf(
   instance: string,
   wish: RestoreWish,
-  { workspace }: Pick<Control, 'workspace'>,
+  { control: { workspace }, seesKeys }: PlanView,
   signal: AbortSignal,
 ): Promise<PlanReport> {
   await freshen(workspace, instance, signal);
@@ -40,8 +47,8 @@ export async function planOf(
   };
   const planned = await withLease(lease, workspace, NO_NOTES, async () =>
     wish.target.kind === 'original'
-      ? ofOriginal(await compared(instance, wish, workspace, signal), isMasked)
-      : ofServer(await read(instance, wish, workspace, signal), isMasked),
+      ? ofOriginal(await compared(instance, wish, workspace, signal), isMasked, seesKeys)
+      : ofServer(await read(instance, wish, workspace, signal), isMasked || !seesKeys),
   );
   return { ...planned, warnings: [...wish.warnings, ...planned.warnings] };
 }
@@ -90,16 +97,18 @@ async function read(
   );
 }
 
-function ofOriginal(report: PreviewReport, isMasked: boolean): PlanReport {
+function ofOriginal(report: PreviewReport, isMasked: boolean, seesKeys: boolean): PlanReport {
   const { counts, read: reads, warnings, sample, selected, ...rest } = report;
   return {
     matchedKeys: counts,
     bytes: reads.bytes,
     // They may name keys.
     warnings: isMasked ? [] : warnings,
-    report: isMasked
-      ? { ...rest, counts, read: reads, sample: maskedKeys(sample) }
-      : { ...rest, counts, read: reads, sample, selected },
+    report: {
+      ...{ ...rest, counts, read: reads },
+      ...(isMasked ? {} : { selected }),
+      ...(seesKeys ? { sample: isMasked ? maskedKeys(sample) : sample } : {}),
+    },
   };
 }
 

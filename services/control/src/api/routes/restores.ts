@@ -3,6 +3,7 @@ import { instanceParams } from '../schemas/common.ts';
 import { accepted } from '../schemas/jobs.ts';
 import { PlanBody, PlanSchema, RestoreBody } from '../schemas/restores.ts';
 import { wrongField } from '../problem-types.ts';
+import { holds } from '../auth.ts';
 import type { ApiApp, ApiPorts } from '../types.ts';
 import { Gate } from './gate.ts';
 import { acceptJob } from './job-document.ts';
@@ -27,7 +28,8 @@ const problems = [
 /** Adds the routes of restores and their plans. */
 export function addRestoreRoutes(app: ApiApp, ports: ApiPorts): void {
   app.addSchema(PlanSchema);
-  const shelf = new PlanShelf(ports.clock, ports.random);
+  const { control, clock, random } = ports;
+  const shelf = new PlanShelf({ state: control.state, clock, random });
   addPlans(app, ports, shelf);
   addRestores(app, ports, shelf);
 }
@@ -53,7 +55,11 @@ function addPlans(app: ApiApp, { control, clock }: ApiPorts, shelf: PlanShelf): 
       const wish = wishOf(fields, clock.nowMs());
       const signal = callerSignal(request, PLAN_MS);
       await requirePoint(instance, wish.point, control, signal);
-      const plan = await gate.through(() => planOf(instance, wish, control, signal));
+      const view = { control, seesKeys: holds(request.scopes, 'key:read') };
+      const plan = await gate.through(() => planOf(instance, wish, view, signal));
+      const { actor } = request;
+      const detail = `${wish.target.kind}${view.seesKeys ? ', with keys' : ''}`;
+      control.audit.append({ actor, action: 'restore.plan', instance, job: null, detail });
       const { planId, untilMs } = shelf.keep(instance, body);
       const isOriginal = wish.target.kind === 'original';
       return {
