@@ -3,8 +3,12 @@ import { createKeyRing } from '@tidemark/crypto';
 import { openStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { expect, it } from 'vitest';
+import { openControl } from '@tidemark/control';
+import { describeBackups } from '../../../services/control/src/compat/backup-actions.ts';
+import { CompatParams } from '../../../services/control/src/compat/compat-params.ts';
 import { standingClock } from '../../support/crypto-ports.ts';
 import { buildTinyArchive, TINY_INSTANCE } from '../../support/damage/tiny-archive.ts';
+import { ALICE, QUIET } from '../../support/job-desk.ts';
 import { describeWithS3, S3Server } from '../../support/s3-servers.ts';
 import { collect } from '../../support/segments.ts';
 import { TempDir } from '../../support/temp-dir.ts';
@@ -54,5 +58,24 @@ describeWithS3('backup download --url', (kind) => {
     expect(given.includes('old:1')).toBe(false);
     const long = ['backup', 'download', TINY_INSTANCE, 'bk-1', '--url', '--ttl', '8d'];
     expect((await runTidemark([...config, ...long])).code).toBe(2);
+    await using control = await openControl({
+      ...{ configPath: join(dir.path, 'tidemark.toml'), logger: QUIET },
+      ...{ clock: systemClock, random: systemRandom },
+    });
+    const urlFor = async (scopes: readonly ('read' | 'backup')[]): Promise<unknown> => {
+      const params = new CompatParams({ InstanceId: TINY_INSTANCE }, ['InstanceId']);
+      const signal = AbortSignal.timeout(60_000);
+      const call = { params, control, actor: ALICE, scopes, key: undefined, signal };
+      const answer = (await describeBackups.run(call)) as {
+        readonly Backups: { readonly Backup: readonly { readonly BackupDownloadURL: string }[] };
+      };
+      return answer.Backups.Backup.at(-1)?.BackupDownloadURL;
+    };
+    const noted = (): readonly string[] =>
+      control.audit.list({ pageSize: 100 }).entries.map(({ action }) => action);
+    expect(await urlFor(['read'])).toBe('');
+    expect(noted()).not.toContain('backup.download');
+    expect(await urlFor(['backup'])).toMatch(/X-Amz-Signature=/);
+    expect(noted()).toContain('backup.download');
   });
 });

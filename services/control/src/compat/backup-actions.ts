@@ -4,6 +4,7 @@ import { downloadLinks } from '../queries/download-links.ts';
 import { knownInstance } from '../queries/known-instance.ts';
 import { requirePoint } from '../api/routes/require-point.ts';
 import { pointJson } from '../api/routes/restore-order.ts';
+import { holds } from '../api/auth.ts';
 import type { CompatAction, CompatCall } from './compat-action.ts';
 import { CompatError } from './compat-error.ts';
 import { pointOfCall, selectorOfCall, shiftOfCall } from './restore-params.ts';
@@ -55,14 +56,19 @@ export const describeBackups: CompatAction = {
 async function rowOf(
   row: BackupDocument,
   instance: string,
-  { control: { workspace, clock }, signal }: CompatCall,
+  { control, actor, scopes, signal }: CompatCall,
 ): Promise<object> {
+  const { workspace, clock, audit } = control;
   const named = { instance, backup: row.id };
-  // Only S3 stores have links.
-  const isLinked = workspace.config.store.kind === 's3' && row.state === 'complete';
+  // Only S3 stores have links, and who may only look gets none.
+  const isLinked =
+    workspace.config.store.kind === 's3' && row.state === 'complete' && holds(scopes, 'backup');
   const links = isLinked
     ? await downloadLinks(named, LINK_SECONDS, workspace, { clock, signal })
     : null;
+  if (links !== null) {
+    audit.append({ actor, instance, job: null, detail: row.id, action: 'backup.download' });
+  }
   const url = links?.links.find(({ shard }) => shard === row.shard)?.url ?? '';
   return {
     BackupId: row.id,
