@@ -33,6 +33,7 @@ describe('the server of the API', () => {
       handlerMs: 1000,
       requestsPerMinute: 100_000,
       eventLoopMs: 60_000,
+      heartbeatMs: 100,
     };
     run = await ApiRun.start({ routes: trial.routes, clock, limits });
   });
@@ -189,6 +190,43 @@ describe('the server of the API', () => {
     expect(text.split('\n').filter((line) => /^(event|id|data)/.test(line))).toEqual([
       ...['event: step', 'id: 4', 'data: {"id":4}', 'event: step', 'id: 5', 'data: {"id":5}'],
     ]);
+  });
+});
+
+describe('streams of events', () => {
+  const trial = new Trial();
+  let run: ApiRun;
+  beforeAll(async () => {
+    run = await ApiRun.start({ routes: trial.routes, limits: { heartbeatMs: 100 } });
+  });
+  afterAll(async () => run[Symbol.asyncDispose]());
+  const follow = (token: string, signal?: AbortSignal): Promise<Response> =>
+    fetch(`${run.url}/t/events`, {
+      headers: { authorization: `Bearer ${token}` },
+      ...(signal === undefined ? {} : { signal }),
+    });
+
+  it('end once the token of their caller is revoked, and no other', async () => {
+    const [stays, goes] = [await run.tokenOf('stays', 'read'), await run.tokenOf('goes', 'read')];
+    const over = new AbortController();
+    const other = (await follow(stays, over.signal)).body!.getReader();
+    const stream = await follow(goes);
+    await revokeToken(join(run.tidemark.dir, 'tokens'), 'goes');
+    expect(await stream.text()).toContain('id: 5');
+    for (let text = ''; !text.includes(': still here');) {
+      text += new TextDecoder().decode((await other.read()).value);
+    }
+    over.abort();
+  });
+
+  it('are 16 of one caller at one time', async () => {
+    const token = await run.tokenOf('many', 'read');
+    const over = new AbortController();
+    for (let i = 0; i < 16; i += 1) expect((await follow(token, over.signal)).status).toBe(200);
+    expect((await follow(token)).status).toBe(503);
+    const other = await follow(await run.tokenOf('other', 'read'), over.signal);
+    expect(other.status).toBe(200);
+    over.abort();
   });
 });
 

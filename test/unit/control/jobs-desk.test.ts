@@ -1,6 +1,6 @@
 import { readdir, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { JobEvent } from '@tidemark/control';
 import { ALICE, idleHandler, openDesk, SetClock, type DeskRun } from '../../support/job-desk.ts';
 import { TempDir } from '../../support/temp-dir.ts';
@@ -94,6 +94,22 @@ describe('a desk', () => {
     await expect(run.desk.submit(ORDER)).rejects.toMatchObject({
       ...{ code: 'TM_JOB_LIMIT', context: { open: 1000 } },
     });
+  });
+
+  it('reads nothing of a job again for who waits for its news', async () => {
+    const { id } = await run.desk.submit({ ...ORDER, request: { keys: 'x'.repeat(100_000) } });
+    const over = new AbortController();
+    const heads = vi.spyOn(run.rows, 'head');
+    const following = (async () => {
+      for await (const event of run.desk.follow(id, 0, over.signal)) expect(event.seq).toBe(1);
+    })();
+    await expect.poll(() => heads.mock.calls.length, { timeout: 15_000 }).toBeGreaterThan(2);
+    const [folds, events] = [vi.spyOn(run.rows, 'fold'), vi.spyOn(run.rows, 'events')];
+    const before = heads.mock.calls.length;
+    await expect.poll(() => heads.mock.calls.length, { timeout: 15_000 }).toBeGreaterThan(before);
+    expect([folds.mock.calls, events.mock.calls]).toEqual([[], []]);
+    over.abort();
+    await following;
   });
 
   it('keeps the request of a job once, and tells it with every event', async () => {

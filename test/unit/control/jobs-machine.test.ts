@@ -103,7 +103,7 @@ describe('a job', () => {
 
   it('is resumed until its hundredth attempt', () => {
     const round = (count: number): JobCommand[] =>
-      Array.from({ length: count }, () => [claim(), fail, settle, resume]).flat();
+      Array.from({ length: count }, () => [claim('w1', 30), fail, settle, resume]).flat();
     expect(after(...round(99)).job).toMatchObject({ state: 'queued', attempt: 99 });
     expect(() => after(...round(100))).toThrow(expect.objectContaining({ code: 'TM_JOB_STATE' }));
   });

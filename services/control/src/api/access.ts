@@ -3,6 +3,7 @@ import { ANONYMOUS, openAuthenticator, requireScope, type Caller } from './auth.
 import type { ApiLimits } from './limits.ts';
 import { ApiProblem } from './problem-types.ts';
 import { openRates } from './rates.ts';
+import type { StillAllowed } from './sse.ts';
 import { requestIdOf, traceOf } from './trace.ts';
 import type { ApiOptions } from './app.ts';
 import type { ApiApp } from './types.ts';
@@ -64,12 +65,15 @@ export function identify(
   reply.headers({ ...SECURITY, ...strict, 'x-request-id': request.id });
 }
 
-/** Turns away what is too much, and lets in only who may. */
+/**
+ * Turns away what is too much, and lets in only who may.
+ * @returns Whether a caller that was let in would be let in now.
+ */
 export async function addAccess(
   app: ApiApp,
   options: ApiOptions,
   limits: ApiLimits,
-): Promise<void> {
+): Promise<StillAllowed> {
   const { ports, settings } = options;
   const { default: underPressure } = await import('@fastify/under-pressure');
   const { eventLoopMs } = limits;
@@ -94,6 +98,17 @@ export async function addAccess(
     await rates.count(request, reply, `${caller.actor.via}:${caller.actor.name}`);
     requireScope(caller, scope);
   });
+  return async (request) => {
+    const { scope = 'open' } = request.routeOptions.config;
+    if (scope === 'open') return true;
+    try {
+      requireScope(await authenticator.authenticate(request), scope);
+      return true;
+    } catch (error) {
+      // Where tokens cannot be read just now nobody new is let in, and who is in stays.
+      return error instanceof ApiProblem && error.problem === 'unavailable';
+    }
+  };
 }
 
 /** Health and metrics are told as long as anything is. */

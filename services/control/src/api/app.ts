@@ -57,9 +57,9 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   addIdentity(app, options, draining.signal);
   const paths = addAnswers(app, options);
   await addOpenApi(app);
-  await addAccess(app, options, limits);
+  const isAllowed = await addAccess(app, options, limits);
   addIdempotency(app, new IdempotencyStore(ports.control.state, ports.clock), ports.logger);
-  const streams = new EventStreams(draining.signal);
+  const streams = new EventStreams(draining.signal, isAllowed, limits.heartbeatMs);
   addDocument(app);
   await options.routes(app, { ...ports, streams });
   await app.ready();

@@ -20,6 +20,8 @@ export interface ApiLimits {
   readonly refusalsPerMinute: number;
   /** Delay of the event loop from which on requests are turned away, in milliseconds. */
   readonly eventLoopMs: number;
+  /** How often streams of events say that they live, and their callers are looked at, in milliseconds. */
+  readonly heartbeatMs: number;
   /** How long requests that run may go on after SIGTERM, in milliseconds. */
   readonly drainMs: number;
 }
@@ -36,5 +38,6 @@ export const API_LIMITS: ApiLimits = {
   requestsPerMinute: 1200,
   refusalsPerMinute: 60,
   eventLoopMs: 2000,
+  heartbeatMs: 15_000,
   drainMs: 20_000,
 };

@@ -4,8 +4,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { ApiProblem } from './problem-types.ts';
 
-const HEARTBEAT_MS = 15_000;
 const STREAMS_MAX = 256;
+const STREAMS_OF_ACTOR_MAX = 16;
 
 /** One server-sent event; `id` comes back as Last-Event-ID. */
 export interface ServerEvent {
@@ -26,41 +26,53 @@ export const lastEventIdHeader = {
   },
 } as const;
 
+/** Whether who asked may still see what he asked for. */
+export type StillAllowed = (request: FastifyRequest) => Promise<boolean>;
+
 /** Streams of events of one server: counted, and ended together when it drains. */
 export class EventStreams {
   readonly #draining: AbortSignal;
+  readonly #isAllowed: StillAllowed;
   readonly #heartbeatMs: number;
-  #open = 0;
+  readonly #open = new Map<string, number>();
 
-  constructor(draining: AbortSignal, heartbeatMs = HEARTBEAT_MS) {
+  constructor(draining: AbortSignal, isAllowed: StillAllowed, heartbeatMs: number) {
     this.#draining = draining;
+    this.#isAllowed = isAllowed;
     this.#heartbeatMs = heartbeatMs;
   }
 
   /**
    * Answers with events until they end, the caller leaves or the server drains; a comment every 15 s keeps
-   * the connection.
+   * the connection, and the caller is looked at again.
    * @param source - Events after the one that the caller saw last.
-   * @throws ApiProblem `overloaded` when 256 streams are open.
+   * @throws ApiProblem `overloaded` when 256 streams are open, or 16 of the caller's.
    */
   send(
     request: FastifyRequest,
     reply: FastifyReply,
     source: (afterId: number, signal: AbortSignal) => AsyncIterable<ServerEvent>,
   ): FastifyReply {
-    if (this.#open >= STREAMS_MAX) {
-      throw new ApiProblem('overloaded', 'too many streams of events are open', {
-        headers: { 'retry-after': '10' },
-      });
-    }
+    const { actor } = request;
+    const caller = `${actor.via}:${actor.name}`;
+    this.#refuseMore(caller);
     const { raw } = reply;
     const after = Number(request.headers['last-event-id'] ?? '0');
-    const signal = AbortSignal.any([request.gone, this.#draining]);
+    const over = new AbortController();
+    const signal = AbortSignal.any([request.gone, this.#draining, over.signal]);
     // Before anything is sent: a job that is not there is still a plain answer.
     const frames = framesOf(source(after, signal), this.#heartbeatMs, signal);
-    this.#open += 1;
+    this.#open.set(caller, this.#countOf(caller) + 1);
+    const look = setInterval(() => {
+      void this.#isAllowed(request).then((isAllowed) => {
+        if (!isAllowed) over.abort(new Error('the caller may see this no more'));
+      });
+    }, this.#heartbeatMs);
     raw.once('close', () => {
-      this.#open -= 1;
+      clearInterval(look);
+      const left = this.#countOf(caller) - 1;
+      if (left > 0) this.#open.set(caller, left);
+      else this.#open.delete(caller);
     });
     // A stream has no time within which it must be over, unlike other answers.
     reply.hijack();
@@ -73,6 +85,19 @@ export class EventStreams {
     // What breaks it is either side: the caller comes again with the last id it saw.
     pipeline(Readable.from(frames, { objectMode: false }), raw).catch(() => undefined);
     return reply;
+  }
+
+  #countOf(caller: string): number {
+    return this.#open.get(caller) ?? 0;
+  }
+
+  #refuseMore(caller: string): void {
+    let all = 0;
+    for (const count of this.#open.values()) all += count;
+    if (all < STREAMS_MAX && this.#countOf(caller) < STREAMS_OF_ACTOR_MAX) return;
+    throw new ApiProblem('overloaded', 'too many streams of events are open', {
+      headers: { 'retry-after': '10' },
+    });
   }
 }
 

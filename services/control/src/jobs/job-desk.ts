@@ -117,14 +117,18 @@ export class LocalJobDesk implements JobDesk {
     const { rows } = this.#parts;
     this.#known(id);
     for (let seq = afterSeq; !signal.aborted;) {
+      const head = rows.db.read(() => rows.head(id)) ?? { ...this.#known(id).job, seq: 0 };
+      if (head.seq <= seq) {
+        if (isOver(head)) return;
+        await this.news.wait(POLL_MS, signal);
+        continue;
+      }
       const events = rows.db.read(() => rows.events(id, seq, EVENTS_READ));
       for (const event of events) {
         seq = event.seq;
         yield event;
       }
-      if (events.length > 0) continue;
-      if (isOver(this.#known(id).job)) return;
-      await this.news.wait(POLL_MS, signal);
+      if (events.length === 0) seq = head.seq; // the oldest events are gone
     }
   }
 

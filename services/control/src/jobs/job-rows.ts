@@ -144,6 +144,12 @@ export class JobRows {
       .map(({ fold }) => (JSON.parse(fold) as JobFold).job);
   }
 
+  /** The number of the last event of a job, and where it stands: what who waits for news looks at. */
+  head(id: string): { readonly seq: number; readonly state: JobState } | null {
+    const sql = 'SELECT seq, state FROM jobs WHERE id = ?';
+    return this.db.query<{ seq: number; state: JobState }>(sql).get(id) ?? null;
+  }
+
   /** Events after a number, in order. */
   events(id: string, afterSeq: number, max: number): readonly JobEvent[] {
     const rows = this.db
