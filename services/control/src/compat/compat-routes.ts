@@ -37,6 +37,8 @@ const ACTIONS: Readonly<Record<string, CompatAction>> = {
 
 const FORM = 'application/x-www-form-urlencoded';
 const PARAMS_MAX = 64;
+/** Not taken from an address: those are kept in logs of proxies. */
+const SECRET = 'Password';
 const KEY = /^[\x21-\x7e]{1,128}$/;
 const WORK_MS = 50_000;
 
@@ -116,6 +118,13 @@ function valuesOf({ query, body }: FastifyRequest): Readonly<Record<string, stri
     ...Object.entries(query as Record<string, unknown>),
     ...((body ?? []) as readonly (readonly [string, string])[]),
   ];
+  if (Object.hasOwn(query as object, SECRET)) {
+    throw new CompatError(
+      'InvalidParameter',
+      400,
+      `${SECRET} is sent in the form, not in the query`,
+    );
+  }
   if (given.length > PARAMS_MAX) {
     throw new CompatError('InvalidParameter', 400, 'there are too many parameters');
   }
