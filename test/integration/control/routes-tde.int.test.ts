@@ -123,6 +123,14 @@ it('who may not, and what is only looked at, change nothing', async () => {
   expect((await call('DescribeBackups', {}, reader)).status).toBe(200);
   const link = await run.api.ask(`/compat/r-kvstore?Action=CreateBackup&InstanceId=${ID}`);
   expect(link.body).toMatchObject({ Code: 'UnsupportedHTTPMethod' });
+  const loud = await run.api.ask(
+    `/compat/r-kvstore?Action=CreateInstance&SrcDBInstanceId=${ID}&Password=Correct-Horse-7`,
+    { method: 'POST', headers: { 'content-type': 'application/x-www-form-urlencoded' }, body: '' },
+  );
+  expect(loud.body).toMatchObject({
+    ...{ Code: 'InvalidParameter', Message: expect.stringMatching(/in the form/) as string },
+  });
+  expect(loud.text).not.toContain('Correct-Horse-7');
   const open = await run.api.ask(`/compat/r-kvstore?Action=DescribeBackups`, { token: null });
   expect(open.body).toMatchObject({ Code: 'InvalidAccessKeyId.NotFound' });
 });
@@ -162,6 +170,11 @@ it('keys of TDE and the right to use them are told without key material', async 
   expect(one.body).toMatchObject({ keyId, inUse: true, encryptionKeyStatus: 'enabled' });
   const right = await run.api.ask(`${ONE}/tde/authorization`);
   expect(right.body).toMatchObject({ authorizationState: 1, failed: [] });
+  const token = await run.api.tokenOf('looker', 'read,backup,restore');
+  const named = `${ONE}/tde/authorization?keyId=${encodeURIComponent(keyId)}`;
+  expect((await run.api.ask(`${ONE}/tde/authorization`, { token })).status).toBe(200);
+  expect((await run.api.ask(named, { token })).status).toBe(403);
+  expect((await run.api.ask(named)).body).toMatchObject({ keyId, authorizationState: 1 });
   expect((await call('DescribeEncryptionKeyList')).body).toMatchObject({ KeyIds: [keyId] });
   expect((await call('DescribeEncryptionKey', { EncryptionKey: keyId })).body).toMatchObject({
     ...{ EncryptionKey: keyId, EncryptionKeyStatus: 'Enabled' },

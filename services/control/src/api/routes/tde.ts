@@ -4,6 +4,7 @@ import { tdeDocument, type TdeDocument } from '../../queries/tde.ts';
 import { authorizationDocument, keyDocuments, oneKeyDocument } from '../../queries/tde-keys.ts';
 import { askForKeyBackup, enableInstanceTde } from '../../tde/enable-instance.ts';
 import type { Control } from '../../control.ts';
+import { requireScope } from '../auth.ts';
 import { wrongField } from '../problem-types.ts';
 import { instanceParams } from '../schemas/common.ts';
 import {
@@ -146,15 +147,18 @@ function addKeys(app: ApiApp, { control }: ApiPorts): void {
       schema: {
         operationId: 'checkTdeAuthorization',
         summary: 'Whether data keys can be made and opened with a key.',
-        description: 'Without keyId the key in use is asked for, or the one of the settings.',
+        description:
+          'Without keyId the key in use is asked for, or the one of the settings. Another one needs the scope `admin`.',
         ...{ tags, params: instanceParams, querystring: keyQuery },
         response: { 200: { description: 'The answer.', ...AuthorizationSchema } },
       },
     },
     async (request) => {
       const { instance } = request.params;
-      const { tde } = await openFresh(instance, control, callerSignal(request, WORK_MS));
       const { keyId } = request.query;
+      // The service would try a key of the caller's choice with its own rights.
+      if (keyId !== undefined) requireScope(request, 'admin');
+      const { tde } = await openFresh(instance, control, callerSignal(request, WORK_MS));
       return knownKey(() => authorizationDocument(keyId, tde, control.workspace.keys));
     },
   );
