@@ -16,7 +16,7 @@ const ALIVE_EVERY_MS = 20_000;
 /** Ends of jobs are told again for so long, when a process starts. */
 const ENDED_MS = 24 * 3_600_000;
 const TOLD_MAX = 500;
-const CANCELS_MAX = 4_096;
+const NOTED_MAX = 4_096;
 
 /** Takes jobs of other hosts in, and tells what becomes of them. */
 export class WorkerExchange {
@@ -24,6 +24,8 @@ export class WorkerExchange {
   readonly #news = new Outbox<JobEvent>('job-events');
   /** When each job was cancelled that was heard of: an order from before does not count. */
   readonly #cancels = new Map<string, number>();
+  /** When each job was ordered that was taken in: a cancel from before is not of this order. */
+  readonly #orders = new Map<string, number>();
 
   constructor(parts: LinkedParts) {
     this.#parts = parts;
@@ -64,22 +66,23 @@ export class WorkerExchange {
 
   async #order(message: BusDelivery): Promise<void> {
     const { jobs, clock, host } = this.#parts;
-    const note = await openNote(this.#parts, 'order', message);
-    if (note.host === host || clock.nowMs() - note.atMs > ORDER_MS_MAX) return;
-    if ((this.#cancels.get(note.job) ?? -1) >= note.atMs) return;
+    const order = await openNote(this.#parts, 'order', message);
+    if (order.host === host || clock.nowMs() - order.atMs > ORDER_MS_MAX) return;
+    if ((this.#cancels.get(order.job) ?? -1) >= order.atMs) return;
     if (this.#foreignCount() >= FOREIGN_MAX) {
       throw new BusError('TM_BUS_DOWN', 'this host has as many jobs of others as it takes');
     }
-    jobs.admit(note.body);
+    note(this.#orders, order.job, order.atMs);
+    jobs.admit(order.body);
   }
 
   async #cancel(message: BusDelivery): Promise<void> {
     const { jobs, rows, state } = this.#parts;
     const { job, atMs, body } = await openNote(this.#parts, 'cancel', message);
-    this.#cancels.set(job, atMs);
-    const [oldest] = this.#cancels.keys();
-    if (this.#cancels.size > CANCELS_MAX && oldest !== undefined) this.#cancels.delete(oldest);
+    note(this.#cancels, job, atMs);
     const fold = state.read(() => rows.fold(job));
+    // An order that came later than it was called off is a wish that stands.
+    if (atMs < (this.#orders.get(job) ?? 0)) return;
     if (fold?.foreign === true && fold.job.endedMs === null && fold.job.state !== 'cancelling') {
       await jobs.cancel(job, body.actor);
     }
@@ -123,4 +126,13 @@ export class WorkerExchange {
           .get()?.count ?? 0,
     );
   }
+}
+
+/** The newest time of each job; of more than 4,096 the oldest goes. */
+function note(times: Map<string, number>, job: string, atMs: number): void {
+  const newest = Math.max(atMs, times.get(job) ?? atMs);
+  times.delete(job);
+  times.set(job, newest);
+  const [oldest] = times.keys();
+  if (times.size > NOTED_MAX && oldest !== undefined) times.delete(oldest);
 }

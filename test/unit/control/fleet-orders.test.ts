@@ -1,0 +1,57 @@
+import { sealJobNote, type BusDelivery, type JobNoteKind, type TopicName } from '@tidemark/bus';
+import { systemRandom } from '@tidemark/system';
+import { expect, it } from 'vitest';
+import type { LinkedParts } from '../../../services/control/src/fleet/fleet-parts.ts';
+import { WorkerExchange } from '../../../services/control/src/fleet/worker-exchange.ts';
+import { ALICE, openDesk, QUIET, SetClock } from '../../support/job-desk.ts';
+import { LOG_KEY } from '../../support/log-events.ts';
+import { TempDir } from '../../support/temp-dir.ts';
+
+it('a cancel from before an order does not end it, and one from after it does', async () => {
+  await using dir = await TempDir.create();
+  const clock = new SetClock();
+  using asking = openDesk(dir.path, clock);
+  const order = { kind: 'restore', instance: 'inst', request: {}, actor: ALICE } as const;
+  const job = await asking.desk.submit(order);
+  await using elsewhere = await TempDir.create();
+  using there = openDesk(elsewhere.path, clock);
+  const handlers = new Map<TopicName, (message: BusDelivery) => Promise<void> | void>();
+  const over = new AbortController();
+  const bus = {
+    consume: (of: {
+      readonly topics: readonly TopicName[];
+      readonly onMessage: (message: BusDelivery) => Promise<void> | void;
+    }) => {
+      for (const topic of of.topics) handlers.set(topic, of.onMessage);
+      return Promise.resolve();
+    },
+    publish: () => Promise.resolve(),
+  };
+  const parts = {
+    ...{ jobs: there.desk, rows: there.rows, state: there.state, bus, host: 'there' },
+    workspace: { keys: { logKey: () => Promise.resolve(LOG_KEY) } },
+    ...{ clock: { ...clock, nowMs: () => clock.ms, sleep: waitFor }, random: systemRandom },
+    logger: QUIET,
+  } as unknown as LinkedParts;
+  const running = new WorkerExchange(parts).run(over.signal);
+  const say = async (kind: JobNoteKind, topic: TopicName, atMs: number): Promise<void> => {
+    const body = kind === 'order' ? job : { actor: ALICE };
+    const note = { kind, job: job.id, instance: 'inst', host: 'here', atMs, body };
+    const { key, value } = sealJobNote(note, LOG_KEY, systemRandom);
+    const more = { topic, partition: 0, offset: '0', headers: {} };
+    await handlers.get(topic)?.({ key, value, ...more } as unknown as BusDelivery);
+  };
+  const stateOf = (): string => there.desk.get(job.id).state;
+  await say('order', 'jobs', clock.ms);
+  await say('cancel', 'job-control', clock.ms - 5_000);
+  expect(stateOf()).toBe('queued');
+  await say('cancel', 'job-control', clock.ms + 1);
+  expect(stateOf()).toBe('cancelled');
+  over.abort(new Error('the test is over'));
+  await running;
+});
+
+/** Until the signal: nothing of this test waits for a time. */
+function waitFor(_ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve()));
+}
