@@ -1,6 +1,6 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { openInstanceLog, type InstanceEvent } from '@tidemark/catalog';
+import { openInstanceLog, readInstanceLog, type InstanceEvent } from '@tidemark/catalog';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { loadConfig, removeInstance, Workspace } from '@tidemark/workspace';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -55,6 +55,15 @@ async function append(event: InstanceEvent): Promise<void> {
   await log.append(() => event);
 }
 
+async function entryTypes(): Promise<readonly string[]> {
+  const { store, keys } = bench;
+  const types: string[] = [];
+  const log = { store, iid: INSTANCE, logKey: await keys.logKey(INSTANCE) };
+  for await (const batch of readInstanceLog(log))
+    types.push(...batch.map(({ event }) => event.type));
+  return types;
+}
+
 function recycled(atMs: number, untilMs: number): InstanceEvent {
   return { type: 'InstanceRecycled', node: null, by: 'ops', untilMs, atMs };
 }
@@ -107,5 +116,10 @@ describe('an instance that is captured', () => {
     const anew = await openBin();
     expect((await anew.put(INSTANCE, OPS, signal)).state).toBe('kept');
     expect((await anew.destroy(INSTANCE, INSTANCE, OPS, signal)).state).toBe('destroyed');
+    // Killed in between, it would be kept by nothing and not be given up either.
+    const types = await entryTypes();
+    const held = types.lastIndexOf('LeaseReleased');
+    expect(held).toBeGreaterThan(types.lastIndexOf('InstanceDestroyed'));
+    expect(held).toBeLessThan(types.lastIndexOf('KeyShredded'));
   });
 });

@@ -166,7 +166,6 @@ export class RecycleBin {
     refuseCapturedSince(instance, writers, state.recycle.sinceMs);
     refuseRead(state, clock.nowMs());
     const log = await logOf(instance, this.#parts, signal);
-    await releaseRecycleLease(log, this.#parts.clock);
     const seq = await log.append(({ recycle }) => {
       if (recycle === null) throw notThere(instance);
       const atMs = clock.nowMs();
@@ -174,6 +173,8 @@ export class RecycleBin {
       if (recycle.destroyed !== null) return null;
       return { type: 'InstanceDestroyed', by: actor.name, dueMs, atMs };
     });
+    // Only now: until it was given up for good, retention is to keep all of it.
+    await releaseRecycleLease(log, clock);
     if (seq !== null) {
       audit.append({ actor, action: 'recycle.destroy', instance, job: null, detail: '' });
     }
