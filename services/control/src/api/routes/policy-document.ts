@@ -2,7 +2,7 @@ import type { BackupPolicy } from '@tidemark/catalog';
 import { formatSecond } from '@tidemark/workspace';
 import { UsageError } from '@tidemark/core';
 import type { PolicyDesk, PolicyView } from '../../policy/policy.ts';
-import { requireScope, type Caller } from '../auth.ts';
+import { requireScope } from '../auth.ts';
 import { wrongField } from '../problem-types.ts';
 
 const DAY_SECONDS = 86_400;
@@ -91,14 +91,14 @@ export function policyOf(body: PolicyFields, { policy }: Pick<PolicyView, 'polic
  * @throws ApiProblem `forbidden`.
  */
 export function requirePolicyScope(
-  { actor, scopes }: Caller,
+  caller: Parameters<typeof requireScope>[0],
   before: BackupPolicy,
   after: BackupPolicy,
 ): void {
   const keepsLess =
     after.retainSeconds < before.retainSeconds || (after.keepLast ?? 0) < (before.keepLast ?? 0);
   const switches = (after.flashback ?? true) !== (before.flashback ?? true);
-  if (keepsLess || switches) requireScope({ actor, scopes }, 'admin');
+  if (keepsLess || switches) requireScope(caller, 'admin');
 }
 
 /**
