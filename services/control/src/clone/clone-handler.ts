@@ -13,8 +13,8 @@ export function cloneHandler(parts: CloneParts): JobHandler {
   const requestOf = (request: Json): CloneRequest => request as unknown as CloneRequest;
   return {
     kind: 'clone',
-    async check({ request, instance }: JobOrder): Promise<Json> {
-      const checked = await checkClone(request, parts.provisioners);
+    async check({ request, instance, actor }: JobOrder): Promise<Json> {
+      const checked = await checkClone(request, parts.provisioners, actor);
       await requireInstance(instance, parts);
       if (checked.register) await refuseKnownInstance(checked.name, parts.workspace);
       return checked as unknown as Json;

@@ -2,7 +2,7 @@ import { UsageError } from '@tidemark/core';
 import type { TtlChoice, WantedPoint } from '@tidemark/restorer';
 import { compileSelector, selectorFromJson, selectorToJson } from '@tidemark/selector';
 import { Compile } from 'typebox/schema';
-import type { Json } from '../jobs/job.ts';
+import type { Actor, Json } from '../jobs/job.ts';
 import type { CloneTarget } from '../provision/provisioner.ts';
 import type { Provisioners } from '../provision/provisioners.ts';
 import { CloneSchema, type CloneInput } from './request-schema.ts';
@@ -39,6 +39,7 @@ const validator = Compile(CloneSchema);
 export async function checkClone(
   request: unknown,
   provisioners: Provisioners,
+  actor: Actor,
 ): Promise<CloneRequest> {
   refuseInvalid(validator, request);
   const input = request as CloneInput;
@@ -50,7 +51,7 @@ export async function checkClone(
     selector,
     withFunctions: input.withFunctions ?? selector === null,
     ttl,
-    ...(await checkTargetOf(input, provisioners)),
+    ...(await checkTargetOf(input, provisioners, actor)),
     keep: [...new Set(input.keep ?? [])],
     register: input.register ?? false,
     login: null,
@@ -69,14 +70,19 @@ export async function checkTargetOf(
     readonly memoryBytes?: number | null;
   },
   provisioners: Provisioners,
+  { via }: Actor,
 ): Promise<Pick<CloneRequest, 'target' | 'name' | 'passwordRef' | 'memoryBytes'>> {
   const { password, passwordRef = null, name, memoryBytes = null } = input;
   if (password !== undefined && passwordRef !== null) {
     throw new UsageError('TM_USAGE', 'password and passwordRef are two ways to say the same');
   }
   const target = targetOf(input.target);
-  for (const file of filesOf(target)) await provisioners.secrets.require(file);
-  if (passwordRef !== null) await provisioners.checkKept(passwordRef);
+  for (const file of filesOf(target)) await provisioners.secrets.requireNamed(file);
+  if (passwordRef !== null) {
+    // The command line has kept it a moment ago, and who runs that reads the folder anyway.
+    if (via !== 'cli') await provisioners.secrets.requireNamed(passwordRef);
+    await provisioners.checkKept(passwordRef);
+  }
   const kept = password === undefined ? passwordRef : await provisioners.keepPassword(password);
   return { target, name, passwordRef: kept, memoryBytes };
 }

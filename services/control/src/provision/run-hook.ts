@@ -32,7 +32,10 @@ export async function runHook(run: HookRun): Promise<unknown> {
 
 function outputOf({ program, document, timeoutMs, signal }: HookRun): Promise<string> {
   return new Promise((resolve, reject) => {
-    const child = spawn(program, [], { detached: true, stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(program, [], {
+      ...{ detached: true, env: environment() },
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
     const parts: Buffer[] = [];
     let bytes = 0;
     let errors = '';
@@ -77,6 +80,15 @@ function outputOf({ program, document, timeoutMs, signal }: HookRun): Promise<st
     });
     child.stdin.end(`${JSON.stringify(document)}\n`);
   });
+}
+
+/** What a program needs to run, and none of the credentials that ours was given. */
+function environment(): Record<string, string> {
+  const passed = ['PATH', 'HOME', 'LANG'].flatMap((name) => {
+    const value = process.env[name];
+    return value === undefined ? [] : [[name, value] as const];
+  });
+  return Object.fromEntries(passed);
 }
 
 function failed(

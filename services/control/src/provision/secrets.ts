@@ -4,6 +4,8 @@ import { dirname, join } from 'node:path';
 import { UsageError, type Random } from '@tidemark/core';
 import { readSecret } from '@tidemark/workspace';
 
+/** Names of files that are written here, by what they are for. */
+const OWN = /^(recycle|clone|loader|restore)-/;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
 
 /**
@@ -42,9 +44,31 @@ export class SecretFolder {
     });
   }
 
-  /** The first line of a file. @throws UsageError as `require`, `TM_CONFIG` when it cannot be read. */
+  /**
+   * A file that a request names. What was put there by Tidemark itself is none: passwords of released
+   * instances, of clones and of their loaders would be sent to a server of the caller's choice.
+   * @throws UsageError `TM_TARGET_DENIED`; as `require`.
+   */
+  async requireNamed(name: string): Promise<string> {
+    if (!OWN.test(name)) return this.require(name);
+    throw new UsageError('TM_TARGET_DENIED', 'this file is one that Tidemark wrote for itself', {
+      hint: `put the password into a file of your own in ${this.dir}, mode 0600`,
+    });
+  }
+
+  /**
+   * The first line of a file.
+   * @throws UsageError as `require`, `TM_CONFIG` when it cannot be read, or others may read it.
+   */
   async read(name: string): Promise<string> {
-    return readSecret(await this.require(name));
+    const path = await this.require(name);
+    const { mode } = await stat(path);
+    if ((mode & 0o077) === 0) return readSecret(path);
+    const shown = (mode & 0o777).toString(8).padStart(4, '0');
+    throw new UsageError('TM_CONFIG', `others may read ${name} in the folder of secrets`, {
+      context: { mode: shown },
+      hint: `chmod 0600 ${path}`,
+    });
   }
 
   /**
@@ -76,6 +100,13 @@ export class SecretFolder {
 
   async forget(name: string): Promise<void> {
     await rm(this.path(name), { force: true });
+  }
+
+  /** What digests of requests are keyed with, so that one of a password cannot be tried out. */
+  async digestKey(random: Random): Promise<Buffer> {
+    return createHmac('sha256', await this.#key(random))
+      .update('tidemark/request/v1')
+      .digest();
   }
 
   async #key(random: Random): Promise<Buffer> {

@@ -52,7 +52,7 @@ export function rebuildHandler(parts: RebuildParts): JobHandler {
 }
 
 async function checkRebuild(
-  { request, instance }: JobOrder,
+  { request, instance, actor }: JobOrder,
   parts: RebuildParts,
 ): Promise<CloneRequest> {
   refuseInvalid(validator, request);
@@ -63,7 +63,7 @@ async function checkRebuild(
   const name = input.name ?? `${instance.slice(0, 54)}-rebuilt`;
   const { node } = recycled;
   const needs = await sourceNeeds(instance, parts.workspace, signal);
-  const asked = await checkTargetOf({ ...input, name }, parts.provisioners);
+  const asked = await checkTargetOf({ ...input, name }, parts.provisioners, actor);
   const register = input.register ?? true;
   if (register) await refuseKnownInstance(name, parts.workspace);
   const isOwnPassword = needs.hasUsers && asked.passwordRef === null;
