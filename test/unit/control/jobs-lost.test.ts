@@ -1,10 +1,11 @@
 import { createInstance, EMPTY_INSTANCE_STATE, openInstanceLog } from '@tidemark/catalog';
-import type { JobContext } from '@tidemark/control';
+import type { Job, JobContext } from '@tidemark/control';
 import { NodeError, type Clock } from '@tidemark/core';
 import { systemClock, systemRandom } from '@tidemark/system';
 import type { Workspace } from '@tidemark/workspace';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { InstanceClaims } from '../../../services/control/src/jobs/instance-claims.ts';
+import type { JobCommand } from '../../../services/control/src/jobs/job-machine.ts';
 import { JobRun } from '../../../services/control/src/jobs/job-run.ts';
 import { JobRunner } from '../../../services/control/src/jobs/job-runner.ts';
 import { SilentClaims } from '../../../services/control/src/jobs/silent-claims.ts';
@@ -178,7 +179,107 @@ describe('a worker that has lost its job', () => {
   });
 });
 
+describe('a claim in the log of an instance', () => {
+  it('that its worker could not renew in time ends the work, and takes nothing back', async () => {
+    const clock = new StepClock();
+    const worker = new SlowWorker('h1.1', { clock });
+    const { id } = await worker.desk.desk.submit(ORDER);
+    const { run, done } = await worker.take(id);
+    clock.passedMs = 45_000;
+    run.look();
+    expect(worker.context?.signal.aborted).toBe(false);
+    clock.passedMs = 51_000;
+    run.look();
+    expect(worker.context?.signal.reason).toMatchObject({ code: 'TM_JOB_LOST' });
+    worker.goOn(fault);
+    await done;
+    expect(worker.cleaned).toEqual([]);
+    expect(worker.desk.desk.get(id)).toMatchObject({ state: 'queued', worker: null });
+  });
+
+  it('is renewed while what was begun is taken back', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] });
+    try {
+      let end: () => void = () => undefined;
+      const cleanUp = (): Promise<void> => new Promise((resolve) => (end = resolve));
+      const clock = new StepClock();
+      const worker = new SlowWorker('h1.1', { clock, cleanUp });
+      const { id } = await worker.desk.desk.submit(ORDER);
+      const { done } = await worker.take(id);
+      worker.goOn(fault);
+      await expect.poll(() => worker.cleaning, WAIT).not.toBeNull();
+      clock.wallMs = 3_600_000;
+      vi.advanceTimersByTime(21_000);
+      const until = async (): Promise<number> =>
+        (await openInstanceLog(logOptions())).state.jobs.open[0]?.untilMs ?? 0;
+      await expect.poll(until, WAIT).toBeGreaterThan(systemClock.nowMs() + 3_000_000);
+      end();
+      await done;
+      expect(worker.desk.desk.get(id).state).toBe('failed');
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  const jobOf = (attempt: number): Job =>
+    ({ id: 'job-1', kind: 'restore', instance: 'inst', actor: ALICE, attempt }) as Job;
+  const holder = async (): Promise<string | undefined> =>
+    (await openInstanceLog(logOptions())).state.jobs.open[0]?.worker;
+
+  it('is not ended, nor taken, by an attempt before it; what is left on a host is ended there', async () => {
+    const claims = claimsOn();
+    expect(await claims.claim(jobOf(1), 'h1.1')).toEqual({ kind: 'granted' });
+    expect(await claims.claim(jobOf(2), 'h1.2')).toEqual({ kind: 'granted' });
+    await claims.end(jobOf(1), 'h1.1', 'succeeded');
+    expect(await holder()).toBe('h1.2');
+    expect(await claims.claim(jobOf(1), 'h1.1')).toEqual({ kind: 'held', by: 'h1.2' });
+    await claims.end(jobOf(2), 'h2.1', 'succeeded');
+    expect(await holder()).toBe('h1.2');
+    await claims.end(jobOf(2), 'h1.3', 'succeeded');
+    expect(await holder()).toBeUndefined();
+  });
+
+  it('is taken by another host after a minute without a change, whatever the wall clocks say', async () => {
+    const [early, late] = [new StepClock(), new StepClock()];
+    early.wallMs = 365 * 86_400_000;
+    const other = claimsOn(late);
+    await claimsOn(early).claim(jobOf(1), 'h1.1');
+    const held = { kind: 'held', by: 'h1.1' };
+    expect(await other.claim(jobOf(1), 'h2.1')).toEqual(held);
+    late.wallMs = 2 * early.wallMs;
+    expect(await other.claim(jobOf(1), 'h2.1')).toEqual(held);
+    late.wallMs = 0;
+    late.passedMs = 61_000;
+    expect(await other.claim(jobOf(1), 'h2.1')).toEqual({ kind: 'granted' });
+    expect(await holder()).toBe('h2.1');
+  });
+});
+
 describe('a clock that is set', () => {
+  it('back after a job was asked for, or let go, keeps that from no worker', async () => {
+    const clock = new StepClock();
+    const run = openDesk(dir.path, clock);
+    desks.push(run);
+    const free = (): readonly string[] =>
+      run.rows.db.read(() => run.rows.free(clock.nowMs(), ['restore'], 5));
+    clock.wallMs = 365 * 86_400_000;
+    const { id } = await run.desk.submit(ORDER);
+    clock.wallMs = 0;
+    expect(free()).toEqual([id]);
+    clock.wallMs = 365 * 86_400_000;
+    const claim = (): JobCommand => {
+      const nowMs = clock.nowMs();
+      return { type: 'claim', worker: 'h1.1', nowMs, untilMs: nowMs + 15_000 };
+    };
+    run.desk.command(id, claim());
+    const notBeforeMs = clock.nowMs() + 40_000;
+    run.desk.command(id, { type: 'release', worker: 'h1.1', notBeforeMs, excused: true });
+    expect(free()).toEqual([]);
+    clock.wallMs = 0;
+    expect(free()).toEqual([id]);
+    expect(run.desk.command(id, claim()).job).toMatchObject({ state: 'running' });
+  });
+
   it('ahead takes no job from a worker that is alive', async () => {
     const clock = new StepClock();
     const over = new AbortController();

@@ -1,4 +1,10 @@
-import { isForgotten, openInstanceLog, type InstanceLog, type JobEnded } from '@tidemark/catalog';
+import {
+  isForgotten,
+  openInstanceLog,
+  type InstanceLog,
+  type JobEnded,
+  type OpenJob,
+} from '@tidemark/catalog';
 import { CatalogError, TidemarkError, type Clock, type Random } from '@tidemark/core';
 import type { Workspace } from '@tidemark/workspace';
 import type { Job } from './job.ts';
@@ -7,12 +13,15 @@ import type { Job } from './job.ts';
 const LOGS_MAX = 256;
 /** How long a claim in the log holds, in milliseconds; it is renewed at a third of that. */
 export const LOG_CLAIM_MS = 60_000;
+/** How long a worker counts on a claim that it could not renew: less than others wait for it. */
+export const LOG_HOLD_MS = 50_000;
+const SEEN_MAX = 4096;
 
 /** What the log of an instance answers to a claim. */
 export type ClaimAnswer =
   | { readonly kind: 'granted' }
   /** Another worker has it, somewhere. */
-  | { readonly kind: 'held'; readonly by: string; readonly untilMs: number }
+  | { readonly kind: 'held'; readonly by: string }
   /** It was done, by another worker. */
   | { readonly kind: 'done' }
   /** So many ended since it was asked for that nobody can say whether it was done. */
@@ -24,6 +33,8 @@ export class InstanceClaims {
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #logs = new Map<string, Promise<InstanceLog>>();
+  /** Claims of others as they were seen last, and since when they are as they are. */
+  readonly #seen = new Map<string, { readonly held: OpenJob; readonly sinceMs: number }>();
 
   constructor(
     workspace: Pick<Workspace, 'store' | 'keys' | 'catalog'>,
@@ -36,15 +47,19 @@ export class InstanceClaims {
   }
 
   /**
-   * Claims a job. What a worker of the same host holds is taken from it: the host knows that it is gone.
+   * Claims a job. What an earlier attempt on the same host holds is taken from it: the host knows that it
+   * is gone. What another worker holds is taken once its claim was seen unchanged for as long as it holds:
+   * no wall clock, which may be wrong here or there, ends a claim or keeps it.
    * @throws StoreError; as `openInstanceLog`.
    */
   async claim(job: Job, worker: string): Promise<ClaimAnswer> {
     const log = await this.#log(job.instance);
+    let before = 1;
     await log.append(({ jobs: { open } }) => {
       const held = open.find((one) => one.job === job.id);
       if (held === undefined || held.worker === worker) return null;
-      if (hostOf(held.worker) !== hostOf(worker)) return null;
+      if (!this.#isGone(held, job, worker)) return null;
+      before = held.attempt;
       const atMs = this.#clock.nowMs();
       return { type: 'JobEnded', job: job.id, worker: held.worker, outcome: 'waiting', atMs };
     });
@@ -62,12 +77,13 @@ export class InstanceClaims {
         return null;
       }
       const held = open.find((one) => one.job === job.id);
-      if (held !== undefined && held.worker !== worker && held.untilMs > atMs) {
-        answer = { kind: 'held', by: held.worker, untilMs: held.untilMs };
+      if (held !== undefined && held.worker !== worker) {
+        answer = { kind: 'held', by: held.worker };
         return null;
       }
+      this.#seen.delete(job.id);
       const untilMs = atMs + LOG_CLAIM_MS;
-      const attempt = Math.max(job.attempt, held?.attempt ?? 1);
+      const attempt = Math.max(job.attempt, held?.attempt ?? before);
       const { id, kind, actor } = job;
       return {
         type: 'JobClaimed',
@@ -92,15 +108,30 @@ export class InstanceClaims {
     });
   }
 
-  /** Says how an attempt ended. Of one that this host does not hold nothing is said. */
+  /** Says how an attempt ended. Of one that is another worker's by now nothing is said. */
   async end(job: Job, worker: string, outcome: JobEnded['outcome']): Promise<void> {
     const log = await this.#log(job.instance);
     await log.append(({ jobs: { open } }) => {
       const held = open.find((one) => one.job === job.id);
-      if (held === undefined || hostOf(held.worker) !== hostOf(worker)) return null;
+      if (held === undefined) return null;
+      // A worker that starts says how jobs ended that the one before it, on this host, had.
+      const isLeft = hostOf(held.worker) === hostOf(worker) && held.attempt <= job.attempt;
+      if (held.worker !== worker && !isLeft) return null;
       const atMs = this.#clock.nowMs();
       return { type: 'JobEnded', job: job.id, worker: held.worker, outcome, atMs };
     });
+  }
+
+  #isGone(held: OpenJob, job: Job, worker: string): boolean {
+    if (hostOf(held.worker) === hostOf(worker) && held.attempt < job.attempt) return true;
+    const nowMs = this.#clock.monotonicMs();
+    const known = this.#seen.get(job.id);
+    if (known?.held.worker === held.worker && known.held.untilMs === held.untilMs) {
+      return nowMs - known.sinceMs >= LOG_CLAIM_MS;
+    }
+    if (this.#seen.size >= SEEN_MAX) this.#seen.clear();
+    this.#seen.set(job.id, { held, sinceMs: nowMs });
+    return false;
   }
 
   async #log(iid: string): Promise<InstanceLog> {

@@ -6,6 +6,9 @@ export const TRIES_MAX = 5;
 /** Attempts of a job in all: after so many it is asked for anew. */
 const ATTEMPTS_MAX = 100;
 
+/** No job waits longer than this, in milliseconds: one that would was told by a clock that was ahead. */
+export const PAUSE_MS_MAX = 3_600_000;
+
 /** Right to work on a job, until a time. */
 export interface JobClaim {
   readonly worker: string;
@@ -112,7 +115,7 @@ export function newFold(
     tries: 0,
     touched: false,
     failing: null,
-    notBeforeMs: facts.createdMs,
+    notBeforeMs: 0,
     foreign: false,
     orderedMs: null,
   };
@@ -130,7 +133,7 @@ export function isFree(
   silent: JobClaim | null = null,
 ): boolean {
   if (isOver(job)) return false;
-  if (claim === null) return notBeforeMs <= nowMs;
+  if (claim === null) return notBeforeMs <= nowMs || notBeforeMs > nowMs + PAUSE_MS_MAX;
   return silent?.worker === claim.worker && silent.untilMs === claim.untilMs;
 }
 

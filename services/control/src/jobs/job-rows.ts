@@ -1,6 +1,6 @@
 import type { StateDatabase } from '../state/database.ts';
 import type { Actor, Job, JobEvent, JobKind, JobLine, JobQuestion, JobState, Json } from './job.ts';
-import type { JobFold } from './job-machine.ts';
+import { PAUSE_MS_MAX, type JobFold } from './job-machine.ts';
 import type { SeenClaim } from './silent-claims.ts';
 
 /** Events and lines that are kept of one job; the oldest go. */
@@ -115,10 +115,10 @@ export class JobRows {
   free(nowMs: number, kinds: readonly JobKind[], max: number): readonly string[] {
     return this.db
       .query<{ id: string }>(
-        `SELECT id FROM jobs WHERE ended_ms IS NULL AND worker IS NULL AND not_before_ms <= ?
-           AND kind IN (SELECT value FROM json_each(?)) ORDER BY not_before_ms, id LIMIT ?`,
+        `SELECT id FROM jobs WHERE ended_ms IS NULL AND worker IS NULL
+           AND (not_before_ms <= ? OR not_before_ms > ?) AND kind IN (SELECT value FROM json_each(?)) ORDER BY not_before_ms, id LIMIT ?`,
       )
-      .all(...[nowMs, JSON.stringify(kinds), max])
+      .all(...[nowMs, nowMs + PAUSE_MS_MAX, JSON.stringify(kinds), max])
       .map(({ id }) => id);
   }
 

@@ -1,6 +1,6 @@
 import type { Logger } from '@tidemark/archiver';
 import { CatalogError, TidemarkError, type Clock } from '@tidemark/core';
-import { isPassing, type InstanceClaims } from './instance-claims.ts';
+import { isPassing, LOG_HOLD_MS, type InstanceClaims } from './instance-claims.ts';
 import type { Job, JobContext, JobHandler, JobLine, JobOutcome, Json } from './job.ts';
 import type { LocalJobDesk } from './job-desk.ts';
 import { TRIES_MAX, type JobCommand, type JobFold } from './job-machine.ts';
@@ -41,6 +41,8 @@ export class JobRun {
   readonly #held = new AbortController();
   #fold: JobFold;
   #checkpoint: Json = null;
+  /** Until when the claim in the log holds, in monotonic milliseconds. */
+  #loggedUntilMs = Infinity;
 
   constructor(fold: JobFold, parts: RunParts) {
     this.job = fold.job;
@@ -84,6 +86,7 @@ export class JobRun {
   look(): void {
     const { rows, worker } = this.#parts;
     const { id } = this.job;
+    this.#lookAtTime();
     if (this.#isLost()) return;
     const known = rows.db.read(() => rows.standing(id));
     if (known === null) return;
@@ -95,8 +98,10 @@ export class JobRun {
   async perform(): Promise<void> {
     const { desk, rows, logger } = this.#parts;
     const { id, kind } = this.job;
+    let renewing: NodeJS.Timeout | undefined;
     try {
       if (!(await this.#claimInLog())) return;
+      renewing = this.#renew();
       this.#checkpoint = rows.db.read(() => rows.checkpoint(id));
       const handler = desk.handler(kind);
       if (this.#fold.job.state === 'cancelling' || this.#fold.failing !== null) {
@@ -104,6 +109,7 @@ export class JobRun {
       } else {
         await this.#work(handler);
       }
+      if (this.#isLost()) await this.#letGo();
     } catch (cause) {
       const { code, message } = problemOf(cause);
       logger.error('job-run', { job: id, kind, code, error: message });
@@ -111,6 +117,8 @@ export class JobRun {
       await this.#release(STORE_AWAY_MS, false).catch((error: unknown) =>
         logger.error('job-release', { job: id, code: problemOf(error).code }),
       );
+    } finally {
+      clearInterval(renewing);
     }
   }
 
@@ -121,8 +129,10 @@ export class JobRun {
     const first = this.#fold.tries === 1;
     try {
       if (this.#isStale()) return this.#forget();
+      const askedMs = clock.monotonicMs();
       const answer = await claims.claim(this.job, worker);
       if (answer.kind === 'granted') {
+        this.#loggedUntilMs = askedMs + LOG_HOLD_MS;
         rows.db.write(() => rows.noteLogged(id, this.job.attempt));
         return true;
       }
@@ -133,9 +143,8 @@ export class JobRun {
           hint: 'nothing was done now: ask for it anew',
         });
       }
-      const wait = answer.kind === 'held' ? answer.untilMs - clock.nowMs() : HELD_MS;
       if (first) this.#line('info', 'waits: a worker of another host has this job');
-      await this.#release(Math.max(1, Math.min(HELD_MS, wait)), true);
+      await this.#release(HELD_MS, true);
     } catch (cause) {
       if (isPassing(cause)) {
         const { code, message } = problemOf(cause);
@@ -177,10 +186,9 @@ export class JobRun {
   async #work(handler: JobHandler): Promise<void> {
     const { clock, worker } = this.#parts;
     const { signal } = this.#over;
-    const renewing = this.#renew();
     let outcome: JobOutcome | null = null;
     let failure: unknown = null;
-    try {
+    {
       using gate = new ProgressGate(PROGRESS_MS, this.#fold.job.progress, (progress) =>
         this.#quietly(() => this.#command({ type: 'progress', worker, progress })),
       );
@@ -192,8 +200,6 @@ export class JobRun {
         failure = cause;
       }
       if (this.#isLost()) gate.drop();
-    } finally {
-      clearInterval(renewing);
     }
     if (this.#isLost()) return;
     if (outcome !== null) {
@@ -233,6 +239,7 @@ export class JobRun {
   async #cleanUp(handler: JobHandler): Promise<void> {
     const { worker, clock } = this.#parts;
     const { job } = this.#fold;
+    this.#lookAtTime();
     if (!this.#isLost()) this.beat();
     if (this.#isLost()) return;
     try {
@@ -275,6 +282,7 @@ export class JobRun {
     if (JSON.stringify(checkpoint).length > CHECKPOINT_CHARS_MAX) {
       throw new CatalogError('TM_JOB_STATE', 'a checkpoint is over the limit of 64 KiB');
     }
+    this.#lookAtTime();
     rows.db.write(() => {
       if (rows.standing(id)?.worker !== worker) this.abort(new JobTakenOver(id));
       if (!this.#isLost()) rows.saveCheckpoint(id, checkpoint);
@@ -285,14 +293,32 @@ export class JobRun {
   }
 
   #renew(): NodeJS.Timeout {
-    const { claims, worker, logger } = this.#parts;
-    return setInterval(() => {
-      claims.renew(this.job, worker).catch((cause: unknown) => {
+    const { claims, worker, logger, clock } = this.#parts;
+    const renew = async (): Promise<void> => {
+      const askedMs = clock.monotonicMs();
+      try {
+        await claims.renew(this.job, worker);
+        this.#loggedUntilMs = askedMs + LOG_HOLD_MS;
+      } catch (cause) {
         const { code, message } = problemOf(cause);
         if (code === 'TM_JOB_LOST') this.abort(new JobTakenOver(this.job.id));
         else logger.warn('job-renewal', { job: this.job.id, code, error: message });
-      });
-    }, RENEW_MS);
+      }
+    };
+    return setInterval(() => void renew(), RENEW_MS);
+  }
+
+  /** A claim that could not be renewed is another host's to take: nothing is done after its time. */
+  #lookAtTime(): void {
+    if (this.#parts.clock.monotonicMs() < this.#loggedUntilMs) return;
+    this.abort(new JobTakenOver(this.job.id));
+  }
+
+  /** Where only the claim in the log was lost, the job waits: the next attempt asks for it there. */
+  async #letGo(): Promise<void> {
+    const { worker, clock } = this.#parts;
+    const notBeforeMs = clock.nowMs() + STORE_AWAY_MS;
+    await this.#persist({ type: 'release', worker, notBeforeMs, excused: true });
   }
 
   /** What is not said now, another try says later. */
