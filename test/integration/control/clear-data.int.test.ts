@@ -1,5 +1,6 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Workspace } from '@tidemark/workspace';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditNote } from '../../../services/control/src/audit/audit.ts';
@@ -8,6 +9,7 @@ import { purgeExpiredHandler } from '../../../services/control/src/data/purge-ex
 import { endProcesses } from '../../../services/control/src/provision/local-folder.ts';
 import { INSTANCE, waitFor } from '../../support/archiver-run.ts';
 import { attempt, CloneBench } from '../../support/control-clone/clone-bench.ts';
+import { steppingClock } from '../../support/stepping-clock.ts';
 
 let bench: CloneBench;
 let client: Redis;
@@ -130,10 +132,64 @@ describe('clearing the data of a node', () => {
     const job = await bench.job(handler, { confirm: INSTANCE });
     await client.set('mine', '1');
     // As on a host where none runs.
-    const askArchiver = { value: () => Promise.resolve(null) };
-    const away = Object.create(workspace, { askArchiver }) as typeof workspace;
+    const away = withParts(workspace, { askArchiver: () => Promise.resolve(null) });
     const alone = clearDataHandler({ workspace: away, clock, audit });
     expect((await attempt(alone, job)).error).toMatchObject({ code: 'TM_ARCHIVER_DOWN' });
     expect(await client.get('mine')).toBe('1');
   });
+
+  it.each([
+    ['no archiver runs', () => null],
+    ['nothing is proven', () => ({ provenTo: null })],
+    ['the proof is of before', () => ({ provenTo: Math.floor(Date.now() / 1000) - 60 })],
+  ])('leaves them alone when what came after the backup is not stored: %s', async (_, answer) => {
+    await client.set('mine', '2');
+    const { workspace } = await bench.parts();
+    const askArchiver = (...asked: Parameters<Workspace['askArchiver']>): Promise<unknown> =>
+      asked[0] === 'roll' ? Promise.resolve(answer()) : workspace.askArchiver(...asked);
+    const handler = clearDataHandler({
+      workspace: withParts(workspace, { askArchiver }),
+      ...{ clock: steppingClock(Date.now()), audit },
+    });
+    const job = await bench.job(handler, { confirm: INSTANCE });
+    expect((await attempt(handler, job)).error).toMatchObject({
+      code: 'TM_ARCHIVER_DOWN',
+      context: { instance: INSTANCE },
+    });
+    expect(await client.get('mine')).toBe('2');
+  });
+
+  it('leaves them alone while flashback is off: nobody has what is written after the backup', async () => {
+    const { workspace, clock } = await bench.parts();
+    const { config } = workspace;
+    const policy = { ...config.policy, policy: { ...config.policy.policy, flashback: false } };
+    const off = withParts(workspace, { config: { ...config, policy } });
+    const handler = clearDataHandler({ workspace: off, clock, audit });
+    const job = await bench.job(handler, { confirm: INSTANCE });
+    expect((await attempt(handler, job)).error).toMatchObject({ code: 'TM_FLASHBACK_OFF' });
+    expect(await client.get('mine')).toBe('2');
+  });
+
+  it('makes another backup when it goes on long after its first one', async () => {
+    const { workspace, clock } = await bench.parts();
+    const handler = clearDataHandler({ workspace, clock, audit });
+    const job = await bench.job(handler, { confirm: INSTANCE });
+    const atMs = Date.now() - 2 * 3_600_000;
+    const checkpoint = { phase: 'backed-up', backup: 'bk_old', keys: 1, runId: 'x', atMs };
+    const { outcome, error } = await attempt(handler, job, { checkpoint });
+    expect(error).toBeNull();
+    expect((outcome?.result as { backup: string }).backup).not.toBe('bk_old');
+    expect(await client.dbsize()).toBe(0);
+  });
 });
+
+/** The same workspace with other parts. */
+function withParts(workspace: Workspace, parts: Partial<Workspace>): Workspace {
+  return new Proxy(workspace, {
+    get(target, name) {
+      if (name in parts) return Reflect.get(parts, name) as unknown;
+      const value: unknown = Reflect.get(target, name, target);
+      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+    },
+  });
+}

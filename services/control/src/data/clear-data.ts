@@ -10,6 +10,12 @@ import type { DataParts } from './purge-expired.ts';
 import { requireConfigured } from './require-configured.ts';
 
 const BACKUP_MS = 6 * 3_600_000;
+/** An attempt that goes on later than this makes a backup of its own. */
+const BACKUP_AGE_MS = 3_600_000;
+const ROLL_MS = 30_000;
+/** How long the log may take to have what was written up to now, and the pause between looks. */
+const CURRENT_MS = 60_000;
+const LOOK_MS = 500;
 const schema = {
   type: 'object',
   additionalProperties: false,
@@ -27,6 +33,8 @@ interface ClearPlace {
   readonly backup: string | null;
   readonly keys: number;
   readonly runId: string;
+  /** When the backup was complete. */
+  readonly atMs: number;
 }
 
 /** What a clearing ends with. */
@@ -44,7 +52,8 @@ export interface ClearParts extends DataParts {
 
 /**
  * Jobs of kind `clear-data`: a backup of the node is made and verified, and only then its data are removed
- * (`FLUSHALL ASYNC`, which blocks nobody). The id of the instance must be typed.
+ * (`FLUSHALL ASYNC`, which blocks nobody). The id of the instance must be typed. What is written after the
+ * backup is in the log: it is not done while nobody keeps one, or when it is not current.
  */
 export function clearDataHandler(parts: ClearParts): JobHandler {
   return {
@@ -60,7 +69,7 @@ export function clearDataHandler(parts: ClearParts): JobHandler {
     },
     exclusive: ({ instance }) => `clear-data:${instance}`,
     async run(context) {
-      const kept = context.checkpoint as ClearPlace | null;
+      const kept = usable(context.checkpoint as ClearPlace | null, parts.clock.nowMs());
       const { backup } = context.job.request as { readonly backup: boolean };
       const made = kept === null && backup ? await backUp(parts, context) : null;
       return { state: 'succeeded', result: { ...(await clear(kept, made, parts, context)) } };
@@ -70,9 +79,32 @@ export function clearDataHandler(parts: ClearParts): JobHandler {
   };
 }
 
-async function backUp({ workspace }: ClearParts, context: JobContext): Promise<string> {
+/** A backup that is not young any more is not what the data are as of now. */
+function usable(kept: ClearPlace | null, nowMs: number): ClearPlace | null {
+  if (kept === null || kept.phase !== 'backed-up' || kept.backup === null) return kept;
+  const ageMs = nowMs - kept.atMs;
+  return ageMs >= 0 && ageMs < BACKUP_AGE_MS ? kept : null;
+}
+
+async function refuseWithoutLog(
+  { workspace }: ClearParts,
+  { job: { instance }, signal }: JobContext,
+): Promise<void> {
+  await workspace.sync(signal, instance);
+  const { policy } = workspace.catalog.instance(instance);
+  const byDefault = workspace.config.policy.policy.flashback;
+  if (policy === null ? byDefault : (policy.flashback ?? true)) return;
+  throw new TidemarkError('TM_FLASHBACK_OFF', 'nothing was cleared: flashback is off', {
+    context: { instance },
+    hint: 'what is written after the backup would be lost. Where nothing writes: tidemark backup create, then data clear --no-backup',
+  });
+}
+
+async function backUp(parts: ClearParts, context: JobContext): Promise<string> {
+  const { workspace } = parts;
   const { instance } = context.job;
   const { signal } = context;
+  await refuseWithoutLog(parts, context);
   context.progress({ phase: 'backup', percent: 0 });
   const answer = await workspace.askArchiver('backup', instance, { timeoutMs: BACKUP_MS, signal });
   if (answer === null) {
@@ -120,9 +152,11 @@ async function clear(
     });
     const now = await lookAt(client);
     const backup = kept?.backup ?? made;
-    const place: ClearPlace = kept ?? { phase: 'backed-up', backup, ...now };
+    const atMs = parts.clock.nowMs();
+    const place: ClearPlace = kept ?? { phase: 'backed-up', backup, atMs, ...now };
     if (kept === null) await keep(place, context);
     if (place.phase === 'backed-up') {
+      if (backup !== null) await untilCurrent(client, parts, context);
       context.signal.throwIfAborted();
       await keep({ ...place, ...now, phase: 'clearing' }, context);
       context.progress({ phase: 'clear', percent: 90 });
@@ -142,6 +176,37 @@ async function clear(
     return { backup, keys: place.keys };
   } finally {
     address.tls?.[Symbol.dispose]();
+  }
+}
+
+/**
+ * Waits until all that was written up to now is in the store; what comes after is in the log too.
+ * @throws TidemarkError `TM_ARCHIVER_DOWN` when it is not; what the archiver answers.
+ */
+async function untilCurrent(
+  client: NodeClient,
+  { workspace, clock }: ClearParts,
+  { job: { instance }, signal }: JobContext,
+): Promise<void> {
+  const [time] = (await client.call('TIME')) as readonly unknown[];
+  const second = Number(String(time));
+  const untilMs = clock.monotonicMs() + CURRENT_MS;
+  for (;;) {
+    const asked = { timeoutMs: ROLL_MS, signal };
+    const answer = await workspace.askArchiver('roll', instance, asked);
+    const { provenTo = null } = (answer ?? {}) as { readonly provenTo?: number | null };
+    if (provenTo !== null && provenTo >= second) return;
+    if (answer === null || clock.monotonicMs() >= untilMs) {
+      throw new TidemarkError(
+        'TM_ARCHIVER_DOWN',
+        'nothing was cleared: what was written since the backup is not in the store',
+        {
+          context: { instance, provenTo, second },
+          hint: 'tidemark windows; ask again once its end is close to now',
+        },
+      );
+    }
+    await clock.sleep(LOOK_MS, signal);
   }
 }
 
