@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
   pointOf,
@@ -14,8 +15,11 @@ import {
 } from '../../../services/control/src/api/routes/restore-order.ts';
 import { PlanShelf } from '../../../services/control/src/api/routes/plan-shelf.ts';
 import { Gate } from '../../../services/control/src/api/routes/gate.ts';
+import { StateDatabase } from '../../../services/control/src/state/database.ts';
 import { seededRandom } from '../../support/crypto-ports.ts';
+import { QUIET } from '../../support/job-desk.ts';
 import { steppingClock } from '../../support/stepping-clock.ts';
+import { TempDir } from '../../support/temp-dir.ts';
 
 const NOW_MS = Date.parse('2026-11-22T12:00:00Z');
 const AT = '2026-11-22T10:00:00Z';
@@ -185,16 +189,30 @@ describe('an order', () => {
   });
 });
 
-it('a plan binds a restore to what was shown, for ten minutes', async () => {
+it('a plan binds a restore to what was shown, for ten minutes, by whichever process', async () => {
+  await using temp = await TempDir.create();
   const clock = steppingClock(NOW_MS);
-  const shelf = new PlanShelf(clock, seededRandom('plans'));
-  const { planId, untilMs } = shelf.keep('orders', { a: 1, b: 2 });
+  const file = { path: join(temp.path, 'control.db'), clock, logger: QUIET };
+  using state = StateDatabase.open(file);
+  using other = StateDatabase.open(file);
+  const ports = { clock, random: seededRandom('plans') };
+  const shown = new PlanShelf({ state, ...ports });
+  const shelf = new PlanShelf({ state: other, ...ports });
+  const { planId, untilMs } = shown.keep('orders', { a: 1, b: 2 });
   expect(untilMs).toBe(NOW_MS + 600_000);
   shelf.require(planId, 'orders', { b: 2, a: 1 });
   expect(pointersOf(() => shelf.require(planId, 'orders', { a: 1 }))).toEqual(['/planId']);
   expect(pointersOf(() => shelf.require(planId, 'other', { a: 1, b: 2 }))).toEqual(['/planId']);
   await clock.sleep(600_000);
   expect(pointersOf(() => shelf.require(planId, 'orders', { a: 1, b: 2 }))).toEqual(['/planId']);
+  const many = state.write(() =>
+    Array.from({ length: 1_001 }, (_, at) => {
+      clock.now += 1;
+      return shown.keep('orders', at).planId;
+    }),
+  );
+  expect(pointersOf(() => shelf.require(many[0] ?? '', 'orders', 0))).toEqual(['/planId']);
+  shelf.require(many[1] ?? '', 'orders', 1);
 });
 
 it('a gate turns away who comes when it is full, and lets in who comes later', async () => {

@@ -1,4 +1,5 @@
 import { IDEMPOTENCY_TABLES } from '../api/idempotency-schema.ts';
+import { PLAN_TABLES } from '../api/plan-schema.ts';
 import { FLEET_TABLES } from '../fleet/schema.ts';
 import { POLICY_TABLES } from '../policy/run-rows.ts';
 
@@ -83,5 +84,6 @@ export const SCHEMA: readonly string[] = [
   JOB_TABLES,
   POLICY_TABLES,
   IDEMPOTENCY_TABLES,
+  PLAN_TABLES,
   FLEET_TABLES,
 ];

@@ -1,52 +1,73 @@
 import { createHash } from 'node:crypto';
 import { makeId, type Clock, type Random } from '@tidemark/core';
+import type { StateDatabase } from '../../state/database.ts';
 import { canonicalJson } from '../canonical-json.ts';
 import { wrongField } from '../problem-types.ts';
 
 /** How long a plan can be referred to, in milliseconds. */
 const PLAN_MS = 600_000;
-const PLANS_MAX = 1024;
+const PLANS_MAX = 1_000;
 
-interface KeptPlan {
-  readonly instance: string;
-  readonly digest: string;
-  readonly untilMs: number;
+/** What plans are kept with. */
+export interface PlanPorts {
+  readonly state: StateDatabase;
+  readonly clock: Clock;
+  readonly random: Random;
 }
 
-/** Plans that were shown by this process: a restore that names one must ask for the same. */
+/**
+ * Plans that a process of this host has shown: a restore that names one must ask for the same, of
+ * whichever process. Of what was asked for only a digest is kept.
+ */
 export class PlanShelf {
-  readonly #clock: Clock;
-  readonly #random: Random;
-  readonly #plans = new Map<string, KeptPlan>();
+  readonly #ports: PlanPorts;
 
-  constructor(clock: Clock, random: Random) {
-    this.#clock = clock;
-    this.#random = random;
+  constructor(ports: PlanPorts) {
+    this.#ports = ports;
   }
 
-  /** Keeps what a plan was asked with; the oldest one goes where there are too many. */
+  /**
+   * Keeps what a plan was asked with; the oldest one goes where there are too many.
+   * @throws CatalogError `TM_STATE_FULL`, `TM_STATE_DB`.
+   */
   keep(instance: string, wish: unknown): { readonly planId: string; readonly untilMs: number } {
-    const nowMs = this.#clock.nowMs();
-    for (const [id, { untilMs }] of this.#plans) {
-      if (untilMs > nowMs && this.#plans.size < PLANS_MAX) break;
-      this.#plans.delete(id);
-    }
-    const planId = `plan-${makeId(nowMs, this.#random)}`;
+    const { state, clock, random } = this.#ports;
+    const nowMs = clock.nowMs();
+    const planId = `plan-${makeId(nowMs, random)}`;
     const untilMs = nowMs + PLAN_MS;
-    this.#plans.set(planId, { instance, digest: digestOf(wish), untilMs });
+    state.write(() => {
+      // One of a clock that ran ahead would outlast all others.
+      state.run('DELETE FROM plans WHERE until_ms <= ? OR until_ms > ?', nowMs, untilMs);
+      state.run(
+        `DELETE FROM plans WHERE id IN
+           (SELECT id FROM plans ORDER BY until_ms DESC, id DESC LIMIT -1 OFFSET ?)`,
+        PLANS_MAX - 1,
+      );
+      const row = [planId, instance, digestOf(wish), untilMs] as const;
+      state.run('INSERT INTO plans (id, instance, digest, until_ms) VALUES (?, ?, ?, ?)', ...row);
+    });
     return { planId, untilMs };
   }
 
   /** @throws ApiProblem `validation` for a plan that is over, or was made for another wish. */
   require(planId: string, instance: string, wish: unknown): void {
-    const plan = this.#plans.get(planId);
-    if (plan === undefined || plan.untilMs <= this.#clock.nowMs()) {
+    const { state, clock } = this.#ports;
+    const plan = state.read(() =>
+      state.query<PlanRow>('SELECT instance, digest, until_ms FROM plans WHERE id = ?').get(planId),
+    );
+    if (plan === undefined || plan.until_ms <= clock.nowMs()) {
       throw wrongField('/planId', 'is not known any more: make a new plan, or leave it out');
     }
     if (plan.instance !== instance || plan.digest !== digestOf(wish)) {
       throw wrongField('/planId', 'is a plan for something else');
     }
   }
+}
+
+interface PlanRow {
+  readonly instance: string;
+  readonly digest: string;
+  readonly until_ms: number;
 }
 
 function digestOf(wish: unknown): string {
