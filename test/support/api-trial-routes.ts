@@ -70,6 +70,7 @@ export class Trial {
     app.get('/t/events', { config: { scope: 'read' }, schema: {} }, (request, reply) =>
       streams.send(request, reply, countUp),
     );
+    app.get('/healthz', { config: { scope: 'open' }, schema: {} }, () => ({ status: 'ok' }));
     app.get('/t/open', { config: { scope: 'open' }, schema: {} }, () => ({ ok: true }));
   };
 }

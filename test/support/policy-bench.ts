@@ -92,7 +92,13 @@ export class PolicyBench implements AsyncDisposable {
     const { workspace, state, fresh } = parts;
     const random = systemRandom;
     const audit = new Audit(state, clock);
-    this.jobs = new LocalJobDesk({ rows: new JobRows(state), audit, clock, random });
+    this.jobs = new LocalJobDesk({
+      rows: new JobRows(state),
+      audit,
+      clock,
+      random,
+      digestKey: () => Promise.resolve(Buffer.alloc(32, 7)),
+    });
     this.jobs.use(this.#handler());
     this.rows = new RunRows(state);
     const { rows } = this;

@@ -78,8 +78,9 @@ export async function openControl(options: ControlOptions): Promise<Control> {
   });
   const audit = new Audit(state, clock);
   const rows = new JobRows(state);
-  const jobs = new LocalJobDesk({ rows, audit, clock, random });
   const secrets = new SecretFolder(workspace.config.path);
+  const digestKey = (): Promise<Buffer> => secrets.digestKey(random);
+  const jobs = new LocalJobDesk({ rows, audit, clock, random, digestKey });
   const { useHandlers } = await import('./handlers/use-handlers.ts');
   const { useCloneHandlers } = await import('./clone/use-clone-handlers.ts');
   useHandlers(jobs, { workspace, secrets, clock, random, logger });

@@ -1,7 +1,9 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { revokeToken } from '@tidemark/control';
 import { systemClock } from '@tidemark/system';
+import { canonicalJson } from '../../../services/control/src/api/canonical-json.ts';
 import { ProblemSchema } from '../../../services/control/src/api/problem.ts';
 import { ApiRun, type Answer } from '../../support/api-run.ts';
 import { Trial } from '../../support/api-trial-routes.ts';
@@ -42,6 +44,9 @@ describe('the server of the API', () => {
   it('answers whatever is not done with a problem of a stable type', async () => {
     const post = { method: 'POST', headers: { 'idempotency-key': 'p' } };
     expectProblem(await run.ask('/nowhere'), 404, 'not-found');
+    for (const path of ['//', '///x?y', '/\\']) {
+      expectProblem(await run.ask(path, { token: null }), 404, 'not-found');
+    }
     const other = await run.ask('/t/list', { method: 'PUT', body: {} });
     expectProblem(other, 405, 'method-not-allowed');
     expect(other.headers.get('allow')).toBe('GET');
@@ -133,12 +138,19 @@ describe('the server of the API', () => {
         headers: key === null ? {} : { 'idempotency-key': key },
       });
     expectProblem(await ask(null, { name: 'a' }), 400, 'idempotency-key-missing');
+    const digests = (): readonly { digest: string }[] =>
+      run.control.state.read(() =>
+        run.control.state.query<{ digest: string }>('SELECT digest FROM answers').all(),
+      );
     expectProblem(await ask('k'.repeat(129), { name: 'a' }), 400, 'bad-request');
     expectProblem(await ask('k1', {}), 422, 'validation'); // uses up no key
     const first = await ask('k1', { name: 'a', size: 1 });
     const again = await ask('k1', { size: 1, name: 'a' });
     expect([first.status, again.status, again.text]).toEqual([202, 202, first.text]);
     expect(again.headers.get('location')).toBe(first.headers.get('location'));
+    const plain = canonicalJson(['POST', '/t/things', { name: 'a', size: 1 }]);
+    const open = createHash('sha256').update(plain).digest('hex');
+    expect(digests().map(({ digest }) => digest)).not.toContain(open);
     expect(again.headers.get('idempotency-replayed')).toBe('true');
     expectProblem(await ask('k1', { name: 'b' }), 422, 'idempotency-mismatch');
     expectProblem(await ask('k2', { name: 'refused' }), 404, 'not-found');
@@ -214,7 +226,7 @@ describe('streams of events', () => {
     await revokeToken(join(run.tidemark.dir, 'tokens'), 'goes');
     expect(await stream.text()).toContain('id: 5');
     for (let text = ''; !text.includes(': still here');) {
-      text += new TextDecoder().decode((await other.read()).value);
+      text += new TextDecoder().decode((await other.read()).value as Uint8Array);
     }
     over.abort();
   });
@@ -301,6 +313,10 @@ describe('a server under attack', () => {
     const last = answers.at(-1)!;
     expectProblem(last, 429, 'rate-limited');
     expect(last.headers.get('ratelimit-limit')).toBe('30');
+    // Whoever asks for its health is told, however much is asked for at the same address.
+    for (let i = 0; i < 40; i += 1) {
+      expect((await run.ask('/healthz', { token: null })).status).toBe(200);
+    }
     expect(Number(last.headers.get('retry-after'))).toBeGreaterThan(0);
     // One caller is not the other.
     const second = await run.tokenOf('second', 'read');

@@ -96,7 +96,13 @@ export class JobHost implements AsyncDisposable {
     const [clock, random, { logger }] = [systemClock, systemRandom, this];
     const rows = new JobRows(state);
     const audit = new Audit(state, clock);
-    this.jobs = new LocalJobDesk({ rows, audit, clock, random });
+    this.jobs = new LocalJobDesk({
+      rows,
+      audit,
+      clock,
+      random,
+      digestKey: () => Promise.resolve(Buffer.alloc(32, 7)),
+    });
     this.jobs.use(handler);
     const { signal } = this.#over;
     const shared = { workspace, state, jobs: this.jobs, rows, clock, random, logger };

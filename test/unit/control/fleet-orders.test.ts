@@ -30,7 +30,10 @@ it('a cancel from before an order does not end it, and one from after it does', 
   const parts = {
     ...{ jobs: there.desk, rows: there.rows, state: there.state, bus, host: 'there' },
     workspace: { keys: { logKey: () => Promise.resolve(LOG_KEY) } },
-    ...{ clock: { ...clock, nowMs: () => clock.ms, sleep: waitFor }, random: systemRandom },
+    ...{
+      clock: { nowMs: () => clock.ms, monotonicMs: () => clock.ms, sleep: waitFor },
+      random: systemRandom,
+    },
     logger: QUIET,
   } as unknown as LinkedParts;
   const running = new WorkerExchange(parts).run(over.signal);

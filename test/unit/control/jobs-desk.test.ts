@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { readdir, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
@@ -66,6 +67,17 @@ describe('a desk', () => {
     expect((await run.desk.submit(ORDER, { actor: 'bob', key: 'k1' })).id).not.toBe(id);
     clock.ms += 24 * 3_600_000;
     expect((await run.desk.submit(ORDER, key)).id).not.toBe(id);
+  });
+
+  it('keeps of an order with a key no digest that a password could be tried out with', async () => {
+    const request = { password: 'hunter2' };
+    await run.desk.submit({ ...ORDER, request }, { actor: 'alice', key: 'k2' });
+    const row = run.state.read(() =>
+      run.state.query<{ digest: string }>('SELECT digest FROM job_keys').get(),
+    );
+    const text = JSON.stringify([ORDER.kind, ORDER.instance, request]);
+    expect(row?.digest).toMatch(/^[0-9a-f]{64}$/);
+    expect(row?.digest).not.toBe(createHash('sha256').update(text).digest('hex'));
   });
 
   it('refuses a second exclusive job until the first has ended, and a resume beside it', async () => {
@@ -245,6 +257,22 @@ describe('jobs of other hosts', () => {
     run.desk.applyRemote({ ...over, job: { ...over.job, state: 'running' } }); // late
     expect(run.desk.get(id)).toMatchObject({ state: 'succeeded', result: { backup: 'bk' } });
     await run.desk.submit(BACKUP); // the right that it held is free
+  });
+});
+
+describe('what another host tells of a job', () => {
+  it('changes how far it is, and not what was asked for or by whom', async () => {
+    const { id } = await run.desk.submit(ORDER);
+    const told = {
+      ...{ ...run.desk.get(id), kind: 'clear-data', instance: 'other', createdMs: 1 },
+      ...{ request: { confirm: 'other' }, actor: { name: 'mallory', via: 'token' } },
+      ...{ state: 'failed', attempt: 1, worker: null, endedMs: clock.ms, resumable: true },
+    } as const;
+    run.desk.applyRemote({ seq: 1, atMs: clock.ms, job: told });
+    expect(run.desk.get(id)).toMatchObject({
+      ...{ state: 'failed', attempt: 1, resumable: true, endedMs: clock.ms },
+      ...{ ...ORDER, createdMs: clock.ms },
+    });
   });
 });
 

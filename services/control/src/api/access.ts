@@ -1,5 +1,5 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { ANONYMOUS, openAuthenticator, requireScope, type Caller } from './auth.ts';
+import { ANONYMOUS, openAuthenticator, requireScope, type KnownCaller } from './auth.ts';
 import type { ApiLimits } from './limits.ts';
 import { ApiProblem } from './problem-types.ts';
 import { openRates } from './rates.ts';
@@ -16,6 +16,8 @@ const SECURITY = {
   'x-content-type-options': 'nosniff',
   'x-frame-options': 'DENY',
 } as const;
+/** Asked for by who restarts the service: nobody at the same address can take that from him. */
+const HEALTH: ReadonlySet<string> = new Set(['/healthz', '/readyz']);
 const STRICT = { 'strict-transport-security': 'max-age=31536000' } as const;
 
 /** Gives every request its ids and every answer its headers, before anything may refuse it. */
@@ -24,6 +26,7 @@ export function addIdentity(app: ApiApp, options: ApiOptions, draining: AbortSig
   app.decorateRequest('traceId', '');
   app.decorateRequest('idempotency', null);
   app.decorateRequest('actor');
+  app.decorateRequest('caller', '');
   app.decorateRequest('gone');
   app.decorateRequest('scopes');
   app.addHook('onRequest', async (request, reply) => {
@@ -82,11 +85,12 @@ export async function addAccess(
   const authenticator = openAuthenticator(settings, ports.clock, ports.logger);
   app.addHook('onRequest', async (request, reply) => {
     const { scope = 'open' } = request.routeOptions.config;
+    if (HEALTH.has(request.routeOptions.url ?? '')) return;
     if (request.is404 || scope === 'open') {
       await rates.count(request, reply, `address ${request.ip}`);
       return;
     }
-    let caller: Caller;
+    let caller: KnownCaller;
     try {
       caller = await authenticator.authenticate(request);
     } catch (error) {
@@ -95,7 +99,8 @@ export async function addAccess(
     }
     request.actor = caller.actor;
     request.scopes = caller.scopes;
-    await rates.count(request, reply, `${caller.actor.via}:${caller.actor.name}`);
+    request.caller = caller.id;
+    await rates.count(request, reply, caller.id);
     requireScope(caller, scope);
   });
   return async (request) => {

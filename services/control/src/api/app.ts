@@ -58,7 +58,10 @@ export async function createApi(options: ApiOptions): Promise<Api> {
   const paths = addAnswers(app, options);
   await addOpenApi(app);
   const isAllowed = await addAccess(app, options, limits);
-  addIdempotency(app, new IdempotencyStore(ports.control.state, ports.clock), ports.logger);
+  addIdempotency(app, new IdempotencyStore(ports.control.state, ports.clock), {
+    digestKey: await ports.control.secrets.digestKey(ports.random),
+    logger: ports.logger,
+  });
   const streams = new EventStreams(draining.signal, isAllowed, limits.heartbeatMs);
   addDocument(app);
   await options.routes(app, { ...ports, streams });
@@ -139,7 +142,8 @@ function addAnswers(app: ApiApp, { ports }: ApiOptions): KnownPaths {
     answerProblem(error, request, reply, ports.logger),
   );
   app.setNotFoundHandler((request) => {
-    const methods = paths.methodsOf(new URL(request.url, 'http://localhost').pathname);
+    const [path = ''] = request.url.split('?', 1);
+    const methods = paths.methodsOf(path);
     if (methods.length === 0) throw new ApiProblem('not-found', 'there is no such address');
     throw new ApiProblem('method-not-allowed', `this is done with ${methods.join(', ')}`, {
       headers: { allow: methods.join(', ') },

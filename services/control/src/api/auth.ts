@@ -22,10 +22,16 @@ export interface Caller {
   readonly scopes: readonly Scope[];
 }
 
+/** A caller that has shown a credential. */
+export interface KnownCaller extends Caller {
+  /** One for each credential: two certificates may have one name. */
+  readonly id: string;
+}
+
 /** Finds out who asks. */
 export interface Authenticator {
   /** @throws ApiProblem `unauthenticated`, `unavailable` while the tokens cannot be read. */
-  authenticate(request: FastifyRequest): Promise<Caller>;
+  authenticate(request: FastifyRequest): Promise<KnownCaller>;
 }
 
 /** The authenticator that `[auth] mode` names. */
@@ -61,7 +67,9 @@ export function openAuthenticator(
         throw unknown(certificates, 'it has expired');
       }
       const via = certificates ? 'mtls' : 'token';
-      return { actor: { name: proof.name ?? found.name, via }, scopes: found.scopes };
+      const name = proof.name ?? found.name;
+      const id = certificates ? `mtls:${name}:${proof.digest.toString('hex')}` : `token:${name}`;
+      return { actor: { name, via }, id, scopes: found.scopes };
     },
   };
 }
@@ -90,7 +98,7 @@ export function requireScope({ scopes, actor }: Caller, wanted: Scope): void {
  * Without tokens only this host may ask, and no page of a browser on it: neither one that another site
  * serves nor one whose name was pointed to the loopback.
  */
-function openCaller({ headers }: FastifyRequest): Caller {
+function openCaller({ headers }: FastifyRequest): KnownCaller {
   const { host = '', origin } = headers;
   const foreign = origin !== undefined && !/^https?:\/\//.test(origin);
   const originHost = origin?.replace(/^https?:\/\//, '');
@@ -100,6 +108,7 @@ function openCaller({ headers }: FastifyRequest): Caller {
   }
   return {
     actor: { name: 'local', via: 'open' },
+    id: 'open:local',
     scopes: ['read', 'backup', 'restore', 'admin', 'key:read'],
   };
 }

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import type { Logger } from '@tidemark/archiver';
 import { canonicalJson } from './canonical-json.ts';
@@ -11,13 +11,17 @@ const KEY = /^[\x21-\x7e]{1,128}$/;
 const HEADERS = ['content-type', 'location', 'retry-after', 'etag'] as const;
 
 /** Makes routes that start work answer the same request the same way for 24 h. */
-export function addIdempotency(app: ApiApp, store: IdempotencyStore, logger: Logger): void {
+export function addIdempotency(
+  app: ApiApp,
+  store: IdempotencyStore,
+  { digestKey, logger }: { readonly digestKey: Buffer; readonly logger: Logger },
+): void {
   const begun = new WeakSet<FastifyRequest>();
   // After validation: what is not well formed uses up no key.
   app.addHook('preHandler', async (request, reply) => {
     if (request.routeOptions.config.idempotent !== true) return undefined;
-    const id = { actor: `${request.actor.via}:${request.actor.name}`, key: keyOf(request) };
-    const given = store.begin(id, digestOf(request));
+    const id = { actor: request.caller, key: keyOf(request) };
+    const given = store.begin(id, digestOf(request, digestKey));
     request.idempotency = id;
     if (given === null) {
       begun.add(request);
@@ -66,9 +70,10 @@ function keyOf({ headers }: FastifyRequest): string {
   });
 }
 
-function digestOf({ method, url, body }: FastifyRequest): string {
+/** Keyed: a body may hold a password. */
+function digestOf({ method, url, body }: FastifyRequest, key: Buffer): string {
   try {
-    return createHash('sha256')
+    return createHmac('sha256', key)
       .update(canonicalJson([method, url, body ?? null]))
       .digest('hex');
   } catch (cause) {

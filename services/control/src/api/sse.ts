@@ -53,8 +53,7 @@ export class EventStreams {
     reply: FastifyReply,
     source: (afterId: number, signal: AbortSignal) => AsyncIterable<ServerEvent>,
   ): FastifyReply {
-    const { actor } = request;
-    const caller = `${actor.via}:${actor.name}`;
+    const { caller } = request;
     this.#refuseMore(caller);
     const { raw } = reply;
     const after = Number(request.headers['last-event-id'] ?? '0');

@@ -61,6 +61,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Who asks; `open` routes have the name `anonymous`. */
     actor: Actor;
+    /** The credential of the caller, for what is counted or kept for each; empty on `open` routes. */
+    caller: string;
     /** What the caller may do, for routes that serve several rights; empty on `open` routes. */
     scopes: readonly Scope[];
     /** Of an `idempotent` route; null elsewhere. */

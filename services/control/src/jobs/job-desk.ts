@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { CatalogError, makeId, UsageError, type Clock, type Random } from '@tidemark/core';
 import type { Audit } from '../audit/audit.ts';
 import type {
@@ -35,6 +35,8 @@ export interface DeskParts {
   readonly audit: Audit;
   readonly clock: Clock;
   readonly random: Random;
+  /** What digests of orders are keyed with: an order may hold a password. */
+  readonly digestKey: () => Promise<Buffer>;
 }
 
 /** The desk of a host: its jobs lie in the state folder, where every process of the host sees them. */
@@ -63,7 +65,7 @@ export class LocalJobDesk implements JobDesk {
     order: JobOrder,
     key?: { readonly actor: string; readonly key: string },
   ): Promise<Job> {
-    const digest = key === undefined ? '' : digestOf(order);
+    const digest = key === undefined ? '' : digestOf(order, await this.#parts.digestKey());
     const before = key === undefined ? null : this.#madeBefore(key, digest);
     if (before !== null) return before;
     const handler = this.handler(order.kind);
@@ -187,7 +189,10 @@ export class LocalJobDesk implements JobDesk {
       // A cancel that was asked for here stands until the other host ends the job.
       const asked = known.job.state === 'cancelling' && !isOver(job);
       const state = asked ? 'cancelling' : job.state;
-      const next = { ...known, claim, job: { ...job, state } };
+      // What was asked for, and by whom, is for this host to say.
+      const { progress, attempt, resumable, result, problem, worker, startedMs, endedMs } = job;
+      const told = { progress, attempt, resumable, result, problem, worker, startedMs, endedMs };
+      const next = { ...known, claim, job: { ...known.job, ...told, state } };
       return rows.save(next, isOver(job) ? null : rows.exclusiveOf(job.id), atMs);
     });
     if (event !== null) this.news.tell(event);
@@ -320,9 +325,9 @@ interface KeyOf {
   readonly key: string;
 }
 
-function digestOf({ kind, instance, request }: JobOrder): string {
+function digestOf({ kind, instance, request }: JobOrder, key: Buffer): string {
   const text = JSON.stringify([kind, instance, sorted(request)]);
-  return createHash('sha256').update(text).digest('hex');
+  return createHmac('sha256', key).update(text).digest('hex');
 }
 
 /** The same request in another order of its fields is the same. */

@@ -4,6 +4,7 @@ import type { Logger } from '@tidemark/archiver';
 import type { Clock, Random } from '@tidemark/core';
 import { loadConfig } from '@tidemark/workspace';
 import { Audit } from '../audit/audit.ts';
+import { SecretFolder } from '../provision/secrets.ts';
 import { StateDatabase } from '../state/database.ts';
 import type { JobDesk } from './job.ts';
 import { LocalJobDesk } from './job-desk.ts';
@@ -26,8 +27,9 @@ export async function openJobDesk(
   const { clock, random, logger } = ports;
   const state = StateDatabase.open({ path: join(stateDir, 'control.db'), clock, logger });
   const audit = new Audit(state, clock);
+  const digestKey = (): Promise<Buffer> => new SecretFolder(configPath).digestKey(random);
   return {
-    jobs: new LocalJobDesk({ rows: new JobRows(state), audit, clock, random }),
+    jobs: new LocalJobDesk({ rows: new JobRows(state), audit, clock, random, digestKey }),
     replacedMs: state.replacement?.atMs ?? null,
     [Symbol.dispose]: () => state[Symbol.dispose](),
   };

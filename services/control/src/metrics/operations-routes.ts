@@ -25,6 +25,22 @@ const ReadySchema = {
   },
 } as const;
 
+/** How long an answer is given again, in milliseconds: nobody counts who asks. */
+const READY_MS = 1_000;
+
+/** Work that is done once within a time, for all who ask. */
+export function keptFor<T>(
+  ms: number,
+  work: () => Promise<T>,
+  nowMs: () => number = () => performance.now(),
+): () => Promise<T> {
+  let known: { readonly atMs: number; readonly answer: Promise<T> } | null = null;
+  return () => {
+    if (known === null || nowMs() - known.atMs >= ms) known = { atMs: nowMs(), answer: work() };
+    return known.answer;
+  };
+}
+
 /**
  * Adds `/healthz`, `/readyz` and `/metrics` to the API, and counts what it answers. Health needs no
  * token and names no address; metrics name instances and are for those who may read them.
@@ -57,6 +73,7 @@ export function registerOperations(app: ApiApp, metrics: ControlMetrics): void {
     },
     () => ({ status: 'ok' }),
   );
+  const readiness = keptFor(READY_MS, () => metrics.readiness());
   app.get(
     '/readyz',
     {
@@ -68,7 +85,7 @@ export function registerOperations(app: ApiApp, metrics: ControlMetrics): void {
       },
     },
     async (_, reply) => {
-      const { status, body } = readinessAnswer(await metrics.readiness());
+      const { status, body } = readinessAnswer(await readiness());
       const [reasons, notes] = [[...body.reasons], [...body.notes]];
       void reply.code(status).header('cache-control', 'no-store');
       return reply.send({ status: body.status, reasons, notes });
