@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  checkPinned,
   checkTarget,
   parseRules,
   pinnedUrl,
@@ -9,6 +10,8 @@ import {
 const names: Readonly<Record<string, readonly string[]>> = {
   'orders.internal': ['10.1.2.3'],
   localhost: ['127.0.0.1', '::1'],
+  'here.example': ['127.0.0.1'],
+  'here6.example': ['::ffff:127.0.0.1', '::1'],
   'evil.example': ['169.254.169.254'],
   'two.example': ['169.254.169.254', '10.9.9.9'],
   'six.example': ['fd00:0:0:1::7'],
@@ -58,6 +61,16 @@ describe('a target is allowed by a rule, and pinned', () => {
   });
 });
 
+it('what was pinned is looked at again by the list as it is now, and not looked up', async () => {
+  const [named, pinned] = ['redis://orders.internal:6379', 'redis://10.1.2.3:6379'];
+  await expect(checkPinned(named, pinned, ['orders.internal:6379'])).resolves.toBeUndefined();
+  for (const rule of ['other.internal:6379', '10.9.0.0/16:6379', 'orders.internal:6380']) {
+    await expect(checkPinned(named, pinned, [rule])).rejects.toMatchObject({
+      code: 'TM_TARGET_DENIED',
+    });
+  }
+});
+
 describe('what no rule allows is refused', () => {
   it.each([
     ['redis://10.1.2.3:6379'],
@@ -65,6 +78,8 @@ describe('what no rule allows is refused', () => {
     ['redis://10.1.2.3:6411', '10.1.2.3:6400-6410'],
     ['redis://11.1.2.3:6379', '10.0.0.0/8:6379'],
     ['redis://orders.internal:6379', 'orders.internal.example:6379'],
+    ['redis://here.example:6379', 'here.example:6379'],
+    ['redis://here6.example:6379', 'here6.example:6379'],
     ['redis://evil.example:6379', 'evil.example:6379'],
     ['redis://evil.example:6379', '0.0.0.0/0:6379'],
     ['redis://169.254.169.254:6379', '0.0.0.0/0:1-65535'],

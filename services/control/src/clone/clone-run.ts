@@ -19,6 +19,7 @@ import {
   type Workspace,
 } from '@tidemark/workspace';
 import type { JobContext } from '../jobs/job.ts';
+import { checkPinned } from '../provision/allowed-targets.ts';
 import { refuseConfiguredNode } from '../provision/configured-nodes.ts';
 import type { Provisioned } from '../provision/provisioner.ts';
 import type { Provisioners } from '../provision/provisioners.ts';
@@ -84,6 +85,11 @@ export class CloneRun {
     const { instance } = this.#context.job;
     const { signal } = this.#context;
     this.#tell('source');
+    const made = this.#at?.provisioned ?? null;
+    if (made !== null && made.ownedBy !== 'host') {
+      // The list may be shorter by now.
+      await checkPinned(made.publicUrl, made.url, workspace.config.worker.allowTargets);
+    }
     await freshen(workspace, instance, signal);
     const reading = {
       instance,

@@ -2,7 +2,7 @@ import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
 import { describeAddress, parseNodeUrl, type NodeAddress } from '@tidemark/client';
 import { PlanError, UsageError } from '@tidemark/core';
-import { isSpecialAddress, parseRange, plainIp, type IpRange } from './ip-rules.ts';
+import { isLoopback, isSpecialAddress, parseRange, plainIp, type IpRange } from './ip-rules.ts';
 
 /** Rules in one list. */
 const RULES_MAX = 1024;
@@ -87,6 +87,21 @@ export async function checkTarget(
   throw unlisted(address, setting);
 }
 
+/**
+ * Looks whether a server that was pinned earlier may still be written into.
+ * @param url - As it was named.
+ * @param pinned - As it was pinned (`pinnedUrl`): its name is not looked up again.
+ * @throws As `checkTarget`.
+ */
+export async function checkPinned(
+  url: string,
+  pinned: string,
+  allow: readonly string[],
+): Promise<void> {
+  const { host } = parseNodeUrl(pinned);
+  await checkTarget(url, allow, () => Promise.resolve([host]));
+}
+
 /** The address as it can be written down, with what it was pinned to. */
 export function pinnedUrl(address: PinnedAddress): string {
   const url = describeAddress(address);
@@ -94,8 +109,11 @@ export function pinnedUrl(address: PinnedAddress): string {
   return url.replace('://', `://${encodeURIComponent(address.username)}@`);
 }
 
-function mayReach({ range }: Rule, ip: string, isNamed: boolean): boolean {
-  if (range === null) return isNamed && !isSpecialAddress(ip);
+function mayReach({ name, range }: Rule, ip: string, isNamed: boolean): boolean {
+  if (range === null) {
+    // A name that is made to lead here would reach what listens for this host alone.
+    return isNamed && !isSpecialAddress(ip) && (name === 'localhost' || !isLoopback(ip));
+  }
   return range.has(ip) && (range.isSpecial || !isSpecialAddress(ip));
 }
 

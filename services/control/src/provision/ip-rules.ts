@@ -24,6 +24,12 @@ export interface IpRange {
 const special = new BlockList();
 for (const [network, bits] of SPECIAL) special.addSubnet(network, bits, familyOf(network));
 
+/** Whether an address leads to this host by its nature. */
+export function isLoopback(ip: string): boolean {
+  const plain = plainIp(ip);
+  return plain === '::1' || plain.startsWith('127.');
+}
+
 /** Whether an address is one that no name may lead to by itself. */
 export function isSpecialAddress(ip: string): boolean {
   const plain = plainIp(ip);
