@@ -10,6 +10,7 @@ import { Audit } from '../../services/control/src/audit/audit.ts';
 import type { JobHandler, JobOrder } from '../../services/control/src/jobs/job.ts';
 import { LocalJobDesk } from '../../services/control/src/jobs/job-desk.ts';
 import { JobRows } from '../../services/control/src/jobs/job-rows.ts';
+import { openPolicy } from '../../services/control/src/policy/open-policy.ts';
 import { LocalPolicyDesk } from '../../services/control/src/policy/policy-desk.ts';
 import { PolicyScheduler } from '../../services/control/src/policy/policy-scheduler.ts';
 import { RunRows } from '../../services/control/src/policy/run-rows.ts';
@@ -145,6 +146,28 @@ export class PolicyBench implements AsyncDisposable {
     });
   }
 
+  /** Policies as a control plane opens them: its instances are those of the configuration. */
+  opened(): ReturnType<typeof openPolicy> {
+    const { clock, jobs } = this;
+    const { fresh, state, workspace } = this.#parts;
+    const logger = linesLogger(this.lines);
+    const audit = new Audit(state, clock);
+    return openPolicy({
+      workspace,
+      fresh,
+      state,
+      jobs,
+      audit,
+      clock,
+      logger,
+      random: systemRandom,
+    });
+  }
+
+  get workspace(): Workspace {
+    return this.#parts.workspace;
+  }
+
   /** Looks once, now. */
   async look(scheduler: PolicyScheduler): Promise<void> {
     await scheduler.lookAt(this.clock.wallMs, new AbortController().signal);
@@ -167,7 +190,7 @@ export class PolicyBench implements AsyncDisposable {
   /** Ends every open job. */
   finish(problem: 'none' | 'TM_BUSY' | 'TM_ARCHIVER_DOWN' = 'none'): void {
     const nowMs = this.clock.wallMs;
-    for (const { id, state } of this.jobs.list({ instance: SHOP, pageSize: 100 }).jobs) {
+    for (const { id, state } of this.jobs.list({ pageSize: 100 }).jobs) {
       if (state !== 'queued') continue;
       const worker = 'w-test';
       this.jobs.command(id, { type: 'claim', worker, nowMs, untilMs: nowMs + 15_000 });
