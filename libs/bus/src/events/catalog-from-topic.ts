@@ -3,7 +3,7 @@ import { IntegrityError, TidemarkError } from '@tidemark/core';
 import type { LogKey } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { Bus, BusLogger } from '../bus.ts';
-import { TopicStore, type TopicCounts } from './topic-store.ts';
+import { TopicStore, type MissingEntry, type TopicCounts } from './topic-store.ts';
 
 /** What a catalog is built from. */
 export interface TopicCatalogParts {
@@ -37,11 +37,11 @@ export async function catalogFromTopic(parts: TopicCatalogParts): Promise<TopicC
     signal,
     onMessage: (message) => topic.take(message),
   });
-  const missing = await topic.missing();
+  const missing = await unexplained(await topic.missing(), parts);
   const [first] = missing;
   if (first !== undefined) {
-    throw new IntegrityError('TM_LOG_GAP', `Kafka has entries that the store lacks: ${first}`, {
-      context: { object: first, logs: missing.length },
+    throw new IntegrityError('TM_LOG_GAP', `Kafka has entries that the store lacks: ${first.key}`, {
+      context: { object: first.key, logs: missing.length },
       hint: 'the store was set back or has lost objects; restore them from a copy of it',
     });
   }
@@ -55,4 +55,18 @@ export async function catalogFromTopic(parts: TopicCatalogParts): Promise<TopicC
     logger.warn('the entries of the topic do not fit the store', { code: error.code });
     return { entries: await sync(store), served: 0, ...topic.counts };
   }
+}
+
+/** Those of instances that were not erased: what an erased one had written is gone for good, as it was meant. */
+async function unexplained(
+  missing: readonly MissingEntry[],
+  { catalog, store, logKey, signal }: TopicCatalogParts,
+): Promise<readonly MissingEntry[]> {
+  const iids = missing.flatMap(({ log }) => (log.writer === null ? [] : [log.iid]));
+  const instances = [...new Set(iids)];
+  if (instances.length > 0) await catalog.sync({ store, instances, logKey, signal });
+  const erased = new Set(
+    instances.filter((iid) => catalog.instance(iid).recycle?.erasedMs != null),
+  );
+  return missing.filter(({ log }) => log.writer === null || !erased.has(log.iid));
 }

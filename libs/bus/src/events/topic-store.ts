@@ -9,6 +9,13 @@ import { decodeEventMessage, logKeyOf, type EventMessage, type LogName } from '.
 /** Bytes of entries that are held; the rest is read from the store. */
 const BYTES_MAX = 64 * 1024 * 1024;
 
+/** An entry that a topic has and its store has not. */
+export interface MissingEntry {
+  /** Of the object. */
+  readonly key: string;
+  readonly log: LogName;
+}
+
 /** What became of the messages. */
 export interface TopicCounts {
   readonly taken: number;
@@ -92,15 +99,15 @@ export class TopicStore implements ObjectStore {
 
   /**
    * Newest entries of the topic that the store does not have: it was set back, or has lost them.
-   * @returns Their keys.
+   * @returns Their keys, and the logs that they are of.
    */
-  async missing(): Promise<readonly string[]> {
-    const keys: string[] = [];
+  async missing(): Promise<readonly MissingEntry[]> {
+    const found: MissingEntry[] = [];
     for (const { log, seq } of this.#newest.values()) {
       const key = objectKey({ log, seq });
-      if ((await this.#store.head(key)) === null) keys.push(key);
+      if ((await this.#store.head(key)) === null) found.push({ key, log });
     }
-    return keys.sort();
+    return found.sort((a, b) => (a.key < b.key ? -1 : 1));
   }
 
   get(key: string, options: GetOptions = {}): ByteSource {
