@@ -7,6 +7,7 @@ import {
   type CaptureFailure,
   type CaptureStatus,
 } from './capture-status.ts';
+import { isOneOffOwner } from '../one-off/dump-log.ts';
 import { isLost } from './follows-log.ts';
 import type { FlashbackWatch } from '../flashback/flashback-watch.ts';
 import type { NodeCapture } from './node-capture.ts';
@@ -39,7 +40,8 @@ export interface KeptCaptureOptions {
 
 /**
  * Keeps one instance captured: a capture that fails is begun anew after a pause, until it is told to
- * stop. Only a log that belongs to another archiver is left alone for good, or waited for.
+ * stop. Only a log that belongs to another archiver is left alone for good, or waited for; one of a
+ * one-off backup, which may have been killed, is tried again.
  *
  * What one instance runs into stops no other one; `status` shows it.
  */
@@ -187,7 +189,7 @@ export class KeptCapture {
         } catch (cause) {
           if (isTold()) throw cause;
           notBegun(cause);
-          this.#isLost = isLost(cause);
+          this.#isLost = isLost(cause) && !isPassing(cause);
           if (this.#isLost && this.#options.turn !== undefined) {
             this.#noteLost(cause);
           } else {
@@ -274,4 +276,10 @@ export class KeptCapture {
     this.#failure = { code, message, hint, sinceMs: this.#options.clock.nowMs() };
     this.#options.logger.error('capture-failed', { code, error: message, hint });
   }
+}
+
+/** A one-off backup has the log for as long as it lasts, or until it shows no life. */
+function isPassing(cause: unknown): boolean {
+  const owner = cause instanceof TidemarkError ? cause.context['ownerId'] : null;
+  return typeof owner === 'string' && isOneOffOwner(owner);
 }
