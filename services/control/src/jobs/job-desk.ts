@@ -1,6 +1,7 @@
 import { createHmac } from 'node:crypto';
 import { CatalogError, makeId, UsageError, type Clock, type Random } from '@tidemark/core';
 import type { Audit } from '../audit/audit.ts';
+import { auditDetail } from './audit-detail.ts';
 import type {
   Actor,
   Job,
@@ -89,7 +90,8 @@ export class LocalJobDesk implements JobDesk {
       const fold = newFold({ id, kind, instance, actor, request, createdMs: nowMs });
       const event = rows.save(fold, exclusive, nowMs);
       if (key !== undefined) this.#noteKey(key, digest, id, nowMs);
-      audit.append({ actor, action: `job.submit.${kind}`, instance, job: id, detail: '' });
+      const detail = auditDetail(order.request);
+      audit.append({ actor, action: `job.submit.${kind}`, instance, job: id, detail });
       return event;
     });
     if (!('seq' in made)) return made;
