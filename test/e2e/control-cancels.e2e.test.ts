@@ -109,7 +109,8 @@ describe('a restore', () => {
     async (phase) => {
       const body = { ...point, target: { kind: 'new' }, verify: 'full' };
       const { result } = await cancelAndResume(phase, path, body);
-      const found = await withRedis(String(result?.['target']), (client) => readOracle(client));
+      const password = await host.passwordOf(result);
+      const found = await withRedis(String(result?.['target']), readOracle, password);
       expect(diffOracle(story.then, found)).toEqual([]);
     },
   );

@@ -34,7 +34,8 @@ afterAll(async () => {
 const restores = `${ONE}/restores`;
 
 async function expectWhole({ result }: JobDocument): Promise<void> {
-  const found = await withRedis(String(result?.['target']), (client) => readOracle(client));
+  const password = await host.passwordOf(result);
+  const found = await withRedis(String(result?.['target']), readOracle, password);
   expect(diffOracle(story.then, found)).toEqual([]);
 }
 

@@ -104,7 +104,7 @@ describe('a restore that is cancelled', () => {
     expect((await control.jobs.resume(id, OPS)).state).toBe('queued');
     const job = await bench.ended(control, id);
     expect(job).toMatchObject({ state: 'succeeded', attempt: 2, resumable: false });
-    const client = await bench.connectTo((job.result as { readonly target: string }).target);
+    const client = await bench.connectTo(job);
     expect(diffOracle(source, await readOracle(client))).toEqual([]);
     client.disconnect();
     const asked = control.audit.list({ pageSize: 10 }).entries.filter((one) => one.job === id);

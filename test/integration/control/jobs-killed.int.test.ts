@@ -34,9 +34,8 @@ afterAll(async () => {
   await bench[Symbol.asyncDispose]();
 });
 
-async function expectWhole({ result }: Job): Promise<void> {
-  const { target } = result as { readonly target: string };
-  const client = await bench.connectTo(target);
+async function expectWhole(job: Job): Promise<void> {
+  const client = await bench.connectTo(job);
   try {
     expect(diffOracle(source, await readOracle(client))).toEqual([]);
   } finally {

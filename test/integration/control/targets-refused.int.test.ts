@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Job, Json } from '@tidemark/control';
+import { Redis } from 'ioredis';
 import { startRedis, type RedisServer } from '../../support/redis-server.ts';
 import { JobBench, type RunningControl } from '../../support/control-jobs/job-bench.ts';
 
@@ -59,5 +60,28 @@ describe('a node of a configured instance is no target, whatever is allowed', ()
     });
     expect(job).toMatchObject({ state: 'failed', problem: { code: 'TM_TARGET_DENIED' } });
     expect(await client.dbsize()).toBe(0);
+  });
+});
+
+describe('a new server', () => {
+  it('asks for its password, which no answer holds, and takes a port of [clone] ports', async () => {
+    const point = { kind: 'latest' };
+    await expect(
+      ended('restore', { point, target: { kind: 'new', port: 80 } }),
+    ).rejects.toMatchObject({ code: 'TM_USAGE', context: { port: 80 } });
+    const job = await ended('restore', { point, target: { kind: 'new' } });
+    expect(job.state).toBe('succeeded');
+    const { target } = job.result as { readonly target: string };
+    const { from, to } = worker.control.workspace.config.clone.ports;
+    const port = Number(new URL(target).port);
+    expect(port >= from && port <= to, target).toBe(true);
+    const stranger = new Redis(target, { lazyConnect: true, retryStrategy: () => null });
+    stranger.on('error', () => undefined);
+    await expect(stranger.call('DBSIZE')).rejects.toThrow('NOAUTH');
+    stranger.disconnect();
+    const owner = await bench.connectTo(job);
+    expect(await owner.get('mine')).toBe('1');
+    owner.disconnect();
+    bench.endServers();
   });
 });

@@ -212,6 +212,12 @@ export class ControlHost implements AsyncDisposable {
     return found.flat();
   }
 
+  /** The password of the server that a restore has started. */
+  async passwordOf(result: JobDocument['result']): Promise<{ readonly password: string }> {
+    const path = join(this.tidemark.dir, 'secrets', String(result?.['passwordRef']));
+    return { password: (await readFile(path, 'utf8')).trim() };
+  }
+
   /** What restores and clones have left: folders of servers, records, secrets. */
   async leftovers(): Promise<readonly string[]> {
     const { dir } = this.tidemark;

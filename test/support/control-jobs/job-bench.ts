@@ -126,9 +126,12 @@ export class JobBench implements AsyncDisposable {
     return readdir(join(this.stateDir, 'restores')).catch(() => []);
   }
 
-  /** A connection to a new server. */
-  async connectTo(url: string): Promise<Redis> {
-    const client = new Redis(url, { lazyConnect: true, retryStrategy: () => null });
+  /** A connection to the server that a restore has started, with the password that it was given. */
+  async connectTo({ result }: Job): Promise<Redis> {
+    const { target, passwordRef } = result as Record<'target' | 'passwordRef', string>;
+    const path = join(this.clones.archive.dir, 'secrets', passwordRef);
+    const password = (await readFile(path, 'utf8')).trim();
+    const client = new Redis(target, { password, lazyConnect: true, retryStrategy: () => null });
     client.on('error', () => undefined);
     await client.connect();
     return client;

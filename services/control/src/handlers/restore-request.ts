@@ -7,6 +7,7 @@ import type { Static } from 'typebox';
 import { Compile } from 'typebox/schema';
 import type { Json } from '../jobs/job.ts';
 import { checkTarget, pinnedUrl } from '../provision/allowed-targets.ts';
+import { checkNewPort, newServerOf } from '../provision/new-server.ts';
 import { tlsSettingsOf } from '../provision/provisioner.ts';
 import type { HandlerPorts } from './handler-ports.ts';
 import {
@@ -113,8 +114,8 @@ export async function checkRestore(
     await checkTarget(target.url, workspace.config.worker.allowTargets);
     const { ca = [], cert = null, key = null } = target.tls ?? {};
     const named = [target.passwordRef ?? null, cert, key, ...ca];
-    for (const name of named) if (name !== null) await secrets.require(name);
-  }
+    for (const name of named) if (name !== null) await secrets.requireNamed(name);
+  } else checkNewPort(target.port ?? null, workspace.config);
   const selector = checkedSelector(input.selector);
   const { withFunctions = false, allowFlush = false } = input;
   if (withFunctions && selector === null) {
@@ -138,7 +139,7 @@ export async function checkRestore(
 /** The restore that a job asks for. The address of its target is looked up anew, and pinned. */
 export async function restoreOf(
   id: string,
-  instance: string,
+  { job, instance }: { readonly job: string; readonly instance: string },
   request: RestoreJobRequest,
   ports: HandlerPorts,
 ): Promise<RestoreRequest> {
@@ -150,7 +151,7 @@ export async function restoreOf(
     point: pointOf(point),
     selector: selector === null ? null : selectorFromJson(selector),
     skip: skip && { from: BigInt(skip.from), to: BigInt(skip.to) },
-    target: await targetOf(request.target, ports),
+    target: await targetOf(request.target, { job, instance }, ports),
     feedListen: null,
     feedAdvertise: null,
     facts: withUsers || withSettings ? facts : null,
@@ -159,10 +160,17 @@ export async function restoreOf(
 
 async function targetOf(
   target: RestoreJobRequest['target'],
-  { workspace, secrets }: HandlerPorts,
+  { job, instance }: { readonly job: string; readonly instance: string },
+  { workspace, secrets, random }: HandlerPorts,
 ): Promise<RestoreTarget> {
-  if (target.kind === 'new') return { kind: 'new', port: target.port ?? 0, dir: null };
-  const pinned = await checkTarget(target.url, workspace.config.worker.allowTargets);
+  const { config, catalog } = workspace;
+  if (target.kind === 'new') {
+    const { summary } = catalog.snapshots(instance).at(-1) ?? {};
+    const memoryBytes = Number(summary?.aux['used-mem'] ?? 0);
+    const asked = { job, port: target.port ?? null, memoryBytes };
+    return newServerOf(asked, config, secrets, random);
+  }
+  const pinned = await checkTarget(target.url, config.worker.allowTargets);
   const url = pinnedUrl(pinned);
   const { ca = [], cert = null, key = null, serverName = null } = target.tls ?? {};
   const refs = { ca, cert, key, serverName };
@@ -172,7 +180,7 @@ async function targetOf(
       : {};
   const address = await securedAddress(parseNodeUrl(url), tls);
   const { passwordRef = null } = target;
-  const passwordFile = passwordRef === null ? null : await secrets.require(passwordRef);
+  const passwordFile = passwordRef === null ? null : await secrets.requireNamed(passwordRef);
   const password = passwordFile === null ? {} : { password: await readSecret(passwordFile) };
   return { kind: 'server', url, passwordFile, tls, address: { ...address, ...password } };
 }

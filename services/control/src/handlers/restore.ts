@@ -18,7 +18,9 @@ import {
 } from '@tidemark/workspace';
 import type { JobContext, JobHandler, JobOutcome, Json } from '../jobs/job.ts';
 import { restoreIdOf } from '../jobs/restore-id.ts';
+import { checkTarget } from '../provision/allowed-targets.ts';
 import { refuseConfiguredNode } from '../provision/configured-nodes.ts';
+import { restoreRef } from '../provision/new-server.ts';
 import { knownInstance } from '../queries/known-instance.ts';
 import type { HandlerPorts } from './handler-ports.ts';
 import { pointOf } from './request-parts.ts';
@@ -66,7 +68,9 @@ async function runRestore(context: JobContext, ports: HandlerPorts): Promise<Job
   const known = checkpointOf(context);
   const state = known === null ? null : await stateOf(known, ports);
   if (known !== null && state === null) {
-    if (known.whole !== null) return endedBefore(known, known.whole);
+    if (known.whole !== null) {
+      return endedBefore(known, known.whole, await passwordRefOf(job.id, ports));
+    }
     if ('goOn' in (job.request as object)) throw lostRequest(known.restore);
   }
   const phases = new RestorePhases(context, clock);
@@ -92,7 +96,8 @@ async function runRestore(context: JobContext, ports: HandlerPorts): Promise<Job
       ? await goOn(known, context, environment, ports)
       : await begin(known, context, environment, ports);
   for (const warning of report.warnings) context.log('warn', warning);
-  return { state: 'succeeded', result: report as unknown as Json };
+  const passwordRef = await passwordRefOf(job.id, ports);
+  return { state: 'succeeded', result: { ...report, passwordRef } as unknown as Json };
 }
 
 async function begin(
@@ -110,7 +115,7 @@ async function begin(
   // Before a server is started for it, so that whoever comes next finds that.
   await context.keep({ restore: id, round, whole: null });
   context.log('info', `restore ${id} begins`);
-  const request = await restoreOf(id, job.instance, asked, ports);
+  const request = await restoreOf(id, { job: job.id, instance: job.instance }, asked, ports);
   const fromSecond = readFrom(workspace.catalog, job.instance, pointOf(asked.point));
   const reading = { instance: job.instance, fromSecond, isLong: true } as const;
   return withLease(reading, workspace, notesOf(context), () => restore(request, environment));
@@ -123,6 +128,11 @@ async function goOn(
   { workspace }: HandlerPorts,
 ): Promise<RestoreReport> {
   const { instance } = context.job;
+  const asked = context.job.request as unknown as RestoreJobRequest | GoOn;
+  // The list may be shorter by now.
+  if (!('goOn' in asked) && asked.target.kind === 'address') {
+    await checkTarget(asked.target.url, workspace.config.worker.allowTargets);
+  }
   context.log('info', `restore ${known.restore} goes on`);
   const reading = { instance, fromSecond: null, isLong: true } as const;
   return withLease(reading, workspace, notesOf(context), () =>
@@ -154,8 +164,20 @@ async function cleanUpRestore(
   }
   context.signal.throwIfAborted();
   // One that is whole is not taken back: somebody may use it.
-  if (known.whole === null) await endLeftServer(known.restore, null, environment);
+  if (known.whole === null) {
+    await endLeftServer(known.restore, null, environment);
+    await ports.secrets.forget(restoreRef(context.job.id));
+  }
   await context.keep({ ...known, whole: null });
+}
+
+/** The file with the password of the server that was started for a job; null: none was. */
+async function passwordRefOf(job: string, { secrets }: HandlerPorts): Promise<string | null> {
+  const name = restoreRef(job);
+  return secrets.require(name).then(
+    () => name,
+    () => null,
+  );
 }
 
 /** The number of a restore that goes on, or of the next one. */
@@ -175,11 +197,15 @@ function lostRequest(restoreId: string): UsageError {
 }
 
 /** It was whole when its worker was killed: only the report is lost. */
-function endedBefore(known: RestoreCheckpoint, target: string): JobOutcome {
+function endedBefore(
+  known: RestoreCheckpoint,
+  target: string,
+  passwordRef: string | null,
+): JobOutcome {
   const note = 'its worker ended before it could report: the counts are lost, the data are whole';
   return {
     state: 'succeeded',
-    result: { id: known.restore, state: 'succeeded', target, warnings: [note] },
+    result: { id: known.restore, state: 'succeeded', target, passwordRef, warnings: [note] },
   };
 }
 

@@ -6,7 +6,7 @@ type Fields = { readonly [name: string]: true | Fields };
 const RESTORE: Fields = {
   ...fields('id', 'state', 'instance', 'at', 'cut', 'ttl', 'path', 'keys', 'vanishing'),
   ...fields('vanishingBound', 'commands', 'bytes', 'elapsedSeconds', 'target', 'phases'),
-  ...fields('facts', 'warnings'),
+  ...fields('facts', 'warnings', 'passwordRef'),
   selection: {
     ...fields('followed', 'logBytes', 'indexBytes', 'frameBytes', 'snapshotRead'),
     everything: fields('upTo', 'command', 'reason'),

@@ -79,7 +79,14 @@ export type RestoreTarget =
   | {
       readonly kind: 'new';
       readonly port: number;
+      /** Tried in turn instead of `port`, until one is free. */
+      readonly ports?: readonly number[];
       readonly dir: string | null;
+      /**
+       * It asks everybody for this password from its first moment on; the file lets another process
+       * go on. Absent: who reaches the loopback gets in.
+       */
+      readonly closed?: { readonly password: string; readonly passwordFile: string };
       /** It speaks TLS only; absent: plain on the loopback. */
       readonly tls?: NewServerTls;
     };

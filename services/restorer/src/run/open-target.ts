@@ -59,22 +59,11 @@ export async function openTarget(
   }
   const dir = resolve(target.dir ?? join(serversDir(stateDir), id));
   await checkFresh(dir);
-  const { port, tls } = target;
-  const server = await startServer({
-    dir,
-    ...(tls === undefined ? { port } : { tlsPort: port }),
-    detached: true,
-    config: {
-      ...(tls === undefined ? {} : await tlsSettingsIn(dir, tls, environment)),
-      databases: Math.max(DATABASES_MIN, databases).toString(),
-      appendonly: 'no',
-      save: '',
-      // So that the digest of the restored data can be compared, from this host only.
-      'enable-debug-command': 'local',
-    },
-  });
+  const { tls, closed } = target;
+  const server = await startNew(target, dir, databases, environment);
   try {
-    const address = addressOf(server);
+    const password = closed === undefined ? {} : { password: closed.password };
+    const address = { ...addressOf(server), ...password };
     const client = await connectNode(address, {
       signal,
       name: 'tidemark-restorer',
@@ -94,6 +83,35 @@ export async function openTarget(
     await server.kill();
     throw cause;
   }
+}
+
+async function startNew(
+  { port, ports = [port], tls, closed }: Extract<RestoreTarget, { readonly kind: 'new' }>,
+  dir: string,
+  databases: number,
+  environment: RestoreEnvironment,
+): Promise<ServerProcess> {
+  const config = {
+    ...(tls === undefined ? {} : await tlsSettingsIn(dir, tls, environment)),
+    databases: Math.max(DATABASES_MIN, databases).toString(),
+    appendonly: 'no',
+    save: '',
+    // So that the digest of the restored data can be compared, from this host only.
+    'enable-debug-command': 'local',
+    ...(closed === undefined ? {} : { requirepass: closed.password }),
+  };
+  for (const one of ports) {
+    const place = tls === undefined ? { port: one } : { tlsPort: one };
+    try {
+      return await startServer({ dir, ...place, detached: true, config });
+    } catch (cause) {
+      const log = cause instanceof NodeError ? String(cause.context['log'] ?? '') : '';
+      if (ports.length === 1 || !/address already in use/i.test(log)) throw cause;
+    }
+  }
+  throw new NodeError('TM_SERVER_START', 'no port is free for a new server', {
+    context: { ports: ports.length },
+  });
 }
 
 /**

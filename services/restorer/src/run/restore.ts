@@ -313,7 +313,10 @@ async function makeRecord(
     path,
     target: {
       url: target.url,
-      passwordFile: request.target.kind === 'server' ? request.target.passwordFile : null,
+      passwordFile:
+        request.target.kind === 'server'
+          ? request.target.passwordFile
+          : (request.target.closed?.passwordFile ?? null),
       ...(request.target.kind === 'server' && request.target.tls !== undefined
         ? { tls: request.target.tls }
         : {}),
