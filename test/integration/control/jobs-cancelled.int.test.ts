@@ -176,7 +176,7 @@ describe('a damaged database of jobs', () => {
     const { control } = after;
     expect(control.state.replacement?.movedTo).toContain('control.db.damaged-');
     await expect
-      .poll(() => control.jobs.list({ pageSize: 10 }).jobs, { timeout: 20_000 })
+      .poll(() => control.jobs.list({ pageSize: 10 }).jobs, { timeout: 60_000 })
       .toHaveLength(1);
     const [lost] = control.jobs.list({ pageSize: 10 }).jobs;
     expect(lost).toMatchObject({ state: 'failed', kind: 'restore', resumable: true });

@@ -9,9 +9,11 @@ import { InstanceClaims } from './instance-claims.ts';
 import type { LocalJobDesk } from './job-desk.ts';
 import type { JobRows } from './job-rows.ts';
 import { JobRunner, type RunnerTiming } from './job-runner.ts';
-import { rebuildJobs } from './rebuild-jobs.ts';
+import { rebuildJobs, type SeenOpen } from './rebuild-jobs.ts';
 
 const REBUILD_EVERY_MS = 5_000;
+/** How often jobs that other hosts run are looked at again. */
+const OTHERS_EVERY_MS = 30_000;
 
 /** What a worker is opened with. */
 export interface WorkerParts {
@@ -45,17 +47,25 @@ export async function keepRebuilt(
   parts: Omit<WorkerParts, 'desk' | 'random' | 'timing'>,
   signal: AbortSignal,
 ): Promise<void> {
-  const { rows, logger } = parts;
+  const { rows, logger, workspace } = parts;
+  const seen = new Map<string, SeenOpen>();
+  let others = 0;
   while (!signal.aborted) {
+    let pauseMs = REBUILD_EVERY_MS;
     try {
       const { replacement } = rows.db;
-      if (replacement !== null && !replacement.rebuilt) await rebuildJobs(parts, signal);
+      if (replacement !== null && (!replacement.rebuilt || others > 0)) {
+        const host = await knownHost(workspace.config.stateDir);
+        const found = await rebuildJobs({ ...parts, host, seen }, signal);
+        others = found.others;
+        if (found.own === 0 && others > 0) pauseMs = OTHERS_EVERY_MS;
+      }
     } catch (cause) {
       if (cause === signal.reason) return;
       if (!(cause instanceof TidemarkError)) throw cause;
       logger.error('state-rebuild', { code: cause.code, error: cause.message });
     }
-    await pause(REBUILD_EVERY_MS, undefined, { signal }).catch(() => undefined);
+    await pause(pauseMs, undefined, { signal }).catch(() => undefined);
   }
 }
 
@@ -69,7 +79,12 @@ export async function hostName(stateDir: string, random: Random): Promise<string
   await writeFile(path, `${name}\n`, { mode: 0o600, flag: 'wx' }).catch((cause: unknown) => {
     if (!(cause instanceof Error && 'code' in cause && cause.code === 'EEXIST')) throw cause;
   });
-  const known = (await readFile(path, 'utf8')).trim();
   // One that was killed while it wrote leaves an empty file: a name for this process does as well.
-  return /^h[0-9a-f]{16}$/.test(known) ? known : name;
+  return (await knownHost(stateDir)) || name;
+}
+
+/** The name of this host, where it has one; else it is empty. */
+async function knownHost(stateDir: string): Promise<string> {
+  const known = await readFile(join(stateDir, 'control.host'), 'utf8').catch(() => '');
+  return /^h[0-9a-f]{16}$/.exec(known.trim())?.[0] ?? '';
 }

@@ -4,10 +4,14 @@ import type { Clock } from '@tidemark/core';
 import { restoreState } from '@tidemark/restorer';
 import type { Workspace } from '@tidemark/workspace';
 import type { Audit } from '../audit/audit.ts';
+import { hostOf, LOG_CLAIM_MS } from './instance-claims.ts';
 import { restoreIdOf } from './restore-id.ts';
 import type { Job, JobKind, Json } from './job.ts';
 import { newFold, type JobFold } from './job-machine.ts';
 import type { JobRows } from './job-rows.ts';
+
+/** Workers of this host put back what they do themselves, with their next beat. */
+const OWN_CLAIM_MS = 8_000;
 
 /** Restores of one job that are looked for. */
 const ROUNDS_MAX = 16;
@@ -19,21 +23,47 @@ export interface RebuildParts {
   readonly audit: Audit;
   readonly clock: Clock;
   readonly logger: Logger;
+  /** Name of this host in the logs; empty: it is not known. */
+  readonly host: string;
+  /** Claims as they were seen at the look before; kept from look to look. */
+  readonly seen: Map<string, SeenOpen>;
+}
+
+/** A claim in a log, and since when it is as it is, in monotonic milliseconds. */
+export interface SeenOpen {
+  readonly worker: string;
+  readonly untilMs: number;
+  readonly sinceMs: number;
+}
+
+/** What a look came to. */
+export interface Rebuilt {
+  /** How many were put back. */
+  readonly count: number;
+  /** Claims, of this host and of others, that may be those of jobs that run: to be looked at again. */
+  readonly own: number;
+  readonly others: number;
 }
 
 /**
  * Puts jobs back after the database was made anew: those that the logs of the instances hold a claim of,
- * without an end. What they were asked for is lost; a restore that is on record can be resumed.
- * @returns How many were put back.
+ * without an end, that nobody renews. What they were asked for is lost; a restore that is on record can
+ * be resumed.
  * @throws StoreError when the logs cannot be read: it is to be tried again.
  */
-export async function rebuildJobs(parts: RebuildParts, signal: AbortSignal): Promise<number> {
+export async function rebuildJobs(parts: RebuildParts, signal: AbortSignal): Promise<Rebuilt> {
   const { workspace, rows, audit, clock, logger } = parts;
   await workspace.sync(signal);
-  let count = 0;
+  let [count, own, others] = [0, 0, 0];
   for (const { iid, jobs } of workspace.catalog.instances()) {
     if (iid === null) continue;
     for (const open of jobs.open) {
+      if (rows.db.read(() => rows.fold(open.job)) !== null) continue;
+      if (mayRun(open, parts)) {
+        if (hostOf(open.worker) === parts.host) own += 1;
+        else others += 1;
+        continue;
+      }
       const fold = await lostJob(iid, open, parts);
       const nowMs = clock.nowMs();
       rows.db.write(() => {
@@ -49,8 +79,11 @@ export async function rebuildJobs(parts: RebuildParts, signal: AbortSignal): Pro
       });
     }
   }
+  const known = rows.db.replacement?.rebuilt === true;
+  const isOver = own === 0 && !known;
+  if (count === 0 && !isOver) return { count, own, others };
   rows.db.write(() => {
-    rows.db.noteRebuilt();
+    if (isOver) rows.db.noteRebuilt();
     audit.append({
       actor: { name: 'tidemark', via: 'cli' },
       action: 'state.rebuilt',
@@ -59,7 +92,18 @@ export async function rebuildJobs(parts: RebuildParts, signal: AbortSignal): Pro
     });
   });
   logger.warn('state-rebuilt', { jobs: count });
-  return count;
+  return { count, own, others };
+}
+
+/** Its worker may be alive: the claim was not yet seen unchanged for as long as one holds. */
+function mayRun({ job, worker, untilMs }: OpenJob, { host, seen, clock }: RebuildParts): boolean {
+  const nowMs = clock.monotonicMs();
+  const known = seen.get(job);
+  if (known?.worker !== worker || known.untilMs !== untilMs) {
+    seen.set(job, { worker, untilMs, sinceMs: nowMs });
+    return true;
+  }
+  return nowMs - known.sinceMs < (hostOf(worker) === host ? OWN_CLAIM_MS : LOG_CLAIM_MS);
 }
 
 async function lostJob(instance: string, open: OpenJob, parts: RebuildParts): Promise<JobFold> {
