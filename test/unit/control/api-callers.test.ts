@@ -1,4 +1,3 @@
-import type { FastifyRequest } from 'fastify';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TLSSocket } from 'node:tls';
@@ -9,14 +8,16 @@ import { keptFor } from '../../../services/control/src/metrics/operations-routes
 import { QUIET } from '../../support/job-desk.ts';
 import { TempDir } from '../../support/temp-dir.ts';
 
+type Asked = Parameters<ReturnType<typeof openAuthenticator>['authenticate']>[0];
+
 /** A connection whose certificate was accepted. */
-function shown(digest: string, subject: string): FastifyRequest {
+function shown(digest: string, subject: string): Asked {
   const fingerprint256 = (digest.toUpperCase().match(/../g) ?? []).join(':');
   const socket = Object.create(TLSSocket.prototype, {
     authorized: { value: true },
     getPeerX509Certificate: { value: () => ({ fingerprint256, subject }) },
   }) as TLSSocket;
-  return { raw: { socket } } as unknown as FastifyRequest;
+  return { raw: { socket } } as unknown as Asked;
 }
 
 it('two certificates of one name are two callers, and each is always the same one', async () => {

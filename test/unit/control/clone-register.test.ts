@@ -105,6 +105,7 @@ describe('a clone that is registered', () => {
       return cleanUpClone(true, parts, {
         ...{ job: { instance: 'orders' } as Job, checkpoint },
         ...{ keep: () => Promise.resolve(), log: () => undefined },
+        signal: new AbortController().signal,
       });
     };
     await clean(7002);

@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto';
 import { readdir, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { JobEvent } from '@tidemark/control';
+import type { Job, JobEvent } from '@tidemark/control';
 import { ALICE, idleHandler, openDesk, SetClock, type DeskRun } from '../../support/job-desk.ts';
 import { TempDir } from '../../support/temp-dir.ts';
 
@@ -263,11 +263,19 @@ describe('jobs of other hosts', () => {
 describe('what another host tells of a job', () => {
   it('changes how far it is, and not what was asked for or by whom', async () => {
     const { id } = await run.desk.submit(ORDER);
-    const told = {
-      ...{ ...run.desk.get(id), kind: 'clear-data', instance: 'other', createdMs: 1 },
-      ...{ request: { confirm: 'other' }, actor: { name: 'mallory', via: 'token' } },
-      ...{ state: 'failed', attempt: 1, worker: null, endedMs: clock.ms, resumable: true },
-    } as const;
+    const told: Job = {
+      ...run.desk.get(id),
+      kind: 'clear-data',
+      instance: 'other',
+      createdMs: 1,
+      request: { confirm: 'other' },
+      actor: { name: 'mallory', via: 'token' },
+      state: 'failed',
+      attempt: 1,
+      worker: null,
+      endedMs: clock.ms,
+      resumable: true,
+    };
     run.desk.applyRemote({ seq: 1, atMs: clock.ms, job: told });
     expect(run.desk.get(id)).toMatchObject({
       ...{ state: 'failed', attempt: 1, resumable: true, endedMs: clock.ms },
