@@ -26,7 +26,7 @@ beforeAll(async () => {
   run = await RoutesRun.start('first', `[server]\nallow_sources = [${allow}]\n`);
   opened.push(run);
   const secrets = join(run.tidemark.dir, 'secrets');
-  await mkdir(secrets, { mode: 0o700 });
+  await mkdir(secrets, { mode: 0o700, recursive: true });
   for (const [name, text] of [
     ['one', 'Correct-Horse-1'],
     ['two', 'Correct-Horse-2'],
