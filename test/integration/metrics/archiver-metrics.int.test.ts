@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { ArchiverMetrics } from '../../../services/archiver/src/metrics/archiver-metrics.ts';
 import { openOperationsServer } from '../../../services/archiver/src/metrics/operations-server.ts';
 import type { Logger } from '../../../services/archiver/src/logger.ts';
-import { ArchiverBench, INSTANCE, type CaptureOf } from '../../support/archiver-run.ts';
+import { ArchiverBench, INSTANCE, type CaptureOf, waitFor } from '../../support/archiver-run.ts';
 import { describeWithPromtool } from '../../support/promtool.ts';
 import { samplesOf, valueOf, type ScrapedSample } from '../../support/scrape.ts';
 
@@ -118,6 +118,14 @@ describe('the metrics of an archiver', () => {
     const client = await bench.server.connect();
     for (let i = 0; i < 100; i++)
       await client.set(`odd-key-${i.toString()}`, `odd-value-${i.toString()}`);
+    // What the catalog says is read once a minute: by then there has to be a window.
+    const second = Math.floor(Date.now() / 1000);
+    await waitFor(async () => {
+      await client.set('odd-key-0', 'odd-value-0');
+      return (await bench.events('SegmentStored')).some(
+        (event) => event.type === 'SegmentStored' && (event.provenTo ?? 0) > second,
+      );
+    });
     await until(url, isReady);
     const labels = { instance: INSTANCE, shard: '0' };
     let samples = await scrape(url);
