@@ -74,3 +74,4 @@ export type { ClearReport } from './data/clear-data.ts';
 export type { PurgeReport } from './data/purge-expired.ts';
 export { policyDocument, type PolicyDocument } from './api/routes/policy-document.ts';
 export { refuseRewrapFaults, rewrapInstance } from './tde/rewrap-instance.ts';
+export { downloadLinks } from './queries/download-links.ts';

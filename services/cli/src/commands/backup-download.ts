@@ -1,13 +1,12 @@
 import { stat } from 'node:fs/promises';
 import { basename, resolve } from 'node:path';
+import { downloadLinks } from '@tidemark/control';
 import { UsageError } from '@tidemark/core';
-import { downloadBackup, findBackup, type DownloadRequest } from '@tidemark/restorer';
-import { presignGet } from '@tidemark/store';
+import { downloadBackup, type DownloadRequest } from '@tidemark/restorer';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { parseDuration, readFrom, withLease, Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
 import { formatBytes, table } from '../output/table.ts';
-import { formatSecond } from '../time.ts';
 
 /** Life of a link when none is asked for. */
 const TTL_DEFAULT = '1h';
@@ -91,21 +90,9 @@ async function printLinks(
   using workspace = await Workspace.open(invocation);
   const { signal, printer } = invocation;
   await workspace.sync(signal, name.instance);
-  const { store, keys, catalog, config } = workspace;
-  const found = await findBackup(name, { store, keys, catalog, signal, stateDir: config.stateDir });
-  const links: { readonly shard: string; readonly bytes: number; readonly url: string }[] = [];
-  for (const { object } of found.snapshots) {
-    // What is in a log entry has no address of its own; backups are objects of their own.
-    const url = object.key === null ? null : await presignGet(store, object.key, seconds);
-    if (url === null) {
-      throw new UsageError('TM_USAGE', `the store ${store.url} gives no links`, {
-        hint: `it is no S3 store: tidemark backup download ${name.instance} ${name.backup} -o FILE`,
-      });
-    }
-    links.push({ shard: object.shard, bytes: object.size, url });
-  }
-  const expires = formatSecond(Math.floor(systemClock.nowMs() / 1000) + seconds);
-  printer.result({ ...name, form: 'sealed', expires, links }, () => [
+  const document = await downloadLinks(name, seconds, workspace, { clock: systemClock, signal });
+  const { expires, links } = document;
+  printer.result(document, () => [
     ...table(
       ['SHARD', 'SIZE', 'LINK'],
       links.map(({ shard, bytes, url }) => [shard, formatBytes(bytes), url]),
