@@ -13,6 +13,7 @@ export { Opener, type OpenOptions } from './container/opener.ts';
 export { openBytes, openStream, sealBytes, sealPieces, sealStream } from './container/streams.ts';
 export { openRange, type OpenRangeOptions } from './container/open-range.ts';
 export { plainSizeOf, sealedSizeOf } from './container/sizes.ts';
+export { keyNameHasher } from './log-auth/key-name-hash.ts';
 export { LOG_MAC_BYTES, authenticateLogBytes, verifyLogBytes } from './log-auth/mac.ts';
 export { JOB_MESSAGE_BYTES_MAX, openJobMessage, sealJobMessage } from './log-auth/job-seal.ts';
 export type {

@@ -233,7 +233,7 @@ it('of an instance with TDE no name and no value is shown', async () => {
   expect(diff.body, diff.text).toMatchObject({
     ...{ masked: true, counts: { changed: 1 } },
     sample: [
-      { outcome: 'changed', keyHash: expect.stringMatching(/^sha256:[0-9a-f]{32}$/) as string },
+      { outcome: 'changed', keyHash: expect.stringMatching(/^hmac:[0-9a-f]{32}$/) as string },
     ],
   });
   expect(diff.text).not.toContain('plain');

@@ -304,10 +304,14 @@ it('instances, their status and facts, and the audit of what was asked', async (
   const status = await run.api.ask('/v1/status');
   expect(status.body).toMatchObject({ instances: [{ instance: ID }] });
   const { body } = await run.api.ask('/v1/audit?pageSize=500');
-  const actions = (body?.['entries'] as { readonly action: string }[]).map(({ action }) => action);
+  const entries = body?.['entries'] as { readonly action: string; readonly detail: string }[];
+  const actions = entries.map(({ action }) => action);
   expect(actions).toEqual(
     expect.arrayContaining(['job.submit.restore', 'backup.hold', 'key.history', 'policy.set']),
   );
+  // Who has the keys can tell which one was looked at.
+  const { keyHash } = await run.tidemark.json<{ keyHash: string }>('key', 'hash', ID, 'key:1');
+  expect(entries.find(({ action }) => action === 'key.history')?.detail).toBe(keyHash);
 });
 
 it('what is not there, and who may not, is told alike everywhere', async () => {

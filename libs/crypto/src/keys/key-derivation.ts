@@ -1,7 +1,8 @@
 import { hkdfSync } from 'node:crypto';
 
 /** One use of a root key. Labels never begin with each other's text and NUL. */
-export type DerivationLabel = 'tidemark/key-id/v1' | 'tidemark/ring/v1' | 'tidemark/log/v1';
+export type DerivationLabel =
+  'tidemark/key-id/v1' | 'tidemark/key-name/v1' | 'tidemark/log/v1' | 'tidemark/ring/v1';
 
 /**
  * HKDF-SHA-512 with an empty salt and info = label, NUL, subject.

@@ -13,6 +13,26 @@ export function addKeyCommands(program: Command, leaf: Leaf, perform: Perform): 
   addPreview(program, leaf, perform);
   addDiff(program, leaf, perform);
   addUndo(program, leaf, perform);
+  addHash(program, leaf, perform);
+}
+
+function addHash(program: Command, leaf: Leaf, perform: Perform): void {
+  const key = program.command('key').description('Names of keys as the audit shows them.');
+  leaf(key, 'hash <id> <key>', 'Show what the audit of an instance calls a key.')
+    .addHelpText(
+      'after',
+      `
+Audit entries, and answers about an instance with TDE, hold no names of keys: a hash stands in their place
+that nobody can try names against without the key ring. It is the same for a name at all times, and another
+one for each instance. A key is written as for --key.
+
+  tidemark key hash orders cart:17`,
+    )
+    .action(async (id: string, name: string, _flags: object, command: Command) =>
+      perform(command, async (invocation) =>
+        (await import('../commands/key-hash.ts')).showKeyHash({ id, key: name }, invocation),
+      ),
+    );
 }
 
 function addPreview(program: Command, leaf: Leaf, perform: Perform): void {

@@ -1,8 +1,9 @@
+import { keyNameHasher } from '@tidemark/crypto';
 import { diffPoints, keyHistory } from '@tidemark/restorer';
 import { shownKey } from '@tidemark/selector';
 import { originalAddress, restoreEnvironment, withLease } from '@tidemark/workspace';
 import { keyEventDocument, type KeyEventDocument } from '../../queries/key-events.ts';
-import { keyHash, maskedKeys } from '../../queries/masked.ts';
+import { maskedKeys } from '../../queries/masked.ts';
 import { knownInstance } from '../../queries/known-instance.ts';
 import type { Control } from '../../control.ts';
 import { wrongField } from '../problem-types.ts';
@@ -64,12 +65,14 @@ function addHistory(app: ApiApp, { control }: ApiPorts): void {
       const { tde } = await openFresh(instance, control, signal);
       const isMasked = tde.state !== 'disabled';
       const search = { instance, key: wanted, db: database, window, snapshots: false };
+      const hashOf = keyNameHasher(await control.workspace.keys.logKey(instance));
+      const nameOf = isMasked ? hashOf : shownKey;
       const read = gate.through(() =>
-        historyOf(search, { limit, lastOnly: at !== undefined, isMasked }, control, signal),
+        historyOf(search, { limit, lastOnly: at !== undefined, nameOf }, control, signal),
       );
       control.audit.append({
         ...{ actor: request.actor, action: 'key.history', instance, job: null },
-        detail: keyHash(wanted), // an audit holds no dataset content
+        detail: hashOf(wanted), // an audit holds no dataset content
       });
       return { instance, masked: isMasked, ...(await read) };
     },
@@ -80,12 +83,12 @@ interface Shown {
   readonly limit: number;
   /** Only the last event of each database: what the key was then. */
   readonly lastOnly: boolean;
-  readonly isMasked: boolean;
+  readonly nameOf: (key: Buffer) => string;
 }
 
 async function historyOf(
   search: Parameters<typeof keyHistory>[0],
-  { limit, lastOnly, isMasked }: Shown,
+  { limit, lastOnly, nameOf }: Shown,
   { workspace }: Pick<Control, 'workspace'>,
   signal: AbortSignal,
 ): Promise<{
@@ -93,7 +96,6 @@ async function historyOf(
   readonly limited: boolean;
   readonly readBytes: number;
 }> {
-  const nameOf = isMasked ? keyHash : shownKey;
   const history = keyHistory(search, quietEnvironment(workspace, signal));
   const lease = { instance: search.instance, fromSecond: search.window.since, isLong: false };
   return withLease(lease, workspace, NO_NOTES, async () => {
@@ -157,7 +159,8 @@ function addDiff(app: ApiApp, { control }: ApiPorts): void {
       });
       if (!isMasked) return { ...report, masked: false };
       const { selected: _, sample, ...rest } = report;
-      return { ...rest, masked: true, sample: maskedKeys(sample) };
+      const hashOf = keyNameHasher(await workspace.keys.logKey(instance));
+      return { ...rest, masked: true, sample: maskedKeys(sample, hashOf) };
     },
   );
 }

@@ -1,5 +1,12 @@
-import { dryRun, preview, type PreviewReport, type RestoreReport } from '@tidemark/restorer';
-import { freshen, originalAddress, readFrom, withLease } from '@tidemark/workspace';
+import { keyNameHasher } from '@tidemark/crypto';
+import {
+  dryRun,
+  preview,
+  type PreviewReport,
+  type RestoreReport,
+  type WantedPoint,
+} from '@tidemark/restorer';
+import { originalAddress, readFrom, withLease } from '@tidemark/workspace';
 import { maskedKeys } from '../../queries/masked.ts';
 import { openTdeInstance } from '../../queries/open-tde.ts';
 import type { Control } from '../../control.ts';
@@ -20,7 +27,7 @@ export interface PlanReport {
 
 /** For whom a plan is made. */
 export interface PlanView {
-  readonly control: Pick<Control, 'workspace'>;
+  readonly control: Pick<Control, 'workspace' | 'tail'>;
   /** Whether the caller may read keys: else none is named, and nothing is told of any of them. */
   readonly seesKeys: boolean;
 }
@@ -34,12 +41,14 @@ export interface PlanView {
 export async function planOf(
   instance: string,
   wish: RestoreWish,
-  { control: { workspace }, seesKeys }: PlanView,
+  { control: { workspace, tail }, seesKeys }: PlanView,
   signal: AbortSignal,
 ): Promise<PlanReport> {
-  await freshen(workspace, instance, signal);
+  await tail.act(instance, provenBy(wish.point), signal);
   const { tde } = await openTdeInstance(instance, workspace, signal);
   const isMasked = tde.state !== 'disabled';
+  const hashOf = keyNameHasher(await workspace.keys.logKey(instance));
+  const view = { hashOf: isMasked ? hashOf : null, seesKeys };
   const lease = {
     instance,
     fromSecond: readFrom(workspace.catalog, instance, wish.point),
@@ -47,10 +56,15 @@ export async function planOf(
   };
   const planned = await withLease(lease, workspace, NO_NOTES, async () =>
     wish.target.kind === 'original'
-      ? ofOriginal(await compared(instance, wish, workspace, signal), isMasked, seesKeys)
+      ? ofOriginal(await compared(instance, wish, workspace, signal), view)
       : ofServer(await read(instance, wish, workspace, signal), isMasked || !seesKeys),
   );
   return { ...planned, warnings: [...wish.warnings, ...planned.warnings] };
+}
+
+/** The second that must be proven for a point; null: whatever there is by now. */
+function provenBy(point: WantedPoint): number | null {
+  return point.kind === 'second' && point.timeline == null ? point.second : null;
 }
 
 async function compared(
@@ -97,17 +111,25 @@ async function read(
   );
 }
 
-function ofOriginal(report: PreviewReport, isMasked: boolean, seesKeys: boolean): PlanReport {
+interface KeysShown {
+  /** What names are shown as; null: as they are. */
+  readonly hashOf: ((name: Buffer) => string) | null;
+  readonly seesKeys: boolean;
+}
+
+function ofOriginal(report: PreviewReport, { hashOf, seesKeys }: KeysShown): PlanReport {
   const { counts, read: reads, warnings, sample, selected, ...rest } = report;
+  const isNamed = hashOf === null && seesKeys;
+  const shown = hashOf === null ? sample : maskedKeys(sample, hashOf);
   return {
     matchedKeys: counts,
     bytes: reads.bytes,
     // They may name keys.
-    warnings: isMasked ? [] : warnings,
+    warnings: isNamed ? warnings : [],
     report: {
       ...{ ...rest, counts, read: reads },
-      ...(isMasked ? {} : { selected }),
-      ...(seesKeys ? { sample: isMasked ? maskedKeys(sample) : sample } : {}),
+      ...(isNamed ? { selected } : {}),
+      ...(seesKeys ? { sample: shown } : {}),
     },
   };
 }
