@@ -5,7 +5,7 @@ export type { Difference } from './compare/compare-datasets.ts';
 export { openHoles, proveHole, type HoleProof } from './prove/prove-holes.ts';
 export type { WantedPoint } from './plan/make-plan.ts';
 export type { Vanishing } from './feed/vanish-forecast.ts';
-export type { TtlChoice } from './plan/ttl-rule.ts';
+export { REBASE_MS_MAX, SHIFT_MS_MAX, type TtlChoice } from './plan/ttl-rule.ts';
 export type {
   RestoreEnvironment,
   RestoreProgress,
@@ -85,7 +85,8 @@ export {
   refuseTdeNode,
   type ConfiguredNode,
 } from './dump/refuse-tde-node.ts';
-export { isConfiguredNode, type NodePlace, type TargetNode } from './tde/original-node.ts';
+export { type NodePlace, type TargetNode } from './tde/original-node.ts';
+export { relationToNode, type NodeRelation } from './target/related-node.ts';
 export {
   rewrapKeys,
   type RewrapFault,

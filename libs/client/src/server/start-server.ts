@@ -28,7 +28,10 @@ const SOCKET_PATH_BYTES_MAX = 107;
 export interface StartServerOptions {
   /** Program; default `redis-server` on the PATH. */
   readonly binary?: string;
-  /** Data folder; made 0700 when absent. Holds also `server.conf`, `server.log`, `server.sock`. */
+  /**
+   * Data folder; made 0700 when absent. Holds also `server.conf`, `server.log`, `server.sock`. A server
+   * that is detached or scratch has umask 077: its files are for this user alone.
+   */
   readonly dir: string;
   /** TCP port on the bound address; 0 (default) takes a free one. */
   readonly port?: number;
@@ -190,11 +193,13 @@ async function startOn(
 
 function commandOf(
   configPath: string,
-  { binary = 'redis-server', args = [], scratch }: StartServerOptions,
+  { binary = 'redis-server', args = [], scratch, detached }: StartServerOptions,
 ): { readonly command: string; readonly words: readonly string[] } {
   const words = [configPath, ...args];
-  if (scratch !== true) return { command: binary, words };
-  return { command: '/bin/sh', words: ['-c', 'ulimit -c 0; exec "$0" "$@"', binary, ...words] };
+  if (scratch !== true && detached !== true) return { command: binary, words };
+  // What it writes of the data is for this user alone; a server asks nobody but its umask about that.
+  const limits = scratch === true ? 'umask 077; ulimit -c 0' : 'umask 077';
+  return { command: '/bin/sh', words: ['-c', `${limits}; exec "$0" "$@"`, binary, ...words] };
 }
 
 function guardChild(child: ChildProcess): void {

@@ -17,8 +17,13 @@ import {
 import type { RestoreEnvironment, RestoreTarget } from './environment.ts';
 
 const DATABASES_MIN = 16;
+/** The note of whoever had the server started: who it is for. */
+export const SERVER_NOTE = 'server.json';
 /** Files that a new server leaves in its folder when it ends before its promotion. */
-const OWN_FILES = new Set(['server.conf', 'server.log', 'server.sock', ...TLS_FILES]);
+const OWN_FILES = new Set([
+  ...[SERVER_NOTE, 'server.conf', 'server.log', 'server.sock'],
+  ...TLS_FILES,
+]);
 
 /** A target with a control connection. Disposing closes the connection only. */
 export interface OpenTarget extends AsyncDisposable {

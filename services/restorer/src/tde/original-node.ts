@@ -7,7 +7,7 @@ import { connectNode, type NodeAddress, type NodeClient } from '@tidemark/client
 import { NodeError, UsageError } from '@tidemark/core';
 
 /** A node that is there answers in less. */
-const ASK_TIMEOUT_MS = 5_000;
+export const NODE_ANSWER_MS = 5_000;
 
 /** Where a configured node is; `unknown`: nobody tells, since e.g. no Sentinel of it answers. */
 export type NodePlace = NodeAddress | 'unknown';
@@ -48,24 +48,25 @@ export async function isConfiguredNode(
 
 /** Empty when the node is down, refuses us, or does not tell. */
 async function presentRunId(original: NodeAddress, signal: AbortSignal): Promise<string> {
-  const timeoutMs = ASK_TIMEOUT_MS;
+  const timeoutMs = NODE_ANSWER_MS;
   const options = { signal, name: 'tidemark-restorer', timeoutMs, replyTimeoutMs: timeoutMs };
   try {
     await using client = await connectNode(original, options);
     return (await client.info('server')).get('run_id') ?? '';
   } catch (cause) {
-    if (cause instanceof NodeError || isUnreadTls(cause)) return '';
+    if (isUnanswered(cause)) return '';
     throw cause;
   }
 }
 
-/** Certificates of the configured node that this user may not read: it is told by its place. */
-function isUnreadTls(cause: unknown): boolean {
+/** Whether a node could not be asked: it is down, refuses us, or this user may not read its certificates. */
+export function isUnanswered(cause: unknown): boolean {
+  if (cause instanceof NodeError) return true;
   return cause instanceof UsageError && cause.code === 'TM_TLS_SETTINGS';
 }
 
 /** Whether a server that is connected stands where an address leads to. */
-async function isSamePlace(target: NodeClient, original: NodeAddress): Promise<boolean> {
+export async function isSamePlace(target: NodeClient, original: NodeAddress): Promise<boolean> {
   const { address, remoteAddress } = target;
   if (original.path !== undefined) {
     const socket = address.path ?? (await ownSocket(target));
