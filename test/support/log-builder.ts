@@ -20,6 +20,7 @@ export const MAGIC = {
   checkpoint: '8b544443310d0a1a',
   record: '8b544452310d0a1a',
   instanceEntry: '8b544449310d0a1a',
+  instanceCheckpoint: '8b544450310d0a1a',
 } as const;
 
 /**

@@ -1,5 +1,7 @@
 export {
   instanceLogKey,
+  instanceCheckpointKey,
+  instanceCheckpointPrefix,
   instanceLogPrefix,
   instancePrefix,
   instanceRecordKey,

@@ -30,6 +30,11 @@ export function instanceLogKey(iid: string, seq: number | bigint): string {
   return instanceLogPrefix(iid) + pad(seq);
 }
 
+/** Key of a checkpoint of an instance's log. */
+export function instanceCheckpointKey(iid: string, seq: number | bigint): string {
+  return instanceCheckpointPrefix(iid) + pad(seq);
+}
+
 /** Key of an entry of a writer's log. */
 export function writerLogKey(
   iid: string,
@@ -106,6 +111,10 @@ export function instanceLogPrefix(iid: string): string {
   return `${instancePrefix(iid)}log/`;
 }
 
+export function instanceCheckpointPrefix(iid: string): string {
+  return `${instancePrefix(iid)}checkpoint/`;
+}
+
 /** Prefix of everything of one writer. */
 export function writerPrefix(iid: string, shard: string, writer: string): string {
   return `${instancePrefix(iid)}${name('shard', shard)}/${name('writer', writer)}/`;
@@ -126,7 +135,11 @@ export function wrappedKeyPrefix(iid: string): string {
 /** What an object key says. */
 export type ObjectKeyParts =
   | { readonly kind: 'record'; readonly iid: string }
-  | { readonly kind: 'instance-log'; readonly iid: string; readonly seq: bigint }
+  | {
+      readonly kind: 'instance-log' | 'instance-checkpoint';
+      readonly iid: string;
+      readonly seq: bigint;
+    }
   | { readonly kind: 'tde-marker'; readonly iid: string }
   | { readonly kind: 'tde-canary'; readonly iid: string; readonly dekId: string }
   | ({ readonly kind: 'log' | 'checkpoint'; readonly seq: bigint } & WriterPlace)
@@ -158,9 +171,9 @@ export function parseObjectKey(key: string): ObjectKeyParts | null {
   if (top === 'tde') return parseTdeKey(iid, rest);
   if (top !== 'instance') return null;
   if (rest.length === 1 && rest[0] === 'record') return { kind: 'record', iid };
-  if (rest.length === 2 && rest[0] === 'log') {
+  if (rest.length === 2 && (rest[0] === 'log' || rest[0] === 'checkpoint')) {
     const seq = unpad(rest[1]);
-    return seq === null ? null : { kind: 'instance-log', iid, seq };
+    return seq === null ? null : { kind: `instance-${rest[0]}`, iid, seq };
   }
   const [shard = '', writer = '', folder, ...names] = rest;
   if (!isSafeName(shard) || !isSafeName(writer)) return null;

@@ -124,13 +124,16 @@ export {
 export {
   createInstance,
   InstanceLog,
-  listInstanceIds,
   openInstanceLog,
+  type InstanceLogOptions,
+} from './log/instance-log.ts';
+export {
+  listInstanceIds,
   readInstanceLog,
   readInstanceRecord,
-  type InstanceLogOptions,
   type InstanceLogSource,
-} from './log/instance-log.ts';
+} from './log/instance-log-reader.ts';
+export { readInstanceCheckpoint, readInstanceState } from './log/instance-fold.ts';
 export { reopenInstanceLog } from './log/reopen-instance-log.ts';
 export {
   instanceKeysOf,
@@ -160,6 +163,7 @@ export type {
 export type { BackupPageQuestion, PagedSnapshot } from './projection/queries.ts';
 export type { SyncOptions } from './projection/sync.ts';
 export {
+  TOMBSTONE_BACKUPS_MAX,
   TOMBSTONE_WRITERS_MAX,
   type LogCut,
   type Tombstone,
@@ -186,5 +190,16 @@ export {
   wholePolicy,
   type PolicyFault,
 } from './policy/policy-faults.ts';
+export {
+  deletedBackups,
+  FORGOTTEN_PER_ENTRY_MAX,
+  holdOf,
+  LABEL_KEY_MAX,
+  LABEL_VALUE_MAX,
+  LABELS_MAX,
+  noteOf,
+  type BackupLabel,
+  type BackupNote,
+} from './model/instance-backups.ts';
 export { isFree } from './retention/recheck.ts';
 export type { RecycleState, ReleasedNode } from './model/instance-recycle.ts';

@@ -12,7 +12,7 @@ import {
   INSTANCE_ENTRY_FORMAT,
   type InstanceLogEntry,
 } from './instance-codec.ts';
-import type { InstanceLogSource } from './instance-log.ts';
+import type { InstanceLogSource } from './instance-log-reader.ts';
 import { LOG_BEGIN, type WriterLogSource } from './writer-log-reader.ts';
 
 /** The bytes of an entry up to its body, which `decodeLogEntry` and `decodeInstanceEntry` verify. */

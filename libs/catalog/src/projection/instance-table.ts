@@ -61,6 +61,11 @@ export class InstanceTable {
     return fresh.length;
   }
 
+  /** Takes the fold of a checkpoint over, unless the row is ahead of it. `adopt` runs within a transaction. */
+  adopt(iid: string, fold: InstanceState): void {
+    if (this.state(iid).seq < fold.seq) this.#save(iid, fold);
+  }
+
   #save(iid: string, state: InstanceState): void {
     const text = canonicalJson(instanceStateShape.encode(state, '$'));
     this.#db

@@ -3,12 +3,13 @@ import type { LogKey } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { LogEntry } from '../log/entry-codec.ts';
 import type { InstanceLogEntry } from '../log/instance-codec.ts';
+import { readInstanceFold, type FoldStep } from '../log/instance-fold.ts';
 import {
   instanceDigestAt,
   readInstanceLog,
   readInstanceRecord,
   type InstanceLogSource,
-} from '../log/instance-log.ts';
+} from '../log/instance-log-reader.ts';
 import {
   entryDigestAt,
   findLogStart,
@@ -22,6 +23,7 @@ import {
 } from '../log/writer-log-reader.ts';
 import { writerCheckpointKey } from '@tidemark/archive';
 import { CHECKPOINT_EVERY } from '../model/kept-rows.ts';
+import type { InstanceState } from '../model/instance-state.ts';
 import type { WriterState } from '../model/writer-state.ts';
 import type { HiddenTable } from './hidden-table.ts';
 import { replacedInstance, type InstanceTable } from './instance-table.ts';
@@ -116,10 +118,31 @@ async function syncInstanceLog(
     if (digest !== known.digest) throw replacedInstance(iid, known, digest);
   }
   const endCheck = known.seq < 0 ? 'list' : 'probe';
-  const batches = readInstanceLog({ ...source, keyProven: true }, { after: known, endCheck });
-  return applyAll(batches, progress, (entries: readonly InstanceLogEntry[]) =>
-    tables.statements.exclusively(() => tables.instances.apply(iid, entries)),
-  );
+  const proven = { ...source, keyProven: true };
+  const apply = (entries: readonly InstanceLogEntry[]): number | null =>
+    tables.statements.exclusively(() => tables.instances.apply(iid, entries));
+  if (progress.everyEntry) {
+    return applyAll(readInstanceLog(proven, { after: known, endCheck }), progress, apply);
+  }
+  const adopt = (fold: InstanceState): void =>
+    tables.statements.exclusively(() => tables.instances.adopt(iid, fold));
+  const batches = entriesOf(readInstanceFold(proven, known, endCheck), adopt);
+  return applyAll(batches, progress, apply);
+}
+
+/** What is read of a log for its fold; null where a checkpoint takes the place of all before it. */
+async function* entriesOf(
+  steps: AsyncIterable<FoldStep>,
+  adopt: (fold: InstanceState) => void,
+): AsyncGenerator<readonly InstanceLogEntry[] | null, void, undefined> {
+  for await (const step of steps) {
+    if ('entries' in step) {
+      yield step.entries;
+      continue;
+    }
+    yield null;
+    adopt(step.fold);
+  }
 }
 
 /** The digest of an entry known here. A log key that opens nothing is that of another key ring. */
@@ -238,7 +261,7 @@ function restart(tables: SyncTables, source: WriterLogSource, start: WholeFold):
 
 /** Gathers entries into transactions; false when a batch could not be applied. */
 async function applyAll<E>(
-  batches: AsyncIterable<readonly E[]>,
+  batches: AsyncIterable<readonly E[] | null>,
   progress: Progress,
   apply: (entries: readonly E[]) => number | null,
 ): Promise<boolean> {
@@ -250,7 +273,8 @@ async function applyAll<E>(
     return count !== null;
   };
   for await (const batch of batches) {
-    waiting.push(...batch);
+    if (batch === null) waiting = [];
+    else waiting.push(...batch);
     if (waiting.length >= TRANSACTION_ENTRIES && !flush()) return false;
   }
   return flush();

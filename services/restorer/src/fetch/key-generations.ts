@@ -1,5 +1,5 @@
 import { parseObjectKey, wrappedKeyKey, wrappedKeyPrefix } from '@tidemark/archive';
-import { readInstanceLog } from '@tidemark/catalog';
+import { readInstanceState } from '@tidemark/catalog';
 import type { KeyProvider } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 
@@ -87,11 +87,6 @@ export async function isShredded(
 ): Promise<boolean> {
   const logKey = await source.keys.logKey(instance);
   const log = { store: source.store, iid: instance, logKey, keyProven: true };
-  for await (const batch of readInstanceLog(log)) {
-    for (const { event } of batch) {
-      if (event.type !== 'KeyShredded') continue;
-      if (event.dekIds === null || event.dekIds.includes(dekId)) return true;
-    }
-  }
-  return false;
+  const { shredded } = await readInstanceState(log);
+  return shredded.instanceMs !== null || shredded.dekIds.includes(dekId);
 }

@@ -21,6 +21,8 @@ export interface InstanceInventory {
   readonly writers: Map<string, string>;
   /** Sequence numbers of checkpoints, by `<shard>/<writer>`. */
   readonly checkpoints: Map<string, number[]>;
+  /** Sequence numbers of checkpoints of the instance's own log. */
+  readonly ownCheckpoints: number[];
   /** Every wrapped data key: its object key, and the id of the data key. */
   readonly dataKeys: Map<string, string>;
   /** Parts of undo packs. */
@@ -61,6 +63,7 @@ function note(found: Map<string, InstanceInventory>, key: string): void {
       hasRecord: false,
       writers: new Map(),
       checkpoints: new Map(),
+      ownCheckpoints: [],
       dataKeys: new Map(),
       undoParts: [],
       hasTdeMarker: false,
@@ -73,6 +76,9 @@ function note(found: Map<string, InstanceInventory>, key: string): void {
       return;
     case 'instance-log':
     case 'tde-canary': // left by a killed process; its data key stands among the others
+      return;
+    case 'instance-checkpoint':
+      inventory.ownCheckpoints.push(Number(parts.seq));
       return;
     case 'tde-marker':
       inventory.hasTdeMarker = true;

@@ -1,6 +1,7 @@
 import {
   findLogStart,
   readCheckpoint,
+  readInstanceCheckpoint,
   readInstanceLog,
   readInstanceRecord,
   readTdeMarker,
@@ -195,6 +196,9 @@ class VerifyRun {
     if (whole) {
       const log = { nextSeq, writers };
       for (const fault of lostWriters(inventory, log)) this.#report(iid, fault);
+    }
+    for (const seq of inventory.ownCheckpoints) {
+      await this.#guard(iid, () => readInstanceCheckpoint({ ...source, keyProven }, seq));
     }
     try {
       for (const writer of writers) {
