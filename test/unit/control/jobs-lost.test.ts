@@ -357,6 +357,15 @@ describe('a claim', () => {
     expect(pass(silent, clock, { ...held, worker: 'h2.1' }, 1)).toBe(true);
   });
 
+  it('of a process that lives no more is silent after a second; of another host it is not', () => {
+    const clock = { ms: 0 };
+    const gone = (): boolean => true;
+    const silent = new SilentClaims({ monotonicMs: () => clock.ms }, 'h1.2', 15_000, gone);
+    expect(pass(silent, clock, held, 4)).toBe(false);
+    expect(pass(silent, clock, held, 1)).toBe(true);
+    expect(pass(silent, clock, { ...held, worker: 'h2.1' }, 60)).toBe(false);
+  });
+
   it('is not made silent by a sleep of who looks', () => {
     const { clock, silent } = opened();
     expect(pass(silent, clock, held, 2)).toBe(false);

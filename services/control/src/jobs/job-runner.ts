@@ -27,6 +27,8 @@ export interface RunnerOptions extends Omit<RunParts, 'claimMs'> {
   /** Jobs at one time. */
   readonly concurrency: number;
   readonly timing?: RunnerTiming;
+  /** Whether the process of a worker provably lives no more. */
+  readonly isGone?: (worker: string) => boolean;
 }
 
 /** A worker: takes jobs as they come, and those of workers that have died. */
@@ -42,7 +44,8 @@ export class JobRunner {
   constructor(options: RunnerOptions) {
     this.#options = options;
     this.#timing = options.timing ?? RUNNER_TIMING;
-    this.#silent = new SilentClaims(options.clock, options.worker, this.#timing.claimMs);
+    const { clock, worker, isGone } = options;
+    this.#silent = new SilentClaims(clock, worker, this.#timing.claimMs, isGone);
   }
 
   /** Works until the signal. What is under way then is interrupted, and goes on with the next worker. */

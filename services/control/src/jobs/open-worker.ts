@@ -10,6 +10,7 @@ import type { LocalJobDesk } from './job-desk.ts';
 import type { JobRows } from './job-rows.ts';
 import { JobRunner, type RunnerTiming } from './job-runner.ts';
 import { rebuildJobs, type SeenOpen } from './rebuild-jobs.ts';
+import { isGone, thisProcess, workerName } from './worker-process.ts';
 
 const REBUILD_EVERY_MS = 5_000;
 /** How often jobs that other hosts run are looked at again. */
@@ -32,10 +33,12 @@ export async function runWorker(parts: WorkerParts, signal: AbortSignal): Promis
   const { workspace, desk, rows, clock, random, logger, timing } = parts;
   const host = await hostName(workspace.config.stateDir, random);
   const own = random.bytes(4).toString('hex');
+  const here = thisProcess();
   const runner = new JobRunner({
     ...{ desk, rows, clock, logger },
     claims: new InstanceClaims(workspace, clock, random),
-    worker: `${host}.${process.pid.toString()}-${own}`,
+    worker: workerName(host, own, here),
+    isGone: (worker) => isGone(worker, here),
     concurrency: workspace.config.worker.workers,
     ...(timing === undefined ? {} : { timing }),
   });
@@ -49,6 +52,7 @@ export async function keepRebuilt(
 ): Promise<void> {
   const { rows, logger, workspace } = parts;
   const seen = new Map<string, SeenOpen>();
+  const here = thisProcess();
   let others = 0;
   while (!signal.aborted) {
     let pauseMs = REBUILD_EVERY_MS;
@@ -56,7 +60,7 @@ export async function keepRebuilt(
       const { replacement } = rows.db;
       if (replacement !== null && (!replacement.rebuilt || others > 0)) {
         const host = await knownHost(workspace.config.stateDir);
-        const found = await rebuildJobs({ ...parts, host, seen }, signal);
+        const found = await rebuildJobs({ ...parts, host, seen, here }, signal);
         others = found.others;
         if (found.own === 0 && others > 0) pauseMs = OTHERS_EVERY_MS;
       }

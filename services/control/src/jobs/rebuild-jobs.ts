@@ -9,6 +9,7 @@ import { restoreIdOf } from './restore-id.ts';
 import type { Job, JobKind, Json } from './job.ts';
 import { newFold, type JobFold } from './job-machine.ts';
 import type { JobRows } from './job-rows.ts';
+import { isGone, type WorkerProcess } from './worker-process.ts';
 
 /** Workers of this host put back what they do themselves, with their next beat. */
 const OWN_CLAIM_MS = 8_000;
@@ -27,6 +28,8 @@ export interface RebuildParts {
   readonly host: string;
   /** Claims as they were seen at the look before; kept from look to look. */
   readonly seen: Map<string, SeenOpen>;
+  /** This process; null or absent: the system does not tell. */
+  readonly here?: WorkerProcess | null;
 }
 
 /** A claim in a log, and since when it is as it is, in monotonic milliseconds. */
@@ -96,7 +99,9 @@ export async function rebuildJobs(parts: RebuildParts, signal: AbortSignal): Pro
 }
 
 /** Its worker may be alive: the claim was not yet seen unchanged for as long as one holds. */
-function mayRun({ job, worker, untilMs }: OpenJob, { host, seen, clock }: RebuildParts): boolean {
+function mayRun({ job, worker, untilMs }: OpenJob, parts: RebuildParts): boolean {
+  const { host, seen, clock, here = null } = parts;
+  if (hostOf(worker) === host && isGone(worker, here)) return false;
   const nowMs = clock.monotonicMs();
   const known = seen.get(job);
   if (known?.worker !== worker || known.untilMs !== untilMs) {

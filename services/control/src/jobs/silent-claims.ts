@@ -6,6 +6,8 @@ import type { JobClaim } from './job-machine.ts';
 const FOREIGN_MS = 60_000;
 /** Looks that a silence is made of at the least: time that this process slept through is none. */
 const LOOKS_MIN = 4;
+/** What a process leaves when it ends (helpers, bytes on their way) is given so long. */
+const GONE_MS = 1_000;
 
 /** A claim of a job in the database. */
 export interface SeenClaim extends JobClaim {
@@ -27,13 +29,23 @@ export class SilentClaims {
   readonly #clock: Pick<Clock, 'monotonicMs'>;
   readonly #host: string;
   readonly #claimMs: number;
+  readonly #isGone: (worker: string) => boolean;
   #watched = new Map<string, Watched>();
 
-  /** @param worker - The one that asks; `claimMs` is how long a claim of its own host holds. */
-  constructor(clock: Pick<Clock, 'monotonicMs'>, worker: string, claimMs: number) {
+  /**
+   * @param worker - The one that asks; `claimMs` is how long a claim of its own host holds, unless
+   *   `isGone` says that its process provably lives no more.
+   */
+  constructor(
+    clock: Pick<Clock, 'monotonicMs'>,
+    worker: string,
+    claimMs: number,
+    isGone: (worker: string) => boolean = () => false,
+  ) {
     this.#clock = clock;
     this.#host = hostOf(worker);
     this.#claimMs = claimMs;
+    this.#isGone = isGone;
   }
 
   /** Looks at all claims there are. @returns Those whose worker was silent for too long, by their job. */
@@ -43,7 +55,7 @@ export class SilentClaims {
     const silent = new Map<string, JobClaim>();
     for (const { id, ...claim } of claims) {
       const known = this.#watched.get(id);
-      const limitMs = hostOf(claim.worker) === this.#host ? this.#claimMs : this.#foreignMs;
+      const limitMs = this.#limitOf(claim);
       const same = known?.claim.worker === claim.worker && known.claim.untilMs === claim.untilMs;
       const passedMs = same ? Math.min(lookedMs - known.lookedMs, limitMs / LOOKS_MIN) : 0;
       const silentMs = same ? known.silentMs + passedMs : 0;
@@ -54,7 +66,8 @@ export class SilentClaims {
     return silent;
   }
 
-  get #foreignMs(): number {
-    return Math.max(FOREIGN_MS, this.#claimMs);
+  #limitOf({ worker }: JobClaim): number {
+    if (hostOf(worker) !== this.#host) return Math.max(FOREIGN_MS, this.#claimMs);
+    return this.#isGone(worker) ? Math.min(GONE_MS, this.#claimMs) : this.#claimMs;
   }
 }
