@@ -17,6 +17,7 @@ import { addJobCommands, addServeRestorer } from './program/job-commands.ts';
 import { addKeyCommands } from './program/key-commands.ts';
 import { addPolicyCommands } from './program/policy-commands.ts';
 import { addRestore } from './program/restore-command.ts';
+import { addWindows } from './program/windows-command.ts';
 import { addStatus } from './program/status-command.ts';
 import { addStoreCommands, withStoreFlags } from './program/store-commands.ts';
 import { addTdeCommands } from './program/tde-commands.ts';
@@ -139,26 +140,7 @@ ${EXIT_CODES}`,
   addCloneCommands(program, leaf, perform);
   addDataCommands(program, leaf, perform);
   addRecycleCommands(program, leaf, perform);
-  leaf(program, 'windows <id>', 'Show which seconds can be restored, and why others cannot.')
-    .option('--timelines', 'show the timelines too: offsets, why each began and ended, clock steps')
-    .addOption(
-      new Option(
-        '--prove',
-        'close holes of unseen rewrites: compare both ends in two scratch servers',
-      ).conflicts('timelines'),
-    )
-    .action(
-      async (id: string, options: { timelines?: boolean; prove?: boolean }, command: Command) =>
-        perform(command, async (invocation) =>
-          options.prove === true
-            ? (await import('./commands/prove.ts')).proveHoles(id, invocation)
-            : (await import('./commands/windows.ts')).showWindows(
-                id,
-                { timelines: options.timelines === true },
-                invocation,
-              ),
-        ),
-    );
+  addWindows(program, leaf, perform);
   addRestore(program, leaf, perform);
   addKeyCommands(program, leaf, perform);
   addTdeCommands(program, leaf, perform);

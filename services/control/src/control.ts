@@ -16,6 +16,7 @@ import type { PolicyDesk } from './policy/policy.ts';
 import { openProvisioners, type Provisioners } from './provision/provisioners.ts';
 import { SecretFolder } from './provision/secrets.ts';
 import { CatalogKeeper } from './queries/catalog-keeper.ts';
+import { TailKeeper } from './queries/tail-keeper.ts';
 import { RecycleBin } from './recycle/recycle-bin.ts';
 import { StateDatabase } from './state/database.ts';
 
@@ -30,6 +31,8 @@ export interface Control extends AsyncDisposable {
   readonly workspace: Workspace;
   /** The catalog of the workspace, read anew when it is older than who asks wants. */
   readonly fresh: CatalogKeeper;
+  /** The same with what the archiver has not shipped yet. */
+  readonly tail: TailKeeper;
   readonly jobs: JobDesk;
   /** When backups are made, and how long they are kept. */
   readonly policy: PolicyDesk;
@@ -90,6 +93,8 @@ export async function openControl(options: ControlOptions): Promise<Control> {
   useCloneHandlers(jobs, { workspace, provisioners, recycle, audit, clock, random });
   const over = new AbortController();
   const fresh = new CatalogKeeper({ workspace, clock, signal: over.signal });
+  const { rollMaxAgeMs } = workspace.config.limits;
+  const tail = new TailKeeper({ workspace, fresh, rollMaxAgeMs, clock, signal: over.signal });
   // With it comes the library of times and zones.
   const { openPolicy } = await import('./policy/open-policy.ts');
   const policies = openPolicy({ workspace, fresh, state, jobs, audit, clock, random, logger });
@@ -103,6 +108,7 @@ export async function openControl(options: ControlOptions): Promise<Control> {
     ...{
       workspace,
       fresh,
+      tail,
       jobs,
       policy,
       audit,

@@ -43,7 +43,8 @@ export {
   type KeyDocument,
 } from './queries/tde-keys.ts';
 export type { TimelineDocument } from './queries/timelines.ts';
-export { shardWindows, windowsDocument, type ShardWindows } from './queries/windows.ts';
+export { bucketDocuments, stepOf, type BucketDocument } from './queries/window-buckets.ts';
+export { meeting, shardWindows, windowsDocument, type ShardWindows } from './queries/windows.ts';
 export { askForKeyBackup, enableInstanceTde } from './tde/enable-instance.ts';
 export { serveApi, type ServeApiOptions } from './serve-api.ts';
 export type {
@@ -68,7 +69,10 @@ export { serveWorker } from './serve-worker.ts';
 export { RecycleBin, type RecycledInstance } from './recycle/recycle-bin.ts';
 export { releaseInstance } from './recycle/release-instance.ts';
 export type { Provisioners } from './provision/provisioners.ts';
+export { endHostServer, hostServer } from './provision/end-host-server.ts';
+export { hostServers, type HostServer } from './provision/host-servers.ts';
 export { localServers } from './provision/local-folder.ts';
+export { serverDocument } from './api/routes/servers.ts';
 export type { CloneReport } from './clone/clone-handler.ts';
 export type { ClearReport } from './data/clear-data.ts';
 export type { PurgeReport } from './data/purge-expired.ts';

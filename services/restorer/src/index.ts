@@ -14,6 +14,7 @@ export type {
 } from './run/environment.ts';
 export { abortRestore, resumeRestore, type ReadPassword } from './run/go-on.ts';
 export { endLeftServer } from './run/left-server.ts';
+export { SERVER_NOTE } from './run/open-target.ts';
 export { dryRun, restore } from './run/restore.ts';
 export { forgetRestore, restoreState } from './run/restore-record.ts';
 export type { RestoreReport } from './run/restore-report.ts';

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import {
@@ -14,6 +15,12 @@ import {
   type TargetBody,
 } from '../../../services/control/src/api/routes/restore-order.ts';
 import { PlanShelf } from '../../../services/control/src/api/routes/plan-shelf.ts';
+import { Compile } from 'typebox/schema';
+import { CloneSchema } from '../../../services/control/src/clone/request-schema.ts';
+import { RestoreJobSchema } from '../../../services/control/src/handlers/restore-request.ts';
+import { SHIFT_SECONDS_MAX, TtlSchema } from '../../../services/control/src/handlers/ttl-schema.ts';
+import { WriteBackJobSchema } from '../../../services/control/src/handlers/write-back.ts';
+import { PlanBody } from '../../../services/control/src/api/schemas/restores.ts';
 import { Gate } from '../../../services/control/src/api/routes/gate.ts';
 import { StateDatabase } from '../../../services/control/src/state/database.ts';
 import { seededRandom } from '../../support/crypto-ports.ts';
@@ -137,6 +144,32 @@ describe('expiry times', () => {
   });
 });
 
+describe('expiry times of jobs', () => {
+  const jobs = [
+    ['restore', RestoreJobSchema.properties.ttl],
+    ['write-back', WriteBackJobSchema.properties.ttl],
+    ['clone', CloneSchema.properties.ttl],
+  ] as const;
+
+  it.each(jobs)('of a %s are those of every other, shifts backwards too', (_, schema) => {
+    expect(schema).toBe(TtlSchema);
+    const ttl = Compile(schema);
+    expect(ttl.Check({ mode: 'shift', byMs: -3_600_000 })).toBe(true);
+    expect(ttl.Check({ mode: 'shift', byMs: -SHIFT_SECONDS_MAX * 1000 })).toBe(true);
+    for (const byMs of [-SHIFT_SECONDS_MAX * 1000 - 1, 0.5, '1', null]) {
+      expect(ttl.Check({ mode: 'shift', byMs })).toBe(false);
+    }
+    expect(ttl.Check({ mode: 'rebase', toMs: -1 })).toBe(false);
+    expect(ttl.Check({ mode: 'persist', toMs: 1 })).toBe(false);
+  });
+
+  it('of a plan are shifted as far back as those of its restore', () => {
+    const plan = Compile(PlanBody.properties.ttl);
+    expect(plan.Check({ mode: 'shift', shiftSeconds: -SHIFT_SECONDS_MAX })).toBe(true);
+    expect(plan.Check({ mode: 'shift', shiftSeconds: -SHIFT_SECONDS_MAX - 1 })).toBe(false);
+  });
+});
+
 describe('an order', () => {
   const body: RestoreBodyFields = {
     ...{ restoreType: 'offset', offset: '81726354', filterKeys: ['a'] },
@@ -195,24 +228,38 @@ it('a plan binds a restore to what was shown, for ten minutes, by whichever proc
   const file = { path: join(temp.path, 'control.db'), clock, logger: QUIET };
   using state = StateDatabase.open(file);
   using other = StateDatabase.open(file);
-  const ports = { clock, random: seededRandom('plans') };
+  const digestKey = (): Promise<Buffer> => Promise.resolve(Buffer.alloc(32, 7));
+  const ports = { clock, random: seededRandom('plans'), digestKey };
   const shown = new PlanShelf({ state, ...ports });
   const shelf = new PlanShelf({ state: other, ...ports });
-  const { planId, untilMs } = shown.keep('orders', { a: 1, b: 2 });
+  const refused = { faults: [{ pointer: '/planId' }] };
+  const { planId, untilMs } = await shown.keep('orders', { a: 1, b: 2 });
   expect(untilMs).toBe(NOW_MS + 600_000);
-  shelf.require(planId, 'orders', { b: 2, a: 1 });
-  expect(pointersOf(() => shelf.require(planId, 'orders', { a: 1 }))).toEqual(['/planId']);
-  expect(pointersOf(() => shelf.require(planId, 'other', { a: 1, b: 2 }))).toEqual(['/planId']);
+  await shelf.require(planId, 'orders', { b: 2, a: 1 });
+  await expect(shelf.require(planId, 'orders', { a: 1 })).rejects.toMatchObject(refused);
+  await expect(shelf.require(planId, 'other', { a: 1, b: 2 })).rejects.toMatchObject(refused);
+  const row = state.read(() => state.query<{ digest: string }>('SELECT digest FROM plans').get());
+  const unkeyed = createHash('sha256').update('{"a":1,"b":2}').digest('hex');
+  expect(row?.digest).toMatch(/^[0-9a-f]{64}$/);
+  expect(row?.digest).not.toBe(unkeyed);
   await clock.sleep(600_000);
-  expect(pointersOf(() => shelf.require(planId, 'orders', { a: 1, b: 2 }))).toEqual(['/planId']);
-  const many = state.write(() =>
-    Array.from({ length: 1_001 }, (_, at) => {
-      clock.now += 1;
-      return shown.keep('orders', at).planId;
-    }),
-  );
-  expect(pointersOf(() => shelf.require(many[0] ?? '', 'orders', 0))).toEqual(['/planId']);
-  shelf.require(many[1] ?? '', 'orders', 1);
+  await expect(shelf.require(planId, 'orders', { a: 1, b: 2 })).rejects.toMatchObject(refused);
+  const first = await shown.keep('orders', 0);
+  clock.now += 1;
+  const second = await shown.keep('orders', 1);
+  state.write(() => {
+    for (let at = 0; at < 998; at++) {
+      state.run(
+        'INSERT INTO plans (id, instance, digest, until_ms) VALUES (?, ?, ?, ?)',
+        ...[`plan-${at.toString()}`, 'orders', '', second.untilMs],
+      );
+    }
+  });
+  clock.now += 1;
+  await shelf.require(first.planId, 'orders', 0);
+  await shown.keep('orders', 2);
+  await expect(shelf.require(first.planId, 'orders', 0)).rejects.toMatchObject(refused);
+  await shelf.require(second.planId, 'orders', 1);
 });
 
 it('a gate turns away who comes when it is full, and lets in who comes later', async () => {

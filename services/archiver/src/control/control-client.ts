@@ -39,8 +39,12 @@ async function exchange(options: CallOptions, line: string): Promise<string> {
   return new Promise<string>((resolve, reject) => {
     const socket = createConnection(options.socketPath);
     let text = '';
-    const fail = (error: unknown): void => {
+    const end = (): void => {
+      options.signal?.removeEventListener('abort', aborted);
       socket.destroy();
+    };
+    const fail = (error: unknown): void => {
+      end();
       reject(error instanceof Error ? error : new Error(String(error)));
     };
     const down = (cause?: unknown): TidemarkError =>
@@ -48,8 +52,9 @@ async function exchange(options: CallOptions, line: string): Promise<string> {
         cause,
         hint: 'start it with: tidemark -c FILE serve archiver',
       });
+    const aborted = (): void => fail(options.signal?.reason);
     socket.setTimeout(options.timeoutMs, () => fail(down()));
-    options.signal?.addEventListener('abort', () => fail(options.signal?.reason), { once: true });
+    options.signal?.addEventListener('abort', aborted, { once: true });
     socket.setEncoding('utf8');
     socket.on('error', (cause) => fail(down(cause)));
     socket.on('close', () => fail(down()));
@@ -57,10 +62,10 @@ async function exchange(options: CallOptions, line: string): Promise<string> {
     socket.on('data', (chunk: string) => {
       text += chunk;
       if (text.length > CONTROL_LINE_MAX) fail(down());
-      const end = text.indexOf('\n');
-      if (end < 0) return;
-      resolve(text.slice(0, end));
-      socket.destroy();
+      const length = text.indexOf('\n');
+      if (length < 0) return;
+      end();
+      resolve(text.slice(0, length));
     });
   });
 }

@@ -1,31 +1,65 @@
-import { askStatus, shardWindows, windowsDocument, type ShardWindows } from '@tidemark/control';
+import {
+  askStatus,
+  bucketDocuments,
+  meeting,
+  shardWindows,
+  stepOf,
+  windowsDocument,
+  type BucketDocument,
+  type ShardWindows,
+} from '@tidemark/control';
+import { UsageError } from '@tidemark/core';
+import { systemClock } from '@tidemark/system';
 import { freshen, Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
 import { table } from '../output/table.ts';
-import { formatSecond } from '../time.ts';
+import { formatSecond, parseTime } from '../time.ts';
 import { timelineLines } from './timelines.ts';
+
+/** Flags of `tidemark windows` as commander gives them. */
+export interface WindowsFlags {
+  readonly since?: string;
+  readonly until?: string;
+  readonly resolution?: string;
+  readonly timelines?: boolean;
+}
 
 /** Shows which seconds can be restored, and why others cannot. */
 export async function showWindows(
   id: string,
-  options: { readonly timelines: boolean },
+  { since, until, resolution, timelines = false }: WindowsFlags,
   invocation: Invocation,
 ): Promise<void> {
+  const nowMs = systemClock.nowMs();
+  const span = { from: edgeOf(since, nowMs), to: edgeOf(until, nowMs) };
+  if (span.from !== null && span.to !== null && span.from > span.to) {
+    throw new UsageError('TM_USAGE', '--until lies before --since');
+  }
+  const stepSeconds = resolution === undefined ? null : stepOf(resolution);
   using workspace = await Workspace.open(invocation);
   const { archiver } = await freshen(workspace, id, invocation.signal);
-  const { catalog } = workspace;
-  const shards = shardWindows(catalog, id);
+  const shards = shardWindows(workspace.catalog, id);
   const pins = archiver ? await pinClassOf(workspace, id, invocation.signal) : null;
-  const document = windowsDocument(id, shards, { timelines: options.timelines, pins });
-  invocation.printer.result(document, () => {
-    const more = options.timelines
-      ? ['', ...shards.flatMap(({ timelines }) => timelineLines(timelines))]
+  const nowSecond = Math.floor(systemClock.nowMs() / 1000);
+  const buckets =
+    stepSeconds === null ? null : bucketDocuments(shards, span, { stepSeconds, nowSecond });
+  const document = windowsDocument(id, shards, { timelines, pins, span });
+  invocation.printer.result({ ...document, ...(buckets === null ? {} : { buckets }) }, () => {
+    const shown = shards.map((shard) => ({
+      ...shard,
+      ranges: meeting(shard.ranges, span),
+      holes: meeting(shard.holes, span),
+    }));
+    const more = timelines
+      ? ['', ...shards.flatMap((shard) => timelineLines(shard.timelines))]
       : [];
     if (shards.every(({ ranges }) => ranges.length === 0)) {
       return [withoutSeconds(id, workspace), ...more];
     }
     return [
-      ...table(['SHARD', 'FROM (UTC)', 'TO (UTC)', 'LENGTH', 'NOTE'], shards.flatMap(rowsOf)),
+      ...(buckets === null
+        ? table(['SHARD', 'FROM (UTC)', 'TO (UTC)', 'LENGTH', 'NOTE'], shown.flatMap(rowsOf))
+        : table(['FROM (UTC)', 'TO (UTC)', 'STATE', 'RESTORABLE', 'NOTE'], buckets.map(bucketRow))),
       ...shards.flatMap(({ again }) =>
         again === null
           ? []
@@ -38,6 +72,22 @@ export async function showWindows(
       ...endLines(id, archiver, workspace),
     ];
   });
+}
+
+/** Null: open. */
+function edgeOf(text: string | undefined, nowMs: number): number | null {
+  const time = text === undefined ? 'latest' : parseTime(text, nowMs);
+  return time === 'latest' ? null : time.second;
+}
+
+function bucketRow(bucket: BucketDocument): readonly string[] {
+  const { from, to, state, restorableSeconds, gapSeconds, lagSeconds, reasons } = bucket;
+  const notes = [
+    ...(gapSeconds > 0 ? [`HOLE: ${formatLength(gapSeconds)} (${reasons.join(', ')})`] : []),
+    ...(lagSeconds > 0 ? [`not proven yet: ${formatLength(lagSeconds)}`] : []),
+  ];
+  const share = restorableSeconds === 0 ? '-' : formatLength(restorableSeconds);
+  return [from, to, state, share, notes.join('; ')];
 }
 
 /** Why the last window ends, where it does not go on. */

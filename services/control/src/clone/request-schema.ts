@@ -1,4 +1,5 @@
 import type { Static } from 'typebox';
+import { TtlSchema } from '../handlers/ttl-schema.ts';
 
 // Plain JSON Schema: the same object checks jobs here and requests of the API.
 const text = { type: 'string', maxLength: 512 } as const;
@@ -70,25 +71,7 @@ const common = {
   /** `selectorToJson` of \@tidemark/selector; null: every key. */
   selector: {},
   withFunctions: { type: 'boolean' },
-  ttl: {
-    anyOf: [
-      {
-        ...strict,
-        required: ['mode'],
-        properties: { mode: { enum: ['absolute', 'remaining', 'persist'] } },
-      },
-      {
-        ...strict,
-        required: ['mode', 'toMs'],
-        properties: { mode: { const: 'rebase' }, toMs: whole },
-      },
-      {
-        ...strict,
-        required: ['mode', 'byMs'],
-        properties: { mode: { const: 'shift' }, byMs: { type: 'integer' } },
-      },
-    ],
-  },
+  ttl: TtlSchema,
   target: TargetSchema,
   name: { type: 'string', pattern: '^[a-z0-9][a-z0-9-]{0,62}$' },
   /** By the rules of B10; it is kept in a file at once, and never in the request. */

@@ -41,27 +41,6 @@ export const PointSchema = {
   ],
 } as const;
 
-/** What becomes of expiry times. */
-export const TtlSchema = {
-  anyOf: [
-    {
-      ...strict,
-      required: ['mode'],
-      properties: { mode: { enum: ['absolute', 'remaining', 'persist'] } },
-    },
-    {
-      ...strict,
-      required: ['mode', 'toMs'],
-      properties: { mode: { const: 'rebase' }, toMs: whole },
-    },
-    {
-      ...strict,
-      required: ['mode', 'byMs'],
-      properties: { mode: { const: 'shift' }, byMs: whole },
-    },
-  ],
-} as const;
-
 /** Commands that are left out, from one offset to another. */
 export const SkipSchema = {
   ...strict,

@@ -18,9 +18,9 @@ import {
   PointSchema,
   pointOf,
   SkipSchema,
-  TtlSchema,
   type PointJson,
 } from './request-parts.ts';
+import { TtlSchema } from './ttl-schema.ts';
 
 const strict = { type: 'object', additionalProperties: false } as const;
 const nullable = <const T extends object>(

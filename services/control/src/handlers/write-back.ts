@@ -30,10 +30,10 @@ import {
   PointSchema,
   pointOf,
   SkipSchema,
-  TtlSchema,
   type PointJson,
 } from './request-parts.ts';
 import { RestorePhases } from './restore-phases.ts';
+import { TtlSchema } from './ttl-schema.ts';
 
 const LATENCY_MS = 5;
 

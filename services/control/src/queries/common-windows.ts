@@ -24,16 +24,6 @@ export function commonWindows(shards: readonly ShardWindows[]): CommonWindows {
   return { ranges, gaps };
 }
 
-/** What of ranges or holes meets a span; both ends inclusive, null = open. */
-export function meeting<T extends SecondRange>(
-  ranges: readonly T[],
-  { from, to }: { readonly from: number | null; readonly to: number | null },
-): readonly T[] {
-  return ranges.filter(
-    (range) => (from === null || range.to >= from) && (to === null || range.from <= to),
-  );
-}
-
 /** Seconds that both have. Each is sorted and without overlap. */
 function intersect(a: readonly SecondRange[], b: readonly SecondRange[]): readonly SecondRange[] {
   const both: SecondRange[] = [];

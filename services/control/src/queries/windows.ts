@@ -17,6 +17,12 @@ export interface SecondHole extends SecondRange {
   readonly detail: string | null;
 }
 
+/** A span of seconds; both ends inclusive, null = open. */
+export interface OpenSpan {
+  readonly from: number | null;
+  readonly to: number | null;
+}
+
 /** What can be restored of one shard, in whole Unix seconds. */
 export interface ShardWindows {
   readonly shard: string;
@@ -79,12 +85,21 @@ export function shardWindows(catalog: Catalog, id: string): readonly ShardWindow
   });
 }
 
+/** What of the windows is shown. */
+export interface WindowsView {
+  readonly timelines: boolean;
+  readonly pins: string | null;
+  /** Only ranges and holes that meet it. */
+  readonly span?: OpenSpan;
+}
+
 /** The document of them. */
 export function windowsDocument(
   id: string,
   shards: readonly ShardWindows[],
-  options: { readonly timelines: boolean; readonly pins: string | null },
+  options: WindowsView,
 ): WindowsDocument {
+  const { timelines: withTimelines, pins, span = { from: null, to: null } } = options;
   const { earliest, latest } = commonSeconds(shards);
   const again = Math.min(...shards.map((one) => one.again ?? one.latest ?? -Infinity));
   return {
@@ -94,13 +109,13 @@ export function windowsDocument(
     provenTo: edge(Number.isFinite(again) ? again : null),
     shards: shards.map(({ shard, ranges, holes, timelines }) => ({
       shard,
-      pins: options.pins,
-      ranges: ranges.map(rangeDocument),
-      holes: holes.map((hole) => ({
+      pins,
+      ranges: meeting(ranges, span).map(rangeDocument),
+      holes: meeting(holes, span).map((hole) => ({
         ...rangeDocument(hole),
         ...{ reason: hole.reason, detail: hole.detail },
       })),
-      ...(options.timelines ? { timelines } : {}),
+      ...(withTimelines ? { timelines } : {}),
     })),
   };
 }
@@ -114,6 +129,16 @@ export function commonSeconds(shards: readonly Pick<ShardWindows, 'earliest' | '
   const latest = Math.min(...shards.map((one) => one.latest ?? -Infinity));
   const isAny = Number.isFinite(earliest) && Number.isFinite(latest) && earliest <= latest;
   return isAny ? { earliest, latest } : { earliest: null, latest: null };
+}
+
+/** What of ranges or holes meets a span. */
+export function meeting<T extends SecondRange>(
+  ranges: readonly T[],
+  { from, to }: OpenSpan,
+): readonly T[] {
+  return ranges.filter(
+    (range) => (from === null || range.to >= from) && (to === null || range.from <= to),
+  );
 }
 
 /** Ranges without a second between them are one window, though on two timelines. */

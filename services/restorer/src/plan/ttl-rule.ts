@@ -35,10 +35,10 @@ export type TtlRule = TtlChoice & {
 /** A server takes no expiry before this, and none that is no exact number can be counted with. */
 const EXPIRY_MS_MIN = 1;
 const EXPIRY_MS_MAX = Number.MAX_SAFE_INTEGER;
-/** The end of the year 9999: the last that can be written as a time. */
-const REBASE_MS_MAX = 253_402_300_799_999;
-/** A hundred years of 365 days. */
-const SHIFT_MS_MAX = 36_500 * 86_400_000;
+/** The end of the year 9999, Unix milliseconds: the last that can be written as a time. */
+export const REBASE_MS_MAX: number = 253_402_300_799_999;
+/** A hundred years of 365 days, in milliseconds. */
+export const SHIFT_MS_MAX: number = 36_500 * 86_400_000;
 
 /**
  * Checks the numbers of a choice.

@@ -2,7 +2,7 @@ import { nearestRestorable } from '@tidemark/archive';
 import type { Catalog } from '@tidemark/catalog';
 import { PlanError } from '@tidemark/core';
 import type { WantedPoint } from '@tidemark/restorer';
-import { formatSecond, freshen } from '@tidemark/workspace';
+import { formatSecond } from '@tidemark/workspace';
 import { findBackupDocuments } from '../../queries/backups.ts';
 import { commonWindows } from '../../queries/common-windows.ts';
 import { knownInstance } from '../../queries/known-instance.ts';
@@ -18,7 +18,7 @@ import { wrongField } from '../problem-types.ts';
 export async function requirePoint(
   instance: string,
   point: WantedPoint,
-  { fresh, workspace }: Pick<Control, 'fresh' | 'workspace'>,
+  { fresh, tail }: Pick<Control, 'fresh' | 'tail'>,
   signal: AbortSignal,
 ): Promise<void> {
   const catalog = await fresh.of(instance);
@@ -27,8 +27,7 @@ export async function requirePoint(
   // On a timeline that somebody names, other seconds are there than the windows show.
   if (point.kind !== 'second' || point.timeline != null) return;
   if (holeAt(catalog, instance, point.second) === null) return;
-  await freshen(workspace, instance, signal);
-  const hole = holeAt(catalog, instance, point.second);
+  const hole = holeAt(await tail.act(instance, point.second, signal), instance, point.second);
   if (hole !== null) throw hole;
 }
 

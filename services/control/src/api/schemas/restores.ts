@@ -1,3 +1,4 @@
+import { SHIFT_SECONDS_MAX } from '../../handlers/ttl-schema.ts';
 import { backupId, digits, instanceId, time, utcTime } from './common.ts';
 
 /** Keys, patterns and texts of one request. */
@@ -71,9 +72,9 @@ export const ttl = {
     to: { ...time, description: 'Of rebase.' },
     shiftSeconds: {
       type: 'integer',
-      minimum: -3_153_600_000,
-      maximum: 3_153_600_000,
-      description: 'Of shift.',
+      minimum: -SHIFT_SECONDS_MAX,
+      maximum: SHIFT_SECONDS_MAX,
+      description: 'Of shift; below 0: expiry times come earlier.',
     },
   },
 } as const;

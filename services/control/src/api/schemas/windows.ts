@@ -21,6 +21,27 @@ const hole = {
   },
 } as const;
 
+const count = { type: 'integer', minimum: 0 } as const;
+
+const bucket = {
+  type: 'object',
+  required: [
+    ...['from', 'to', 'state', 'restorableSeconds', 'gapSeconds', 'lagSeconds', 'reasons'],
+  ],
+  properties: {
+    from: { ...utcTime, description: 'A multiple of the resolution, in UTC.' },
+    to: range.properties.to,
+    state: {
+      enum: ['whole', 'partly', 'none'],
+      description: 'whole: every second of it that has passed can be restored.',
+    },
+    restorableSeconds: count,
+    gapSeconds: { ...count, description: 'Between windows: never restorable.' },
+    lagSeconds: { ...count, description: 'Passed, and later than what is proven by now.' },
+    reasons: { type: 'array', items: hole.properties.reason },
+  },
+} as const;
+
 /** What of the windows is wanted. */
 export const windowsQuery = {
   type: 'object',
@@ -28,6 +49,12 @@ export const windowsQuery = {
   properties: {
     start: { ...time, description: 'Only what reaches to this time or later.' },
     end: { ...time, description: 'Only what begins at this time or earlier.' },
+    resolution: {
+      type: 'string',
+      pattern: '^(second|minute|hour|day|[1-9][0-9]{0,6}[smhd])$',
+      description:
+        'Buckets as well: second, minute, hour, day or a duration such as 15m; at most 1,000 of them between start (else: the first second there is) and end (else: now).',
+    },
     timelines: { type: 'boolean', default: false, description: 'Timelines as well.' },
   },
 } as const;
@@ -50,6 +77,12 @@ export const WindowsSchema = {
     lagSeconds: { type: ['integer', 'null'], description: 'Between now and latest.' },
     ranges: { type: 'array', items: range, description: 'Seconds that every shard has.' },
     gaps: { type: 'array', items: hole, description: 'Seconds between them that a shard lacks.' },
+    buckets: {
+      type: 'array',
+      items: bucket,
+      description:
+        'Where a resolution was asked for: what of each stretch of time every shard has.',
+    },
     backups: {
       type: 'array',
       description: 'The newest 20; all of them: the list of backups.',
