@@ -1,5 +1,6 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { isSafeName, makeId, type Clock, type Random } from '@tidemark/core';
+import { replaceFile } from '@tidemark/system';
 
 /** The id of a spool as owner of logs: made once and kept in a file. */
 export async function readOwnerId(
@@ -14,7 +15,6 @@ export async function readOwnerId(
   if (isSafeName(id)) return id;
   // None yet, or one that a crash left torn: then the logs are free after three heartbeats.
   const fresh = makeId(clock.nowMs(), random);
-  await writeFile(`${path}.tmp`, `${fresh}\n`, { mode: 0o600, flush: true });
-  await rename(`${path}.tmp`, path);
+  await replaceFile(path, `${fresh}\n`, { durable: 'content' });
   return fresh;
 }

@@ -1,5 +1,6 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import type { TailCursor } from '@tidemark/aof';
+import { replaceFile } from '@tidemark/system';
 
 const NOTE_BYTES_MAX = 8_192;
 
@@ -36,8 +37,7 @@ export class TimelineNoteFile {
 
   /** Replaces it. */
   async write(note: TimelineNote): Promise<void> {
-    await writeFile(`${this.#path}.tmp`, `${JSON.stringify(note)}\n`, { mode: 0o600, flush: true });
-    await rename(`${this.#path}.tmp`, this.#path);
+    await replaceFile(this.#path, `${JSON.stringify(note)}\n`, { durable: 'content' });
   }
 }
 

@@ -1,5 +1,6 @@
-import { readFile, rename, stat, utimes, writeFile } from 'node:fs/promises';
+import { readFile, stat } from 'node:fs/promises';
 import { authenticateLogBytes, type LogKey } from '@tidemark/crypto';
+import { replaceFile } from '@tidemark/system';
 
 const LABEL = Buffer.from('tidemark/node-facts/v1\0', 'latin1');
 
@@ -38,7 +39,5 @@ export async function readNote(path: string): Promise<FactsNote | null> {
 export async function writeNote(path: string, note: FactsNote): Promise<void> {
   const { writer, generation, fingerprint, storedMs } = note;
   const text = `${writer} ${generation.toString()} ${fingerprint}\n`;
-  await writeFile(`${path}.new`, text, { mode: 0o600 });
-  await utimes(`${path}.new`, storedMs / 1000, storedMs / 1000);
-  await rename(`${path}.new`, path);
+  await replaceFile(path, text, { modifiedMs: storedMs });
 }

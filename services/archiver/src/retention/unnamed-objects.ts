@@ -1,9 +1,10 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { parseObjectKey, writerPrefix } from '@tidemark/archive';
 import type { Catalog, Tombstone, UnnamedObjects } from '@tidemark/catalog';
 import type { ObjectInfo } from '@tidemark/store';
+import { replaceFile } from '@tidemark/system';
 import type { RetentionPorts } from './retention-ports.ts';
 
 /** Objects without a name that one tombstone marks; the next one marks more. */
@@ -83,8 +84,7 @@ export class UnnamedFile {
 
   async write({ keys }: FoundUnnamed): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
-    await writeFile(`${this.#path}.tmp`, linesOf(keys), { mode: 0o600 });
-    await rename(`${this.#path}.tmp`, this.#path);
+    await replaceFile(this.#path, linesOf(keys));
   }
 
   /** The keys that a tombstone marked; none where the list is lost: they are marked anew. */

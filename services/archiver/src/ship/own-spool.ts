@@ -1,5 +1,6 @@
-import { readFile, rename, rm, writeFile } from 'node:fs/promises';
+import { readFile, rm } from 'node:fs/promises';
 import type { WriterOwner } from '@tidemark/catalog';
+import { replaceFile } from '@tidemark/system';
 import type { Spool } from './spool.ts';
 
 /** A spool and the claim that it is opened under. */
@@ -33,8 +34,7 @@ export async function dropForeign(claimed: ClaimedSpool): Promise<number> {
   const names = isOurs ? [] : await spool.names();
   for (const name of names) await spool.remove(name);
   if (!isOurs) await rm(`${dir}.copies`, { recursive: true, force: true });
-  await writeFile(`${path}.tmp`, `${generation.toString()}\n`, { mode: 0o600, flush: true });
-  await rename(`${path}.tmp`, path);
+  await replaceFile(path, `${generation.toString()}\n`, { durable: 'content' });
   return names.length;
 }
 

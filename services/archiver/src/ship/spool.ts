@@ -3,7 +3,6 @@ import {
   open,
   readFile,
   readdir,
-  rename,
   rm,
   stat,
   statfs,
@@ -11,6 +10,7 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { TidemarkError, type ByteSource } from '@tidemark/core';
+import { replaceFile } from '@tidemark/system';
 
 /** Room left on the spool's disk below which nothing more is spooled. */
 const FREE_BYTES_MIN = 64 * 1024 * 1024;
@@ -209,14 +209,7 @@ export class Spool {
 
   async #writeNote(path: string, note: string): Promise<void> {
     try {
-      {
-        await using file = await open(`${path}.tmp`, 'w', 0o600);
-        await file.writeFile(note);
-        await file.datasync();
-      }
-      await rename(`${path}.tmp`, path);
-      await using folder = await open(this.#dir, 'r');
-      await folder.sync();
+      await replaceFile(path, note, { durable: 'name' });
     } catch (cause) {
       throw spoolError(cause);
     }

@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { IntegrityError, isSafeName, KeyError, TidemarkError, UsageError } from '@tidemark/core';
 import {
@@ -9,6 +9,7 @@ import {
   type RepoVerification,
   type Sample,
 } from '@tidemark/restorer';
+import { replaceFile } from '@tidemark/system';
 import { withLease, Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
 import { formatBytes } from '../output/table.ts';
@@ -108,8 +109,7 @@ class SampleTurns {
   async done({ part, parts }: Sample): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
     const text = JSON.stringify({ parts, next: (part + 1) % parts });
-    await writeFile(`${this.#path}.new`, text, { mode: 0o600 });
-    await rename(`${this.#path}.new`, this.#path);
+    await replaceFile(this.#path, text);
   }
 }
 

@@ -1,7 +1,8 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connectNode, openNodeTls, parseNodeUrl, type NodeClient } from '@tidemark/client';
 import { NodeError, TidemarkError, type Clock } from '@tidemark/core';
+import { replaceFile } from '@tidemark/system';
 import { readNote, writeNote } from '../provision/local-folder.ts';
 import { LOADER } from '../provision/local-server.ts';
 import {
@@ -112,8 +113,7 @@ async function dropLoader(dir: string): Promise<void> {
   const path = join(dir, CONFIG_FILE);
   const lines = (await readFile(path, 'utf8')).split('\n');
   const kept = lines.filter((line) => !line.replaceAll('"', '').startsWith(`user ${LOADER} `));
-  await writeFile(`${path}.new`, kept.join('\n'), { mode: 0o600 });
-  await rename(`${path}.new`, path);
+  await replaceFile(path, kept.join('\n'));
 }
 
 /** Whether the clone takes its owner in: over TLS, and with the password, as far as they are known. */

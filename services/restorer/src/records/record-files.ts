@@ -1,6 +1,7 @@
-import { mkdir, open, readFile, rename, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isSafeName, UsageError } from '@tidemark/core';
+import { replaceFile } from '@tidemark/system';
 
 /** Keeps records of restores as files of a folder, mode 0600: `<id>.json`. */
 export class RecordFiles {
@@ -13,15 +14,7 @@ export class RecordFiles {
   /** Writes a record durably: it is there whole, or as it was. */
   async write(id: string, record: object): Promise<void> {
     await mkdir(this.#dir, { recursive: true, mode: 0o700 });
-    const path = this.#path(id);
-    const file = await open(`${path}.tmp`, 'w', 0o600);
-    try {
-      await file.writeFile(JSON.stringify(record));
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(`${path}.tmp`, path);
+    await replaceFile(this.#path(id), JSON.stringify(record), { durable: 'content' });
   }
 
   /**

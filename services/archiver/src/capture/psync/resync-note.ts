@@ -1,5 +1,6 @@
-import { readFile, rename, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { HOLE_REASONS, type HoleReason } from '@tidemark/archive';
+import { replaceFile } from '@tidemark/system';
 import type { ResyncCause } from './node-history.ts';
 
 const NOTE_BYTES_MAX = 8_192;
@@ -44,8 +45,7 @@ export class ResyncNoteFile {
   /** Without it capture goes on all the same. */
   async write(note: ResyncNote): Promise<void> {
     try {
-      await writeFile(`${this.#path}.tmp`, `${JSON.stringify(note)}\n`, { mode: 0o600 });
-      await rename(`${this.#path}.tmp`, this.#path);
+      await replaceFile(this.#path, `${JSON.stringify(note)}\n`);
     } catch {
       // The disk is full: what it says is known until this process ends.
     }
