@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
@@ -163,7 +163,7 @@ it('a plan shows what a restore of keys would do, and the restore does exactly t
   });
   expect(blind.body, blind.text).toMatchObject({ matchedKeys: { changed: 1, missing: 2 } });
   expect(blind.body?.['report']).not.toHaveProperty('sample');
-  expect(blind.text).not.toContain('key:2');
+  for (const name of ['key:2', 'cart:1', 'key:[12]']) expect(blind.text).not.toContain(name);
   const { body: audit } = await run.api.ask('/v1/audit?pageSize=10');
   expect(audit?.['entries']).toEqual(
     expect.arrayContaining([
@@ -361,6 +361,39 @@ it('what only an administrator may begin is neither ended nor gone on with by ot
     const asked = { method: 'POST', body: {} } as const;
     expect((await run.api.ask(`${path}:${verb}`, { ...asked, token })).status).toBe(403);
     expect((await run.api.ask(`${path}:${verb}`, asked)).status).toBe(409);
+  }
+});
+
+it('no name, value or password of a request is kept, logged or shown to who reads jobs', async () => {
+  const token = await run.api.tokenOf('watcher', 'read');
+  const { body } = await run.api.ask('/v1/jobs?pageSize=500', { token });
+  const shown = [JSON.stringify([body, run.api.log])];
+  for (const { links } of body?.['jobs'] as { readonly links: Record<string, string> }[]) {
+    for (const path of [links['self'], links['logs'], `${links['events'] ?? ''}?after=0`]) {
+      shown.push((await run.api.ask(path ?? '', { token })).text);
+    }
+  }
+  shown.push((await run.api.ask('/v1/audit?pageSize=500')).text);
+  const files = ['control.db', 'control.db-wal'].map((name) =>
+    readFile(join(run.tidemark.dir, 'state', name), 'latin1'),
+  );
+  const kept = (await Promise.all(files)).join('');
+  const kinds = (body?.['jobs'] as { readonly kind: string }[]).map(({ kind }) => kind);
+  expect(kinds).toEqual(
+    expect.arrayContaining(['backup', 'restore', 'write-back', 'clone', 'purge-expired']),
+  );
+  const names = ['cart:1', 'cart:*', 'key:[1', 'Correct-Horse-7'];
+  const forms = [
+    ...['cart:', 'key:1', 'key:2', 'key:['],
+    ...names.flatMap((name) => [
+      name,
+      Buffer.from(name).toString('hex'),
+      Buffer.from(name).toString('base64'),
+    ]),
+  ];
+  for (const form of forms) {
+    expect(kept.includes(form), `${form} in control.db`).toBe(false);
+    expect(shown.join('\n').includes(form), `${form} in what is shown`).toBe(false);
   }
 });
 

@@ -1,5 +1,5 @@
 import type { LocalJobDesk } from '../jobs/job-desk.ts';
-import { privateHandler } from '../jobs/private-handler.ts';
+import { namelessHandler, privateHandler } from '../jobs/private-handler.ts';
 import { backupHandler } from './backup.ts';
 import { expireHandler } from './expire.ts';
 import type { HandlerPorts } from './handler-ports.ts';
@@ -16,6 +16,6 @@ export function useHandlers(desk: LocalJobDesk, ports: HandlerPorts): void {
     desk.use(privateHandler(make(ports), parts));
   }
   for (const make of [backupHandler, rewrapHandler, verifyHandler, expireHandler]) {
-    desk.use(make(ports));
+    desk.use(namelessHandler(make(ports)));
   }
 }

@@ -1,73 +1,142 @@
-import type { Random } from '@tidemark/core';
-import { UsageError } from '@tidemark/core';
+import { UsageError, type Random } from '@tidemark/core';
 import {
   JOB_MESSAGE_BYTES_MAX,
   openJobMessage,
   sealJobMessage,
   type KeyProvider,
 } from '@tidemark/crypto';
-import type { JobHandler, Json } from './job.ts';
+import type { Job, JobContext, JobHandler, Json } from './job.ts';
 import { namelessResult } from './nameless-result.ts';
 
-/** What requests are sealed with. */
+/** What requests and checkpoints are sealed with. */
 export interface PrivateParts {
   readonly keys: Pick<KeyProvider, 'logKey'>;
   readonly random: Random;
 }
 
-/** A selector as it is kept. */
-interface SealedSelector {
-  /** Base64. docs/formats/control-db.md. */
+/** Something as it is kept: base64. docs/formats/control-db.md. */
+interface Sealed {
   readonly sealed: string;
 }
 
-/**
- * The same work, of which nothing that names keys is kept in clear: the selector of a request is sealed
- * under the log key of its instance, and the result goes without names. Who looks at jobs, or at the file
- * that they lie in, sees neither.
- */
-export function privateHandler(handler: JobHandler, parts: PrivateParts): JobHandler {
+/** A request as it is kept. What it may not run beside is asked of it while no key is at hand. */
+interface SealedRequest extends Sealed {
+  readonly exclusive: string | null;
+}
+
+/** The same work, with a result that is kept and shown without names: see `namelessResult`. */
+export function namelessHandler(handler: JobHandler): JobHandler {
   return {
     kind: handler.kind,
-    check: async (order) => sealed(order.instance, await handler.check(order), parts),
+    check: (order) => handler.check(order),
     exclusive: (order) => handler.exclusive(order),
     async run(context) {
-      const { job } = context;
-      const request = await opened(job.instance, job.request, parts);
-      const outcome = await handler.run({ ...context, job: { ...job, request } });
+      const outcome = await handler.run(context);
       return { ...outcome, result: namelessResult(handler.kind, outcome.result) };
     },
-    // It asks for no selector, and must work when the keys cannot be had.
     cleanUp: (context) => handler.cleanUp(context),
   };
 }
 
-async function sealed(instance: string, request: Json, parts: PrivateParts): Promise<Json> {
-  const selector = selectorOf(request);
-  if (selector === null) return request;
-  const plain = Buffer.from(JSON.stringify(selector), 'utf8');
-  if (plain.length > JOB_MESSAGE_BYTES_MAX) {
-    throw new UsageError('TM_USAGE', 'the selector is over the limit of 512 KiB', {
-      context: { pointer: '/selector', bytes: plain.length, max: JOB_MESSAGE_BYTES_MAX },
-      hint: 'use patterns, or several jobs',
-    });
+/**
+ * The same work, of which nothing that may name keys is kept in clear: request and checkpoints are sealed
+ * under the log key of the instance, and the result goes without names. Who looks at jobs, or at the file
+ * that they lie in, sees neither. An attempt has the key: without it its claim cannot be logged.
+ */
+export function privateHandler(handler: JobHandler, parts: PrivateParts): JobHandler {
+  const { kind } = handler;
+  return {
+    kind,
+    async check(order) {
+      const request = await handler.check(order);
+      const right = handler.exclusive({ ...order, request });
+      const kept: SealedRequest = {
+        ...(await sealedRequest(order.instance, request, parts)),
+        exclusive: right,
+      };
+      return { ...kept };
+    },
+    exclusive: (order) =>
+      isSealed(order.request)
+        ? (order.request as unknown as SealedRequest).exclusive
+        : handler.exclusive(order),
+    async run(context) {
+      const clear = await openedContext(context, parts);
+      const outcome = await handler.run({ ...context, ...clear });
+      return { ...outcome, result: namelessResult(kind, outcome.result) };
+    },
+    async cleanUp(context) {
+      return handler.cleanUp({ ...context, ...(await openedContext(context, parts)) });
+    },
+  };
+}
+
+type Opened = Pick<JobContext, 'job' | 'checkpoint' | 'keep'>;
+
+async function openedContext(
+  { job, checkpoint, keep }: Opened,
+  parts: PrivateParts,
+): Promise<Opened> {
+  const subject = `checkpoint/${job.id}`;
+  const open = isSealed(checkpoint)
+    ? await opened(job.instance, subject, checkpoint, parts)
+    : checkpoint;
+  return {
+    job: { ...job, request: await openedRequest(job, parts) },
+    checkpoint: open,
+    // That there is none is seen in the row.
+    keep: async (next) =>
+      keep(next === null ? null : { ...(await sealed(job.instance, subject, next, parts)) }),
+  };
+}
+
+async function sealedRequest(
+  instance: string,
+  request: Json,
+  parts: PrivateParts,
+): Promise<Sealed> {
+  const bytes = Buffer.byteLength(JSON.stringify(request));
+  if (bytes <= JOB_MESSAGE_BYTES_MAX) {
+    return sealed(instance, requestSubject(instance), request, parts);
   }
-  const logKey = await parts.keys.logKey(instance);
-  const kept = sealJobMessage(logKey, parts.random, subjectOf(instance), plain);
-  return { ...(request as object), selector: { sealed: kept.toString('base64') } };
+  throw new UsageError('TM_USAGE', 'the request is over the limit of 512 KiB', {
+    context: { pointer: '/selector', bytes, max: JOB_MESSAGE_BYTES_MAX },
+    hint: 'use patterns, or several jobs',
+  });
+}
+
+async function openedRequest({ instance, request }: Job, parts: PrivateParts): Promise<Json> {
+  const subject = requestSubject(instance);
+  if (isSealed(request)) return opened(instance, subject, request, parts);
+  // An earlier version sealed the selector alone, or nothing.
+  const selector = selectorOf(request);
+  if (!isSealed(selector)) return request;
+  return {
+    ...(request as object),
+    selector: await opened(instance, subject, selector, parts),
+  };
+}
+
+async function sealed(
+  instance: string,
+  subject: string,
+  json: Json,
+  { keys, random }: PrivateParts,
+): Promise<Sealed> {
+  const plain = Buffer.from(JSON.stringify(json), 'utf8');
+  const kept = sealJobMessage(await keys.logKey(instance), random, subject, plain);
+  return { sealed: kept.toString('base64') };
 }
 
 async function opened(
   instance: string,
-  request: Json,
-  { keys }: Pick<PrivateParts, 'keys'>,
+  subject: string,
+  kept: Sealed,
+  { keys }: PrivateParts,
 ): Promise<Json> {
-  const selector = selectorOf(request);
-  // One that an earlier version kept is not sealed.
-  if (!isSealed(selector)) return request;
-  const kept = Buffer.from(selector.sealed, 'base64');
-  const plain = openJobMessage(await keys.logKey(instance), subjectOf(instance), kept);
-  return { ...(request as object), selector: JSON.parse(plain.toString('utf8')) as Json };
+  const logKey = await keys.logKey(instance);
+  const plain = openJobMessage(logKey, subject, Buffer.from(kept.sealed, 'base64'));
+  return JSON.parse(plain.toString('utf8')) as Json;
 }
 
 function selectorOf(request: Json): Json {
@@ -75,11 +144,11 @@ function selectorOf(request: Json): Json {
   return (request as { readonly [name: string]: Json })['selector'] ?? null;
 }
 
-function isSealed(selector: unknown): selector is SealedSelector {
-  if (typeof selector !== 'object' || selector === null) return false;
-  return 'sealed' in selector && typeof selector.sealed === 'string';
+function isSealed(json: Json): json is Json & Sealed {
+  if (typeof json !== 'object' || json === null) return false;
+  return 'sealed' in json && typeof json.sealed === 'string';
 }
 
-function subjectOf(instance: string): string {
+function requestSubject(instance: string): string {
   return `request/${instance}`;
 }

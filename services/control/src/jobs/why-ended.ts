@@ -24,16 +24,28 @@ export class JobTakenOver extends CatalogError {
   }
 }
 
-/** What is told of a fault: code, message and hint, without what lies below it. */
+/** What is told of a fault: code, message and hint, without what lies below it, and without names of keys. */
 export function problemOf(cause: unknown): JobProblem {
   if (cause instanceof TidemarkError) {
-    const { code, message, hint = null } = cause;
-    return { code, message: message.slice(0, MESSAGE_MAX), hint };
+    const { code, hint = null } = cause;
+    return { code, message: namelessText(cause).slice(0, MESSAGE_MAX), hint };
   }
-  const message = cause instanceof Error ? cause.message : String(cause);
   return {
     code: 'TM_INTERNAL',
-    message: message.slice(0, MESSAGE_MAX),
+    message: messageOf(cause).slice(0, MESSAGE_MAX),
     hint: 'this is a fault of Tidemark; please report it with the log of the worker',
   };
+}
+
+/** Errors of the runtime whose text repeats what they are about: it may be out of a dataset. */
+const QUOTING: ReadonlySet<string> = new Set(['ReplyError', 'SyntaxError', 'AggregateError']);
+
+function messageOf(cause: unknown): string {
+  if (!(cause instanceof Error)) return typeof cause;
+  return QUOTING.has(cause.name) ? cause.name : cause.message;
+}
+
+function namelessText({ message, context }: TidemarkError): string {
+  const { key } = context;
+  return typeof key === 'string' ? message.replaceAll(`key ${key}`, () => 'a key') : message;
 }

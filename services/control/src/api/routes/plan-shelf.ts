@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto';
+import { createHmac } from 'node:crypto';
 import { makeId, type Clock, type Random } from '@tidemark/core';
 import type { StateDatabase } from '../../state/database.ts';
 import { canonicalJson } from '../canonical-json.ts';
@@ -13,6 +13,8 @@ export interface PlanPorts {
   readonly state: StateDatabase;
   readonly clock: Clock;
   readonly random: Random;
+  /** What digests are keyed with: what was asked for names keys. */
+  readonly digestKey: () => Promise<Buffer>;
 }
 
 /**
@@ -30,11 +32,15 @@ export class PlanShelf {
    * Keeps what a plan was asked with; the oldest one goes where there are too many.
    * @throws CatalogError `TM_STATE_FULL`, `TM_STATE_DB`.
    */
-  keep(instance: string, wish: unknown): { readonly planId: string; readonly untilMs: number } {
+  async keep(
+    instance: string,
+    wish: unknown,
+  ): Promise<{ readonly planId: string; readonly untilMs: number }> {
     const { state, clock, random } = this.#ports;
     const nowMs = clock.nowMs();
     const planId = `plan-${makeId(nowMs, random)}`;
     const untilMs = nowMs + PLAN_MS;
+    const digest = digestOf(wish, await this.#ports.digestKey());
     state.write(() => {
       // One of a clock that ran ahead would outlast all others.
       state.run('DELETE FROM plans WHERE until_ms <= ? OR until_ms > ?', nowMs, untilMs);
@@ -43,22 +49,23 @@ export class PlanShelf {
            (SELECT id FROM plans ORDER BY until_ms DESC, id DESC LIMIT -1 OFFSET ?)`,
         PLANS_MAX - 1,
       );
-      const row = [planId, instance, digestOf(wish), untilMs] as const;
+      const row = [planId, instance, digest, untilMs] as const;
       state.run('INSERT INTO plans (id, instance, digest, until_ms) VALUES (?, ?, ?, ?)', ...row);
     });
     return { planId, untilMs };
   }
 
   /** @throws ApiProblem `validation` for a plan that is over, or was made for another wish. */
-  require(planId: string, instance: string, wish: unknown): void {
+  async require(planId: string, instance: string, wish: unknown): Promise<void> {
     const { state, clock } = this.#ports;
+    const digest = digestOf(wish, await this.#ports.digestKey());
     const plan = state.read(() =>
       state.query<PlanRow>('SELECT instance, digest, until_ms FROM plans WHERE id = ?').get(planId),
     );
     if (plan === undefined || plan.until_ms <= clock.nowMs()) {
       throw wrongField('/planId', 'is not known any more: make a new plan, or leave it out');
     }
-    if (plan.instance !== instance || plan.digest !== digestOf(wish)) {
+    if (plan.instance !== instance || plan.digest !== digest) {
       throw wrongField('/planId', 'is a plan for something else');
     }
   }
@@ -70,6 +77,8 @@ interface PlanRow {
   readonly until_ms: number;
 }
 
-function digestOf(wish: unknown): string {
-  return createHash('sha256').update(canonicalJson(wish)).digest('hex');
+function digestOf(wish: unknown, key: Buffer): string {
+  return createHmac('sha256', key)
+    .update(canonicalJson(['plan', wish]))
+    .digest('hex');
 }

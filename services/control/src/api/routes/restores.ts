@@ -29,7 +29,8 @@ const problems = [
 export function addRestoreRoutes(app: ApiApp, ports: ApiPorts): void {
   app.addSchema(PlanSchema);
   const { control, clock, random } = ports;
-  const shelf = new PlanShelf({ state: control.state, clock, random });
+  const digestKey = (): Promise<Buffer> => control.secrets.digestKey(random);
+  const shelf = new PlanShelf({ state: control.state, clock, random, digestKey });
   addPlans(app, ports, shelf);
   addRestores(app, ports, shelf);
 }
@@ -60,7 +61,7 @@ function addPlans(app: ApiApp, { control, clock }: ApiPorts, shelf: PlanShelf): 
       const { actor } = request;
       const detail = `${wish.target.kind}${view.seesKeys ? ', with keys' : ''}`;
       control.audit.append({ actor, action: 'restore.plan', instance, job: null, detail });
-      const { planId, untilMs } = shelf.keep(instance, body);
+      const { planId, untilMs } = await shelf.keep(instance, body);
       const isOriginal = wish.target.kind === 'original';
       return {
         planId,
@@ -97,7 +98,7 @@ function addRestores(app: ApiApp, { control, clock }: ApiPorts, shelf: PlanShelf
           `keys of the running instance are overwritten: confirm must be ${instance}`,
         );
       }
-      if (planId !== undefined) shelf.require(planId, instance, body);
+      if (planId !== undefined) await shelf.require(planId, instance, body);
       await requirePoint(instance, wish.point, control, callerSignal(request, CHECK_MS));
       const { actor, idempotency } = request;
       const order = { ...orderOf(wish, fields), instance, actor };
