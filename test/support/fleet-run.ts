@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Windows } from '@tidemark/archive';
 import { callArchiver, controlSocketPath, type FleetReport } from '@tidemark/archiver';
@@ -18,6 +18,7 @@ import { openStore, type ObjectStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import type { Redis } from 'ioredis';
 import { CutOff } from './cut-off.ts';
+import { makeHost, PREFIX, type FleetHost } from './fleet-hosts.ts';
 import { freePort, KafkaBroker } from './kafka.ts';
 import { startRedis, type RedisServer } from './redis-server.ts';
 import { S3Server } from './s3-servers.ts';
@@ -25,7 +26,6 @@ import { storedCommandsOf } from './stored-commands.ts';
 import { TempDir } from './temp-dir.ts';
 import { ArchiverProcess, runTidemark } from './tidemark-cli.ts';
 
-const PREFIX = 'fleet';
 const WRITE_EVERY_MS = 150;
 /** Between two looks at the logs: each is a request for each log. */
 const LOOK_MS = 700;
@@ -36,14 +36,6 @@ const SOON_MS = 90_000;
 export interface FleetOptions {
   readonly shards: number;
   readonly backlog?: string;
-}
-
-/** A host of a fleet: a state folder, and an archiver while one runs. */
-export interface FleetHost {
-  readonly name: string;
-  readonly config: string;
-  readonly stateDir: string;
-  process: ArchiverProcess | null;
 }
 
 /** A Redis server that is captured, and what writes to it. */
@@ -60,6 +52,8 @@ export interface FleetOwner {
   readonly host: string;
   readonly generation: number;
   readonly released: boolean;
+  /** Whether the owner before it had not released the log. */
+  readonly tookOver: boolean;
   readonly claimedMs: number;
   /** Time of the last entry. */
   readonly lastEntryMs: number;
@@ -68,9 +62,16 @@ export interface FleetOwner {
   readonly isResumable: boolean;
 }
 
+/** Ways that can be cut, each of one host. */
+export interface FleetWays {
+  readonly bToStore: CutOff;
+  readonly cToStore: CutOff;
+  readonly cToBroker: CutOff;
+}
+
 /**
  * Three hosts with an archiver each, a real Kafka broker and a real S3 server that they share, and
- * Redis servers that are written to. The third host reaches both through proxies.
+ * Redis servers that are written to. Two hosts reach them through proxies.
  */
 export class FleetBench implements AsyncDisposable {
   readonly hosts: readonly FleetHost[];
@@ -78,8 +79,8 @@ export class FleetBench implements AsyncDisposable {
   readonly broker: KafkaBroker;
   readonly store: ObjectStore;
   readonly keys: KeyProviders;
-  /** What the third host reaches broker and store through. */
-  readonly ways: readonly [CutOff, CutOff];
+  /** What the second host reaches the store through, and the third one broker and store. */
+  readonly ways: FleetWays;
   readonly #owned: AsyncDisposable[];
   readonly #temp: TempDir;
   readonly #logs = new Map<string, WriterLog>();
@@ -110,16 +111,22 @@ export class FleetBench implements AsyncDisposable {
     };
     try {
       const temp = own(await TempDir.create('tidemark-fleet-'));
-      const ways = [own(await CutOff.listen()), own(await CutOff.listen())] as const;
-      const beside = { port: await freePort(), advertised: ways[0].port };
+      const ways: FleetWays = {
+        bToStore: own(await CutOff.listen()),
+        cToStore: own(await CutOff.listen()),
+        cToBroker: own(await CutOff.listen()),
+      };
+      const beside = { port: await freePort(), advertised: ways.cToBroker.port };
       const config = { 'repl-backlog-size': backlog, 'repl-diskless-sync-delay': '0', save: '' };
       const [broker, s3, ...servers] = await Promise.all([
         KafkaBroker.start({ beside }).then(own),
         S3Server.start({ kind: 'versitygw' }).then(own),
         ...Array.from({ length: count }, () => startRedis({ aof: false, config }).then(own)),
       ]);
-      ways[0].leadTo(beside.port);
-      ways[1].leadTo(Number(new URL(s3.endpoint).port));
+      ways.cToBroker.leadTo(beside.port);
+      for (const way of [ways.bToStore, ways.cToStore]) {
+        way.leadTo(Number(new URL(s3.endpoint).port));
+      }
       const ports = { random: systemRandom, clock: systemClock };
       const store = await openStore(s3.settings({ prefix: PREFIX }), ports);
       const dir = join(temp.path, 'ring');
@@ -130,15 +137,16 @@ export class FleetBench implements AsyncDisposable {
         const record = { store, iid, logKey: await keys.logKey(iid), ...ports };
         await createInstance({ ...record, name: iid, createdMs: Date.now() });
       }
+      const { bucket } = s3;
+      const through = ({ port }: CutOff): string => `http://127.0.0.1:${port}`;
+      const cBroker = `127.0.0.1:${ways.cToBroker.port}`;
+      const places = [
+        { name: 'a', broker: broker.address, endpoint: s3.endpoint },
+        { name: 'b', broker: broker.address, endpoint: through(ways.bToStore) },
+        { name: 'c', broker: cBroker, endpoint: through(ways.cToStore) },
+      ];
       const hosts = await Promise.all(
-        ['a', 'b', 'c'].map((name) =>
-          makeHost(name, temp.path, {
-            broker: name === 'c' ? `127.0.0.1:${ways[0].port}` : broker.address,
-            endpoint: name === 'c' ? `http://127.0.0.1:${ways[1].port}` : s3.endpoint,
-            bucket: s3.bucket,
-            shards,
-          }),
-        ),
+        places.map((place) => makeHost(temp.path, { ...place, bucket, shards })),
       );
       return new FleetBench({ hosts, shards, broker, store, keys, ways }, temp, owned);
     } catch (error) {
@@ -216,9 +224,18 @@ export class FleetBench implements AsyncDisposable {
       const owners = await this.owners();
       if (owners.length === this.shards.length && holds(owners)) return owners;
       if (performance.now() > deadline) {
-        const logs = this.hosts.map(({ name, process }) => `${name}: ${process?.log ?? '-'}`);
-        throw new Error(`did not come true: ${JSON.stringify(owners)}\n${logs.join('\n')}`);
+        throw new Error(`did not come true: ${JSON.stringify(owners)}\n${this.#hostLogs()}`);
       }
+      await systemClock.sleep(LOOK_MS);
+    }
+  }
+
+  /** Waits until something holds. */
+  async until(what: string, holds: () => Promise<boolean> | boolean): Promise<void> {
+    const deadline = performance.now() + SOON_MS;
+    while (!(await holds())) {
+      if (performance.now() > deadline)
+        throw new Error(`did not come true: ${what}\n${this.#hostLogs()}`);
       await systemClock.sleep(LOOK_MS);
     }
   }
@@ -231,6 +248,11 @@ export class FleetBench implements AsyncDisposable {
       if (asIs.every((each) => each)) return owners;
       await systemClock.sleep(LOOK_MS);
     }
+  }
+
+  /** What a host was given by the group, as far as it knows. */
+  async assigned(name: string): Promise<readonly string[]> {
+    return (await fleetStatus(this.host(name)))?.assigned ?? [];
   }
 
   /** Every entry of the log of an instance. */
@@ -268,6 +290,10 @@ export class FleetBench implements AsyncDisposable {
     for (const part of this.#owned.reverse()) await part[Symbol.asyncDispose]();
   }
 
+  #hostLogs(): string {
+    return this.hosts.map(({ name, process }) => `${name}: ${process?.log ?? '-'}`).join('\n');
+  }
+
   async #catalogOf(instance: string): Promise<Catalog> {
     const catalog = openCatalog({ path: join(this.#temp.path, 'catalog.db') });
     const logKey = (iid: string): ReturnType<KeyProviders['logKey']> => this.keys.logKey(iid);
@@ -299,6 +325,7 @@ export class FleetBench implements AsyncDisposable {
       host: await this.#nameOf(owner.ownerId),
       generation: owner.generation,
       released: owner.released,
+      tookOver: owner.tookOver,
       claimedMs: owner.atMs,
       lastEntryMs: lastEntryMs ?? 0,
       provenTo: timeline?.provenTo ?? null,
@@ -337,53 +364,16 @@ function isWhole({ provenTo, isResumable, released }: FleetOwner): boolean {
 }
 
 /** Whether a host is a member of the group, and owns the logs that it was given and no others. */
-async function hasItsWork(
-  { name, stateDir }: FleetHost,
-  owners: readonly FleetOwner[],
-): Promise<boolean> {
+async function hasItsWork(host: FleetHost, owners: readonly FleetOwner[]): Promise<boolean> {
+  const fleet = await fleetStatus(host);
+  const owned = owners.filter((owner) => owner.host === host.name).map(({ instance }) => instance);
+  return fleet?.state === 'member' && fleet.assigned.join() === owned.sort().join();
+}
+
+/** @returns Null from an archiver that is just started and does not answer yet. */
+async function fleetStatus({ stateDir }: FleetHost): Promise<FleetReport | null> {
   const socketPath = controlSocketPath(stateDir);
   const asked = callArchiver({ socketPath, timeoutMs: 10_000 }, 'status', null);
-  // An archiver that is just started does not answer yet.
   const answer = (await asked.catch(() => null)) as { readonly fleet: FleetReport } | null;
-  const owned = owners.filter(({ host }) => host === name).map(({ instance }) => instance);
-  return answer?.fleet.state === 'member' && answer.fleet.assigned.join() === owned.sort().join();
-}
-
-interface HostPlaces {
-  readonly broker: string;
-  readonly endpoint: string;
-  readonly bucket: string;
-  readonly shards: readonly Pick<FleetShard, 'instance' | 'server'>[];
-}
-
-async function makeHost(
-  name: string,
-  dir: string,
-  { broker, endpoint, bucket, shards }: HostPlaces,
-): Promise<FleetHost> {
-  const stateDir = join(dir, name);
-  await mkdir(stateDir, { mode: 0o700 });
-  const config = join(dir, `${name}.toml`);
-  const text = `version = 1
-[store]
-url = "s3://${bucket}/${PREFIX}"
-region = "us-east-1"
-endpoint = "${endpoint}"
-force_path_style = true
-[state]
-dir = "${stateDir}"
-[keys]
-ring = "${join(dir, 'ring')}"
-[archiver]
-fleet = true
-roll_max_age = "2s"
-[events]
-brokers = ["${broker}"]
-`;
-  const instances = shards.map(
-    ({ instance, server }) =>
-      `[[instance]]\nid = "${instance}"\nurl = "redis://127.0.0.1:${server.port}"\nsource = "psync"\n`,
-  );
-  await writeFile(config, text + instances.join(''), { mode: 0o600 });
-  return { name, config, stateDir, process: null };
+  return answer?.fleet ?? null;
 }

@@ -111,6 +111,11 @@ export class ArchiverProcess {
     return this.#lines.join('\n');
   }
 
+  /** How many log lines of this name were written, of those that are kept. */
+  count(event: string): number {
+    return this.#lines.filter((line) => isEvent(line, event)).length;
+  }
+
   get isRunning(): boolean {
     return this.child.exitCode === null && this.child.signalCode === null;
   }

@@ -96,6 +96,11 @@ export interface JoinOptions {
   readonly topic: 'writers';
   /** Those that this member can take. */
   readonly instances: readonly string[];
+  /**
+   * Those that it works on and has just shown to have the right to. They stay with it when the group
+   * has gone on without it. Default: none.
+   */
+  readonly proven?: () => readonly string[];
   /** Begins the work; returns soon. An error is logged, the assignment stays. */
   readonly onAssigned: (instances: readonly string[]) => Promise<void> | void;
   /** Ends the work; awaited for at most `revokeMsMax` before another member is given it. */

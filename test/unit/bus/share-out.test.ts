@@ -7,7 +7,7 @@ import { shareOut, type Applicant } from '../../../libs/bus/src/group/share-out.
 const slot = fc.integer({ min: 0, max: SLOTS - 1 });
 const slots = fc.uniqueArray(slot, { maxLength: 12 });
 const applicants = fc
-  .array(fc.record({ held: slots, able: slots }), { minLength: 1, maxLength: 5 })
+  .array(fc.record({ held: slots, able: slots, proven: slots }), { minLength: 1, maxLength: 5 })
   .map((all) => all.map((each, at): Applicant => ({ id: `m${at}`, ...each })));
 
 describe('sharing slots out', () => {
@@ -24,7 +24,9 @@ describe('sharing slots out', () => {
         for (const { id, able } of members) {
           for (const each of shares.get(id) ?? []) {
             expect(able).toContain(each);
-            const first = members.find(({ held }) => held.includes(each));
+            const first =
+              members.find(({ proven }) => proven.includes(each)) ??
+              members.find(({ held }) => held.includes(each));
             expect([undefined, id]).toContain(first?.id);
           }
         }
@@ -40,7 +42,7 @@ describe('sharing slots out', () => {
         let now = turned;
         for (let round = 0; round < 3; round++) {
           const shares = shareOut(now);
-          now = now.map((each) => ({ ...each, held: shares.get(each.id) ?? [] }));
+          now = now.map((each) => ({ ...each, held: shares.get(each.id) ?? [], proven: [] }));
         }
         const rest = shareOut(now);
         expect([...rest].sort()).toEqual(
@@ -55,19 +57,37 @@ describe('sharing slots out', () => {
 
   it('shares six slots evenly among three that can all of them, and moves two for a fourth at most', () => {
     const able = [1, 2, 3, 4, 5, 6];
-    const members = ['a', 'b', 'c'].map((id): Applicant => ({ id, held: [], able }));
+    const members = ['a', 'b', 'c'].map((id): Applicant => ({ id, held: [], able, proven: [] }));
     const shares = shareOut(members);
     expect([...shares.values()].map(({ length }) => length)).toEqual([2, 2, 2]);
     const later = members.map((each) => ({ ...each, held: shares.get(each.id) ?? [] }));
-    const withFourth = shareOut([...later, { id: 'd', held: [], able }]);
+    const withFourth = shareOut([...later, { id: 'd', held: [], able, proven: [] }]);
     expect([...withFourth.values()].flat()).toHaveLength(5);
     expect(withFourth.get('d')).toEqual([]);
   });
 
+  it('leaves a slot with a member that works on it by right, whatever was given to another one meanwhile', () => {
+    const able = [1, 2, 3, 4];
+    const back: Applicant = { id: 'c', held: [1, 2], able, proven: [1, 2] };
+    const given: Applicant = { id: 'a', held: [1, 2, 3, 4], able, proven: [3, 4] };
+    for (const members of [
+      [back, given],
+      [given, back],
+    ]) {
+      const shares = shareOut(members);
+      expect([shares.get('a'), shares.get('c')]).toEqual([
+        [3, 4],
+        [1, 2],
+      ]);
+    }
+  });
+
   it('takes what another member says of itself only when it is well formed', () => {
-    const data = { held: [1, 2], able: [2, 63] };
+    const data = { held: [1, 2], able: [2, 63], proven: [2] };
     expect(decodeMemberData(encodeMemberData(data))).toEqual(data);
-    const nothing = { held: [], able: [] };
+    const early = '{"v":1,"held":[1],"able":[2]}'; // of an earlier release
+    expect(decodeMemberData(Buffer.from(early))).toEqual({ held: [1], able: [2], proven: [] });
+    const nothing = { held: [], able: [], proven: [] };
     for (const text of [
       '',
       '{}',

@@ -28,6 +28,8 @@ export class Member implements Membership {
   #held: ReadonlySet<number> = new Set();
   /** What was given with `onAssigned` and not taken back: of the slots, those that it has. */
   #given: ReadonlySet<string> = new Set();
+  /** Slots that it was told to let go of, and has not been given again: it asks for them no more. */
+  #yielded: ReadonlySet<number> = new Set();
   #memberId = '';
   #generation = -1;
   #connected = false;
@@ -107,8 +109,11 @@ export class Member implements Membership {
   async #joinAndSync(link: GroupLink): Promise<Generation | null> {
     this.#changed = false;
     const able = [...new Set(this.#instances.map(slotOf))];
+    const works = this.#proven();
+    const proven = [...new Set(works.map(slotOf))];
+    const held = new Set([...this.#held, ...proven]);
     try {
-      const data = encodeMemberData({ held: [...this.#held], able });
+      const data = encodeMemberData({ held: [...held], able, proven });
       const generation = await link.join(this.#memberId, data);
       this.#memberId = generation.memberId;
       const applicants = generation.members.map((each) => ({
@@ -118,9 +123,10 @@ export class Member implements Membership {
       const slots = new Set(await link.sync(generation, shareOut(applicants)));
       this.#connected = true;
       this.#generation = generation.number;
-      const lost = new Set([...this.#held].filter((slot) => !slots.has(slot)));
+      const lost = new Set([...held].filter((slot) => !slots.has(slot)));
       if (lost.size > 0) {
-        await this.#withHeartbeats(link, generation, this.#giveUp(lost, 'moved'));
+        this.#yielded = new Set([...this.#yielded, ...lost]);
+        await this.#withHeartbeats(link, generation, this.#giveUp(lost, 'moved', works));
         return null; // so that they are given to somebody
       }
       await this.#take(slots);
@@ -131,6 +137,12 @@ export class Member implements Membership {
       if (standing === 'unknown') await this.#expelled();
       return null;
     }
+  }
+
+  /** What it works on by right, whatever the group knows of it. */
+  #proven(): readonly string[] {
+    const all = this.#options.proven?.() ?? [];
+    return all.filter((instance) => !this.#yielded.has(slotOf(instance)));
   }
 
   /** Until something is to change. */
@@ -183,8 +195,14 @@ export class Member implements Membership {
     }
   }
 
-  async #giveUp(slots: ReadonlySet<number>, why: RevokeReason): Promise<void> {
-    const gone = new Set([...this.#given].filter((instance) => slots.has(slotOf(instance))));
+  /** @param works - What it works on and was not given. */
+  async #giveUp(
+    slots: ReadonlySet<number>,
+    why: RevokeReason,
+    works: readonly string[] = [],
+  ): Promise<void> {
+    const all = [...this.#given, ...works];
+    const gone = new Set(all.filter((instance) => slots.has(slotOf(instance))));
     this.#held = new Set([...this.#held].filter((slot) => !slots.has(slot)));
     this.#given = new Set([...this.#given].filter((instance) => !gone.has(instance)));
     if (gone.size === 0) return;
@@ -202,6 +220,7 @@ export class Member implements Membership {
 
   async #take(slots: ReadonlySet<number>): Promise<void> {
     this.#held = slots;
+    this.#yielded = new Set([...this.#yielded].filter((slot) => !slots.has(slot)));
     const now = new Set(this.#instances.filter((instance) => slots.has(slotOf(instance))));
     const dropped = [...this.#given].filter((instance) => !now.has(instance));
     const added = [...now].filter((instance) => !this.#given.has(instance));

@@ -3,6 +3,8 @@ export interface Applicant {
   readonly id: string;
   /** Slots that it works on now. */
   readonly held: readonly number[];
+  /** Of those, slots that it has shown to have the right to: what another one was given meanwhile waits. */
+  readonly proven: readonly number[];
   /** Slots that it has instances in. */
   readonly able: readonly number[];
 }
@@ -27,12 +29,17 @@ export function shareOut(members: readonly Applicant[]): Map<string, readonly nu
   return shares;
 }
 
-/** Who works on a slot; of two that say so, the first. A holder that is not able any more lets go. */
+/**
+ * Who works on a slot; of two that say so, who has the right to it, and else the first. A holder that is
+ * not able any more lets go.
+ */
 function holdersOf(members: readonly Applicant[]): Map<number, string> {
   const holders = new Map<number, string>();
-  for (const { id, held } of members) {
-    for (const slot of held) if (!holders.has(slot)) holders.set(slot, id);
-  }
+  const note = (slots: readonly number[], id: string): void => {
+    for (const slot of slots) if (!holders.has(slot)) holders.set(slot, id);
+  };
+  for (const { id, proven } of members) note(proven, id);
+  for (const { id, held } of members) note(held, id);
   return holders;
 }
 

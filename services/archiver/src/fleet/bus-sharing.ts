@@ -6,7 +6,7 @@ import type { WorkDesk, WorkSharing } from './work-sharing.ts';
 /** Name of the group, without the prefix of the topics. */
 const GROUP = 'archivers';
 /** A member that is silent for so long is gone. With the wait for its log it is less than 30 s. */
-const SESSION_MS = 8_000;
+const SESSION_MS = 6_000;
 const LOOK_MS = 250;
 /** Between two tries to make the topics. */
 const PAUSE_MS = 2_000;
@@ -53,6 +53,7 @@ export class BusSharing implements WorkSharing {
     const over = new AbortController();
     const membership = bus.joinGroup({
       ...{ group: GROUP, topic: 'writers', instances, sessionMs: SESSION_MS },
+      proven: () => desk.proven,
       onAssigned: (given) => desk.assigned(given),
       onRevoked: async (taken, why) => {
         if (why === 'moved') await desk.revoked(taken);

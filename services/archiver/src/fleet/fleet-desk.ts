@@ -26,7 +26,7 @@ export interface HeldWork {
 export interface FleetDeskOptions {
   readonly clock: Clock;
   readonly logger: Logger;
-  readonly fitness: Pick<HostFitness, 'isFit'>;
+  readonly fitness: Pick<HostFitness, 'isFit' | 'isHeard'>;
   /** What is captured here, or waited for, of what is shared out. */
   readonly held: () => readonly HeldWork[];
   /** Begins to keep it captured. */
@@ -73,6 +73,14 @@ export class FleetDesk implements WorkDesk {
 
   get isFit(): boolean {
     return this.#options.fitness.isFit(this.#options.held());
+  }
+
+  get proven(): readonly string[] {
+    const { held, fitness } = this.#options;
+    const heard = held().filter(
+      (work) => !this.#leaving.has(work.instance) && fitness.isHeard(work),
+    );
+    return heard.map(({ instance }) => instance);
   }
 
   get status(): FleetStatus {

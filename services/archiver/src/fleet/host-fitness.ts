@@ -41,6 +41,11 @@ export class HostFitness {
     this.#reachedMs = this.#options.clock.monotonicMs();
   }
 
+  /** Whether its log has an entry of this host so new that nobody can have claimed it since. */
+  isHeard({ isOwner, silentMs }: HeldWork): boolean {
+    return isOwner && silentMs !== null && silentMs < this.#options.silenceMs;
+  }
+
   /** @param held - What is captured here, or waited for, of what is shared out. */
   isFit(held: readonly HeldWork[]): boolean {
     const { clock, silenceMs } = this.#options;

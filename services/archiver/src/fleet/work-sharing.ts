@@ -16,6 +16,8 @@ export interface WorkDesk {
    * keep work from others.
    */
   readonly isFit: boolean;
+  /** Those whose log took an entry of this host just now: they are its work, whatever the group knows. */
+  readonly proven: readonly string[];
 }
 
 /** Shares the captures of several hosts out among them. */

@@ -170,4 +170,15 @@ describe('the fitness of a host', () => {
     bench.set('b');
     expect(bench.desk.isFit).toBe(true);
   });
+
+  it('is said to be its own only while its log takes entries, and not while it is let go', async () => {
+    const bench = new Bench();
+    bench.set('a');
+    bench.set('b', { silentMs: 10_000 });
+    bench.set('c', { isOwner: false, silentMs: null });
+    expect(bench.desk.proven).toEqual(['a']);
+    const released = bench.desk.revoked(['a']);
+    expect(bench.desk.proven).toEqual([]);
+    await released;
+  });
 });
