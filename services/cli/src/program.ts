@@ -17,6 +17,7 @@ import { addJobCommands, addServeRestorer } from './program/job-commands.ts';
 import { addKeyCommands } from './program/key-commands.ts';
 import { addPolicyCommands } from './program/policy-commands.ts';
 import { addRestore } from './program/restore-command.ts';
+import { addServerCommands } from './program/server-commands.ts';
 import { addWindows } from './program/windows-command.ts';
 import { addStatus } from './program/status-command.ts';
 import { addStoreCommands, withStoreFlags } from './program/store-commands.ts';
@@ -138,6 +139,7 @@ ${EXIT_CODES}`,
   addJobCommands(program, leaf, perform);
   addFleetCommands(program, leaf, perform);
   addCloneCommands(program, leaf, perform);
+  addServerCommands(program, leaf, perform);
   addDataCommands(program, leaf, perform);
   addRecycleCommands(program, leaf, perform);
   addWindows(program, leaf, perform);

@@ -64,6 +64,7 @@ export {
   type WriteBackRequest,
 } from './write-back/restore-original.ts';
 export type { WriteBackOutcome, WriteBackReport } from './write-back/write-back-report.ts';
+export type { MissingKeys } from './write-back/key-difference.ts';
 export type { ConflictPolicy } from './write-back/write/write-task.ts';
 export {
   downloadBackup,

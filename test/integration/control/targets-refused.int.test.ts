@@ -1,11 +1,19 @@
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { spawn } from 'node:child_process';
+import { lstat, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connectNode } from '@tidemark/client';
 import type { Job, Json } from '@tidemark/control';
+import { systemClock, systemRandom } from '@tidemark/system';
 import { Redis } from 'ioredis';
 import { refuseConfiguredNode } from '../../../services/control/src/provision/configured-nodes.ts';
+import { endHostServer } from '../../../services/control/src/provision/end-host-server.ts';
+import { availableMemory } from '../../../services/control/src/provision/host-memory.ts';
+import { hostServers } from '../../../services/control/src/provision/host-servers.ts';
+import { newServerOf } from '../../../services/control/src/provision/new-server.ts';
 import { waitFor } from '../../support/archiver-run.ts';
 import { startRedis, type RedisServer } from '../../support/redis-server.ts';
-import { JobBench, type RunningControl } from '../../support/control-jobs/job-bench.ts';
+import { JobBench, OPS, type RunningControl } from '../../support/control-jobs/job-bench.ts';
 
 let bench: JobBench;
 let worker: RunningControl;
@@ -151,7 +159,99 @@ describe('a new server', () => {
     stranger.disconnect();
     const owner = await bench.connectTo(job);
     expect(await owner.get('mine')).toBe('1');
+    await owner.set('later', '2');
+    await owner.bgrewriteaof();
     owner.disconnect();
-    bench.endServers();
+  });
+
+  it('has no file that others may read, and is listed', async () => {
+    const [server] = await hostServers(worker.control.workspace.config);
+    const { name, state, instance, passwordRef, pid, job } = server ?? never();
+    expect({ state, instance, passwordRef }).toEqual({
+      ...{ state: 'running', instance: 'orders', passwordRef: `restore-${job ?? ''}.pass` },
+    });
+    expect(name).toMatch(/^rs-/);
+    expect(bench.serversLeft()).toEqual([pid]);
+    const dir = join(bench.stateDir, 'servers', name);
+    const files = await readdir(dir, { recursive: true });
+    expect(files.join()).toMatch(/incr\.aof/);
+    for (const file of files) {
+      const { mode } = await lstat(join(dir, file));
+      expect(mode & 0o077, file).toBe(0);
+    }
+  });
+
+  it('is ended with its process alone, and its data when that is said; nothing else is', async () => {
+    const { control } = worker;
+    const [server] = await hostServers(control.workspace.config);
+    const { name, dir } = server ?? never();
+    // Somebody looks around in its folder.
+    const guest = spawn('sleep', ['600'], { cwd: dir });
+    try {
+      await endHostServer(name, false, OPS, control);
+      expect(bench.serversLeft()).toEqual([]);
+      expect(await hostServers(control.workspace.config)).toMatchObject([{ state: 'ended' }]);
+      expect(await readdir(dir)).toContain('appendonlydir');
+      await endHostServer(name, true, OPS, control);
+      expect(await hostServers(control.workspace.config)).toEqual([]);
+      expect(await readdir(join(bench.clones.archive.dir, 'secrets'))).not.toContain(
+        server?.passwordRef,
+      );
+      expect(guest.exitCode).toBeNull();
+    } finally {
+      guest.kill();
+    }
+    await expect(endHostServer(name, false, OPS, control)).rejects.toMatchObject({
+      code: 'TM_NOT_FOUND',
+    });
+    const entries = control.audit.list({ pageSize: 10 }).entries;
+    expect(entries.filter(({ action }) => action === 'server.end')).toHaveLength(2);
   });
 });
+
+describe('servers of restores on one host', () => {
+  const promised = (restore: string, memoryBytes = 0): Promise<unknown> => {
+    const { config } = worker.control.workspace;
+    const asked = {
+      ...{ job: `job-${restore}`, restore, instance: 'orders', port: null },
+      memoryBytes,
+    };
+    const ports = { clock: systemClock, random: systemRandom };
+    return newServerOf(asked, config, worker.control.secrets, ports);
+  };
+  const root = (): string => join(bench.stateDir, 'servers');
+
+  afterEach(() => rm(root(), { recursive: true, force: true }));
+
+  it('are 16 at most, however many ask at once', async () => {
+    const asked = Array.from({ length: 24 }, (_, index) => promised(`rs-${index.toString()}`));
+    const ends = await Promise.allSettled(asked);
+    const refused = ends.filter((end) => end.status === 'rejected');
+    expect(refused).toHaveLength(8);
+    for (const { reason } of refused) expect(reason).toMatchObject({ code: 'TM_PROVISION' });
+    expect(await readdir(root())).toHaveLength(16);
+    // What its worker did not live to start does not count.
+    const [name = ''] = await readdir(root());
+    const note = join(root(), name, 'server.json');
+    const kept = JSON.parse(await readFile(note, 'utf8')) as object;
+    await writeFile(note, JSON.stringify({ ...kept, by: { pid: process.pid, start: '0' } }));
+    await promised('rs-later');
+  });
+
+  it('are not promised the same memory twice', async () => {
+    const available = await availableMemory();
+    const [first, second] = [Math.floor(available * 0.3), Math.floor(available * 0.85)];
+    await promised('rs-first', first);
+    await expect(promised('rs-second', second)).rejects.toMatchObject({
+      ...{ code: 'TM_TARGET_MEMORY', context: { needed: second, promised: first } },
+    });
+    await promised('rs-first', first); // its own is no other's
+    await expect(promised('rs-third', Number.MAX_SAFE_INTEGER)).rejects.toMatchObject({
+      code: 'TM_TARGET_MEMORY',
+    });
+  });
+});
+
+function never(): never {
+  throw new Error('no server is listed');
+}

@@ -7,7 +7,7 @@ import type { Static } from 'typebox';
 import { Compile } from 'typebox/schema';
 import type { Json } from '../jobs/job.ts';
 import { checkTarget, pinnedUrl } from '../provision/allowed-targets.ts';
-import { checkNewPort, newServerOf } from '../provision/new-server.ts';
+import { checkNewPort, newServerOf, type NewServer } from '../provision/new-server.ts';
 import { tlsSettingsOf } from '../provision/provisioner.ts';
 import type { HandlerPorts } from './handler-ports.ts';
 import {
@@ -151,7 +151,7 @@ export async function restoreOf(
     point: pointOf(point),
     selector: selector === null ? null : selectorFromJson(selector),
     skip: skip && { from: BigInt(skip.from), to: BigInt(skip.to) },
-    target: await targetOf(request.target, { job, instance }, ports),
+    target: await targetOf(request.target, { job, restore: id, instance }, ports),
     feedListen: null,
     feedAdvertise: null,
     facts: withUsers || withSettings ? facts : null,
@@ -160,15 +160,15 @@ export async function restoreOf(
 
 async function targetOf(
   target: RestoreJobRequest['target'],
-  { job, instance }: { readonly job: string; readonly instance: string },
-  { workspace, secrets, random }: HandlerPorts,
+  place: Pick<NewServer, 'job' | 'restore' | 'instance'>,
+  { workspace, secrets, clock, random }: HandlerPorts,
 ): Promise<RestoreTarget> {
   const { config, catalog } = workspace;
   if (target.kind === 'new') {
-    const { summary } = catalog.snapshots(instance).at(-1) ?? {};
+    const { summary } = catalog.snapshots(place.instance).at(-1) ?? {};
     const memoryBytes = Number(summary?.aux['used-mem'] ?? 0);
-    const asked = { job, port: target.port ?? null, memoryBytes };
-    return newServerOf(asked, config, secrets, random);
+    const asked = { ...place, port: target.port ?? null, memoryBytes };
+    return newServerOf(asked, config, secrets, { clock, random });
   }
   const pinned = await checkTarget(target.url, config.worker.allowTargets);
   const url = pinnedUrl(pinned);

@@ -10,6 +10,7 @@ import {
 } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import type { Starter } from './server-processes.ts';
 
 const NOTE = 'clone.json';
 const KILL_AFTER_MS = 5_000;
@@ -26,6 +27,12 @@ export interface LocalNote {
   /** `loading` until it was handed over. */
   readonly state: 'loading' | 'ready';
   readonly createdMs: number;
+  /** What its data may need. Absent: of an earlier release. */
+  readonly memoryBytes?: number;
+  /** The file with its password in the folder of secrets; null: none was named. */
+  readonly passwordRef?: string | null;
+  /** The process that has it made. */
+  readonly by?: Starter;
 }
 
 /** Writes it so that it is there as a whole or not at all. */

@@ -1,12 +1,11 @@
 import { createHash } from 'node:crypto';
-import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import { connectNode, startServer, type NodeAddress } from '@tidemark/client';
-import { NodeError, PlanError, UsageError, type Clock, type Random } from '@tidemark/core';
-import { readSecret } from '@tidemark/workspace';
+import { NodeError, UsageError, type Clock, type Random } from '@tidemark/core';
+import { readSecret, type Config } from '@tidemark/workspace';
+import type { HostServer } from './host-servers.ts';
 import {
   endProcesses,
-  localServers,
   processesIn,
   readNote,
   removeFolder,
@@ -14,7 +13,9 @@ import {
   type LocalNote,
 } from './local-folder.ts';
 import type { Provisioned, ProvisionRequest, Provisioner, ServerTlsRefs } from './provisioner.ts';
+import { reserveServer } from './reserve-server.ts';
 import type { SecretFolder } from './secrets.ts';
+import { thisStarter } from './server-processes.ts';
 
 /** The user that loads a clone; it is taken away when the clone is handed over. */
 export const LOADER = 'tidemark-loader';
@@ -22,9 +23,7 @@ const DATABASES_MIN = 16;
 
 /** Where and how servers are started on this host. */
 export interface LocalSettings {
-  readonly dir: string;
-  readonly host: string;
-  readonly ports: { readonly from: number; readonly to: number };
+  readonly config: Pick<Config, 'stateDir' | 'clone'>;
   readonly secrets: SecretFolder;
   readonly clock: Clock;
   readonly random: Random;
@@ -41,8 +40,6 @@ export function localServer(settings: LocalSettings): Provisioner {
       const { target } = request;
       if (target.kind !== 'local')
         throw new UsageError('TM_USAGE', 'no local server was asked for');
-      refuseTooLarge(request.memoryBytes);
-      await refuseTakenName(request, settings);
       return (await findRunning(request, settings)) ?? (await startOne(request, settings));
     },
     async release(request) {
@@ -54,7 +51,8 @@ export function localServer(settings: LocalSettings): Provisioner {
   };
 }
 
-const folderOf = ({ id }: { readonly id: string }, { dir }: LocalSettings): string => join(dir, id);
+const folderOf = ({ id }: { readonly id: string }, { config }: LocalSettings): string =>
+  join(config.clone.dir, id);
 /** Where the password of the loader is kept until the clone is handed over. */
 export const loaderRef = ({ id }: { readonly id: string }): string => `loader-${id}.pass`;
 
@@ -62,23 +60,10 @@ export const loaderRef = ({ id }: { readonly id: string }): string => `loader-${
 const socketUrl = (dir: string): string =>
   `unix://${LOADER}@${join(dir, 'server.sock').split('/').map(encodeURIComponent).join('/')}`;
 
-function refuseTooLarge(memoryBytes: number): void {
-  const total = totalmem();
-  if (memoryBytes <= total) return;
-  throw new PlanError('TM_TARGET_MEMORY', 'this machine has less memory than the clone needs', {
-    context: { needed: memoryBytes, total },
-    hint: 'name a server on another host',
-  });
-}
-
-async function refuseTakenName(
-  { id, name }: ProvisionRequest,
-  { dir }: LocalSettings,
-): Promise<void> {
-  const others = await localServers(dir);
-  if (!others.some((each) => each.name === name && each.id !== id)) return;
+function refuseTakenName({ name }: ProvisionRequest, others: readonly HostServer[]): void {
+  if (!others.some((each) => each.kind === 'clone' && each.name === name)) return;
   throw new UsageError('TM_EXISTS', `a clone with the name ${name} exists on this host`, {
-    hint: 'tidemark clone list',
+    hint: 'tidemark servers list',
   });
 }
 
@@ -115,42 +100,60 @@ async function connectLoader(
 }
 
 async function startOne(request: ProvisionRequest, settings: LocalSettings): Promise<Provisioned> {
-  const { secrets, random, clock, host } = settings;
+  const { secrets, random } = settings;
   const dir = folderOf(request, settings);
   const tls = request.target.kind === 'local' ? request.target.tls : null;
+  const { ports, note } = await reserve(request, settings);
   await secrets.keepNew(loaderRef(request), random);
   const config = await configOf(request, tls, settings);
-  for (const port of await portsFor(request, settings)) {
-    const { id, instance, name } = request;
-    const note: LocalNote = {
-      ...{ version: 1, id, instance, name, host, port, tls: tls !== null, state: 'loading' },
-      createdMs: clock.nowMs(),
-    };
-    await writeNote(dir, note);
+  for (const port of ports) {
+    const own = { ...note, port };
+    await writeNote(dir, own);
     try {
       await startServer({
         ...{ dir, config, detached: true, unixSocket: true },
         ...(tls === null ? { port } : { tlsPort: port }),
       });
-      return provisioned(note, dir, request);
+      return provisioned(own, dir, request);
     } catch (cause) {
       const log = cause instanceof NodeError ? String(cause.context['log'] ?? '') : '';
       if (!/address already in use/i.test(log)) throw cause;
     }
   }
-  const { from, to } = settings.ports;
+  const { from, to } = settings.config.clone.ports;
   throw new NodeError('TM_PROVISION', 'no port is free for a new server', {
     context: { reason: 'ports', from, to },
-    hint: 'end a clone that nobody needs, or widen [clone] ports',
+    hint: 'end a server that nobody needs (tidemark servers list), or widen [clone] ports',
   });
 }
 
+/** Name and memory are its own from here on. */
+async function reserve(
+  request: ProvisionRequest,
+  settings: LocalSettings,
+): Promise<{ readonly ports: readonly number[]; readonly note: LocalNote }> {
+  const { config, clock } = settings;
+  const { id, instance, name, passwordRef, memoryBytes, target } = request;
+  const tls = target.kind === 'local' && target.tls !== null;
+  const note: LocalNote = {
+    ...{ version: 1, id, instance, name, host: config.clone.host, port: 0, tls, state: 'loading' },
+    ...{ createdMs: clock.nowMs(), memoryBytes, passwordRef, by: await thisStarter() },
+  };
+  let ports: readonly number[] = [];
+  await reserveServer({ kind: 'clone', id, memoryBytes }, config, async (others) => {
+    refuseTakenName(request, others);
+    ports = portsFor(request, config.clone.ports, others);
+    await writeNote(folderOf(request, settings), note);
+  });
+  return { ports, note };
+}
+
 /** Those of servers that are stopped for now stay theirs. */
-async function portsFor(
-  { target, id }: ProvisionRequest,
-  { ports, dir }: LocalSettings,
-): Promise<readonly number[]> {
-  const { from, to } = ports;
+function portsFor(
+  { target }: ProvisionRequest,
+  { from, to }: Config['clone']['ports'],
+  others: readonly HostServer[],
+): readonly number[] {
   if (target.kind === 'local' && target.port !== null) {
     if (target.port >= from && target.port <= to) return [target.port];
     throw new UsageError('TM_USAGE', `port ${target.port} is not among those for clones`, {
@@ -158,8 +161,15 @@ async function portsFor(
       hint: 'see [clone] ports in tidemark.toml',
     });
   }
-  const others = (await localServers(dir)).filter((each) => each.id !== id);
-  const taken = new Set(others.map(({ port }) => port));
+  return portsLeft({ from, to }, others);
+}
+
+/** Ports of a range that no server has that was started here. */
+export function portsLeft(
+  { from, to }: Config['clone']['ports'],
+  others: readonly HostServer[],
+): readonly number[] {
+  const taken = new Set(others.map(({ address }) => address?.port));
   const all = Array.from({ length: to - from + 1 }, (_, index) => from + index);
   return all.filter((port) => !taken.has(port));
 }
@@ -167,7 +177,7 @@ async function portsFor(
 async function configOf(
   request: ProvisionRequest,
   tls: ServerTlsRefs | null,
-  { host, secrets, random }: LocalSettings,
+  { config, secrets, random }: LocalSettings,
 ): Promise<Record<string, string | readonly string[]>> {
   const { passwordRef, closed, databases } = request;
   const loader = await readSecret(secrets.path(loaderRef(request)));
@@ -178,7 +188,7 @@ async function configOf(
         : null
       : await secrets.read(passwordRef);
   return {
-    bind: host,
+    bind: config.clone.host,
     databases: Math.max(DATABASES_MIN, databases).toString(),
     appendonly: 'no',
     save: '',

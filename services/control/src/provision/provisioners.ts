@@ -23,15 +23,15 @@ export interface Provisioners {
 
 /** Where servers for clones come from on this host. */
 export function openProvisioners(
-  config: Pick<Config, 'path' | 'clone' | 'worker'>,
+  config: Pick<Config, 'path' | 'stateDir' | 'clone' | 'worker'>,
   { clock, random }: { readonly clock: Clock; readonly random: Random },
 ): Provisioners {
   const secrets = new SecretFolder(config.path);
-  const { dir, host, ports, hook, hookTimeoutMs } = config.clone;
+  const { hook, hookTimeoutMs } = config.clone;
   const allow = config.worker.allowTargets;
   const all: Readonly<Record<CloneTarget['kind'], Provisioner>> = {
     address: givenAddress(allow),
-    local: localServer({ dir, host, ports, secrets, clock, random }),
+    local: localServer({ config, secrets, clock, random }),
     hook: execHook({ program: hook, timeoutMs: hookTimeoutMs, allow, secrets }),
   };
   return {

@@ -10,6 +10,7 @@ import { addKeyRoutes } from './keys.ts';
 import { addPolicyRoutes } from './policy.ts';
 import { addRecycleRoutes } from './recycle.ts';
 import { addRestoreRoutes } from './restores.ts';
+import { addServerRoutes } from './servers.ts';
 import { addTdeRoutes } from './tde.ts';
 import { addWindowRoutes } from './windows.ts';
 import { addWorkRoutes } from './work.ts';
@@ -24,6 +25,7 @@ export function registerRoutes(app: ApiApp, ports: ApiPorts): void {
   addPolicyRoutes(app, ports);
   addRestoreRoutes(app, ports);
   addCloneRoutes(app, ports);
+  addServerRoutes(app, ports);
   addKeyRoutes(app, ports);
   addTdeRoutes(app, ports);
   addRecycleRoutes(app, ports);
