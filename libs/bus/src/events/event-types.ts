@@ -7,6 +7,7 @@ const NAMES: Readonly<Record<string, string>> = {
   SegmentsMerged: 'segment.merged',
   SnapshotStored: 'backup.completed',
   HoleProven: 'gap.closed',
+  BackupsForgotten: 'backup.forgotten',
   PolicySet: 'policy.changed',
   TdeEnabled: 'tde.enabled',
   TdeKeyChanged: 'tde.rewrapped',

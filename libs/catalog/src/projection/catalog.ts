@@ -13,8 +13,7 @@ import {
 import { HiddenTable } from './hidden-table.ts';
 import { InstanceTable } from './instance-table.ts';
 import { Queries, type BackupPageQuestion, type PagedSnapshot } from './queries.ts';
-import { RetentionQueries } from './retention-queries.ts';
-import type { RetentionFloor } from '../retention/history.ts';
+import { RetentionQueries, type Marks } from './retention-queries.ts';
 import type { CatalogFacts, CatalogSegment, CatalogSnapshot, CatalogTimeline } from './rows.ts';
 import { TABLES } from './schema.ts';
 import { Statements } from './statements.ts';
@@ -42,11 +41,8 @@ export function openCatalog(options: { readonly path: string }): Catalog {
   return new Catalog(options.path, openDatabase(options.path));
 }
 
-/** What is asked for a tombstone, with its floors. */
-export type TombstoneQuestion<T> = (
-  queries: RetentionQueries,
-  floors: readonly RetentionFloor[],
-) => T;
+/** What is asked for a tombstone, with what it hides. */
+export type TombstoneQuestion<T> = (queries: RetentionQueries, marks: Marks) => T;
 
 interface Parts {
   readonly statements: Statements;
@@ -234,7 +230,9 @@ export class Catalog implements Disposable {
       statements.together(() => {
         const { expiry } = instances.state(iid);
         const stands = expiry.tombstone?.tombstone === tombstone && expiry.tombstone.begun;
-        return stands ? ask(retention, expiry.floors) : null;
+        const { floors, dropped } = expiry;
+        const pending = expiry.tombstone?.backups ?? [];
+        return stands ? ask(retention, { floors, dropped, pending }) : null;
       }),
     );
   }

@@ -22,6 +22,7 @@ export class HiddenTable {
 
   /** Makes the tables of an instance show what its log says is left. */
   apply(iid: string, { expiry }: InstanceState): void {
+    this.#drop(iid, expiry);
     const wanted = expiry.floors.flatMap((floor) => this.#hiddenBy(iid, floor));
     const forgets = expiry.tombstone === null && wanted.length > 0;
     if (this.#isSame(iid, wanted) && !(forgets && this.#holdsHidden(iid))) return;
@@ -36,6 +37,26 @@ export class HiddenTable {
         this.#db.prepare('INSERT INTO hidden (timeline_id, below) VALUES (?, ?)').run(id, below);
       }
       if (forgets) this.#forget(wanted);
+    });
+  }
+
+  /** Backups above the floors that were let go of singly. */
+  #drop(iid: string, { dropped, tombstone }: InstanceState['expiry']): void {
+    const pending = new Set(tombstone?.backups);
+    const wanted = dropped.map((backup) => ({ backup, pending: pending.has(backup) ? 1 : 0 }));
+    const known = this.#db
+      .prepare<{ backup: string; pending: number }>(
+        'SELECT backup, pending FROM dropped WHERE iid = ? ORDER BY backup',
+      )
+      .all(iid);
+    if (JSON.stringify(known) === JSON.stringify(wanted)) return;
+    this.#db.exclusively(() => {
+      this.#db.prepare('DELETE FROM dropped WHERE iid = ?').run(iid);
+      for (const one of wanted) {
+        this.#db
+          .prepare('INSERT INTO dropped (iid, backup, pending) VALUES (?, ?, ?)')
+          .run(iid, one.backup, one.pending);
+      }
     });
   }
 

@@ -20,6 +20,10 @@ import type { Statements } from './statements.ts';
  */
 const OPENED = 'max(t.opened_ms) OVER (PARTITION BY t.writer_id ORDER BY t.id)';
 
+/** A snapshot that retention has not marked: above the floor, and no backup that was let go of singly. */
+export const SHOWN_SNAPSHOT = `p.stream_offset >= coalesce(h.below, 0)
+  AND p.backup NOT IN (SELECT backup FROM dropped)`;
+
 /** What retention has marked is not shown. */
 const FROM_SEGMENTS = `
 SELECT s.*, t.timeline, w.iid, w.shard, w.writer
@@ -73,10 +77,11 @@ export class Queries {
          LEFT JOIN snapshots f ON f.id = (
            SELECT id FROM snapshots WHERE timeline_id = t.id
              AND stream_offset >= coalesce(h.below, 0)
+             AND backup NOT IN (SELECT backup FROM dropped WHERE ? = 0 OR pending = 0)
            ORDER BY stream_offset, from_second LIMIT 1)
          WHERE w.iid = ? AND coalesce(h.below, 0) < ? ORDER BY opened, w.shard, w.writer, t.id`,
       )
-      .all(marked ? 1 : 0, iid, OFFSET_MAX)
+      .all(marked ? 1 : 0, marked ? 1 : 0, iid, OFFSET_MAX)
       .map((row) => timelineOf(row, steps.get(row['id'] as bigint) ?? []));
   }
 
@@ -93,9 +98,10 @@ export class Queries {
          JOIN writers w ON w.id = t.writer_id
          LEFT JOIN hidden h ON h.timeline_id = t.id AND ? = 0
          WHERE w.iid = ? AND p.stream_offset >= coalesce(h.below, 0)
+           AND p.backup NOT IN (SELECT backup FROM dropped WHERE ? = 0 OR pending = 0)
          ORDER BY w.shard, w.writer, t.id, p.stream_offset, p.seq`,
       )
-      .all(marked ? 1 : 0, iid)
+      .all(marked ? 1 : 0, iid, marked ? 1 : 0)
       .map(snapshotOf);
   }
 
@@ -111,7 +117,7 @@ export class Queries {
         `SELECT p.*, t.timeline, w.iid, w.shard, w.writer
          FROM (
            SELECT p.id AS page_id ${FROM_SNAPSHOTS}
-           WHERE w.iid = ? AND p.stream_offset >= coalesce(h.below, 0)
+           WHERE w.iid = ? AND ${SHOWN_SNAPSHOT}
              AND p.ended_ms >= ? AND p.ended_ms <= ?
              AND (p.started_ms < ? OR (p.started_ms = ? AND p.id < ?))
            ORDER BY p.started_ms DESC, p.id DESC LIMIT ?) page
@@ -129,7 +135,7 @@ export class Queries {
     return this.#db
       .rows(
         `SELECT p.*, t.timeline, w.iid, w.shard, w.writer ${FROM_SNAPSHOTS}
-         WHERE p.backup = ? AND p.stream_offset >= coalesce(h.below, 0)
+         WHERE p.backup = ? AND ${SHOWN_SNAPSHOT}
          ORDER BY w.iid, w.shard, p.id`,
       )
       .all(backup)

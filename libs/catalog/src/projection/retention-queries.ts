@@ -1,3 +1,5 @@
+import { deletedBackups } from '../model/instance-backups.ts';
+import type { InstanceState } from '../model/instance-state.ts';
 import type {
   RetentionFloor,
   RetentionShard,
@@ -7,7 +9,7 @@ import type {
 import type { LoggedFacts } from '../retention/log-cut.ts';
 import type { Amount } from '../retention/plan-retention.ts';
 import { OFFSET_MAX } from '../model/wire/shape.ts';
-import { Queries } from './queries.ts';
+import { Queries, SHOWN_SNAPSHOT } from './queries.ts';
 import type { CatalogSnapshot, CatalogTimeline, Row } from './rows.ts';
 import type { Statements } from './statements.ts';
 import { withoutShredded, type Shredded } from './without-shredded.ts';
@@ -26,28 +28,40 @@ export interface NeededEntries {
   readonly any: number | null;
 }
 
+/** What the state of an instance hides. */
+export interface Marks {
+  readonly floors: readonly RetentionFloor[];
+  /** Backups above the floors. */
+  readonly dropped: readonly string[];
+  /** Those of them that the tombstone that stands speaks of. */
+  readonly pending: readonly string[];
+}
+
 const VISIBLE_SEGMENT = 's.end_offset > coalesce(h.below, 0)';
-const VISIBLE_SNAPSHOT = 'p.stream_offset >= coalesce(h.below, 0)';
 const OBJECTS = (where: { readonly segment: string; readonly snapshot: string }): string => `
 SELECT s.timeline_id, s.end_offset AS at, s.seq, s.object_key, s.object_size, s.object_dek
 FROM segments s LEFT JOIN hidden h ON h.timeline_id = s.timeline_id WHERE ${where.segment}
 UNION ALL
 SELECT p.timeline_id, p.stream_offset AS at, p.seq, p.object_key, p.object_size, p.object_dek
 FROM snapshots p LEFT JOIN hidden h ON h.timeline_id = p.timeline_id WHERE ${where.snapshot}`;
-const SHOWN = OBJECTS({ segment: VISIBLE_SEGMENT, snapshot: VISIBLE_SNAPSHOT });
+const SHOWN = OBJECTS({ segment: VISIBLE_SEGMENT, snapshot: SHOWN_SNAPSHOT });
 const MARKED = OBJECTS({
   segment: `NOT ${VISIBLE_SEGMENT}`,
-  snapshot: `NOT ${VISIBLE_SNAPSHOT}`,
+  // Those that went with an earlier tombstone are deleted.
+  snapshot: `NOT (${SHOWN_SNAPSHOT})
+    AND p.backup NOT IN (SELECT backup FROM dropped WHERE pending = 0)`,
 });
 
-/** Stands in for the table of that name: what floors hide, whatever the table shows by now. */
+/** Stands in for the tables of these names: what the state hides, whatever the tables show by now. */
 const HIDDEN_BY = `
 WITH floors AS (SELECT w.id AS writer_id, t.id, CAST(json_extract(f.value, '$[2]') AS INTEGER) AS below
   FROM json_each(?) f JOIN writers w ON w.writer = json_extract(f.value, '$[0]')
   JOIN timelines t ON t.writer_id = w.id AND t.timeline = json_extract(f.value, '$[1]')
   WHERE w.iid = ?),
 hidden AS (SELECT t.id AS timeline_id, iif(t.id = f.id, f.below, ?) AS below
-  FROM floors f JOIN timelines t ON t.writer_id = f.writer_id AND t.id <= f.id)`;
+  FROM floors f JOIN timelines t ON t.writer_id = f.writer_id AND t.id <= f.id),
+dropped AS (SELECT json_extract(value, '$[0]') AS backup, json_extract(value, '$[1]') AS pending
+  FROM json_each(?))`;
 
 /** Questions of retention to the projection. */
 export class RetentionQueries {
@@ -62,19 +76,25 @@ export class RetentionQueries {
   /**
    * The history of an instance by shards.
    * @param marked - Also what retention has marked.
-   * @param state - Of the instance: which snapshots can be opened no more.
+   * @param state - Of the instance: which snapshots can be opened no more, and which were given up.
    */
-  shards(iid: string, marked: boolean, state: Shredded): readonly RetentionShard[] {
+  shards(
+    iid: string,
+    marked: boolean,
+    state: Shredded & Pick<InstanceState, 'backups'>,
+  ): readonly RetentionShard[] {
     const timelines = this.#queries.timelines(iid, marked);
     const snapshots = this.#queries.snapshots(iid, marked);
     const readable = new Set(withoutShredded(snapshots, state));
     const written = this.#written(iid);
+    const deleted = deletedBackups(state.backups);
     return [...new Set(timelines.map(({ shard }) => shard))].sort().map((shard) => {
       const own = timelines.filter((each) => each.shard === shard);
       const writers = [...new Set(own.map(({ writer }) => writer))].map((writer) => ({
         writer,
         timelines: this.#inLogOrder(own.filter((each) => each.writer === writer)).map((each) => ({
-          ...historyOf(each, snapshots, readable),
+          ...historyOf(each, snapshots, { readable, deleted }),
+          joinedOn: timelines.some((one) => one.joined && one.previous === each.timeline),
           written: written.get(each.timeline) ?? [],
         })),
       }));
@@ -136,16 +156,46 @@ export class RetentionQueries {
            UNION ALL
            SELECT p.object_size FROM snapshots p JOIN gone g ON g.id = p.timeline_id
            LEFT JOIN hidden h ON h.timeline_id = p.timeline_id
-           WHERE p.stream_offset < g.below AND ${VISIBLE_SNAPSHOT})`,
+           WHERE p.stream_offset < g.below AND ${SHOWN_SNAPSHOT})`,
       )
       .get(iid, writer, timeline, offset, OFFSET_MAX);
     return amountOf(row);
   }
 
-  /** Objects of their own below floors, by key; a page after `after`. */
+  /** What is shown of a backup. */
+  ofBackup(iid: string, backup: string): Amount {
+    const row = this.#db
+      .rows(
+        `SELECT count(*) AS objects, total(p.object_size) AS bytes FROM snapshots p
+         JOIN timelines t ON t.id = p.timeline_id JOIN writers w ON w.id = t.writer_id
+         LEFT JOIN hidden h ON h.timeline_id = t.id
+         WHERE w.iid = ? AND p.backup = ? AND ${SHOWN_SNAPSHOT}`,
+      )
+      .get(iid, backup);
+    return amountOf(row);
+  }
+
+  /**
+   * Which of some backups no snapshot is left of: all lie below what is kept. One that was let go of
+   * singly is left: a catalog that is built anew reads of it again.
+   */
+  goneBackups(iid: string, backups: readonly string[]): readonly string[] {
+    return this.#db
+      .prepare<{ backup: string }>(
+        `SELECT value AS backup FROM json_each(?) WHERE value NOT IN (
+           SELECT p.backup FROM snapshots p
+           JOIN timelines t ON t.id = p.timeline_id JOIN writers w ON w.id = t.writer_id
+           LEFT JOIN hidden h ON h.timeline_id = t.id
+           WHERE w.iid = ? AND p.stream_offset >= coalesce(h.below, 0)) ORDER BY value`,
+      )
+      .all(JSON.stringify(backups), iid)
+      .map(({ backup }) => backup);
+  }
+
+  /** Objects of their own that a tombstone marks, by key; a page after `after`. */
   marked(
     iid: string,
-    floors: readonly RetentionFloor[],
+    marks: Marks,
     { after, limit }: { readonly after: string; readonly limit: number },
   ): readonly MarkedObject[] {
     return this.#db
@@ -155,14 +205,14 @@ export class RetentionQueries {
          JOIN timelines t ON t.id = o.timeline_id JOIN writers w ON w.id = t.writer_id
          WHERE w.iid = ? AND o.object_key > ? ORDER BY o.object_key LIMIT ?`,
       )
-      .all(...hiddenBy(iid, floors), iid, after, limit);
+      .all(...hiddenBy(iid, marks), iid, after, limit);
   }
 
   /**
-   * Data keys that only objects below floors were sealed with, 32 hex digits each. The newest of each
-   * writer may seal more and is left out.
+   * Data keys that only objects were sealed with that a tombstone marks, 32 hex digits each. Those of the
+   * newest segment and snapshot of each writer may seal more and are left out.
    */
-  deadKeys(iid: string, floors: readonly RetentionFloor[]): readonly string[] {
+  deadKeys(iid: string, marks: Marks): readonly string[] {
     const rows = this.#db
       .rows(
         `${HIDDEN_BY},
@@ -172,12 +222,14 @@ export class RetentionQueries {
            UNION SELECT f.object_dek FROM node_facts f JOIN writers w ON w.id = f.writer_id
              WHERE w.iid = ?),
          newest AS (SELECT s.object_dek, max(s.seq) FROM segments s
-           JOIN own ON own.id = s.timeline_id GROUP BY own.writer_id)
+           JOIN own ON own.id = s.timeline_id GROUP BY own.writer_id
+           UNION ALL SELECT p.object_dek, max(p.seq) FROM snapshots p
+           JOIN own ON own.id = p.timeline_id GROUP BY own.writer_id)
          SELECT DISTINCT o.object_dek AS dek FROM (${MARKED}) o JOIN own ON own.id = o.timeline_id
          WHERE o.object_dek NOT IN (SELECT object_dek FROM shown)
            AND o.object_dek NOT IN (SELECT object_dek FROM newest) ORDER BY dek`,
       )
-      .all(...hiddenBy(iid, floors), iid, iid);
+      .all(...hiddenBy(iid, marks), iid, iid);
     return rows.map((row) => (row['dek'] as Buffer).toString('hex'));
   }
 
@@ -196,7 +248,8 @@ export class RetentionQueries {
            WHERE s.end_offset > k.below
            UNION ALL
            SELECT p.seq, p.object_key FROM snapshots p JOIN kept k ON k.id = p.timeline_id
-           WHERE p.stream_offset >= k.below)
+           WHERE p.stream_offset >= k.below
+             AND p.backup NOT IN (SELECT backup FROM dropped))
          SELECT (SELECT min(seq) FROM named WHERE object_key IS NULL) AS bodies,
            (SELECT min(seq) FROM named) AS named,
            (SELECT min(opened_seq) FROM kept WHERE below < ?
@@ -250,15 +303,22 @@ export class RetentionQueries {
 }
 
 /** What `HIDDEN_BY` is bound to. */
-function hiddenBy(iid: string, floors: readonly RetentionFloor[]): [string, string, bigint] {
+function hiddenBy(
+  iid: string,
+  { floors, dropped, pending }: Marks,
+): [string, string, bigint, string] {
   const places = floors.map(({ writer, timeline, offset }) => [writer, timeline, `${offset}`]);
-  return [JSON.stringify(places), iid, OFFSET_MAX];
+  const backups = dropped.map((backup) => [backup, pending.includes(backup) ? 1 : 0]);
+  return [JSON.stringify(places), iid, OFFSET_MAX, JSON.stringify(backups)];
 }
 
 function historyOf(
   timeline: CatalogTimeline,
   snapshots: readonly CatalogSnapshot[],
-  readable: ReadonlySet<CatalogSnapshot>,
+  of: {
+    readonly readable: ReadonlySet<CatalogSnapshot>;
+    readonly deleted: ReadonlySet<string>;
+  },
 ): RetentionTimeline {
   return {
     timeline: timeline.timeline,
@@ -275,7 +335,8 @@ function historyOf(
       .filter((one) => one.timeline === timeline.timeline)
       .map((one) => ({
         ...{ backup: one.backup, offset: one.offset, from: one.from },
-        shredded: !readable.has(one),
+        shredded: !of.readable.has(one),
+        deleted: of.deleted.has(one.backup),
       })),
   };
 }

@@ -1,5 +1,5 @@
 /** Version of the tables below; another version is dropped and rebuilt from the store. */
-export const SCHEMA_VERSION = 8;
+export const SCHEMA_VERSION = 9;
 
 /** Marks a file as a catalog of ours ("TDMC"), so that nobody else's database is ever emptied. */
 export const APPLICATION_ID = 0x54444d43;
@@ -14,7 +14,8 @@ export const APPLICATION_ID = 0x54444d43;
  * cut is found by index.
  *
  * `hidden` says what retention has marked of a timeline: snapshots before an offset and segments that
- * end at or before it; all of it where that is `OFFSET_MAX`.
+ * end at or before it; all of it where that is `OFFSET_MAX`. `dropped` names deleted backups above that
+ * which are gone too; `pending` are those of the tombstone that stands.
  */
 export const SCHEMA = `
 CREATE TABLE instances (
@@ -63,6 +64,13 @@ CREATE TABLE hidden (
   timeline_id INTEGER PRIMARY KEY REFERENCES timelines (id) ON DELETE CASCADE,
   below INTEGER NOT NULL
 ) STRICT;
+
+CREATE TABLE dropped (
+  iid TEXT NOT NULL REFERENCES instances (iid),
+  backup TEXT NOT NULL,
+  pending INTEGER NOT NULL,
+  PRIMARY KEY (iid, backup)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE clock_steps (
   timeline_id INTEGER NOT NULL REFERENCES timelines (id) ON DELETE CASCADE,
@@ -154,6 +162,7 @@ export const TABLES: readonly string[] = [
   'segments',
   'clock_steps',
   'hidden',
+  'dropped',
   'timelines',
   'writers',
   'instances',

@@ -8,6 +8,8 @@ export interface RetentionSnapshot {
   readonly from: number;
   /** Its data key was destroyed: it serves nothing, and goes like the rest. */
   readonly shredded?: boolean;
+  /** Somebody gave it up: it is kept only for the seconds that it serves. */
+  readonly deleted?: boolean;
 }
 
 /** Seconds of a stretch in which the log was written, with pauses of a minute at most. */
@@ -22,6 +24,8 @@ export interface RetentionTimeline extends TimelineSpan {
   readonly end: bigint;
   /** While it is open a snapshot of any offset may still come. */
   readonly open: boolean;
+  /** Nothing is missing between it and the timeline after it. */
+  readonly joinedOn?: boolean;
   /** By offset. */
   readonly snapshots: readonly RetentionSnapshot[];
   /** In order and disjoint within a stretch; unknown = all of it was written. */
@@ -89,6 +93,24 @@ export function withFloors(
   return { ...shard, writers };
 }
 
+/** A shard without single backups. */
+export function withoutBackups(
+  shard: RetentionShard,
+  backups: ReadonlySet<string>,
+): RetentionShard {
+  if (backups.size === 0) return shard;
+  const writers = shard.writers.map((writer) => ({
+    ...writer,
+    timelines: writer.timelines.map((each) =>
+      beginAt(
+        each,
+        each.snapshots.filter(({ backup }) => !backups.has(backup)),
+      ),
+    ),
+  }));
+  return { ...shard, writers };
+}
+
 function above(
   timelines: readonly RetentionTimeline[],
   { index, offset }: Position,
@@ -96,7 +118,14 @@ function above(
   const [first, ...later] = timelines.slice(index);
   if (first === undefined) return [];
   const snapshots = first.snapshots.filter((one) => one.offset >= offset);
+  return [beginAt(first, snapshots), ...later];
+}
+
+function beginAt(
+  span: RetentionTimeline,
+  snapshots: readonly RetentionSnapshot[],
+): RetentionTimeline {
   const [oldest] = snapshots;
   const from = oldest?.from ?? null;
-  return [{ ...first, snapshots, from, fromOffset: oldest?.offset ?? null }, ...later];
+  return { ...span, snapshots, from, fromOffset: oldest?.offset ?? null };
 }

@@ -1,5 +1,6 @@
 import { stretchesOf, type Stretch } from '@tidemark/archive';
 import type { Lease } from '../model/instance-state.ts';
+import { isGivenUp } from './droppable.ts';
 import {
   earlier,
   type Position,
@@ -29,7 +30,8 @@ export interface KeepRules {
  * snapshot, for one that is closed may be waiting for it too. Of one writer all is kept from the first
  * thing needed on.
  *
- * A snapshot whose key was destroyed serves nothing: an older one is kept in its place.
+ * A snapshot whose key was destroyed serves nothing: an older one is kept in its place. One that was
+ * deleted is none of the newest ones, and is kept for seconds that it serves alone.
  */
 export function neededFrom(
   shard: RetentionShard,
@@ -52,7 +54,7 @@ export function neededFrom(
     }
   }
   const snapshots = timelines.flatMap(({ timeline, snapshots: all }) =>
-    all.map(({ offset }) => ({ timeline, offset })),
+    all.flatMap(({ offset, deleted }) => (deleted === true ? [] : { timeline, offset })),
   );
   for (const { timeline, offset } of snapshots.slice(-Math.max(1, rules.keepLast ?? 1))) {
     needs.add(timeline, offset);
@@ -102,6 +104,7 @@ function keepWitnessed(
   const oldest = witnessedSince(timelines, retainSeconds);
   const at = timelines.findIndex(({ timeline }) => timeline === oldest?.timeline);
   for (const span of timelines.slice(Math.max(at, 0))) {
+    if (isGivenUp(span)) continue;
     const [first] = span.snapshots;
     const stretch = stretchesOf(span).find(({ index }) => index === oldest?.stretch);
     if (span.timeline === oldest?.timeline && stretch !== undefined) {

@@ -1,15 +1,17 @@
 import { computeWindows } from '@tidemark/archive';
 import type { Lease } from '../model/instance-state.ts';
+import { droppableBackups } from './droppable.ts';
 import {
   isBefore,
   withFloors,
+  withoutBackups,
   type Position,
   type RetentionFloor,
   type RetentionShard,
   type RetentionTimeline,
   type RetentionWriter,
 } from './history.ts';
-import { inOrder, neededFrom } from './needed-from.ts';
+import { inOrder, neededFrom, type KeepRules } from './needed-from.ts';
 
 /** Number and sealed bytes of segments and snapshots. */
 export interface Amount {
@@ -23,6 +25,8 @@ export interface RetentionSizes {
   readonly total: Amount;
   /** What of it would go with a floor. */
   readonly below: (floor: RetentionFloor) => Amount;
+  /** What of it is a backup. */
+  readonly ofBackup: (backup: string) => Amount;
 }
 
 /** What a retention run decides from. */
@@ -41,6 +45,8 @@ export interface RetentionInput {
   readonly shareMax: number;
   /** Writers that one run may let go of something. */
   readonly writersMax: number;
+  /** Single backups that one run may let go. */
+  readonly backupsMax: number;
 }
 
 /** What goes of one writer, and why the rest stays. */
@@ -51,15 +57,28 @@ export interface RetentionStep {
   readonly backups: readonly string[];
 }
 
+/** A deleted backup that goes, though history before it is kept. */
+export interface DroppedBackup {
+  readonly backup: string;
+  readonly amount: Amount;
+}
+
 /** What a retention run lets go. */
 export interface RetentionPlan {
   readonly steps: readonly RetentionStep[];
+  readonly dropped: readonly DroppedBackup[];
   readonly amount: Amount;
   /** Whether more would go, but for the maximum share of one run. */
   readonly limited: boolean;
   /** First restorable second before and after; null = nothing can be restored. */
   readonly earliestBefore: number | null;
   readonly earliestAfter: number | null;
+}
+
+/** Bytes that a run may still let go, and whether they were too few. */
+interface Budget {
+  bytes: number;
+  limited: boolean;
 }
 
 /** Share of the stored bytes that one run may let go. */
@@ -91,23 +110,38 @@ export function planRetention(input: RetentionInput): RetentionPlan {
     }
   }
   const before = input.shards.map((shard) => earliestOf(inOrder(shard)));
-  const after = input.shards.map((shard) =>
-    earliestOf(
-      inOrder(
-        withFloors(
-          shard,
-          steps.map(({ floor }) => floor),
-        ),
-      ),
-    ),
-  );
+  const floors = steps.map(({ floor }) => floor);
+  const left = input.shards.map((shard) => withFloors(shard, floors));
+  const dropped = dropsOf(left, rules, input, budget);
+  const gone = new Set(dropped.map(({ backup }) => backup));
+  const after = left.map((shard) => earliestOf(inOrder(withoutBackups(shard, gone))));
   return {
     steps,
-    amount: sum(steps.map(({ amount }) => amount)),
+    dropped,
+    amount: sum([...steps, ...dropped].map(({ amount }) => amount)),
     limited: budget.limited,
     earliestBefore: lowest(before),
     earliestAfter: lowest(after),
   };
+}
+
+function dropsOf(
+  shards: readonly RetentionShard[],
+  rules: KeepRules,
+  { sizes, backupsMax }: RetentionInput,
+  budget: Budget,
+): readonly DroppedBackup[] {
+  const dropped: DroppedBackup[] = [];
+  for (const backup of [...droppableBackups(shards, rules)].sort()) {
+    const amount = sizes.ofBackup(backup);
+    if (dropped.length >= backupsMax || amount.bytes > budget.bytes) {
+      budget.limited = true;
+      continue;
+    }
+    budget.bytes -= amount.bytes;
+    dropped.push({ backup, amount });
+  }
+  return dropped;
 }
 
 /** Oldest first, so that a limited share is spent on the oldest history. */
@@ -132,7 +166,7 @@ function stepTo(
   wanted: Position,
   { shard, writer }: { readonly shard: string; readonly writer: RetentionWriter },
   sizes: RetentionSizes,
-  budget: { bytes: number; limited: boolean },
+  budget: Budget,
 ): RetentionStep | null {
   for (const place of placesUpTo(wanted, writer)) {
     const timeline = writer.timelines[place.index]?.timeline ?? '';

@@ -184,6 +184,11 @@ export const ERROR_CODES = {
   // Backup policy
   TM_POLICY: fatal(2, 'a backup policy that cannot be meant'),
   TM_POLICY_CHANGED: fatal(11, 'a backup policy was changed by somebody else meanwhile'),
+  // Single backups
+  TM_BACKUP_DELETED: fatal(10, 'a backup that somebody deleted'),
+  TM_BACKUP_HELD: fatal(2, 'a backup that is held is not deleted'),
+  TM_BACKUP_LAST: fatal(2, 'the last good backup of a shard'),
+  TM_BACKUP_LABELS: fatal(2, 'labels of a backup that cannot be'),
   // Clones and the recycle bin
   TM_TARGET_DENIED: fatal(2, 'a server that the configuration does not allow to be used so'),
   TM_TARGET_TOPOLOGY: fatal(2, 'a number of shards or a topology that cannot be made'),

@@ -78,11 +78,11 @@ class Deletion {
     this.#ports = ports;
   }
 
-  /** Segments and snapshots below the floors. */
+  /** Segments and snapshots below the floors, and single backups above them. */
   async marked(): Promise<void> {
     for (let after = ''; ;) {
-      const page = this.#ask((ask, floors) =>
-        ask.marked(this.#instance, floors, { after, limit: PAGE }),
+      const page = this.#ask((ask, marks) =>
+        ask.marked(this.#instance, marks, { after, limit: PAGE }),
       );
       const last = page?.at(-1);
       if (page === null || last === undefined) return;
@@ -120,7 +120,7 @@ class Deletion {
 
   /** Wrapped data keys that sealed only what is gone. */
   async deadKeys(): Promise<void> {
-    const dead = this.#ask((ask, floors) => ask.deadKeys(this.#instance, floors));
+    const dead = this.#ask((ask, marks) => ask.deadKeys(this.#instance, marks));
     for (const dekId of dead ?? []) await this.#removeKey(dekId);
   }
 

@@ -1,7 +1,10 @@
 import {
+  FORGOTTEN_PER_ENTRY_MAX,
   isFree,
   isLive,
+  noteOf,
   planRetention,
+  TOMBSTONE_BACKUPS_MAX,
   TOMBSTONE_WRITERS_MAX,
   withFloors,
   type Amount,
@@ -136,6 +139,8 @@ class RetentionRun {
     const { tombstone } = this.#state.expiry;
     if (tombstone === null || !this.isDue) return NOTHING_SETTLED;
     const { instance } = this.#request;
+    // Of all of these the logs of the writers are read below: who stored them comes before who spoke of them.
+    const noted = this.#state.backups.map(({ backup }) => backup);
     const log = await openLog(instance, this.#ports);
     if (!tombstone.begun && (await this.#begin(tombstone, log)) === 'ExpiryRevoked') {
       return { ...NOTHING_SETTLED, revoked: tombstone.tombstone };
@@ -156,7 +161,21 @@ class RetentionRun {
     );
     // The list of another tombstone may lie there by now.
     if (seq !== null) await this.#file.remove();
+    await this.#forget(noted, log);
     return { ...NOTHING_SETTLED, deleted };
+  }
+
+  /** Forgets labels and deletions of backups that are gone for good. */
+  async #forget(noted: readonly string[], log: InstanceLog): Promise<void> {
+    const { instance } = this.#request;
+    const gone = this.#ports.catalog.retention((ask) => ask.goneBackups(instance, noted));
+    await log.append(({ backups: known }) => {
+      const backups = gone
+        .filter((backup) => noteOf(known, backup) !== null)
+        .slice(0, FORGOTTEN_PER_ENTRY_MAX);
+      if (backups.length === 0) return null;
+      return { type: 'BackupsForgotten', backups, atMs: this.#nowMs };
+    });
   }
 
   /** Marks what is needed no more; only says so in a dry run. */
@@ -170,7 +189,9 @@ class RetentionRun {
     const dueMs = this.#nowMs + graceMs;
     const limited = plan.limited || isCut;
     const marked = { ...plan, limited, dueMs, cuts, unnamed: amountOf(unnamed), tombstone: null };
-    if (plan.steps.length + cuts.length === 0 && unnamed === null) return limited ? marked : null;
+    const backups = plan.dropped.map(({ backup }) => backup);
+    if (plan.steps.length + cuts.length + backups.length === 0 && unnamed === null)
+      return limited ? marked : null;
     if (dryRun) return marked;
     const tombstone = `ts-${makeId(this.#nowMs, this.#ports.random)}`;
     if (unnamed !== null) await this.#file.write(unnamed);
@@ -188,6 +209,7 @@ class RetentionRun {
           bytes: unnamed.bytes,
           digest: unnamed.digest,
         },
+        ...(backups.length > 0 && { backups }),
         ...{ retainSeconds: this.retainSeconds, forced: this.#request.shareMax >= 1 },
         ...plan.amount,
       };
@@ -214,7 +236,7 @@ class RetentionRun {
       const shards = this.#ports.catalog
         .retention((ask) => ask.shards(instance, true, state))
         .map((shard) => withFloors(shard, tombstone.before));
-      const free = isFree(shards, state.expiry.floors, rules);
+      const free = isFree(shards, state.expiry.floors, rules, tombstone.backups);
       type = free ? 'ExpiryBegun' : 'ExpiryRevoked';
       return { type, tombstone: name, atMs: this.#nowMs };
     });
@@ -244,8 +266,12 @@ class RetentionRun {
         leases,
         nowMs: this.#nowMs,
         shareMax,
-        writersMax: TOMBSTONE_WRITERS_MAX,
-        sizes: { total: ask.total(instance), below: (floor) => ask.below(instance, floor) },
+        ...{ writersMax: TOMBSTONE_WRITERS_MAX, backupsMax: TOMBSTONE_BACKUPS_MAX },
+        sizes: {
+          total: ask.total(instance),
+          below: (floor) => ask.below(instance, floor),
+          ofBackup: (backup) => ask.ofBackup(instance, backup),
+        },
       }),
     );
   }
@@ -260,8 +286,11 @@ function keepLastOf({ policy }: InstanceState, { keepLast = 1 }: RetentionReques
   return policy?.keepLast ?? keepLast;
 }
 
-function comparable({ steps }: RetentionPlan): unknown {
-  return steps.map(({ floor: { writer, timeline, offset } }) => [writer, timeline, `${offset}`]);
+function comparable({ steps, dropped }: RetentionPlan): unknown {
+  const floors = steps.map(({ floor: { writer, timeline, offset } }) => [
+    ...[writer, timeline, `${offset}`],
+  ]);
+  return [floors, dropped.map(({ backup }) => backup)];
 }
 
 function amountOf(found: FoundUnnamed | null): Amount | null {

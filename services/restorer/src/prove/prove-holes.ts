@@ -76,7 +76,8 @@ export async function proveHole(
   if (cut.offset !== closed.end.toString()) {
     return result('the old log ends within a command or a transaction', nothing);
   }
-  const base = { kind: 'backup', backup: snapshot.backup } as const;
+  const { timeline, offset } = snapshot;
+  const base = { kind: 'offset', offset, timeline } as const;
   await using after = await restoreIntoScratch({ instance: opened.iid, point: base }, environment);
   const compared = await compareDatasets(before.client, after.client, {
     differencesMax: DIFFERENCES_MAX,
