@@ -1,3 +1,4 @@
+import type { BackupEvent } from './instance-backups.ts';
 import type { ExpiryEvent } from './instance-expiry.ts';
 import type { JobLogEvent } from './instance-jobs.ts';
 import type { RecycleEvent } from './instance-recycle.ts';
@@ -185,6 +186,7 @@ export type InstanceEvent =
   | ExpiryEvent
   | JobLogEvent
   | RecycleEvent
+  | BackupEvent
   | InstanceRemoved;
 
 /** The name of an instance event. */

@@ -28,6 +28,8 @@ export interface ExpiryTombstoned {
   readonly floors: readonly RetentionFloor[];
   readonly cuts: readonly LogCut[];
   readonly unnamed: UnnamedObjects | null;
+  /** Deleted backups above the floors that nothing kept needs; absent: none. */
+  readonly backups?: readonly string[];
   /** Why: the retention that it was reckoned with, and whether the share of one run was lifted. */
   readonly retainSeconds: number;
   readonly forced: boolean;
@@ -69,6 +71,8 @@ export interface Tombstone {
   readonly before: readonly RetentionFloor[];
   readonly cuts: readonly LogCut[];
   readonly unnamed: UnnamedObjects | null;
+  /** Backups above the floors. */
+  readonly backups: readonly string[];
   readonly objects: number;
   readonly bytes: number;
   readonly dueMs: number;
@@ -81,15 +85,20 @@ export interface Tombstone {
 export interface ExpiryState {
   /** Where the visible history of each writer begins; writers that lost nothing have none. */
   readonly floors: readonly RetentionFloor[];
+  /** Backups above the floors that were let go of singly, those of the tombstone included. */
+  readonly dropped: readonly string[];
   /** At most one at a time. */
   readonly tombstone: Tombstone | null;
 }
 
 /** Nothing was ever let go. */
-export const NO_EXPIRY: ExpiryState = { floors: [], tombstone: null };
+export const NO_EXPIRY: ExpiryState = { floors: [], dropped: [], tombstone: null };
 
 /** Writers that one tombstone speaks of, so that it fits into a header. */
 export const TOMBSTONE_WRITERS_MAX = 128;
+
+/** Single backups that one tombstone speaks of. */
+export const TOMBSTONE_BACKUPS_MAX = 512;
 
 /** How long a lease that ended by itself stays in the fold: its reader may still release it. */
 const LEASE_KEPT_MS = 24 * 3_600_000;
@@ -98,7 +107,8 @@ const LEASE_KEPT_MS = 24 * 3_600_000;
 export function expiryRefusal({ tombstone }: ExpiryState, event: ExpiryEvent): string | null {
   if (event.type === 'ExpiryTombstoned') {
     if (tombstone !== null) return 'a tombstone stands';
-    const nothing = event.floors.length + event.cuts.length === 0 && event.unnamed === null;
+    const { floors, cuts, unnamed, backups = [] } = event;
+    const nothing = floors.length + cuts.length + backups.length === 0 && unnamed === null;
     return nothing ? 'it marks nothing' : null;
   }
   if (tombstone?.tombstone !== event.tombstone) return 'the tombstone does not stand';
@@ -116,20 +126,31 @@ export function expiryRefusal({ tombstone }: ExpiryState, event: ExpiryEvent): s
 export function expiryAfter(state: ExpiryState, event: ExpiryEvent): ExpiryState {
   switch (event.type) {
     case 'ExpiryTombstoned': {
-      const { tombstone, cuts, unnamed, objects, bytes, dueMs, atMs } = event;
-      const mark = { tombstone, cuts, unnamed, objects, bytes, dueMs, atMs, begun: false };
+      const { tombstone, cuts, unnamed, backups = [], objects, bytes, dueMs, atMs } = event;
+      const mark = { tombstone, cuts, unnamed, backups, objects, bytes, dueMs, atMs, begun: false };
       const named = new Set(event.floors.map(({ writer }) => writer));
       const others = state.floors.filter(({ writer }) => !named.has(writer));
       const floors = [...others, ...event.floors].sort((a, b) => (a.writer < b.writer ? -1 : 1));
-      return { floors, tombstone: { ...mark, before: state.floors } };
+      const dropped = [...new Set([...state.dropped, ...backups])].sort();
+      return { floors, dropped, tombstone: { ...mark, before: state.floors } };
     }
     case 'ExpiryRevoked':
-      return { floors: state.tombstone?.before ?? state.floors, tombstone: null };
+      return {
+        floors: state.tombstone?.before ?? state.floors,
+        dropped: without(state.dropped, state.tombstone?.backups ?? []),
+        tombstone: null,
+      };
     case 'ExpiryBegun':
       return { ...state, tombstone: state.tombstone && { ...state.tombstone, begun: true } };
     case 'ExpiryDone':
       return { ...state, tombstone: null };
   }
+}
+
+/** Names without some of them. */
+export function without(names: readonly string[], some: readonly string[]): readonly string[] {
+  const gone = new Set(some);
+  return names.filter((name) => !gone.has(name));
 }
 
 /** The leases after a new one; those that ended by themselves long ago are dropped. */

@@ -99,7 +99,7 @@ export const REBUILDS_MAX = 16;
 const AFTER_DESTRUCTION: ReadonlySet<string> = new Set([
   ...['KeyShredded', 'LeaseTaken', 'LeaseRenewed', 'LeaseReleased'],
   ...['ExpiryTombstoned', 'ExpiryRevoked', 'ExpiryBegun', 'ExpiryDone'],
-  ...['JobClaimed', 'JobRenewed', 'JobEnded', 'InstanceErased'],
+  ...['JobClaimed', 'JobRenewed', 'JobEnded', 'BackupsForgotten', 'InstanceErased'],
 ]);
 
 /** Why an event, of whatever kind, may not follow for what lies in the bin; null when it may. */

@@ -1,21 +1,29 @@
 import { CatalogError } from '@tidemark/core';
-import type {
-  BackupPolicy,
-  InstanceEvent,
-  KeyShredded,
-  StoreFacts,
-  TdeEnabled,
-  TdeKeyChanged,
-  TdeLatched,
-  TdeRequested,
-} from './instance-events.ts';
+import {
+  backupRefusal,
+  backupsAfter,
+  dropRefusal,
+  holdRefusal,
+  type BackupNote,
+} from './instance-backups.ts';
+import type { BackupPolicy, InstanceEvent, StoreFacts } from './instance-events.ts';
 import {
   expiryAfter,
   expiryRefusal,
   leasesAfter,
   NO_EXPIRY,
+  without,
   type ExpiryState,
 } from './instance-expiry.ts';
+import {
+  holdsKey,
+  keyRoom,
+  shredRefusal,
+  shreddedAfter,
+  tdeAfter,
+  tdeRefusal,
+  withKey,
+} from './instance-keys.ts';
 import { jobRefusal, jobsAfter, NO_JOBS, type JobsState } from './instance-jobs.ts';
 import { recycleAfter, recycleRefusal, type RecycleState } from './instance-recycle.ts';
 import { NO_DIGEST } from './writer-state.ts';
@@ -97,6 +105,8 @@ export interface InstanceState {
   readonly leases: readonly Lease[];
   readonly expiry: ExpiryState;
   readonly jobs: JobsState;
+  /** Backups of which something is said, by name. */
+  readonly backups: readonly BackupNote[];
   /** Null: it is not in the recycle bin. */
   readonly recycle: RecycleState | null;
 }
@@ -120,6 +130,7 @@ export const EMPTY_INSTANCE_STATE: InstanceState = {
   leases: [],
   expiry: NO_EXPIRY,
   jobs: NO_JOBS,
+  backups: [],
   recycle: null,
 };
 
@@ -132,17 +143,11 @@ export const KEEP_LAST_MAX = 1000;
 /** Leases at one time. */
 export const LEASES_MAX = 1024;
 
-/** Keys that one instance adopts. */
-export const INSTANCE_KEYS_MAX = 1024;
-
 /** Data keys that one entry destroys one by one, so that it fits into a header. */
 export const SHREDDED_PER_ENTRY_MAX = 1024;
 
 /** Warnings about a store that are kept. */
 export const STORE_WARNINGS_MAX = 16;
-
-/** Data keys of one instance that are destroyed one by one. */
-export const SHREDDED_MAX = 65_536;
 
 /**
  * The state after one more entry of an instance log.
@@ -191,6 +196,9 @@ const AFTER_REMOVAL: ReadonlySet<InstanceEvent['type']> = new Set<InstanceEvent[
   'JobClaimed',
   'JobRenewed',
   'JobEnded',
+  'BackupLabelled',
+  'BackupDeleted',
+  'BackupsForgotten',
 ]);
 
 function refusalOf(state: InstanceState, event: InstanceEvent): string | null {
@@ -222,11 +230,13 @@ function refusalOf(state: InstanceState, event: InstanceEvent): string | null {
       return shredRefusal(state, event);
     case 'LeaseTaken':
       if (hasLease(state, event.lease)) return 'the lease is taken';
-      return state.leases.length < LEASES_MAX ? null : `more than ${LEASES_MAX} leases`;
+      if (state.leases.length >= LEASES_MAX) return `more than ${LEASES_MAX} leases`;
+      return holdRefusal(state, event.lease);
     case 'LeaseRenewed':
     case 'LeaseReleased':
       return hasLease(state, event.lease) ? null : 'the lease is not taken';
     case 'ExpiryTombstoned':
+      return expiryRefusal(state.expiry, event) ?? dropRefusal(state, event.backups ?? []);
     case 'ExpiryRevoked':
     case 'ExpiryBegun':
     case 'ExpiryDone':
@@ -235,6 +245,10 @@ function refusalOf(state: InstanceState, event: InstanceEvent): string | null {
     case 'JobRenewed':
     case 'JobEnded':
       return jobRefusal(state.jobs, event);
+    case 'BackupLabelled':
+    case 'BackupDeleted':
+    case 'BackupsForgotten':
+      return backupRefusal(state, event);
     case 'PolicySet':
     case 'StoreProbed':
     case 'OriginalRestoreSet':
@@ -247,41 +261,6 @@ function refusalOf(state: InstanceState, event: InstanceEvent): string | null {
     case 'InstanceRemoved':
       return null;
   }
-}
-
-function tdeRefusal(
-  { tde }: InstanceState,
-  event: TdeRequested | TdeLatched | TdeEnabled | TdeKeyChanged,
-): string | null {
-  const latched = tde !== null && tde.latchedMs !== null;
-  switch (event.type) {
-    case 'TdeRequested':
-      if (latched) return 'TDE is on';
-      return tde !== null && holdsKey([tde], event) ? 'TDE was asked for with this key' : null;
-    case 'TdeLatched':
-      if (latched) return 'TDE is on';
-      return tde === null || holdsKey([tde], event) ? null : 'TDE was asked for with another key';
-    case 'TdeEnabled':
-      if (!latched) return 'TDE is not latched';
-      return tde.enabledMs === null ? null : 'TDE is enabled';
-    case 'TdeKeyChanged':
-      if (!latched) return 'TDE is not latched';
-      return holdsKey([tde], event) ? 'it is the key in use' : null;
-  }
-}
-
-function shredRefusal({ shredded }: InstanceState, event: KeyShredded): string | null {
-  const { scope, dekIds } = event;
-  if ((scope === 'instance') !== (dekIds === null)) return 'only an instance has no list of keys';
-  if (dekIds === null) return null;
-  if (dekIds.length === 0) return 'it names no key';
-  const more = shredded.dekIds.length + dekIds.length > SHREDDED_MAX;
-  return more ? `more than ${SHREDDED_MAX} keys destroyed one by one` : null;
-}
-
-function keyRoom({ keys }: InstanceState, key: InstanceKey): string | null {
-  if (keys.length < INSTANCE_KEYS_MAX || holdsKey(keys, key)) return null;
-  return `more than ${INSTANCE_KEYS_MAX} keys`;
 }
 
 function apply(state: InstanceState, event: InstanceEvent): InstanceState {
@@ -345,6 +324,14 @@ function apply(state: InstanceState, event: InstanceEvent): InstanceState {
     case 'JobRenewed':
     case 'JobEnded':
       return { ...state, jobs: jobsAfter(state.jobs, event) };
+    case 'BackupLabelled':
+    case 'BackupDeleted':
+      return { ...state, backups: backupsAfter(state.backups, event) };
+    case 'BackupsForgotten': {
+      const dropped = without(state.expiry.dropped, event.backups);
+      const backups = backupsAfter(state.backups, event);
+      return { ...state, backups, expiry: { ...state.expiry, dropped } };
+    }
     case 'InstanceRecycled':
     case 'InstanceReturned':
     case 'InstanceRebuilt':
@@ -355,40 +342,10 @@ function apply(state: InstanceState, event: InstanceEvent): InstanceState {
       // Nothing of its writers is read any more: their logs go.
       return {
         ...state,
-        ...{ writers: [], leases: [], expiry: NO_EXPIRY },
+        ...{ writers: [], leases: [], expiry: NO_EXPIRY, backups: [] },
         recycle: recycleAfter(state.recycle, event),
       };
   }
-}
-
-function tdeAfter(
-  tde: TdeState | null,
-  event: TdeRequested | TdeLatched | TdeKeyChanged,
-): TdeState {
-  const { type, provider, keyId, atMs } = event;
-  return {
-    provider,
-    keyId,
-    auto: type === 'TdeLatched' ? (tde?.auto ?? false) : event.auto,
-    sinceMs: tde?.sinceMs ?? atMs,
-    latchedMs: type === 'TdeLatched' ? atMs : (tde?.latchedMs ?? null),
-    enabledMs: tde?.enabledMs ?? null,
-    backup: tde?.backup ?? null,
-  };
-}
-
-function shreddedAfter(shredded: ShreddedKeys, { dekIds, atMs }: KeyShredded): ShreddedKeys {
-  if (dekIds === null) return { instanceMs: atMs, dekIds: [] };
-  return { ...shredded, dekIds: [...new Set([...shredded.dekIds, ...dekIds])] };
-}
-
-function withKey(keys: readonly InstanceKey[], key: InstanceKey): readonly InstanceKey[] {
-  const { provider, keyId } = key;
-  return holdsKey(keys, key) ? keys : [...keys, { provider, keyId }];
-}
-
-function holdsKey(keys: readonly InstanceKey[], { provider, keyId }: InstanceKey): boolean {
-  return keys.some((each) => each.provider === provider && each.keyId === keyId);
 }
 
 function findWriter(state: InstanceState, writer: string): InstanceWriter | undefined {

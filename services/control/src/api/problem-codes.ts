@@ -42,6 +42,8 @@ const BY_CODE: Partial<Record<ErrorCode | (string & {}), ProblemName>> = {
   TM_TARGET_TOPOLOGY: 'topology-mismatch',
   TM_TDE_REBUILD: 'tde-rebuild-unsupported',
   TM_RECYCLE_STATE: 'refused',
+  TM_BACKUP_HELD: 'refused',
+  TM_BACKUP_LAST: 'refused',
 };
 
 /** What an exit code means to a caller of the API. */

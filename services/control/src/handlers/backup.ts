@@ -2,6 +2,7 @@ import { callArchiver, controlSocketPath } from '@tidemark/archiver';
 import { TidemarkError } from '@tidemark/core';
 import { Compile } from 'typebox/schema';
 import type { JobContext, JobHandler, JobOutcome, Json } from '../jobs/job.ts';
+import { checkLabels, labelBackup } from '../queries/backup-labels.ts';
 import { knownInstance } from '../queries/known-instance.ts';
 import type { HandlerPorts } from './handler-ports.ts';
 import { checked } from './request-parts.ts';
@@ -13,8 +14,16 @@ const LOOK_MS = 500;
 const validator = Compile({
   type: 'object',
   additionalProperties: false,
-  properties: { mode: { enum: ['manual', 'automated'] } },
+  properties: {
+    mode: { enum: ['manual', 'automated'] },
+    labels: { type: 'object', additionalProperties: { type: 'string' } },
+  },
 } as const);
+
+interface BackupInput {
+  readonly mode: 'manual' | 'automated';
+  readonly labels?: Readonly<Record<string, string>>;
+}
 
 /** What an attempt leaves for the next one. */
 interface BackupCheckpoint {
@@ -27,12 +36,10 @@ export function backupHandler(ports: HandlerPorts): JobHandler {
   return {
     kind: 'backup',
     check: ({ instance, request }) => {
-      const { mode = 'manual' } = checked<{ mode?: 'manual' | 'automated' }>(
-        validator,
-        request ?? {},
-      );
+      const { mode = 'manual', labels } = checked<Partial<BackupInput>>(validator, request ?? {});
+      if (labels !== undefined) checkLabels(labels);
       knownInstance(ports.workspace.catalog, instance);
-      return { mode };
+      return { mode, ...(labels !== undefined && { labels }) };
     },
     exclusive: ({ instance }) => `backup:${instance}`,
     run: (context) => runBackup(context, ports),
@@ -57,7 +64,7 @@ async function runBackup(context: JobContext, ports: HandlerPorts): Promise<JobO
   const deadlineMs = clock.monotonicMs() + BACKUP_TIMEOUT_MS;
   for (;;) {
     const made = known === null ? null : await madeSince(before, instance, ports, signal);
-    if (made !== null) return outcomeOf(made, instance, ports);
+    if (made !== null) return labelled(made, context, ports);
     try {
       context.progress({ phase: 'rewrite', percent: 10 });
       const { backup } = (await callArchiver(
@@ -68,11 +75,11 @@ async function runBackup(context: JobContext, ports: HandlerPorts): Promise<JobO
         },
         'backup',
         instance,
-        job.request as { readonly mode: 'manual' | 'automated' },
+        { mode: (job.request as unknown as BackupInput).mode },
       )) as { readonly backup: string };
       context.progress({ phase: 'read', percent: 95 });
       await workspace.sync(signal, instance);
-      return outcomeOf(backup, instance, ports);
+      return await labelled(backup, context, ports);
     } catch (cause) {
       // The one that an earlier attempt of this job asked for is under way.
       const isOwn = known !== null && cause instanceof TidemarkError && cause.code === 'TM_BUSY';
@@ -81,6 +88,21 @@ async function runBackup(context: JobContext, ports: HandlerPorts): Promise<JobO
       signal.throwIfAborted();
     }
   }
+}
+
+/** A backup that is there is labelled, and told. */
+async function labelled(
+  backup: string,
+  { job, signal }: JobContext,
+  { workspace, clock, random }: HandlerPorts,
+): Promise<JobOutcome> {
+  const { instance, actor } = job;
+  const { labels = {} } = job.request as unknown as BackupInput;
+  if (Object.keys(labels).length > 0) {
+    const change = { clock, random, signal };
+    await labelBackup({ instance, backup }, labels, actor.name, workspace, change);
+  }
+  return outcomeOf(backup, instance, workspace);
 }
 
 async function madeSince(
@@ -100,8 +122,12 @@ function backupsOf(instance: string, { workspace }: HandlerPorts): readonly stri
     .map(({ backup }) => backup);
 }
 
-function outcomeOf(backup: string, instance: string, { workspace }: HandlerPorts): JobOutcome {
-  const row = workspace.catalog.snapshots(instance).find((one) => one.backup === backup);
+function outcomeOf(
+  backup: string,
+  instance: string,
+  { catalog }: HandlerPorts['workspace'],
+): JobOutcome {
+  const row = catalog.snapshots(instance).find((one) => one.backup === backup);
   const facts: Json =
     row === undefined
       ? {}

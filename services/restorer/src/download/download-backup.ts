@@ -27,6 +27,7 @@ import type { ObjectStore } from '@tidemark/store';
 import { ObjectReader } from '../fetch/object-reader.ts';
 import { unwrapDataKey } from '../fetch/plan-keys.ts';
 import type { PlannedObject } from '../plan/restore-plan.ts';
+import { refuseDeleted } from '../plan/deleted.ts';
 import { refuseShredded } from '../plan/shredded.ts';
 import { writeWholeFile } from './whole-file.ts';
 
@@ -74,7 +75,7 @@ export interface KnownBackup {
 
 /**
  * Finds a backup and whether its instance has TDE.
- * @throws UsageError `TM_NOT_FOUND`; as `readTde`.
+ * @throws UsageError `TM_NOT_FOUND`, `TM_BACKUP_DELETED`; as `readTde`.
  */
 export async function findBackup(
   { instance, backup }: Pick<DownloadRequest, 'instance' | 'backup'>,
@@ -92,6 +93,7 @@ export async function findBackup(
       hint: `tidemark backup list ${instance}`,
     });
   }
+  refuseDeleted(catalog, instance, backup);
   const logKey = await keys.logKey(instance);
   return { snapshots, tde: await readTde(instance, { state, store, logKey, stateDir, signal }) };
 }

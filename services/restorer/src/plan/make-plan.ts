@@ -7,6 +7,7 @@ import {
 } from '@tidemark/catalog';
 import { PlanError, UsageError, type Clock } from '@tidemark/core';
 import { durableEnd } from './cut-within.ts';
+import { refuseDeleted } from './deleted.ts';
 import type { LookInside } from './look-inside.ts';
 import { objectOfSegment, readMarks, type FooterReaderOptions } from './read-marks.ts';
 import { noTimeline, notRestorable } from './refuse-second.ts';
@@ -51,7 +52,7 @@ export interface PlanRequest {
 /**
  * Makes the plan of a restore from the catalog. Reads at most one segment footer.
  * @throws PlanError `TM_TIME_NOT_RESTORABLE`, `TM_OFFSET_NOT_RESTORABLE`; UsageError `TM_NOT_FOUND`,
- *   `TM_USAGE` for a TTL choice out of range.
+ *   `TM_BACKUP_DELETED`, `TM_USAGE` for a TTL choice out of range.
  */
 export async function makePlan(
   request: PlanRequest,
@@ -206,6 +207,7 @@ async function resolvePoint(
       return { at, cut: { timeline, offset: point.offset, ...bounds } };
     }
     case 'backup': {
+      refuseDeleted(catalog, instance, point.backup);
       const found = snapshots.find(({ backup }) => backup === point.backup);
       if (found === undefined) {
         throw new UsageError('TM_NOT_FOUND', `there is no backup ${point.backup}`, {

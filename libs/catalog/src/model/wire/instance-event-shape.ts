@@ -1,7 +1,7 @@
 import type { BackupPolicy, InstanceEvent, StoreFacts } from '../instance-events.ts';
 import type { LogCut, UnnamedObjects } from '../instance-expiry.ts';
 import type { OpenJob } from '../instance-jobs.ts';
-import { TOMBSTONE_WRITERS_MAX } from '../instance-expiry.ts';
+import { TOMBSTONE_BACKUPS_MAX, TOMBSTONE_WRITERS_MAX } from '../instance-expiry.ts';
 import { KEEP_LAST_MAX, SHREDDED_PER_ENTRY_MAX, STORE_WARNINGS_MAX } from '../instance-state.ts';
 import type { RetentionFloor } from '../../retention/history.ts';
 import { digest, id, keyId, line, ms, safeId, second } from './common.ts';
@@ -19,6 +19,7 @@ import {
   type FieldShapes,
   type Shape,
 } from './shape.ts';
+import { backupEventShapes } from './backup-shape.ts';
 import { recycleEventShapes } from './recycle-shape.ts';
 import { captureSource } from './writer-event-shape.ts';
 
@@ -124,6 +125,7 @@ export const instanceEventShape: Shape<InstanceEvent> = unionOf<InstanceEvent>({
     floors: listOf(retentionFloor, TOMBSTONE_WRITERS_MAX),
     cuts: logCuts,
     unnamed: nullable(unnamedObjects),
+    backups: optional(listOf(id, TOMBSTONE_BACKUPS_MAX)),
     retainSeconds: whole(1),
     forced: flag,
     objects: whole(),
@@ -143,5 +145,6 @@ export const instanceEventShape: Shape<InstanceEvent> = unionOf<InstanceEvent>({
     atMs: ms,
   },
   ...recycleEventShapes,
+  ...backupEventShapes,
   InstanceRemoved: { atMs: ms },
 });

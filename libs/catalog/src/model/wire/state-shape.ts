@@ -8,11 +8,13 @@ import type {
   TdeState,
 } from '../instance-state.ts';
 import { STEPS_KEPT } from '../writer-state.ts';
-import { INSTANCE_KEYS_MAX, LEASES_MAX, SHREDDED_MAX, WRITERS_MAX } from '../instance-state.ts';
+import { INSTANCE_KEYS_MAX, SHREDDED_MAX } from '../instance-keys.ts';
+import { LEASES_MAX, WRITERS_MAX } from '../instance-state.ts';
 import type { StoreFacts } from '../instance-events.ts';
 import type { SnapshotMark, TimelineState, WriterOwner, WriterState } from '../writer-state.ts';
 import { digest, id, keyId, line, ms, safeId, second } from './common.ts';
-import type { ExpiryState, Tombstone } from '../instance-expiry.ts';
+import { BACKUP_NOTES_MAX } from '../instance-backups.ts';
+import { TOMBSTONE_BACKUPS_MAX, type ExpiryState, type Tombstone } from '../instance-expiry.ts';
 import {
   ENDED_JOBS_MAX,
   OPEN_JOBS_MAX,
@@ -31,6 +33,7 @@ import {
   unnamedObjects,
   wrappingKeyId,
 } from './instance-event-shape.ts';
+import { backupNotes } from './backup-shape.ts';
 import { recycleState } from './recycle-shape.ts';
 import { fields, flag, listOf, nullable, offset, oneOf, whole, type Shape } from './shape.ts';
 import {
@@ -135,12 +138,14 @@ export const instanceStateShape: Shape<InstanceState> = fields<InstanceState>({
   ),
   expiry: fields<ExpiryState>({
     floors: listOf(retentionFloor, WRITERS_MAX),
+    dropped: listOf(id, BACKUP_NOTES_MAX),
     tombstone: nullable(
       fields<Tombstone>({
         tombstone: id,
         before: listOf(retentionFloor, WRITERS_MAX),
         cuts: logCuts,
         unnamed: nullable(unnamedObjects),
+        backups: listOf(id, TOMBSTONE_BACKUPS_MAX),
         objects: whole(),
         bytes: whole(),
         dueMs: ms,
@@ -155,4 +160,5 @@ export const instanceStateShape: Shape<InstanceState> = fields<InstanceState>({
     ended: listOf(fields<EndedJob>({ job: id, attempt: whole(1), atMs: ms }), ENDED_JOBS_MAX),
     forgotten: nullable(id),
   }),
+  backups: backupNotes,
 });

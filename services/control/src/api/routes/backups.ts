@@ -4,20 +4,25 @@ import {
   BackupList,
   backupParams,
   BackupPatch,
+  BackupRequest,
   BackupSchema,
   BackupShards,
   backupsQuery,
+  DeletedBackup,
+  deleteQuery,
   DownloadLinks,
   DownloadRequest,
 } from '../schemas/backups.ts';
-import { emptyBody, instanceParams } from '../schemas/common.ts';
+import { instanceParams } from '../schemas/common.ts';
 import { accepted } from '../schemas/jobs.ts';
 import { backupPage, findBackupDocuments, type ListedBackup } from '../../queries/backups.ts';
+import { checkLabels, labelBackup } from '../../queries/backup-labels.ts';
+import { deleteBackup } from '../../queries/delete-backup.ts';
 import { downloadLinks } from '../../queries/download-links.ts';
 import { holdBackup } from '../../queries/hold-backup.ts';
 import type { Control } from '../../control.ts';
 import { acceptJob } from './job-document.ts';
-import { callerSignal, secondOf } from './request-tools.ts';
+import { asField, callerSignal, secondOf } from './request-tools.ts';
 
 const tags = ['backups'];
 const WORK_MS = 30_000;
@@ -28,6 +33,7 @@ export function addBackupRoutes(app: ApiApp, ports: ApiPorts): void {
   app.addSchema(BackupSchema);
   addList(app, ports);
   addOne(app, ports);
+  addDelete(app, ports);
   addCreate(app, ports);
   addDownload(app, ports);
 }
@@ -44,7 +50,7 @@ function addList(app: ApiApp, { control }: ApiPorts): void {
       },
     },
     async ({ params: { instance }, query }) => {
-      const { start, end, state = null, pageSize = 50, pageToken: token } = query;
+      const { start, end, state = null, label, pageSize = 50, pageToken: token } = query;
       const [startedMs, row] = token === undefined ? [] : readPageToken(token, 2);
       const before =
         startedMs === undefined ? null : { startedMs: Number(startedMs), row: Number(row) };
@@ -52,7 +58,7 @@ function addList(app: ApiApp, { control }: ApiPorts): void {
         fromMs: start === undefined ? null : secondOf(start, 'query/start') * 1000,
         // The whole of the second counts.
         toMs: end === undefined ? null : secondOf(end, 'query/end') * 1000 + 999,
-        ...{ state, pageSize, before },
+        ...{ state, pageSize, before, labels: label === undefined ? [] : [labelOf(label)] },
       };
       const catalog = await control.fresh.of(instance);
       const { backups, next } = backupPage(catalog, instance, question);
@@ -73,14 +79,15 @@ function addOne(app: ApiApp, { control, clock, random }: ApiPorts): void {
         response: { 200: shards },
       },
     },
-    async ({ params }) => shardsDocument(await findFresh(params.backup, control)),
+    async ({ params }) =>
+      shardsDocument(await findFresh(params.backup, control, { deleted: true })),
   );
   app.patch(
     '/v1/backups/:backup',
     {
       config: { scope: 'backup' },
       schema: {
-        ...{ operationId: 'updateBackup', summary: 'Holds or releases a backup.', tags },
+        ...{ operationId: 'updateBackup', summary: 'Changes labels or the hold.', tags },
         description:
           'A backup that is held is kept by retention, and what follows it too, however long that is.',
         ...{ params: backupParams, body: BackupPatch },
@@ -89,15 +96,57 @@ function addOne(app: ApiApp, { control, clock, random }: ApiPorts): void {
     },
     async (request) => {
       const { backup } = request.params;
-      const { hold } = request.body;
+      const { hold, labels } = request.body;
       const [{ instance }] = await findFresh(backup, control);
+      const change = { clock, random, signal: callerSignal(request, WORK_MS) };
+      const { actor } = request;
+      const note = { actor, instance, job: null, detail: backup };
+      if (labels !== undefined) {
+        asField('/labels', () => checkLabels(labels));
+        const name = { instance, backup };
+        await labelBackup(name, labels, actor.name, control.workspace, change);
+        control.audit.append({ ...note, action: 'backup.label' });
+      }
+      if (hold !== undefined) {
+        await holdBackup(backup, hold, control.workspace, change);
+        control.audit.append({ ...note, action: hold ? 'backup.hold' : 'backup.release' });
+      }
+      await control.workspace.sync(change.signal, instance);
+      return shardsDocument(findBackupDocuments(control.workspace.catalog, backup));
+    },
+  );
+}
+
+function addDelete(app: ApiApp, { control, clock, random }: ApiPorts): void {
+  app.delete(
+    '/v1/backups/:backup',
+    {
+      config: { scope: 'admin', problems: ['refused', 'repo-unavailable'] },
+      schema: {
+        ...{ operationId: 'deleteBackup', summary: 'Gives a backup up.', tags },
+        description:
+          'It is listed no more and nothing new is made from it. Seconds that it serves stay restorable; retention deletes its objects, after the grace, once nothing kept needs them. There is no way back.',
+        ...{ params: backupParams, querystring: deleteQuery },
+        response: { 200: { description: 'What that frees.', ...DeletedBackup } },
+      },
+    },
+    async (request) => {
+      const { actor, params, query } = request;
+      const { dryRun = false, last = false } = query;
+      const { backup } = params;
+      const [{ instance }] = await findFresh(backup, control, { deleted: true });
       const signal = callerSignal(request, WORK_MS);
-      const parts = await holdBackup(backup, hold, control.workspace, { clock, random, signal });
-      control.audit.append({
-        ...{ actor: request.actor, instance, job: null, detail: backup },
-        action: hold ? 'backup.hold' : 'backup.release',
+      const done = await deleteBackup(backup, { by: actor.name, last, dryRun }, control.workspace, {
+        clock,
+        random,
+        signal,
       });
-      return shardsDocument(parts);
+      if (!dryRun && !done.again) {
+        const note = { actor, instance, job: null, detail: backup };
+        control.audit.append({ ...note, action: 'backup.delete' });
+        await control.workspace.sync(signal, instance);
+      }
+      return done;
     },
   );
 }
@@ -112,12 +161,15 @@ function addCreate(app: ApiApp, { control }: ApiPorts): void {
       },
       schema: {
         ...{ operationId: 'createBackup', summary: 'Makes a backup now.', tags },
-        ...{ params: instanceParams, body: emptyBody, response: accepted },
+        ...{ params: instanceParams, body: BackupRequest, response: accepted },
       },
     },
-    async ({ params: { instance }, actor, idempotency }, reply) => {
+    async ({ params: { instance }, body, actor, idempotency }, reply) => {
       await control.fresh.of(instance);
-      const order = { kind: 'backup', instance, request: {}, actor } as const;
+      const { labels } = body;
+      if (labels !== undefined) asField('/labels', () => checkLabels(labels));
+      const request = labels === undefined ? {} : { labels };
+      const order = { kind: 'backup', instance, request, actor } as const;
       return acceptJob(reply, await control.jobs.submit(order, idempotency ?? undefined));
     },
   );
@@ -157,10 +209,16 @@ function addDownload(app: ApiApp, { control, clock }: ApiPorts): void {
 async function findFresh(
   backup: string,
   { fresh, workspace }: Pick<Control, 'fresh' | 'workspace'>,
+  options: { readonly deleted?: boolean } = {},
 ): Promise<readonly [ListedBackup, ...ListedBackup[]]> {
   const [known] = workspace.catalog.backupNamed(backup);
   const catalog = await (known === undefined ? fresh.all() : fresh.of(known.object.iid));
-  return findBackupDocuments(catalog, backup);
+  return findBackupDocuments(catalog, backup, options);
+}
+
+function labelOf(text: string): { readonly key: string; readonly value: string } {
+  const at = text.indexOf('=');
+  return { key: text.slice(0, at), value: text.slice(at + 1) };
 }
 
 function shardsDocument(shards: readonly ListedBackup[]): {

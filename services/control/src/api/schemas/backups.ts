@@ -8,14 +8,15 @@ export const BackupSchema = {
   description: 'A full snapshot of one shard.',
   required: [
     ...['instance', 'id', 'state', 'mode', 'shard', 'size', 'rdbBytes', 'keys', 'start', 'end'],
-    ...['from', 'timeline', 'offset', 'hold'],
+    ...['from', 'timeline', 'offset', 'hold', 'labels', 'deleted'],
   ],
   properties: {
     instance: { type: 'string' },
     id: backupId,
     state: {
-      enum: ['complete', 'shredded'],
-      description: 'shredded: its data key was destroyed, nobody can read it any more.',
+      enum: ['complete', 'shredded', 'deleted'],
+      description:
+        'shredded: its data key was destroyed, nobody can read it any more. deleted: somebody gave it up.',
     },
     mode: {
       enum: ['attach', 'automated', 'manual'],
@@ -31,6 +32,13 @@ export const BackupSchema = {
     timeline: { type: 'string' },
     offset: digits,
     hold: { type: 'boolean', description: 'Retention keeps it until it is released.' },
+    labels: { type: 'object', additionalProperties: { type: 'string' } },
+    deleted: {
+      type: ['object', 'null'],
+      required: ['by', 'at'],
+      properties: { by: { type: 'string' }, at: utcTime },
+      description: 'Who gave it up, and when.',
+    },
   },
 } as const;
 
@@ -50,7 +58,17 @@ export const backupsQuery = {
     ...pageQuery,
     start: { ...time, description: 'Backups that ended at this time or later.' },
     end: { ...time, description: 'Backups that ended at this time or earlier.' },
-    state: { type: 'string', enum: ['complete', 'shredded'] },
+    state: {
+      type: 'string',
+      enum: ['complete', 'shredded', 'deleted'],
+      description: 'Default: all but those that were deleted.',
+    },
+    label: {
+      type: 'string',
+      maxLength: 319,
+      pattern: '^[A-Za-z0-9][A-Za-z0-9._/-]{0,62}=[^\\p{Cc}]*$',
+      description: 'Backups with this label: key=value.',
+    },
   },
 } as const;
 
@@ -76,15 +94,87 @@ export const BackupShards = {
   },
 } as const;
 
+const labelValue = { type: 'string', maxLength: 255, pattern: '^[^\\p{Cc}]*$' } as const;
+const labelNames = { pattern: '^[A-Za-z0-9]([A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?$' } as const;
+
+/** What a backup is made with. */
+export const BackupRequest = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    labels: {
+      type: 'object',
+      maxProperties: 16,
+      propertyNames: labelNames,
+      additionalProperties: labelValue,
+      description: 'Words put to it, in clear text in the log: never a secret.',
+    },
+  },
+} as const;
+
 /** What of a backup can be changed. */
 export const BackupPatch = {
   type: 'object',
   additionalProperties: false,
-  required: ['hold'],
+  minProperties: 1,
   properties: {
+    labels: {
+      type: 'object',
+      maxProperties: 32,
+      propertyNames: labelNames,
+      additionalProperties: { anyOf: [labelValue, { type: 'null' }] },
+      description: 'Words to put to it; null takes one away, others stay. At most 16 in all.',
+    },
     hold: {
       type: 'boolean',
       description: 'true: retention keeps it, and what follows it, until this is false again.',
+    },
+  },
+} as const;
+
+/** How a backup is deleted. */
+export const deleteQuery = {
+  type: 'object',
+  additionalProperties: false,
+  properties: {
+    dryRun: { type: 'boolean', default: false, description: 'Say what would go; do nothing.' },
+    last: {
+      type: 'boolean',
+      default: false,
+      description: 'Also the last good backup of a shard.',
+    },
+  },
+} as const;
+
+/** What the deletion of a backup did, or would do. */
+export const DeletedBackup = {
+  type: 'object',
+  required: [
+    ...['backup', 'instance', 'shards', 'dryRun', 'again', 'size', 'frees', 'keptFor'],
+    ...['earliest', 'earliestAfter'],
+  ],
+  properties: {
+    backup: backupId,
+    instance: { type: 'string' },
+    shards: { type: 'array', items: { type: 'string' } },
+    dryRun: { type: 'boolean' },
+    again: { type: 'boolean', description: 'It was deleted before.' },
+    size: { type: 'integer', description: 'Sealed bytes in the store, of all shards.' },
+    frees: {
+      type: 'object',
+      required: ['objects', 'bytes'],
+      properties: { objects: { type: 'integer' }, bytes: { type: 'integer' } },
+      description:
+        'What retention lets go for it: marked by its next run, deleted after the grace.',
+    },
+    keptFor: {
+      enum: ['seconds', null],
+      description: 'seconds: it stays, unseen, while seconds that are kept need it.',
+    },
+    earliest: { anyOf: [utcTime, { type: 'null' }] },
+    earliestAfter: {
+      anyOf: [utcTime, { type: 'null' }],
+      description: 'The first restorable second once retention has run.',
     },
   },
 } as const;

@@ -1,0 +1,67 @@
+import { stretchesOf } from '@tidemark/archive';
+import type { RetentionShard, RetentionSnapshot, RetentionTimeline } from './history.ts';
+import type { KeepRules } from './needed-from.ts';
+
+/**
+ * Deleted backups that nothing kept needs, though history before them is: each of their snapshots has
+ * an older one in its timeline that serves all that it serves (with more of the log), or no second can
+ * be restored from it at all, as of a one-off backup.
+ *
+ * What a lease may read stays: snapshots from its first second on, and the one that serves that second.
+ * @param shards - As they are shown, above the floors.
+ */
+export function droppableBackups(
+  shards: readonly RetentionShard[],
+  { leases }: Pick<KeepRules, 'leases'>,
+): ReadonlySet<string> {
+  const needed = new Set<string>();
+  const free = new Set<string>();
+  for (const { writers } of shards) {
+    for (const span of writers.flatMap(({ timelines }) => timelines)) {
+      const kept: RetentionSnapshot[] = [];
+      for (const snapshot of span.snapshots) {
+        const isFree = snapshot.deleted === true && canGo(snapshot, kept, span, leases);
+        (isFree ? free : needed).add(snapshot.backup);
+        if (!isFree) kept.push(snapshot);
+      }
+    }
+  }
+  return new Set([...free].filter((backup) => !needed.has(backup)));
+}
+
+/**
+ * Whether nothing is to be restored from a timeline any more: it is closed, proves no second, and
+ * whoever made its backups gave them up.
+ */
+export function isGivenUp(span: RetentionTimeline): boolean {
+  const { snapshots } = span;
+  return snapshots.length > 0 && snapshots.every(({ deleted }) => deleted) && isBare(span);
+}
+
+function canGo(
+  snapshot: RetentionSnapshot,
+  before: readonly RetentionSnapshot[],
+  span: RetentionTimeline,
+  leases: KeepRules['leases'],
+): boolean {
+  if (leases.some(({ fromSecond }) => isRead(snapshot, span, fromSecond))) return false;
+  if (snapshot.shredded === true) return true;
+  const serves = before.some((one) => one.shredded !== true && one.from <= snapshot.from);
+  return serves || isBare(span);
+}
+
+/** Whether a reader that begins with a second may read a snapshot. */
+function isRead(
+  { from, offset }: RetentionSnapshot,
+  { snapshots }: RetentionTimeline,
+  second: number,
+): boolean {
+  if (from >= second) return true;
+  return !snapshots.some((one) => one.offset > offset && one.from > from && one.from <= second);
+}
+
+/** Closed, and no second of it can be restored; nor was it proven to reach up to the next one. */
+function isBare(span: RetentionTimeline): boolean {
+  if (span.open || span.joinedOn === true) return false;
+  return stretchesOf(span).every(({ restorable }) => restorable === null);
+}

@@ -1,0 +1,166 @@
+import {
+  holdOf,
+  noteOf,
+  planRetention,
+  TOMBSTONE_BACKUPS_MAX,
+  TOMBSTONE_WRITERS_MAX,
+  withoutShredded,
+  type Amount,
+  type BackupNote,
+  type Catalog,
+  type InstanceState,
+  type RetentionPlan,
+} from '@tidemark/catalog';
+import { UsageError } from '@tidemark/core';
+import { formatSecond, retentionRules, type Workspace } from '@tidemark/workspace';
+import { logOf, type ChangePorts } from './backup-labels.ts';
+import { findBackupDocuments } from './backups.ts';
+
+/** How a backup is deleted. */
+export interface DeleteOptions {
+  /** The name of an actor. */
+  readonly by: string;
+  /** Also the last good one of a shard. */
+  readonly last: boolean;
+  /** Say what would go; do nothing. */
+  readonly dryRun: boolean;
+}
+
+/** What the deletion of a backup did, or would do, as `backup delete` and the API show it. */
+export interface DeletedBackup {
+  readonly backup: string;
+  readonly instance: string;
+  readonly shards: readonly string[];
+  readonly dryRun: boolean;
+  /** It was deleted before. */
+  readonly again: boolean;
+  /** Sealed bytes in the store, of all shards. */
+  readonly size: number;
+  /**
+   * What retention lets go for it, marked by its next run and deleted after the grace; zero while the
+   * backup is needed.
+   */
+  readonly frees: Amount;
+  /**
+   * `seconds`: it stays in the store, unseen, until seconds that can only be restored from it are older
+   * than the retention, or a lease that reads it ends.
+   */
+  readonly keptFor: 'seconds' | null;
+  /** First second that can be restored now, and once retention has run, RFC 3339 UTC; null = none. */
+  readonly earliest: string | null;
+  readonly earliestAfter: string | null;
+}
+
+/**
+ * Gives a backup up: it is listed no more and nothing new is made from it; seconds that it serves stay
+ * restorable, and retention deletes its objects once nothing that is kept needs it. Said in the log of
+ * its instance; said again it changes nothing. The catalog is up to date.
+ * @throws UsageError `TM_NOT_FOUND`, `TM_BACKUP_HELD`, `TM_BACKUP_LAST`; CatalogError, StoreError.
+ */
+export async function deleteBackup(
+  backup: string,
+  { by, last, dryRun }: DeleteOptions,
+  workspace: Pick<Workspace, 'store' | 'keys' | 'catalog' | 'config'>,
+  ports: ChangePorts,
+): Promise<DeletedBackup> {
+  const { catalog } = workspace;
+  const documents = findBackupDocuments(catalog, backup, { deleted: true });
+  const [{ instance }] = documents;
+  const atMs = ports.clock.nowMs();
+  const refuse = (state: InstanceState): void => {
+    refuseHeld(state, backup);
+    if (!last) refuseLast(catalog, state, backup);
+  };
+  const known = catalog.instance(instance);
+  let again = isDeleted(known, backup);
+  if (!again && dryRun) refuse(known);
+  if (!again && !dryRun) {
+    const log = await logOf(instance, workspace, ports);
+    const seq = await log.append((state) => {
+      if (isDeleted(state, backup)) return null;
+      refuse(state);
+      return { type: 'BackupDeleted', backup, by, atMs };
+    });
+    again = seq === null;
+  }
+  const kept = planOf(workspace, instance, { backup, deleted: null }, atMs);
+  const plan = planOf(workspace, instance, { backup, deleted: { by, atMs } }, atMs);
+  const goes =
+    plan.dropped.some((one) => one.backup === backup) ||
+    plan.steps.some(({ backups }) => backups.includes(backup));
+  return {
+    ...{ backup, instance, dryRun, again },
+    shards: documents.map(({ shard }) => shard),
+    size: documents.reduce((sum, { size }) => sum + size, 0),
+    frees: {
+      objects: Math.max(0, plan.amount.objects - kept.amount.objects),
+      bytes: Math.max(0, plan.amount.bytes - kept.amount.bytes),
+    },
+    keptFor: goes ? null : 'seconds',
+    earliest: secondOf(plan.earliestBefore),
+    earliestAfter: secondOf(plan.earliestAfter),
+  };
+}
+
+function isDeleted({ backups }: InstanceState, backup: string): boolean {
+  return noteOf(backups, backup)?.deleted != null;
+}
+
+function refuseHeld({ leases }: InstanceState, backup: string): void {
+  const held = holdOf(backup);
+  if (!leases.some(({ lease }) => lease === held)) return;
+  throw new UsageError('TM_BACKUP_HELD', `backup ${backup} is held`, {
+    context: { backup },
+    hint: `release it first: PATCH /v1/backups/${backup} {"hold":false}`,
+  });
+}
+
+/** The last one that can be opened and is not deleted, of any of its shards. */
+function refuseLast(catalog: Catalog, state: InstanceState, backup: string): void {
+  const instance = state.iid ?? '';
+  const good = withoutShredded(catalog.snapshots(instance), state);
+  const others = good.filter((one) => one.backup !== backup && !isDeleted(state, one.backup));
+  for (const { backup: name, object } of good) {
+    if (name !== backup || others.some((one) => one.object.shard === object.shard)) continue;
+    throw new UsageError(
+      'TM_BACKUP_LAST',
+      `${backup} is the last good backup of shard ${object.shard} of ${instance}`,
+      {
+        context: { instance, backup, shard: object.shard },
+        hint: 'make another one first, or ask for it: --last, ?last=true',
+      },
+    );
+  }
+}
+
+/** What retention would let go with a backup deleted or not, all at once. */
+function planOf(
+  { catalog, config }: Pick<Workspace, 'catalog' | 'config'>,
+  instance: string,
+  note: Omit<BackupNote, 'labels'>,
+  nowMs: number,
+): RetentionPlan {
+  const known = catalog.instance(instance);
+  const others = known.backups.filter(({ backup }) => backup !== note.backup);
+  const backups = [...others, { ...note, labels: [] }];
+  const rules = retentionRules(config);
+  const { policy, leases } = known;
+  return catalog.retention((ask) =>
+    planRetention({
+      shards: ask.shards(instance, false, { ...known, backups }),
+      retainSeconds: policy?.retainSeconds ?? rules.retainSeconds,
+      keepLast: policy?.keepLast ?? rules.keepLast ?? 1,
+      ...{ leases, nowMs, shareMax: 1 },
+      ...{ writersMax: TOMBSTONE_WRITERS_MAX, backupsMax: TOMBSTONE_BACKUPS_MAX },
+      sizes: {
+        total: ask.total(instance),
+        below: (floor) => ask.below(instance, floor),
+        ofBackup: (name) => ask.ofBackup(instance, name),
+      },
+    }),
+  );
+}
+
+function secondOf(second: number | null): string | null {
+  return second === null ? null : formatSecond(second);
+}
