@@ -19,6 +19,7 @@ import {
   type UnreadInstance,
 } from './open-capture.ts';
 import { readOwnerId } from './owner-id.ts';
+import { RequestMeter } from './ship/request-meter.ts';
 import { SpoolLock } from './ship/spool-lock.ts';
 import type { TdeDesk } from './tde/tde-desk.ts';
 
@@ -206,17 +207,17 @@ export class Archiver {
     let target: InstanceTarget | null = null;
     const targetOf = async (): Promise<InstanceTarget> => (target ??= await read());
     const fleet = this.#isShared(id) ? this.#fleet : null;
+    const requests = new RequestMeter(clock);
     const open = async (setting: CaptureSetting): Promise<NodeCapture> => {
-      const { capture, tde } = await openCapture(await targetOf(), this.#ownerId, setting);
+      const counting = { ...setting, requests };
+      const { capture, tde } = await openCapture(await targetOf(), this.#ownerId, counting);
       this.#tde.set(id, tde);
       return capture;
     };
     const { flashback: byDefault = true, ...setting } = this.#options;
     const flashback = new InstanceFlashback({
       ...setting,
-      instance: id,
-      byDefault,
-      target: targetOf,
+      ...{ instance: id, byDefault, target: targetOf, requests },
     });
     this.#flashback.set(id, flashback);
     const kept = new KeptCapture({

@@ -66,6 +66,8 @@ export interface CaptureSetting {
   readonly logger: Logger;
   /** Told of each event that is in the log of a writer; it only counts. */
   readonly onEvent?: (instance: string, event: WriterEvent) => void;
+  /** Counts the requests that are made for the instance. Default: those of the capture alone. */
+  readonly requests?: RequestMeter;
 }
 
 /** A capture that does not run yet, and what looks after its keys while it runs. */
@@ -92,10 +94,10 @@ export async function openCapture(
     takeOver,
     ownerIsGone = false,
     onEvent,
+    requests = new RequestMeter(setting.clock),
     ...ports
   } = setting;
   const instance = target.id;
-  const requests = new RequestMeter(ports.clock);
   const store = new MeteredStore(ports.store, requests);
   const source = openerOf(target, setting);
   const spoolDir = spoolDirOf(instance, source.kind, stateDir);

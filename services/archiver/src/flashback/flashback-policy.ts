@@ -6,6 +6,7 @@ import { SHARD, writersOf } from '../instance-writers.ts';
 import { openKnownLog } from '../known-logs.ts';
 import { isOneOffOwner } from '../one-off/dump-log.ts';
 import type { CaptureSetting, InstanceTarget } from '../open-capture.ts';
+import { MeteredStore, type RequestMeter } from '../ship/request-meter.ts';
 
 /** What the policy of an instance is asked with. */
 export interface FlashbackPolicyOptions extends Pick<
@@ -15,15 +16,19 @@ export interface FlashbackPolicyOptions extends Pick<
   readonly instance: string;
   /** What holds for an instance that has no policy of its own. */
   readonly byDefault: boolean;
+  /** Counts what is asked of the store. */
+  readonly requests: RequestMeter;
 }
 
 /** Whether the log of an instance is to be kept, as its policy says. */
 export class FlashbackPolicy {
   readonly #options: FlashbackPolicyOptions;
+  readonly #store: MeteredStore;
   #log: InstanceLog | null = null;
 
   constructor(options: FlashbackPolicyOptions) {
     this.#options = options;
+    this.#store = new MeteredStore(options.store, options.requests);
   }
 
   /** @throws StoreError; CatalogError; KeyError. */
@@ -37,7 +42,8 @@ export class FlashbackPolicy {
    * @throws As `isOn`.
    */
   async hasOpenTimeline(): Promise<boolean> {
-    const { instance: iid, store, keys, clock, random } = this.#options;
+    const { instance: iid, keys, clock, random } = this.#options;
+    const store = this.#store;
     const logKey = await keys.logKey(iid);
     for (const { writer } of writersOf(await this.#read())) {
       const log = await openWriterLog({ store, iid, shard: SHARD, writer, logKey, clock, random });
@@ -64,9 +70,10 @@ export class FlashbackPolicy {
       await this.#log.catchUp();
       return this.#log;
     }
-    const { instance: iid, store, keys, clock, random } = this.#options;
+    const { instance: iid, store: counted, keys, clock, random } = this.#options;
     const logKey = await keys.logKey(iid);
-    this.#log = await openKnownLog({ store, iid, logKey, clock, random });
+    const options = { store: this.#store, iid, logKey, clock, random };
+    this.#log = await openKnownLog(options, counted);
     return this.#log;
   }
 }

@@ -2,6 +2,7 @@ import { fixedLocator } from '@tidemark/client';
 import type { BackupMode } from '../control/protocol.ts';
 import { makeOneOffBackup } from '../one-off/one-off-backup.ts';
 import type { CaptureSetting, InstanceTarget } from '../open-capture.ts';
+import type { RequestMeter } from '../ship/request-meter.ts';
 import { FlashbackPolicy } from './flashback-policy.ts';
 import { FlashbackWatch } from './flashback-watch.ts';
 
@@ -12,6 +13,8 @@ export interface InstanceFlashbackOptions extends CaptureSetting {
   readonly byDefault: boolean;
   /** The node, with its passwords read. */
   readonly target: () => Promise<InstanceTarget>;
+  /** Counts what reading the policy asks of the store. */
+  readonly requests: RequestMeter;
 }
 
 /** The flashback of one instance: whether its policy wants it, and backups while it is off. */
