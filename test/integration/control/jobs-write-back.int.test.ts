@@ -8,7 +8,7 @@ import type { Json } from '@tidemark/control';
 import { INSTANCE, waitFor } from '../../support/archiver-run.ts';
 import { JobBench, OPS, type RunningControl } from '../../support/control-jobs/job-bench.ts';
 
-const KEYS = 200;
+const KEYS = 24;
 
 let bench: JobBench;
 let worker: RunningControl;

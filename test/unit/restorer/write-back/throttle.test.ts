@@ -27,6 +27,17 @@ describe('LatencyThrottle', () => {
     expect(throttle.window).toBe(128);
   });
 
+  it.each([
+    ['60ops', 6, Infinity],
+    ['5ops', 1, Infinity],
+    ['900ops,2KB/s', 90, 200],
+    ['1MB/s', 128, 100_000],
+  ])('of %s gives no larger batches than come in a tenth of a second', (rate, window, bytes) => {
+    const throttle = throttleOf(steppingClock(0), { rate });
+    for (let i = 0; i < 1_000; i++) throttle.note(1);
+    expect([throttle.window, throttle.batchBytes]).toEqual([window, bytes]);
+  });
+
   it('halves its window at each latency over the bound, and never comes below one command', () => {
     const throttle = throttleOf(steppingClock(0));
     for (let i = 0; i < 1_000; i++) throttle.note(1);

@@ -24,10 +24,15 @@ export interface LatencyThrottleOptions {
   readonly signal: AbortSignal;
 }
 
-/** A throttle that also says how large a batch may be now. */
+/**
+ * A throttle that also says how large a batch may be now: where a rate is kept no more than comes in a
+ * tenth of a second, so that what is called off in between ends soon.
+ */
 export interface BatchThrottle extends Throttle {
   /** Commands that may be sent before their replies are awaited. */
   readonly window: number;
+  /** Bytes of one batch; a larger value goes alone. */
+  readonly batchBytes: number;
 }
 
 /**
@@ -57,7 +62,11 @@ export class LatencyThrottle implements BatchThrottle {
   }
 
   get window(): number {
-    return this.#window;
+    return Math.min(this.#window, this.#commands?.capacity ?? this.#window);
+  }
+
+  get batchBytes(): number {
+    return this.#bytes?.capacity ?? Infinity;
   }
 
   async take(commands: number, bytes: number): Promise<void> {

@@ -52,6 +52,9 @@ export async function openThrottle(
     get window() {
       return throttle.window;
     },
+    get batchBytes() {
+      return throttle.batchBytes;
+    },
     take: (commands, bytes) => throttle.take(commands, bytes),
     note: (latencyMs) => throttle.note(latencyMs),
     async [Symbol.asyncDispose]() {

@@ -3,8 +3,9 @@
  * before the next is given, so that a batch larger than the bucket goes too and the rate holds.
  */
 export class TokenBucket {
+  /** A tenth of a second: what may go at once after a pause. */
+  readonly capacity: number;
   readonly #perMs: number;
-  readonly #capacity: number;
   #tokens: number;
   #filledMs: number;
 
@@ -14,18 +15,17 @@ export class TokenBucket {
    */
   constructor(perSecond: number, nowMs: number) {
     this.#perMs = perSecond / 1000;
-    // A tenth of a second: what may go at once after a pause.
-    this.#capacity = Math.max(1, perSecond / 10);
-    this.#tokens = this.#capacity;
+    this.capacity = Math.max(1, Math.floor(perSecond / 10));
+    this.#tokens = this.capacity;
     this.#filledMs = nowMs;
   }
 
   /** Takes tokens. @returns Milliseconds to wait before they may be used. */
   take(count: number, nowMs: number): number {
     const gained = Math.max(0, nowMs - this.#filledMs) * this.#perMs;
-    this.#tokens = Math.min(this.#capacity, this.#tokens + gained);
+    this.#tokens = Math.min(this.capacity, this.#tokens + gained);
     this.#filledMs = nowMs;
-    const lacking = Math.min(count, this.#capacity) - this.#tokens;
+    const lacking = Math.min(count, this.capacity) - this.#tokens;
     this.#tokens -= count;
     return lacking > 0 ? lacking / this.#perMs : 0;
   }

@@ -22,7 +22,7 @@ export async function writeAll(
   const groups = options.cluster ? bySlot(tasks) : [tasks];
   for (const group of groups) {
     for (let start = 0; start < group.length;) {
-      const count = batchEnd(group, start, options.throttle.window) - start;
+      const count = batchEnd(group, start, options.throttle) - start;
       const batch = group.slice(start, start + count);
       await (options.dryRun === true ? writer.judge(batch) : writer.write(batch));
       options.onWritten(count);
@@ -43,15 +43,20 @@ function bySlot(tasks: readonly WriteTask[]): readonly (readonly WriteTask[])[] 
   return [...slots.values()];
 }
 
-function batchEnd(tasks: readonly WriteTask[], start: number, window: number): number {
+function batchEnd(
+  tasks: readonly WriteTask[],
+  start: number,
+  { window, batchBytes }: Pick<BatchThrottle, 'window' | 'batchBytes'>,
+): number {
   const most = Math.max(1, Math.min(BATCH_KEYS, window));
+  const mostBytes = Math.min(BATCH_BYTES, batchBytes);
   let bytes = 0;
   let end = start;
   while (end < tasks.length && end - start < most) {
     const { want, presentBytes, db } = tasks[end] as WriteTask;
     bytes += Math.min(LARGE_BYTES, want?.bytes ?? 0) + Math.min(LARGE_BYTES, presentBytes);
     const other = db !== tasks[start]?.db;
-    if (end > start && (other || bytes > BATCH_BYTES)) break;
+    if (end > start && (other || bytes > mostBytes)) break;
     end += 1;
   }
   return end;
