@@ -7,7 +7,8 @@ import {
   type RetentionPlan,
 } from '@tidemark/catalog';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { withFloors } from '../../libs/catalog/src/retention/history.ts';
+import { withFloors, withoutBackups } from '../../libs/catalog/src/retention/history.ts';
+import { inOrder } from '../../libs/catalog/src/retention/needed-from.ts';
 import { planRetention } from '../../libs/catalog/src/retention/plan-retention.ts';
 import { syncTest } from '../support/catalog-harness.ts';
 import { seededRandom, standingClock } from '../support/crypto-ports.ts';
@@ -23,13 +24,12 @@ import {
   stored,
 } from '../support/log-events.ts';
 import { MemoryStore } from '../support/memory-store.ts';
-import { liveRandomly, type TrueHistory } from '../support/random-history.ts';
+import { liveRandomly, numbers, type TrueHistory } from '../support/random-history.ts';
 import { TempDir } from '../support/temp-dir.ts';
 
 const IID = 'inst';
 const HISTORIES = 10;
 const RETAIN = 40;
-const NONE_SHREDDED = { shredded: { instanceMs: null, dekIds: [] } };
 
 let dir: TempDir;
 beforeAll(async () => {
@@ -79,23 +79,35 @@ async function writeHistory(history: TrueHistory, store: MemoryStore): Promise<I
 
 it('shows, weighs and hides what the decision says, whatever the history', async () => {
   let hidden = 0;
+  let single = 0;
   for (let seed = 0; seed < HISTORIES; seed++) {
     const history = liveRandomly(seed);
     const store = new MemoryStore();
     const log = await writeHistory(history, store);
     using catalog = openCatalog({ path: join(dir.path, `${String(seed)}.db`) });
+    const next = numbers(seed + 3_333);
+    const given = inOrder(history.shard)
+      .flatMap(({ snapshots }) => snapshots.map(({ backup }) => backup))
+      .filter(() => next() < 0.3);
+    for (const backup of given) {
+      await log.append(() => ({ type: 'BackupDeleted', backup, by: 'me', atMs: 0 }));
+    }
     await syncTest(catalog, store, [IID]);
     const plan = (): RetentionPlan =>
       catalog.retention((ask) =>
         planRetention({
           ...{
-            shards: ask.shards(IID, false, NONE_SHREDDED),
+            shards: ask.shards(IID, false, catalog.instance(IID)),
             retainSeconds: RETAIN,
             leases: [],
             nowMs: 0,
           },
-          ...{ shareMax: 1, writersMax: 8 },
-          sizes: { total: ask.total(IID), below: (floor) => ask.below(IID, floor) },
+          ...{ shareMax: 1, writersMax: 8, backupsMax: 8 },
+          sizes: {
+            total: ask.total(IID),
+            below: (floor) => ask.below(IID, floor),
+            ofBackup: (backup) => ask.ofBackup(IID, backup),
+          },
         }),
       );
     const names = (one: TrueHistory['shard']): unknown =>
@@ -104,42 +116,60 @@ it('shows, weighs and hides what the decision says, whatever the history', async
           snapshots.map(({ backup }) => `${timeline} ${backup}`),
         ),
       );
-    const [shown] = catalog.retention((ask) => ask.shards(IID, false, NONE_SHREDDED));
+    const [shown] = catalog.retention((ask) => ask.shards(IID, false, catalog.instance(IID)));
     expect(names(shown!), `seed ${String(seed)}`).toEqual(names(history.shard));
     const total = catalog.retention((ask) => ask.total(IID));
-    const { steps, amount, earliestAfter } = plan();
+    const { steps, amount, earliestAfter, ...rest } = plan();
+    const dropped = rest.dropped.map(({ backup }) => backup);
+    single += dropped.length;
     const floors = steps.map(({ floor }) => floor);
-    const kept = withFloors(history.shard, floors);
-    if (floors.length > 0) {
+    const above = withFloors(history.shard, floors);
+    const kept = withoutBackups(above, new Set(dropped));
+    const isMarked = floors.length + dropped.length > 0;
+    if (isMarked) {
       await log.append(() => ({
-        ...{ type: 'ExpiryTombstoned', tombstone: 'ts-1', floors, cuts: [], unnamed: null },
+        ...{
+          type: 'ExpiryTombstoned',
+          tombstone: 'ts-1',
+          floors,
+          cuts: [],
+          unnamed: null,
+          backups: dropped,
+        },
         ...{ retainSeconds: RETAIN, forced: true, ...amount, dueMs: 1, atMs: 0 },
       }));
       await syncTest(catalog, store, [IID]);
     }
-    const [after] = catalog.retention((ask) => ask.shards(IID, false, NONE_SHREDDED));
+    const [after] = catalog.retention((ask) => ask.shards(IID, false, catalog.instance(IID)));
     expect(names(after!), `seed ${String(seed)}`).toEqual(names(kept));
     expect(catalog.windows(IID).earliest).toBe(earliestAfter);
     const left = catalog.retention((ask) => ask.total(IID));
     expect(left.objects).toBe(total.objects - amount.objects);
     expect(left.bytes).toBe(total.bytes - amount.bytes);
     const page = { after: '', limit: 10_000 };
-    const marked = catalog.retention((ask) => ask.marked(IID, floors, page));
+    const marks = { floors, dropped, pending: dropped };
+    const marked = catalog.retention((ask) => ask.marked(IID, marks, page));
     expect(marked).toHaveLength(amount.objects);
     // What is hidden is still known, and what is gone is forgotten.
-    const [all] = catalog.retention((ask) => ask.shards(IID, true, NONE_SHREDDED));
+    const [all] = catalog.retention((ask) => ask.shards(IID, true, catalog.instance(IID)));
     expect(names(all!)).toEqual(names(history.shard));
     expect(plan().steps, `seed ${String(seed)}`).toEqual([]);
     hidden += amount.objects;
-    if (floors.length === 0) continue;
+    if (!isMarked) continue;
     await log.append(() => ({ type: 'ExpiryBegun', tombstone: 'ts-1', atMs: 0 }));
     await log.append(() => ({ type: 'ExpiryDone', tombstone: 'ts-1', atMs: 0 }));
     await syncTest(catalog, store, [IID]);
-    expect(catalog.retention((ask) => ask.marked(IID, floors, page))).toEqual([]);
+    const done = { ...marks, pending: [] };
+    expect(catalog.retention((ask) => ask.marked(IID, done, page))).toEqual([]);
+    // What was let go of singly is remembered until the history before it has gone.
+    const known = names(above) as readonly string[];
+    const gone = given.filter((one) => !known.some((name) => name.endsWith(` ${one}`)));
+    expect(catalog.retention((ask) => ask.goneBackups(IID, given))).toEqual([...gone].sort());
     expect(catalog.retention((ask) => ask.total(IID))).toEqual(left);
     catalog.clear();
     await syncTest(catalog, store, [IID]);
     expect(catalog.retention((ask) => ask.total(IID))).toEqual(left);
   }
   expect(hidden).toBeGreaterThan(HISTORIES);
+  expect(single).toBeGreaterThan(HISTORIES / 4);
 }, 60_000);

@@ -5,6 +5,7 @@ import {
   type RetentionFloor,
   type RetentionSnapshot,
 } from '../../libs/catalog/src/retention/history.ts';
+import { isFree } from '../../libs/catalog/src/retention/recheck.ts';
 import { inOrder } from '../../libs/catalog/src/retention/needed-from.ts';
 import {
   planRetention,
@@ -19,12 +20,16 @@ import {
 
 const CATALOGUES = 1_000;
 
-/** What is left of a history: exactly what the floors of a plan say. */
+/** What is left of a history: exactly what a plan says. */
 class Left {
   readonly snapshots: (RetentionSnapshot & { readonly timeline: string })[];
   readonly segments: TrueHistory['segments'];
 
-  constructor(history: TrueHistory, floors: readonly RetentionFloor[]) {
+  constructor(
+    history: TrueHistory,
+    floors: readonly RetentionFloor[],
+    dropped: ReadonlySet<string> = new Set(),
+  ) {
     const { writers } = history.shard;
     const gone = (timeline: string, reaches: (offset: bigint) => boolean): boolean => {
       const writer = writers.find((each) => each.timelines.some((t) => t.timeline === timeline));
@@ -38,6 +43,7 @@ class Left {
       timelines.flatMap(({ timeline, snapshots }) =>
         snapshots
           .filter(({ offset }) => !gone(timeline, (floor) => offset >= floor))
+          .filter(({ backup }) => !dropped.has(backup))
           .map((one) => ({ timeline, ...one })),
       ),
     );
@@ -91,8 +97,12 @@ function plan(
     leases: fromSecond === undefined ? [] : [{ ...lease, fromSecond }],
     nowMs: 0,
     shareMax,
-    writersMax: 8,
+    ...{ writersMax: 8, backupsMax: 64 },
     sizes: {
+      ofBackup: (backup) => ({
+        objects: all.snapshots.filter((one) => one.backup === backup).length,
+        bytes: history.bytesOfSnapshot,
+      }),
       total,
       below: (floor) => {
         const left = amount(new Left(history, [floor]));
@@ -103,6 +113,18 @@ function plan(
 }
 
 const floorsOf = ({ steps }: RetentionPlan): RetentionFloor[] => steps.map(({ floor }) => floor);
+
+/** The history after some of its backups were given up. */
+function deleteSome(history: TrueHistory, next: () => number): TrueHistory {
+  const writers = history.shard.writers.map((writer) => ({
+    ...writer,
+    timelines: writer.timelines.map((span) => ({
+      ...span,
+      snapshots: span.snapshots.map((one) => (next() < 0.5 ? { ...one, deleted: true } : one)),
+    })),
+  }));
+  return { ...history, shard: { ...history.shard, writers } };
+}
 
 /** The history after the key of one of its backups was destroyed; null where it has none. */
 function shredOne(history: TrueHistory, pick: number): TrueHistory | null {
@@ -156,6 +178,51 @@ describe('retention of random histories', () => {
       gone -= left.snapshots.filter(({ shredded }) => shredded === true).length;
     }
     expect(gone).toBeGreaterThan(CATALOGUES / 10);
+  });
+
+  it('lets go of deleted backups, and of no second that is kept, nor of what a lease reads', () => {
+    let single = 0;
+    for (let seed = 0; seed < CATALOGUES; seed++) {
+      const next = numbers(seed + 4_444);
+      const lived = liveRandomly(seed);
+      const lost = next() < 0.3 ? (shredOne(lived, next()) ?? lived) : lived;
+      const history = deleteSome(lost, next);
+      const retain = 1 + Math.floor(next() * 120);
+      const all = new Left(history, []);
+      const before = restorable(history).filter((second) => all.restores(second));
+      const from = next() < 0.3 ? before[Math.floor(next() * before.length)] : undefined;
+      const result = plan(history, retain, { ...(from && { fromSecond: from.shown }) });
+      const dropped = new Set(result.dropped.map(({ backup }) => backup));
+      const left = new Left(history, floorsOf(result), dropped);
+      const kept = before.filter(
+        ({ at, shown }) => history.now - at <= retain || (from && shown >= from.shown),
+      );
+      expect(
+        kept.filter((second) => !left.restores(second)),
+        `seed ${String(seed)}, retention ${String(retain)}`,
+      ).toEqual([]);
+      const rules = { retainSeconds: retain, leases: [] };
+      if (from === undefined) {
+        expect(isFree([history.shard], floorsOf(result), rules, [...dropped])).toBe(true);
+      }
+      for (const one of all.snapshots) {
+        if (dropped.has(one.backup)) expect(one.deleted, `seed ${String(seed)}`).toBe(true);
+        // Who reads from a backup on finds it, and whoever looks again says so.
+        const leases = [{ fromSecond: one.from }];
+        if (!dropped.has(one.backup)) continue;
+        const isStillFree = isFree([history.shard], [], { ...rules, leases }, [one.backup]);
+        expect(isStillFree, `seed ${String(seed)}`).toBe(false);
+      }
+      single += dropped.size;
+      const whole = inOrder(history.shard).flatMap(({ snapshots }) =>
+        snapshots.filter(({ shredded, deleted }) => shredded !== true && deleted !== true),
+      );
+      const newest = whole.at(-1)?.backup;
+      if (newest !== undefined) {
+        expect(left.snapshots.map(({ backup }) => backup)).toContain(newest);
+      }
+    }
+    expect(single).toBeGreaterThan(CATALOGUES / 4);
   });
 
   it('keeps the newest so many whole backups of a shard, whatever else goes', () => {

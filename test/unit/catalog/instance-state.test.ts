@@ -297,7 +297,7 @@ describe('the rules of an instance log', () => {
       tombstone: { begun: false, before: [], dueMs: 5000 },
     });
     const back = fold('InstanceCreated', 'ExpiryTombstoned', 'ExpiryRevoked');
-    expect(back.expiry).toEqual({ floors: [], tombstone: null });
+    expect(back.expiry).toEqual({ floors: [], dropped: [], tombstone: null });
     const nothing = { ...events.ExpiryTombstoned, floors: [], cuts: [] } as InstanceEvent;
     expect(() => decideInstance(states.created, nothing)).toThrow(/marks nothing/);
   });
