@@ -110,7 +110,7 @@ describe('a preview', () => {
   it('a selector that matches nothing leaves nothing to do', async () => {
     const report = await previewOf(glob('nowhere:*'));
     expect(report.counts).toEqual({ same: 0, changed: 0, missing: 0, created: 0, expired: 0 });
-    expect(report.write).toEqual({ put: 0, putBytes: 0, deleted: 0, seconds: 0 });
+    expect(report.write).toEqual({ put: 0, putBytes: 0, deleted: 0, kept: 0, seconds: 0 });
   });
 
   it('an empty selection is refused', async () => {

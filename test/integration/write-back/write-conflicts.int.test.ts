@@ -1,9 +1,10 @@
 import { TidemarkError } from '@tidemark/core';
-import { listUndoPacks, resumeWriteBack, type WriteBackOutcome } from '@tidemark/restorer';
+import { listUndoPacks, preview, resumeWriteBack, type WriteBackOutcome } from '@tidemark/restorer';
 import type { SelectorSpec } from '@tidemark/selector';
 import type { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { CuttingProxy } from '../../support/cutting-proxy.ts';
+import { diffOracle, readOracle, type Oracle } from '../../support/oracle.ts';
 import { record, type Recorded } from '../../support/replay-run.ts';
 import { ARCHIVED } from '../../support/test-archive.ts';
 import { HookedStore, type UndoPutHooks } from '../../support/write-back/hooked-store.ts';
@@ -182,6 +183,62 @@ describe('a write that does not come to its end', () => {
     expect(await resumeWriteBack(ARCHIVED, report.id, options, environment)).toBeNull();
     const undone = await undo(recorded, report.id);
     expect(undone.report).toMatchObject({ state: 'succeeded', restored: 300, conflicts: 0 });
+    expect(await readBytes(client)).toEqual(before);
+  });
+
+  it('leaves keys that were not there then where that is asked for, also when it goes on, and so does its undo', async () => {
+    let then: Oracle | null = null;
+    const made = ['k000+', 'made:hash'];
+    await using recorded = await record({
+      during: [
+        async (client) => {
+          await setAll(client, 'then');
+          await client.sadd('a set', '1', '2');
+          then = await readOracle(client);
+        },
+        async (client) => {
+          await setAll(client, 'now');
+          await client.set('k000+', 'made', 'PXAT', 4_000_000_000_000);
+          await client.hset('made:hash', 'field', 'value');
+          await client.del('a set');
+        },
+      ],
+    });
+    const { client, source } = recorded;
+    const before = await readBytes(client);
+    const names = [...made, 'a set', ...NAMES];
+    const include = names.map((name) => ({ kind: 'key', key: Buffer.from(name) }) as const);
+    const asked = { selector: { ...EVERY_KEY, include }, missingKeys: 'keep' } as const;
+    const environment = await realEnvironment(recorded);
+    const point = { kind: 'offset', offset: recorded.ends[0] ?? 0n, timeline: null } as const;
+    const what = { instance: ARCHIVED, point, ttl: { mode: 'absolute' } as const, ...asked };
+    const shown = await preview({ ...what, live: originalOf(recorded) }, environment);
+    expect(shown.counts).toMatchObject({ changed: 300, missing: 1, created: 2 });
+    expect(shown.write).toMatchObject({ put: 301, deleted: 0, kept: 2 });
+    await using proxy = await CuttingProxy.to(source.port);
+    const cut: UndoPutHooks = {
+      after: (part) => {
+        if (part === 1) proxy.cutAll();
+        return Promise.resolve();
+      },
+    };
+    const live = originalOf(recorded, { port: proxy.port });
+    const { report, failure } = await write(recorded, cut, { ...asked, live });
+    expect(failure).toMatchObject({ code: 'TM_NODE_UNREACHABLE' });
+    expect(report).toMatchObject({ state: 'interrupted', deleted: 0, kept: 2 });
+    const options = { live: originalOf(recorded), retainMs: 3_600_000 };
+    const rest = await resumeWriteBack(ARCHIVED, report.id, options, environment);
+    expect(rest).toMatchObject({
+      failure: null,
+      report: { state: 'succeeded', deleted: 0, kept: 2, conflicts: 0 },
+    });
+    const left = await Promise.all(made.map((name) => client.dumpBuffer(name)));
+    expect(await client.del(made)).toBe(2);
+    expect(diffOracle(then!, await readOracle(client))).toEqual([]);
+    await client.restore('k000+', 4_000_000_000_000, left[0]!, 'ABSTTL');
+    await client.restore('made:hash', 0, left[1]!);
+    const undone = await undo(recorded, report.id);
+    expect(undone.report).toMatchObject({ state: 'succeeded', restored: 300, deleted: 1 });
     expect(await readBytes(client)).toEqual(before);
   });
 

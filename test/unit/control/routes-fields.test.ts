@@ -183,9 +183,11 @@ describe('an order', () => {
       request: {
         point: { kind: 'offset', offset: '81726354', timeline: null },
         selector: expect.objectContaining({ include: [{ key: 'YQ==' }] }) as unknown,
-        ...{ ttl: { mode: 'remaining' }, onConflict: 'skip' },
+        ...{ ttl: { mode: 'remaining' }, onConflict: 'skip', missingKeys: 'delete' },
       },
     });
+    const kept: RestoreBodyFields = { ...body, missingKeys: 'keep' };
+    expect(orderOf(wishOf(kept, NOW_MS), kept).request).toMatchObject({ missingKeys: 'keep' });
   });
 
   it('into another server holds references to its secrets, and says what may be emptied', () => {
@@ -210,7 +212,7 @@ describe('an order', () => {
     [{ filterKeys: undefined } as unknown as Partial<RestoreBodyFields>, '/filterKeys'],
     [{ verify: 'full' }, '/verify'],
     [{ withFunctions: true }, '/withFunctions'],
-    [{ target: { kind: 'new' }, missingKeys: 'delete' }, '/missingKeys'],
+    [{ target: { kind: 'new' }, missingKeys: 'keep' }, '/missingKeys'],
   ])('with %j is refused at %s', (more, pointer) => {
     expect(pointersOf(() => wishOf({ ...body, ...more }, NOW_MS))).toEqual([pointer]);
   });

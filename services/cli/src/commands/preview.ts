@@ -1,5 +1,10 @@
 import { UsageError } from '@tidemark/core';
-import { preview, type PreviewReport, type RestoreProgress } from '@tidemark/restorer';
+import {
+  preview,
+  type MissingKeys,
+  type PreviewReport,
+  type RestoreProgress,
+} from '@tidemark/restorer';
 import type { SelectorSpec } from '@tidemark/selector';
 import { systemClock } from '@tidemark/system';
 import { freshen, readFrom, withLease, Workspace } from '@tidemark/workspace';
@@ -19,6 +24,7 @@ import { ttlLine, ttlOf } from './ttl-flag.ts';
 export interface PreviewFlags extends PointFlags, SelectorFlags, SpareFlags {
   readonly ttl?: string;
   readonly skip?: string;
+  readonly keepMissing?: boolean;
 }
 
 /** Shows what a write of selected keys into the running original would do. */
@@ -33,6 +39,7 @@ export async function previewKeys(
   const point = pointOf(flags, nowMs);
   const ttl = ttlOf(flags.ttl, true, nowMs);
   const skip = skipOf(flags.skip);
+  const missingKeys = missingOf(flags);
   using workspace = await Workspace.open(invocation);
   const live = await sparedOriginal(id, flags, workspace.config);
   await freshen(workspace, id, signal);
@@ -40,12 +47,17 @@ export async function previewKeys(
   const lease = { instance: id, fromSecond, isLong: false };
   const report = await withLease(lease, workspace, invocation.printer, () =>
     preview(
-      { instance: id, point, ttl, selector, skip, live },
+      { instance: id, point, ttl, selector, skip, live, missingKeys },
       restoreEnvironment(workspace, invocation, comparisonProgress),
     ),
   );
   for (const warning of report.warnings) printer.warn(warning);
   printer.result(report, () => previewText(report, configPath));
+}
+
+/** What `--keep-missing` and `--delete-missing` say. */
+export function missingOf(flags: Pick<PreviewFlags, 'keepMissing'>): MissingKeys {
+  return flags.keepMissing === true ? 'keep' : 'delete';
 }
 
 /** @throws UsageError `TM_SELECTOR_EMPTY` when no key is named. */
@@ -90,10 +102,11 @@ export function previewText(report: PreviewReport, configPath: string): string[]
   ];
 }
 
-function writeText({ put, putBytes, deleted, seconds }: PreviewReport['write']): string {
-  if (put + deleted === 0) return 'nothing';
+function writeText({ put, putBytes, deleted, kept, seconds }: PreviewReport['write']): string {
+  const left = kept === 0 ? '' : `; ${kept.toString()} to leave (not there then)`;
+  if (put + deleted === 0) return `nothing${left}`;
   return (
     `${countOf(put, 'key')} to put (${formatBytes(putBytes)}), ${deleted.toString()} to delete` +
-    ` (not there then); about ${Math.max(1, Math.round(seconds)).toString()} s`
+    ` (not there then)${left}; about ${Math.max(1, Math.round(seconds)).toString()} s`
   );
 }

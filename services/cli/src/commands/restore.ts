@@ -106,6 +106,12 @@ const TLS_FLAGS = [
   ['tlsCiphers', '--tls-ciphers'],
 ] as const satisfies readonly (readonly [keyof RestoreFlags, string])[];
 
+/** Flags of the original alone. */
+const MISSING_FLAGS = [
+  ['keepMissing', '--keep-missing'],
+  ['deleteMissing', '--delete-missing'],
+] as const satisfies readonly (readonly [keyof RestoreFlags, string])[];
+
 /** Flags that --resume and --abort do not heed: a restore is gone on with as it was begun. */
 const OF_A_NEW_RESTORE: readonly (readonly [keyof RestoreFlags, string])[] = [
   ['dryRun', '--dry-run'],
@@ -135,6 +141,7 @@ const OF_A_NEW_RESTORE: readonly (readonly [keyof RestoreFlags, string])[] = [
   ['port', '--port'],
   ['dir', '--dir'],
   ['verify', '--verify'],
+  ...MISSING_FLAGS,
   ['withAcl', '--with-acl'],
   ['withDefaultUser', '--with-default-user'],
   ['withConfig', '--with-config'],
@@ -182,6 +189,10 @@ async function requestOf(
   flags: RestoreFlags,
   invocation: Invocation,
 ): Promise<RestoreRequest> {
+  const [, missing] = MISSING_FLAGS.find(([name]) => flags[name] !== undefined) ?? [];
+  if (missing !== undefined) {
+    throw new UsageError('TM_USAGE', `${missing} belongs to --to original`);
+  }
   const selector = await selectorOf(flags, invocation);
   if (flags.withFunctions === true && selector === null) {
     throw new UsageError('TM_USAGE', '--with-functions belongs to selected keys', {

@@ -11,7 +11,7 @@ import {
 import { systemClock } from '@tidemark/system';
 import { freshen, readFrom, type Reading, withLease, Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
-import { comparisonProgress, previewText } from './preview.ts';
+import { comparisonProgress, missingOf, previewText } from './preview.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import { pointOf, type PointFlags } from './restore-point.ts';
 import { selectorOf, type SelectorFlags } from './selector-flags.ts';
@@ -27,6 +27,8 @@ export interface WriteBackFlags extends PointFlags, SelectorFlags, SpareFlags {
   readonly dryRun?: boolean;
   readonly yes?: boolean;
   readonly onConflict?: ConflictPolicy;
+  readonly keepMissing?: boolean;
+  readonly deleteMissing?: boolean;
 }
 
 /**
@@ -52,7 +54,9 @@ export async function writeBackCommand(
   using workspace = await Workspace.open(invocation);
   const live = await sparedOriginal(id, flags, workspace.config);
   const environment = restoreEnvironment(workspace, invocation, comparisonProgress);
-  const request = { instance: id, point, ttl, selector, live, skip: skip ?? null };
+  const missingKeys = missingOf(flags);
+  const what = { instance: id, point, ttl, selector, skip: skip ?? null };
+  const request = { ...what, missingKeys, live };
   if (flags.dryRun === true) {
     await freshen(workspace, id, signal);
     const lease = leaseOf(id, point, workspace, false);

@@ -49,7 +49,11 @@ export function writeBackText(report: WriteBackReport, { configPath }: Invocatio
   const where = at ?? `offset ${cut.offset}`;
   const command = `tidemark -c ${configPath}`;
   if (state === 'nothing') {
-    return [`keys: ${countsText(outcomes)}`, 'nothing to do; nothing was written'];
+    return [
+      `keys: ${countsText(outcomes)}`,
+      ...keptText(report),
+      'nothing to do; nothing was written',
+    ];
   }
   return [
     `${instance} at ${where}, timeline ${cut.timeline}, offset ${cut.offset}; into the original`,
@@ -57,6 +61,7 @@ export function writeBackText(report: WriteBackReport, { configPath }: Invocatio
     `keys: ${countsText(outcomes)}`,
     ttlLine(report.ttl),
     `written: ${writtenText(report, elapsedSeconds)}`,
+    ...keptText(report),
     ...restText(report),
     ...(state === 'interrupted' ? namesText(report) : []),
     ...(undo === null ? [] : [undoLine(command, undo)]),
@@ -64,6 +69,10 @@ export function writeBackText(report: WriteBackReport, { configPath }: Invocatio
       ? [`not done. Go on: ${command} restore ${instance} --resume ${id}`]
       : []),
   ];
+}
+
+function keptText({ kept }: Pick<WriteBackReport, 'kept'>): string[] {
+  return kept === 0 ? [] : [`left: ${countOf(kept, 'key')} that were not there then`];
 }
 
 /** An undo for people. */

@@ -5,7 +5,7 @@ import { selectorFlags } from '../commands/selector-flags.ts';
 import { spareFlags } from '../commands/spare-flags.ts';
 import type { UndoFlags } from '../commands/undo.ts';
 import type { Leaf, Perform } from './command-tree.ts';
-import { conflictFlag } from './conflict-flag.ts';
+import { conflictFlag, missingFlags } from './conflict-flag.ts';
 import { pointFlags } from './point-flags.ts';
 
 /** Adds the commands that look at keys of a running instance, then and now. */
@@ -41,13 +41,16 @@ function addPreview(program: Command, leaf: Leaf, perform: Perform): void {
     'preview <id>',
     'Show what putting keys back into the running instance would do; nothing is written.',
   );
+  const [keep, remove] = missingFlags();
   spareFlags(pointFlags(selectorFlags(preview)))
+    .addOption(keep)
+    .addOption(remove)
     .addHelpText(
       'after',
       `
 The keys are restored into a scratch server here and compared with the server that the configuration
 names for the instance. Values are compared by content: another encoding is no difference. Keys that
-are changed or missing would be put, keys that were created since deleted.
+are changed or missing would be put, keys that were created since deleted (--keep-missing: left).
 
   tidemark preview orders --at 2026-11-20T10:05:00Z --regex 'cart:.*'
   tidemark preview orders --before 81726354 --keys-file keys.txt -o json`,

@@ -3,7 +3,7 @@ import type { RestoreFlags } from '../commands/restore.ts';
 import { selectorFlags } from '../commands/selector-flags.ts';
 import { spareFlags } from '../commands/spare-flags.ts';
 import type { Leaf, Perform } from './command-tree.ts';
-import { conflictFlag } from './conflict-flag.ts';
+import { conflictFlag, missingFlags } from './conflict-flag.ts';
 import { withFeedFlags } from './feed-flags.ts';
 import { pointFlags } from './point-flags.ts';
 import { withTlsFlags } from './tls-flags.ts';
@@ -16,8 +16,11 @@ export function addRestore(program: Command, leaf: Leaf, perform: Perform): void
     'restore <id>',
     'Rebuild an instance, or some of its keys, as of any second.',
   );
+  const [keep, remove] = missingFlags();
   withFeedFlags(withTlsFlags(spareFlags(pointFlags(selectorFlags(restore)))))
     .addOption(conflictFlag())
+    .addOption(keep)
+    .addOption(remove)
     .option(
       '--to <target>',
       'redis://[USER@]HOST:PORT (rediss:// with TLS), new = a server started here, or original = the running instance',

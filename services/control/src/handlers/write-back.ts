@@ -4,6 +4,7 @@ import {
   restoreToOriginal,
   resumeWriteBack,
   type ConflictPolicy,
+  type MissingKeys,
   type SparedServer,
   type TtlChoice,
   type WriteBackOutcome,
@@ -49,6 +50,8 @@ export const WriteBackJobSchema = {
     skip: { anyOf: [SkipSchema, { type: 'null' }] },
     ttl: TtlSchema,
     onConflict: { enum: ['skip', 'overwrite', 'fail'] },
+    /** Selected keys that were not there then; default: they are deleted. */
+    missingKeys: { enum: ['delete', 'keep'] },
     /** Slower when the original takes longer to answer than this. */
     maxLatencyMs: { type: 'number', minimum: 0.1, maximum: 60_000 },
     /** At most this much on the original, e.g. `5000ops,20MB/s`. */
@@ -65,6 +68,8 @@ interface WriteBackJobRequest {
   readonly skip: Static<typeof SkipSchema> | null;
   readonly ttl: TtlChoice;
   readonly onConflict: ConflictPolicy;
+  /** Missing in jobs of earlier versions: `delete`. */
+  readonly missingKeys?: MissingKeys;
   readonly maxLatencyMs: number;
   readonly rateLimit: string | null;
 }
@@ -120,6 +125,7 @@ function checkWriteBack(instance: string, request: Json, { workspace, clock }: H
     skip: input.skip ?? null,
     ttl: fixedTtl(input.ttl ?? { mode: 'remaining' }, clock.nowMs()),
     onConflict: input.onConflict ?? 'skip',
+    missingKeys: input.missingKeys ?? 'delete',
     maxLatencyMs: input.maxLatencyMs ?? LATENCY_MS,
   };
   return asked as unknown as Json;
@@ -163,10 +169,10 @@ async function runWriteBack(context: JobContext, ports: HandlerPorts): Promise<J
           ? null
           : await resumeWriteBack(instance, id, { live, retainMs, policy }, environment);
       if (gone !== null) return gone;
-      const { skip, ttl } = asked;
+      const { skip, ttl, missingKeys = 'delete' } = asked;
       return restoreToOriginal(
         {
-          ...{ id, instance, point, ttl, live, policy, retainMs },
+          ...{ id, instance, point, ttl, live, policy, missingKeys, retainMs },
           selector: selectorFromJson(asked.selector),
           skip: skip && { from: BigInt(skip.from), to: BigInt(skip.to) },
         },

@@ -47,7 +47,7 @@ const FIELDS: Readonly<Record<JobKind, Fields>> = {
   'write-back': {
     ...fields('id', 'state', 'instance', 'at', 'cut', 'ttl', 'outcomes', 'undo', 'phases'),
     ...fields('elapsedSeconds', 'warnings', 'restored', 'deleted', 'vanished', 'settled'),
-    ...fields('uncertain', 'bytes', 'conflicts', 'refused'),
+    ...fields('uncertain', 'bytes', 'conflicts', 'refused', 'kept'),
   },
   clone: CLONE,
   rebuild: CLONE,

@@ -1,4 +1,4 @@
-import type { KeyDifference, Outcome } from '../write-back/key-difference.ts';
+import type { KeyDifference, MissingKeys, Outcome } from '../write-back/key-difference.ts';
 
 /** Every outcome, in the order in which they are told. */
 export const OUTCOMES: readonly Outcome[] = ['same', 'changed', 'missing', 'created', 'expired'];
@@ -17,16 +17,23 @@ export class OutcomeTally {
   };
   readonly #samples = new Map<Outcome, KeyDifference[]>();
   readonly #sampleMax: number;
+  readonly #missingKeys: MissingKeys;
   /** What a write would put, how large that is, and what it would delete. */
   put = 0;
   putBytes = 0;
   deleted = 0;
+  /** Created keys that a write would leave. */
+  kept = 0;
   /** Changed keys of which the value is the same to the byte, and the expiry is not. */
   expiryOnly = 0;
 
-  /** @param sampleMax - Keys that are kept of each outcome. */
-  constructor(sampleMax: number) {
+  /**
+   * @param sampleMax - Keys that are kept of each outcome.
+   * @param missingKeys - What a write would do with keys that were not there then.
+   */
+  constructor(sampleMax: number, missingKeys: MissingKeys = 'delete') {
     this.#sampleMax = sampleMax;
+    this.#missingKeys = missingKeys;
   }
 
   /** How many keys were compared. */
@@ -52,6 +59,8 @@ export class OutcomeTally {
       if (live !== null && live.digest !== null && live.digest === then?.digest) {
         this.expiryOnly += 1;
       }
+    } else if (outcome === 'created' && this.#missingKeys === 'keep') {
+      this.kept += 1;
     } else if (live !== null) {
       this.deleted += 1;
     }

@@ -11,6 +11,7 @@ import {
   type CompareSelectedOptions,
 } from '../write-back/compare/compare-selected.ts';
 import { refuseClearNames } from '../tde/instance-tde.ts';
+import type { MissingKeys } from '../write-back/key-difference.ts';
 import { openThrottle } from '../write-back/throttle/open-throttle.ts';
 import type { RateLimit } from '../write-back/throttle/rate-limit.ts';
 import { sampleKey, type SampleKey } from './key-sample.ts';
@@ -40,6 +41,8 @@ export interface PreviewRequest {
   readonly ttl: TtlChoice;
   readonly selector: SelectorSpec;
   readonly skip?: SkipRange | null;
+  /** Default: they are deleted. */
+  readonly missingKeys?: MissingKeys;
   readonly live: SparedServer;
 }
 
@@ -59,6 +62,8 @@ export interface PreviewReport {
     readonly put: number;
     readonly putBytes: number;
     readonly deleted: number;
+    /** Keys that were not there then, and would be left all the same. */
+    readonly kept: number;
     /** A guess from how fast the original answered; 0 when there is nothing to write. */
     readonly seconds: number;
   };
@@ -94,7 +99,7 @@ export async function preview(
   const wish = { instance, point, ttl, selector: request.selector, skip };
   await using scratch = await restoreIntoScratch(wish, environment);
   await using throttle = await openThrottle(address, { clock, latencyMaxMs, rate, signal });
-  const tally = new OutcomeTally(SAMPLE_MAX);
+  const tally = new OutcomeTally(SAMPLE_MAX, request.missingKeys);
   const comparedFromMs = clock.monotonicMs();
   const tell = (): void =>
     environment.onProgress({ phase: 'compare', bytes: tally.compared, bytesTotal: 0 });
@@ -159,10 +164,10 @@ function readOf({ bytes, commands, selection }: RestoreReport): PreviewReport['r
 }
 
 function writeOf(tally: OutcomeTally, compareSeconds: number): PreviewReport['write'] {
-  const { put, putBytes, deleted, compared } = tally;
+  const { put, putBytes, deleted, kept, compared } = tally;
   const perKey = compared === 0 ? 0 : compareSeconds / compared;
   const seconds = (put + deleted) * perKey * WRITE_PER_COMPARE;
-  return { put, putBytes, deleted, seconds: Math.round(seconds * 10) / 10 };
+  return { put, putBytes, deleted, kept, seconds: Math.round(seconds * 10) / 10 };
 }
 
 function expiredWarnings({ counts, sample }: OutcomeTally): readonly string[] {

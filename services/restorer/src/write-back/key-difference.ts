@@ -9,6 +9,9 @@
  */
 export type Outcome = 'same' | 'changed' | 'missing' | 'created' | 'expired';
 
+/** What becomes of selected keys that were not there at the point (`created`). */
+export type MissingKeys = 'delete' | 'keep';
+
 /** A key as a server holds it. */
 export interface KeyState {
   /** As TYPE answers; `none` = hidden by the server, which keeps it though its expiry has passed. */

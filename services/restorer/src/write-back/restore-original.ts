@@ -18,7 +18,7 @@ import { PhaseTimer } from '../run/phase-timer.ts';
 import { restoreIntoScratch, type ScratchServer } from '../scratch/scratch-server.ts';
 import { compareSelected } from './compare/compare-selected.ts';
 import { Side } from './compare/side.ts';
-import type { KeyDifference } from './key-difference.ts';
+import type { KeyDifference, MissingKeys } from './key-difference.ts';
 import { WriteBackRecords, type WriteBackRecord } from './write-back-record.ts';
 import { stateOf, type WriteBackOutcome } from './write-back-report.ts';
 import { workThenSettle } from './work-then-settle.ts';
@@ -38,6 +38,8 @@ export interface WriteBackRequest {
   readonly skip?: SkipRange | null;
   readonly live: SparedServer;
   readonly policy: ConflictPolicy;
+  /** What becomes of selected keys that were not there then; default: they are deleted. */
+  readonly missingKeys?: MissingKeys;
   /** How long the undo pack is good for, in milliseconds. */
   readonly retainMs: number;
 }
@@ -106,6 +108,7 @@ export async function resumeWriteBack(
     skip: skipFromJson(skip),
     live: options.live,
     policy: options.policy ?? record.policy,
+    missingKeys: record.missingKeys ?? 'delete',
     retainMs: options.retainMs,
   };
   const run = { id, request, ttlText: record.ttlText, selector: compileSelector(selector) };
@@ -132,7 +135,7 @@ async function perform(run: Run, environment: RestoreEnvironment): Promise<Write
   timer.end('scratch');
   const records = new WriteBackRecords(environment.stateDir);
   await records.write(recordOf(run, scratch, clock.nowMs()));
-  const outcomes = new OutcomeTally(0);
+  const outcomes = new OutcomeTally(0, request.missingKeys);
   const found = compareSelected(
     { then: scratch.client, live: compared },
     {
@@ -141,7 +144,8 @@ async function perform(run: Run, environment: RestoreEnvironment): Promise<Write
       ...hiddenKeys(scratch, ttl, () => clock.nowMs()),
     },
   );
-  const failure = await writeFound(found, { scratch, session, outcomes }, environment);
+  const keeps = request.missingKeys === 'keep';
+  const failure = await writeFound(found, { scratch, session, outcomes, keeps }, environment);
   timer.end('write');
   const counts = session.tally.counts();
   const parts = session.partsBefore > 0 || session.undo.keys > 0;
@@ -159,6 +163,7 @@ async function perform(run: Run, environment: RestoreEnvironment): Promise<Write
       selected: selector.describe(),
       outcomes: outcomes.counts,
       ...counts,
+      kept: outcomes.kept,
       undo: parts ? { id, expiresMs: session.undo.expiresMs } : null,
       elapsedSeconds: timer.elapsedSeconds,
       phases: timer.phases,
@@ -174,10 +179,12 @@ async function writeFound(
     readonly scratch: ScratchServer;
     readonly session: WriteSession;
     readonly outcomes: OutcomeTally;
+    /** Whether keys that were not there then are left. */
+    readonly keeps: boolean;
   },
   environment: RestoreEnvironment,
 ): Promise<Error | null> {
-  const { scratch, session, outcomes } = parts;
+  const { scratch, session, outcomes, keeps } = parts;
   const { writer, tally, facts, side } = session;
   return workThenSettle(writer, async () => {
     const then = await Side.openOwn(scratch.client, environment.signal);
@@ -201,9 +208,13 @@ async function writeFound(
     };
     for await (const batch of found) {
       for (const difference of batch) outcomes.add(difference);
-      const left = batch.filter(({ outcome, live }) => outcome !== 'expired' || live !== null);
-      for (const one of batch) if (!left.includes(one)) tally.vanished(one.db, one.key);
-      for await (const tasks of makeTasks(left, source)) await writeAll(tasks, writer, options);
+      const toWrite = batch.filter(({ outcome, live }) =>
+        outcome === 'created' ? !keeps : outcome !== 'expired' || live !== null,
+      );
+      for (const { outcome, live, db, key } of batch) {
+        if (outcome === 'expired' && live === null) tally.vanished(db, key);
+      }
+      for await (const tasks of makeTasks(toWrite, source)) await writeAll(tasks, writer, options);
     }
   });
 }
@@ -220,6 +231,7 @@ function recordOf(run: Run, { report }: ScratchServer, startedMs: number): Write
     timeline: report.cut.timeline,
     offset: report.cut.offset,
     ...{ ttl: request.ttl, ttlText: run.ttlText, policy: request.policy },
+    missingKeys: request.missingKeys ?? 'delete',
     selector: selectorToJson(request.selector),
     skip: skipToJson(skip),
   };

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { UsageError } from '@tidemark/core';
+import type { MissingKeys } from './key-difference.ts';
 import type { ConflictPolicy } from './write/write-task.ts';
 import type { SkipJson } from '../closure/skip-range.ts';
 import type { TtlChoice } from '../plan/ttl-rule.ts';
@@ -27,6 +28,8 @@ export interface WriteBackRecord {
   readonly selector: unknown;
   readonly skip: SkipJson | null;
   readonly policy: ConflictPolicy;
+  /** Missing in records of earlier versions: `delete`. */
+  readonly missingKeys?: MissingKeys;
 }
 
 /** Keeps the records of write-backs that are not over in the state folder. */

@@ -20,6 +20,8 @@ export interface WriteBackReport extends WriteCounts {
   readonly selected: string;
   /** What the comparison found. */
   readonly outcomes: OutcomeCounts;
+  /** Selected keys that were not there then and were left, as was asked for. */
+  readonly kept: number;
   /** The pack that `undo` puts back; null when nothing was overwritten. */
   readonly undo: { readonly id: string; readonly expiresMs: number } | null;
   readonly elapsedSeconds: number;

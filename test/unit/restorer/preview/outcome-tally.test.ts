@@ -34,6 +34,13 @@ describe('OutcomeTally', () => {
     expect(tally).toMatchObject({ put: 4, putBytes: 400, deleted: 2, expiryOnly: 1, compared: 12 });
   });
 
+  it('counts keys that were not there then as kept where they are to be left', () => {
+    const tally = new OutcomeTally(10, 'keep');
+    tally.add(difference('created', null, state()));
+    tally.add(difference('expired', state({ type: 'none' }), state()));
+    expect(tally).toMatchObject({ deleted: 1, kept: 1, counts: { created: 1, expired: 1 } });
+  });
+
   it('keeps so many of each outcome and no more', () => {
     const tally = new OutcomeTally(2);
     for (const name of ['1', '2', '3']) {

@@ -1,5 +1,5 @@
 import { selectorToJson, type SelectorSpec } from '@tidemark/selector';
-import type { TtlChoice, WantedPoint } from '@tidemark/restorer';
+import type { MissingKeys, TtlChoice, WantedPoint } from '@tidemark/restorer';
 import type { Json } from '../../jobs/job.ts';
 import { wrongField } from '../problem-types.ts';
 import {
@@ -37,7 +37,7 @@ export type TargetBody =
 /** What is asked of a restore; its shape was checked by the schema. */
 export interface RestoreBodyFields extends PointBody, SelectorBody, TtlBody {
   readonly target: TargetBody;
-  readonly missingKeys?: 'delete';
+  readonly missingKeys?: MissingKeys;
   readonly withFunctions?: boolean;
   readonly withUsers?: boolean;
   readonly withSettings?: boolean;
@@ -49,6 +49,7 @@ export interface RestoreWish {
   readonly point: WantedPoint;
   readonly selector: SelectorSpec | null;
   readonly ttl: TtlChoice;
+  readonly missingKeys: MissingKeys;
   readonly target: TargetBody;
   readonly withFunctions: boolean;
   readonly verify: 'stream' | 'full' | null;
@@ -70,7 +71,7 @@ const OF_OTHER_TARGETS = ['withFunctions', 'withUsers', 'withSettings', 'verify'
  * @throws ApiProblem `validation` with the pointer of what is wrong.
  */
 export function wishOf(body: RestoreBodyFields, nowMs: number): RestoreWish {
-  const { target, withFunctions = false, verify = null, missingKeys } = body;
+  const { target, withFunctions = false, verify = null, missingKeys = 'delete' } = body;
   const point = pointOf(body);
   const selector = selectorOf(body);
   const ttl = ttlOf(body, point, selector !== null, nowMs);
@@ -84,26 +85,27 @@ export function wishOf(body: RestoreBodyFields, nowMs: number): RestoreWish {
     for (const name of OF_OTHER_TARGETS) {
       if (body[name] !== undefined) throw wrongField(`/${name}`, 'does not go with the original');
     }
-  } else if (missingKeys !== undefined) {
+  } else if (body.missingKeys !== undefined) {
     throw wrongField('/missingKeys', 'belongs to the original');
   }
   if (withFunctions && selector === null) {
     throw wrongField('/withFunctions', 'belongs to selected keys: a whole restore has them anyway');
   }
   const warnings = adviceOn(body);
-  return { ...{ point, selector, ttl, target, withFunctions, verify, warnings } };
+  return { ...{ point, selector, ttl, missingKeys, target, withFunctions, verify, warnings } };
 }
 
 /** The job of a wish, as the handlers of `restore` and `write-back` read it. */
 export function orderOf(wish: RestoreWish, body: RestoreBodyFields): RestoreOrder {
-  const { target, verify, withFunctions } = wish;
+  const { target, verify, withFunctions, missingKeys } = wish;
   const what = {
     point: pointJson(wish.point),
     selector: selectorJson(wish.selector),
     ttl: { ...wish.ttl },
   };
   if (target.kind === 'original') {
-    return { kind: 'write-back', request: { ...what, onConflict: target.onConflict ?? 'skip' } };
+    const onConflict = target.onConflict ?? 'skip';
+    return { kind: 'write-back', request: { ...what, onConflict, missingKeys } };
   }
   const { withUsers = false, withSettings = false } = body;
   const place =

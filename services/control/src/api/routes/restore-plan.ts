@@ -69,7 +69,7 @@ function provenBy(point: WantedPoint): number | null {
 
 async function compared(
   instance: string,
-  { point, ttl, selector }: RestoreWish,
+  { point, ttl, selector, missingKeys }: RestoreWish,
   workspace: Control['workspace'],
   signal: AbortSignal,
 ): Promise<PreviewReport> {
@@ -83,7 +83,8 @@ async function compared(
     types: null,
     excludeTypes: [],
   };
-  const wish = { instance, point, ttl, selector: selector ?? all, skip: null, live };
+  const what = { instance, point, ttl, selector: selector ?? all, skip: null };
+  const wish = { ...what, missingKeys, live };
   return preview(wish, quietEnvironment(workspace, signal));
 }
 

@@ -175,8 +175,9 @@ const restoreFields = {
   },
   missingKeys: {
     type: 'string',
-    enum: ['delete'],
-    description: 'In the original: selected keys that were not there then are deleted.',
+    enum: ['delete', 'keep'],
+    description:
+      'In the original: selected keys that were not there then are deleted, or left alone. Default: delete.',
   },
   target,
   verify: {
