@@ -26,7 +26,15 @@ export type {
   Json,
 } from './jobs/job.ts';
 export { listParked } from './fleet/list-parked.ts';
-export { backupDocuments } from './queries/backups.ts';
+export {
+  backupDocuments,
+  findBackupDocuments,
+  type BackupDocument,
+  type ListedBackup,
+} from './queries/backups.ts';
+export { checkLabels, labelBackup, type LabelChange } from './queries/backup-labels.ts';
+export { deleteBackup, type DeletedBackup } from './queries/delete-backup.ts';
+export { holdBackup } from './queries/hold-backup.ts';
 export { CatalogKeeper } from './queries/catalog-keeper.ts';
 export { attempt, nodeFindings, type Finding } from './queries/check-node.ts';
 export { factsDocument, printableText } from './queries/facts.ts';

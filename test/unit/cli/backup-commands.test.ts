@@ -18,7 +18,14 @@ afterEach(() => vi.restoreAllMocks());
 
 describe('--help of commands that look after backups and their keys', () => {
   it.each<[string, readonly string[]]>([
-    ['backup', ['create', 'list', 'download', 'verify']],
+    [
+      'backup',
+      ['create', 'list', 'download', 'verify', 'show', 'label', 'hold', 'release', 'delete'],
+    ],
+    ['backup create', ['--label <key=value>']],
+    ['backup list', ['--label <key=value>', '--state <state>']],
+    ['backup label', ['<backup>', '<labels...>', 'ticket-', 'never a secret']],
+    ['backup delete', ['--dry-run', '--last', '--confirm <backup>', 'docs/retention.md']],
     [
       'backup download',
       ['<id>', '<backup>', '-o <path>', '--out <path>', '--sealed', '--url', '--ttl'],

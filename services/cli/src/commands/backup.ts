@@ -1,19 +1,46 @@
 import { callArchiver, controlSocketPath } from '@tidemark/archiver';
-import { backupDocuments, knownInstance } from '@tidemark/control';
+import {
+  backupDocuments,
+  checkLabels,
+  knownInstance,
+  labelBackup,
+  type BackupDocument,
+} from '@tidemark/control';
+import { systemClock, systemRandom } from '@tidemark/system';
 import { Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
 import { formatBytes, table } from '../output/table.ts';
+import { cliActor } from './cli-actor.ts';
+import { givenLabels, labelsText } from './label-flags.ts';
 
 const BACKUP_TIMEOUT_MS = 6 * 3_600_000;
 /** How long a refusal of the archiver is waited for when the backup itself is not. */
 const START_TIMEOUT_MS = 400;
 
-/** Makes a backup: the archiver asks the node for a rewrite and ships its base. */
+/** Flags of `backup create`. */
+export interface CreateFlags {
+  readonly wait?: boolean;
+  readonly label: readonly string[];
+}
+
+/** Flags of `backup list`. */
+export interface ListFlags {
+  readonly label: readonly string[];
+  readonly state?: 'complete' | 'shredded' | 'deleted';
+}
+
+/**
+ * Makes a backup: the archiver asks the node for a rewrite and ships its base. Labels are put to it once
+ * it is there.
+ */
 export async function createBackup(
   id: string,
-  options: { readonly wait: boolean },
+  options: CreateFlags,
   invocation: Invocation,
 ): Promise<void> {
+  const labels = givenLabels(options.label);
+  checkLabels(labels);
+  const isLabelled = options.label.length > 0;
   using workspace = await Workspace.open(invocation);
   const socketPath = controlSocketPath(workspace.config.stateDir);
   const { signal, printer } = invocation;
@@ -28,7 +55,7 @@ export async function createBackup(
     'backup',
     id,
   );
-  if (!options.wait) {
+  if (options.wait !== true && !isLabelled) {
     const timer = setTimeout(() => leave.abort(), START_TIMEOUT_MS);
     const done = await call.then(
       () => true,
@@ -45,30 +72,50 @@ export async function createBackup(
   }
   const { backup } = (await call) as { readonly backup: string };
   await workspace.sync(signal, id);
+  if (isLabelled) {
+    const ports = { clock: systemClock, random: systemRandom, signal };
+    await labelBackup({ instance: id, backup }, labels, cliActor().name, workspace, ports);
+    await workspace.sync(signal, id);
+  }
   const row = backupDocuments(workspace.catalog, id).find((known) => known.id === backup);
   printer.result(row ?? { id: backup }, () => [`${backup} is complete`]);
 }
 
 /** Lists the snapshots of an instance. */
-export async function listBackups(id: string, invocation: Invocation): Promise<void> {
+export async function listBackups(
+  id: string,
+  { label, state }: ListFlags,
+  invocation: Invocation,
+): Promise<void> {
+  const labels = Object.entries(givenLabels(label)).map(([key, value]) => ({ key, value }));
   using workspace = await Workspace.open(invocation);
   await workspace.sync(invocation.signal, id);
   knownInstance(workspace.catalog, id);
-  const rows = backupDocuments(workspace.catalog, id);
+  const rows = backupDocuments(workspace.catalog, id, { state: state ?? null, labels });
+  const isLabelled = rows.some((row) => Object.keys(row.labels).length > 0);
   invocation.printer.result({ instance: id, backups: rows }, () =>
     rows.length === 0
-      ? ['no backups yet']
+      ? [state === undefined && labels.length === 0 ? 'no backups yet' : 'no such backups']
       : table(
-          ['BACKUP', 'MODE', 'TAKEN (UTC)', 'KEYS', 'RDB', 'STORED', 'OFFSET'],
+          [
+            ...['BACKUP', 'MODE', 'TAKEN (UTC)', 'KEYS', 'RDB', 'STORED', 'OFFSET'],
+            ...(isLabelled ? ['LABELS'] : []),
+          ],
           rows.map((row) => [
             row.id,
-            row.state === 'complete' ? row.mode : `${row.mode} (key destroyed)`,
+            modeText(row),
             row.end,
             row.keys.toString(),
             formatBytes(row.rdbBytes),
             formatBytes(row.size),
             row.offset,
+            ...(isLabelled ? [labelsText(row.labels)] : []),
           ]),
         ),
   );
+}
+
+function modeText({ mode, state, deleted }: BackupDocument): string {
+  if (state === 'shredded') return `${mode} (key destroyed)`;
+  return deleted === null ? mode : `${mode} (deleted by ${deleted.by})`;
 }

@@ -11,20 +11,25 @@ export async function typedConfirmation(
   id: string,
   what: string,
   confirm: string | undefined,
-  options: { readonly signal: AbortSignal; readonly undone: string },
+  options: {
+    readonly signal: AbortSignal;
+    readonly undone: string;
+    /** Whose id it is; default: that of the instance. */
+    readonly what?: string;
+  },
 ): Promise<void> {
-  const answer = confirm ?? (await ask(what, options.signal));
+  const answer = confirm ?? (await ask(what, options.what ?? 'instance', options.signal));
   if (answer.trim() === id) return;
   throw new UsageError('TM_WRITE_CONSENT', `${what}: this was not confirmed`, {
     hint: `${options.undone}; add --confirm ${id}`,
   });
 }
 
-async function ask(what: string, signal: AbortSignal): Promise<string> {
+async function ask(what: string, whose: string, signal: AbortSignal): Promise<string> {
   if (!process.stdin.isTTY || !process.stderr.isTTY) return '';
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   try {
-    return await lines.question(`${what}. Type the id of the instance to go on: `, { signal });
+    return await lines.question(`${what}. Type the id of the ${whose} to go on: `, { signal });
   } catch (cause) {
     signal.throwIfAborted();
     throw cause;

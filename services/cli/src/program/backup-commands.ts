@@ -1,33 +1,44 @@
-import type { Command } from 'commander';
+import { Option, type Command } from 'commander';
+import type { CreateFlags, ListFlags } from '../commands/backup.ts';
 import type { DownloadFlags } from '../commands/backup-download.ts';
 import type { VerifyFlags } from '../commands/backup-verify.ts';
 import type { ShredFlags } from '../commands/shred.ts';
+import { addBackupChanges } from './backup-change-commands.ts';
 import type { Leaf, Perform } from './command-tree.ts';
 
 /** Adds `backup`. */
 export function addBackupCommands(program: Command, leaf: Leaf, perform: Perform): void {
   const backup = program
     .command('backup')
-    .description('Make, list, download and verify backups (full snapshots).');
+    .description('Make, list, label, download, verify and delete backups (full snapshots).');
   leaf(backup, 'create <id>', 'Make a backup now: the node rewrites its log, the base is shipped.')
     .option('--wait', 'return when the backup is stored')
-    .action(async (id: string, options: { wait?: boolean }, command: Command) =>
+    .option('--label <key=value>', 'put a label to it; may be given again; waits', gather, [])
+    .action(async (id: string, options: CreateFlags, command: Command) =>
       perform(command, async (invocation) =>
-        (await import('../commands/backup.ts')).createBackup(
-          id,
-          { wait: options.wait === true },
-          invocation,
-        ),
+        (await import('../commands/backup.ts')).createBackup(id, options, invocation),
       ),
     );
-  leaf(backup, 'list <id>', 'List the backups of an instance.').action(
-    async (id: string, _: unknown, command: Command) =>
+  leaf(backup, 'list <id>', 'List the backups of an instance.')
+    .option('--label <key=value>', 'only those with this label; may be given again', gather, [])
+    .addOption(
+      new Option('--state <state>', 'only those in this state').choices([
+        ...['complete', 'shredded', 'deleted'],
+      ]),
+    )
+    .action(async (id: string, options: ListFlags, command: Command) =>
       perform(command, async (invocation) =>
-        (await import('../commands/backup.ts')).listBackups(id, invocation),
+        (await import('../commands/backup.ts')).listBackups(id, options, invocation),
       ),
-  );
+    );
+  addBackupChanges(backup, leaf, perform);
   addDownload(backup, leaf, perform);
   addVerify(backup, leaf, perform);
+}
+
+/** Words of a flag that may be given again. */
+function gather(word: string, words: readonly string[]): readonly string[] {
+  return [...words, word];
 }
 
 function addVerify(backup: Command, leaf: Leaf, perform: Perform): void {
