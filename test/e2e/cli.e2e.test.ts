@@ -1,4 +1,4 @@
-import { rm } from 'node:fs/promises';
+import { rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
@@ -174,6 +174,27 @@ describe('restore', () => {
       expect(await client.info('replication')).toMatch(/role:master/);
       expect(await client.config('GET', 'appendonly')).toEqual(['appendonly', 'yes']);
       expect(await client.get('key:7')).toBe('7');
+    } finally {
+      await client.call('SHUTDOWN', 'NOSAVE').catch(() => undefined);
+      client.disconnect();
+    }
+  });
+
+  it('makes a server of its own, as of a second of the past', async () => {
+    await using dir = await TempDir.create();
+    const password = 'Correct-Horse-7';
+    await writeFile(join(dir.path, 'pass'), password, { mode: 0o600 });
+    const second = last() - 2;
+    const clone = ['clone', ID, '--at', iso(second), '--to', 'local', '--name', 'of-the-past'];
+    const made = await tidemark.json<{ readonly result: { readonly url: string } }>(
+      ...[...clone, '--pass-file', join(dir.path, 'pass'), '--sample', '20'],
+    );
+    const client = new Redis(made.result.url, { password, retryStrategy: () => null });
+    try {
+      const then = await tidemark.restore(ID, second, target);
+      await tidemark.json('restore', ID, '--abort', then.id);
+      expect((await client.keys('key:*')).length).toBe(then.keys - then.vanishing);
+      expect(await client.get('key:0')).toBe('0');
     } finally {
       await client.call('SHUTDOWN', 'NOSAVE').catch(() => undefined);
       client.disconnect();

@@ -323,6 +323,9 @@ it('what is not there, and who may not, is told alike everywhere', async () => {
   for (const path of ['/v1/jobs/job-x', '/v1/backups/bk_x']) {
     expect((await run.api.ask(path)).status).toBe(404);
   }
+  // Many callers say with every request that they send JSON.
+  const empty = await run.api.ask('/v1/jobs/job-x:cancel', { method: 'POST', body: '' });
+  expect([empty.status, empty.body]).toEqual([404, expect.objectContaining({ status: 404 })]);
   const token = await run.api.tokenOf('reader', 'read');
   const asked = { method: 'POST', token, body: {}, headers: { 'idempotency-key': 'r' } };
   expect((await run.api.ask(`${ONE}/backups`, asked)).status).toBe(403);

@@ -54,12 +54,7 @@ export async function cloneCommand(
   const nowMs = systemClock.nowMs();
   const selector = await selectorOf(flags, invocation);
   const { at, backup, keep, register = false, verify } = flags;
-  const named = {
-    ...(at === undefined ? {} : { at }),
-    ...(backup === undefined ? {} : { backup }),
-  };
-  const source =
-    at === undefined && backup === undefined ? { kind: 'latest' } : pointOf(named, nowMs);
+  const source = sourceOf(at, backup, nowMs);
   if (flags.name === undefined) {
     throw new UsageError('TM_USAGE', 'a clone needs a name', { hint: 'add --name NAME' });
   }
@@ -73,6 +68,14 @@ export async function cloneCommand(
   } as Json;
   const order = { kind: 'clone', instance: id, request, detach: flags.detach === true } as const;
   await runJob(order, control, invocation, cloneText);
+}
+
+/** A clone is of the timeline that is current then: its request names none. */
+function sourceOf(at: string | undefined, backup: string | undefined, nowMs: number): Json {
+  if (at === undefined)
+    return backup === undefined ? { kind: 'latest' } : { kind: 'backup', backup };
+  const point = pointOf({ at }, nowMs);
+  return point.kind === 'second' ? { kind: 'second', second: point.second } : { kind: 'latest' };
 }
 
 /** What flags say of the new server; its password goes into a file first. */

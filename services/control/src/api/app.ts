@@ -9,7 +9,7 @@ import { API_LIMITS, type ApiLimits } from './limits.ts';
 import { addOpenApi, isProblem } from './openapi.ts';
 import { answerProblem } from './problem.ts';
 import { ApiProblem } from './problem-types.ts';
-import { fillBody, typeQuery } from './given-values.ts';
+import { addJsonBodies, fillBody, typeQuery } from './given-values.ts';
 import { makeServer, refuseConnection } from './server.ts';
 import { EventStreams } from './sse.ts';
 import { followTlsFiles, readServerTls } from './tls-files.ts';
@@ -128,6 +128,7 @@ function newApp(
 function addAnswers(app: ApiApp, { ports }: ApiOptions): KnownPaths {
   const paths = new KnownPaths();
   app.removeContentTypeParser('text/plain');
+  addJsonBodies(app);
   app.addHook('onRoute', (route) => {
     checkRoute(route.url, route.config ?? {});
     paths.add(route);

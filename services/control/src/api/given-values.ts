@@ -1,4 +1,5 @@
 import type { FastifyRequest } from 'fastify';
+import type { ApiApp } from './types.ts';
 
 /**
  * Gives the query parameters of a route the types of its schema: `pageSize=20` is a number. Only texts that
@@ -22,6 +23,20 @@ function propertiesOf(schema: unknown): Readonly<Record<string, unknown>> {
 
 function typeOf(schema: unknown): unknown {
   return typeof schema === 'object' && schema !== null && 'type' in schema ? schema.type : null;
+}
+
+/** Reads bodies of JSON; many callers say that they send JSON with every request, one without a body too. */
+export function addJsonBodies(app: ApiApp): void {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.removeContentTypeParser('application/json');
+  app.addContentTypeParser<string>(
+    'application/json',
+    { parseAs: 'string' },
+    (request, text, done) => {
+      if (text === '') done(null);
+      else void parse(request, text, done);
+    },
+  );
 }
 
 /** A request without a body says the same as one with `{}`, where nothing in it is required. */
