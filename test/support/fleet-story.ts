@@ -1,8 +1,13 @@
 import { loadavg } from 'node:os';
+import { systemClock } from '@tidemark/system';
 import { expect } from 'vitest';
 import { expectAll, expectOneLine, hostsOf } from './fleet-checks.ts';
 import { FleetBench, type FleetOwner } from './fleet-run.ts';
 import { takeoverTimes, tellTimes } from './fleet-times.ts';
+import type { ArchiverProcess } from './tidemark-cli.ts';
+
+/** Captures go on while a broker is away: what is proven then is so long ago at the most. */
+const ABOUT_MS = 5_000;
 
 /** How a story of a fleet goes. */
 export interface FleetStory {
@@ -42,7 +47,7 @@ export async function tellFleetStory(story: FleetStory): Promise<void> {
   say(`shared out at last: ${whoHas(last)}`);
   expect(hostsOf(last)).toHaveLength(3);
   await expectStatus(fleet, last);
-  await brokerAway(fleet, last, story);
+  await brokerAway(fleet, last, story, say);
   say('the broker was away');
   for (const { process } of fleet.hosts) expect(process?.isRunning).toBe(true);
   await fleet.settle();
@@ -66,14 +71,17 @@ async function freezeAndCutOff(
   const sinceMs = Date.now();
   const { cToStore, cToBroker } = fleet.ways;
   const [frozen, cut] = [fleet.archiver('b'), fleet.archiver('c')];
+  const letGo = [frozen, cut].map(letGoCount);
   frozen.child.kill('SIGSTOP');
   for (const way of [cToStore, cToBroker]) way.cut();
   const after = await fleet.untilOwners((owners) => hostsOf(owners).join() === 'a');
   await tell('one was frozen and one cut off', { before, after, sinceMs }, { fleet, story });
   frozen.child.kill('SIGCONT');
   for (const way of [cToStore, cToBroker]) way.mend();
-  // Its next entry is refused: it lets go, and goes on as a host that may be given work.
-  await Promise.all([frozen.until('capture-lost'), cut.until('capture-lost')]);
+  // Their next entries are refused: they let go, and go on as hosts that may be given work.
+  await fleet.until('both find their logs lost', () =>
+    [frozen, cut].every((host, at) => letGoCount(host) > (letGo[at] ?? 0)),
+  );
 }
 
 /** Host c takes over from one that is killed and from one that reaches the broker and not the store. */
@@ -90,7 +98,7 @@ async function killAndCutOff(
   const after = await fleet.untilOwners((owners) => hostsOf(owners).join() === 'c');
   const what = 'one was killed and one cut off from the store';
   await tell(what, { before, after, sinceMs }, { fleet, story });
-  expect(cut.count('fleet-unfit')).toBe(unfit + 1); // it left the group by itself
+  expect(cut.count('fleet-unfit')).toBeGreaterThan(unfit); // it left the group by itself
 }
 
 /**
@@ -101,12 +109,12 @@ async function killAndCutOff(
 async function cutOffBroker(fleet: FleetBench): Promise<void> {
   const [back, cut] = [fleet.archiver('b'), fleet.archiver('c')];
   const before = await fleet.owners();
-  const [lostOfBack, lostOfCut] = [back, cut].map((host) => host.count('capture-lost'));
+  const [lostOfBack, lostOfCut] = [letGoCount(back), cut.count('capture-lost')];
   fleet.ways.cToBroker.cut();
   fleet.ways.bToStore.mend();
   fleet.serve('a');
   // What b had sealed and not stored is not put behind what c has captured since.
-  await fleet.until('b finds its logs lost', () => back.count('capture-lost') > (lostOfBack ?? 0));
+  await fleet.until('b finds its logs lost', () => letGoCount(back) > lostOfBack);
   const all = fleet.shards.map(({ instance }) => instance).sort();
   await fleet.until('the others are given all', async () => {
     const given = await Promise.all(['a', 'b'].map((name) => fleet.assigned(name)));
@@ -132,13 +140,17 @@ async function brokerAway(
   fleet: FleetBench,
   before: readonly FleetOwner[],
   { brokerAwayMs }: FleetStory,
+  say: (what: string) => void,
 ): Promise<void> {
   const sinceMs = Date.now();
   await fleet.broker.kill();
   const untilProven = (ms: number): Promise<readonly FleetOwner[]> =>
     fleet.untilOwners((owners) => owners.every(({ provenTo }) => (provenTo ?? 0) * 1000 > ms));
-  await untilProven(sinceMs + brokerAwayMs);
+  await untilProven(sinceMs + brokerAwayMs - ABOUT_MS);
+  await systemClock.sleep(Math.max(0, sinceMs + brokerAwayMs - Date.now()));
+  say('nobody needed the broker');
   await fleet.broker.restart();
+  say('the broker is back');
   await fleet.untilSettled();
   expect(claims(await fleet.owners())).toEqual(claims(before));
 }
@@ -168,6 +180,11 @@ interface Change {
   readonly before: readonly FleetOwner[];
   readonly after: readonly FleetOwner[];
   readonly sinceMs: number;
+}
+
+/** How often a host found a log lost, by itself or when it was told to let go of it. */
+function letGoCount(host: ArchiverProcess): number {
+  return host.count('capture-lost') + host.count('release-failed');
 }
 
 /** Says how long each log that changed hands was without an owner that was alive, and what it waited for. */

@@ -40,7 +40,7 @@ export async function takeoverTimes(
   const before = (await fleet.entries(instance)).findLast((entry) => entry.generation < generation);
   return {
     ...{ instance, host, claimed: claimedMs - sinceMs },
-    silent: since(before && (eventMs(before.event) ?? undefined)),
+    silent: since(before && eventMs(before.event)),
     assigned: since(given[0]?.time),
     waiting: since(named('waiting-for-log')),
     going: since(lines.find((line) => line.time >= claimedMs && isGoing(line, instance))?.time),

@@ -13,7 +13,8 @@ export interface Applicant {
  * Shares slots out: each to a member that is able, evenly, and moving as few as possible.
  *
  * A slot that is to move stays with nobody while its holder still works on it: the holder lets go, and
- * joins again, and then the slot is given. So no slot has two workers.
+ * joins again, and then the slot is given. So no slot has two workers. Only who was given it while its
+ * holder was away, and waits for it, goes on waiting.
  *
  * @returns Slots of each member, ascending; the same members give the same answer in any order.
  */
@@ -24,7 +25,8 @@ export function shareOut(members: readonly Applicant[]): Map<string, readonly nu
   const shares = new Map<string, number[]>(sorted.map(({ id }) => [id, []]));
   for (const [slot, owner] of [...wanted].sort(([a], [b]) => a - b)) {
     const holder = holders.get(slot);
-    if (holder === undefined || holder === owner) shares.get(owner)?.push(slot);
+    const isFree = holder === undefined || holder === owner;
+    if (isFree || saysHeld(sorted, owner, slot)) shares.get(owner)?.push(slot);
   }
   return shares;
 }
@@ -41,6 +43,10 @@ function holdersOf(members: readonly Applicant[]): Map<number, string> {
   for (const { id, proven } of members) note(proven, id);
   for (const { id, held } of members) note(held, id);
   return holders;
+}
+
+function saysHeld(members: readonly Applicant[], id: string, slot: number): boolean {
+  return members.some((each) => each.id === id && each.held.includes(slot));
 }
 
 function balance(
@@ -71,16 +77,22 @@ function balance(
     if (id !== undefined) give(slot, id);
   }
   // Each move makes the loads more even by one, so this ends.
-  for (let moved = true; moved;) {
-    moved = false;
-    for (const slot of slots) {
-      const from = owners.get(slot);
-      const to = least(able.get(slot) ?? []);
-      if (from === undefined || to === undefined) continue;
-      if ((loads.get(from) ?? 0) - (loads.get(to) ?? 0) < 2) continue;
-      give(slot, to);
-      moved = true;
+  const even = (takers: (slot: number) => readonly string[]): void => {
+    for (let moved = true; moved;) {
+      moved = false;
+      for (const slot of slots) {
+        const from = owners.get(slot);
+        const to = least(takers(slot));
+        if (from === undefined || to === undefined) continue;
+        if ((loads.get(from) ?? 0) - (loads.get(to) ?? 0) < 2) continue;
+        give(slot, to);
+        moved = true;
+      }
     }
-  }
+  };
+  const ableFor = (slot: number): readonly string[] => able.get(slot) ?? [];
+  // To those that wait for it already, where that will do.
+  even((slot) => ableFor(slot).filter((id) => saysHeld(members, id, slot)));
+  even(ableFor);
   return owners;
 }
