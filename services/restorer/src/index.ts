@@ -53,11 +53,8 @@ export {
   type UndoReport,
   type UndoRequest,
 } from './write-back/undo/undo-restore.ts';
-export {
-  listUndoPacks,
-  removeUndoPack,
-  type UndoPackFacts,
-} from './write-back/undo/undo-objects.ts';
+export { expireUndoPacks } from './write-back/undo/expire-undo-packs.ts';
+export { listUndoPacks, type UndoPackFacts } from './write-back/undo/undo-objects.ts';
 export {
   restoreToOriginal,
   resumeWriteBack,

@@ -141,6 +141,15 @@ it('TDE goes on for good, once that is confirmed, and never off', async () => {
   expect((await put({ enabled: true })).body).toMatchObject({
     ...{ status: 422, errors: [{ pointer: '/confirm' }] },
   });
+  const roleArn = 'arn:aws:iam::123456789012:role/other';
+  const role = await put({ enabled: true, confirm: ID, roleArn });
+  expect(role.body).toMatchObject({
+    ...{ status: 422, errors: [{ pointer: '/roleArn' }] },
+    detail: expect.stringContaining('source_profile') as string,
+  });
+  expect((await call('CheckCloudResourceAuthorized', { RoleArn: roleArn })).body).toMatchObject({
+    Code: 'InvalidParameter',
+  });
   const on = await put({ enabled: true, confirm: ID });
   expect(on.body, on.text).toMatchObject({ algorithm: 'AES-256-GCM', mode: 'auto' });
   const deadline = Date.now() + ENABLED_MS;
@@ -184,6 +193,11 @@ it('keys of TDE and the right to use them are told without key material', async 
   });
   const none = await run.api.ask(`${ONE}/tde/keys/no-such-key`);
   expect(none.status, none.text).toBe(404);
+  const own = await run.api.ask(`${ONE}/tde/keys/${encodeURIComponent(keyId)}`, { token });
+  expect(own.body, own.text).toEqual(one.body);
+  expect((await run.api.ask(`${ONE}/tde/keys/no-such-key`, { token })).status).toBe(404);
+  const other = await call('DescribeEncryptionKey', { EncryptionKey: 'no-such-key' }, token);
+  expect(other.status, other.text).toBe(404);
 });
 
 it('data keys are wrapped anew once however often that is asked for, by an administrator only', async () => {

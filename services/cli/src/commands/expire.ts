@@ -4,17 +4,14 @@ import {
   type Marked,
   type RetentionReport,
 } from '@tidemark/archiver';
-import { KeyError, UsageError } from '@tidemark/core';
-import { listUndoPacks, removeUndoPack } from '@tidemark/restorer';
+import { UsageError } from '@tidemark/core';
+import { expireUndoPacks } from '@tidemark/restorer';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { retentionRules, Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
 import { countOf } from '../output/count.ts';
 import { formatBytes, table } from '../output/table.ts';
 import { formatSecond } from '../time.ts';
-
-/** How far a clock may be ahead of the last entry of a log. */
-const CLOCK_AHEAD_MS_MAX = 86_400_000;
 
 /** Flags of `tidemark expire` as commander gives them. */
 export interface ExpireFlags {
@@ -57,7 +54,8 @@ export async function expire(
     },
     ports,
   );
-  const undoPacks = await expireUndo(id, flags.dryRun === true, workspace, invocation);
+  const warn = (message: string): void => printer.warn(message);
+  const undoPacks = await expireUndoPacks(id, flags.dryRun === true, { ...ports, warn });
   printer.result({ ...documentOf(report), undoPacks }, () => [
     ...expireText(report, invocation.configPath),
     ...(undoPacks.length === 0
@@ -66,34 +64,6 @@ export async function expire(
           `undo packs over their time, ${flags.dryRun === true ? 'to be deleted' : 'deleted'}: ${undoPacks.join(', ')}`,
         ]),
   ]);
-}
-
-/**
- * Deletes the undo packs that are over their time, as the next write into the original would; never
- * by a clock that is far ahead of the log.
- * @returns Their restores.
- */
-async function expireUndo(
-  instance: string,
-  dryRun: boolean,
-  { store, keys, catalog }: Workspace,
-  { printer, signal }: Invocation,
-): Promise<readonly string[]> {
-  const source = { store, keys, signal };
-  const written = catalog.writers(instance).map(({ state }) => state.lastEntryMs ?? -Infinity);
-  const nowMs = Math.min(systemClock.nowMs(), Math.max(...written) + CLOCK_AHEAD_MS_MAX);
-  const over: string[] = [];
-  try {
-    for (const { restore, expiresMs } of await listUndoPacks(instance, source)) {
-      if (expiresMs > nowMs) continue;
-      if (!dryRun) await removeUndoPack(instance, restore, source);
-      over.push(restore);
-    }
-  } catch (cause) {
-    if (!(cause instanceof KeyError)) throw cause;
-    printer.warn(`undo packs are left as they are: ${cause.message}`);
-  }
-  return over;
 }
 
 function documentOf({ marked, standing, ...report }: RetentionReport): object {

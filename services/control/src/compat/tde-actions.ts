@@ -1,8 +1,15 @@
-import { authorizationDocument, keyDocuments, oneKeyDocument } from '../queries/tde-keys.ts';
-import { irreversible, knownKey, openFresh, switchOn } from '../api/routes/tde.ts';
+import { authorizationDocument, keyDocuments } from '../queries/tde-keys.ts';
+import {
+  irreversible,
+  keyFor,
+  knownKey,
+  openFresh,
+  ROLE_HINT,
+  switchOn,
+} from '../api/routes/tde.ts';
 import { TDE_ALGORITHM } from '../queries/tde.ts';
 import type { CompatAction } from './compat-action.ts';
-import { invalid } from './compat-params.ts';
+import { invalid, type CompatParams } from './compat-params.ts';
 
 const KEY = /^[A-Za-z0-9:/_.-]{1,2048}$/;
 
@@ -19,9 +26,7 @@ export const modifyInstanceTde: CompatAction = {
     if (name !== undefined && name !== TDE_ALGORITHM) {
       throw invalid('EncryptionName', `must be ${TDE_ALGORITHM}, the only one, or left out`);
     }
-    if (params.text('RoleArn') !== undefined) {
-      throw invalid('RoleArn', 'is not taken: the service uses the role that it runs as');
-    }
+    refuseRole(params);
     const keyId = params.text('EncryptionKey');
     if (keyId !== undefined && !KEY.test(keyId)) throw invalid('EncryptionKey', 'is no key');
     const { keyId: used } = await switchOn(instance, { keyId, confirm: instance }, control, signal);
@@ -56,11 +61,11 @@ export const describeEncryptionKeyList: CompatAction = {
 export const describeEncryptionKey: CompatAction = {
   scope: 'read',
   params: ['InstanceId', 'EncryptionKey'],
-  run: async ({ params, control, signal }) => {
-    const { tde } = await openFresh(params.instance(), control, signal);
+  run: async ({ params, control, scopes, signal }) => {
+    const opened = await openFresh(params.instance(), control, signal);
     const name = params.text('EncryptionKey');
     if (name !== undefined && !KEY.test(name)) throw invalid('EncryptionKey', 'is no key');
-    const key = await knownKey(() => oneKeyDocument(name, tde, control.workspace.keys));
+    const key = await keyFor(name, opened, control.workspace.keys, scopes);
     return {
       EncryptionKey: key.keyId,
       EncryptionName: TDE_ALGORITHM,
@@ -81,6 +86,7 @@ export const checkCloudResourceAuthorized: CompatAction = {
   scope: 'read',
   params: ['InstanceId', 'RoleArn'],
   run: async ({ params, control, signal }) => {
+    refuseRole(params);
     const { tde } = await openFresh(params.instance(), control, signal);
     const ask = (): ReturnType<typeof authorizationDocument> =>
       authorizationDocument(undefined, tde, control.workspace.keys);
@@ -88,3 +94,7 @@ export const checkCloudResourceAuthorized: CompatAction = {
     return { AuthorizationState: authorizationState };
   },
 };
+
+function refuseRole(params: CompatParams): void {
+  if (params.text('RoleArn') !== undefined) throw invalid('RoleArn', ROLE_HINT);
+}

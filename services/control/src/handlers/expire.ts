@@ -1,15 +1,11 @@
 import { runRetention } from '@tidemark/archiver';
-import { KeyError } from '@tidemark/core';
-import { listUndoPacks, removeUndoPack } from '@tidemark/restorer';
+import { expireUndoPacks } from '@tidemark/restorer';
 import { retentionRules } from '@tidemark/workspace';
 import { Compile } from 'typebox/schema';
 import type { JobContext, JobHandler, JobOutcome, Json } from '../jobs/job.ts';
 import { knownInstance } from '../queries/known-instance.ts';
 import type { HandlerPorts } from './handler-ports.ts';
 import { checked } from './request-parts.ts';
-
-/** How far a clock may be ahead of the last entry of a log. */
-const CLOCK_AHEAD_MS_MAX = 86_400_000;
 
 interface ExpireInput {
   readonly dryRun?: boolean;
@@ -55,33 +51,10 @@ async function runExpire(context: JobContext, ports: HandlerPorts): Promise<JobO
     { ...{ store, keys, catalog, signal, clock, random } },
   );
   context.progress({ phase: 'undo-packs', percent: 80 });
-  const undoPacks = await expireUndo(instance, dryRun, context, ports);
+  const warn = (message: string): void => context.log('warn', message);
+  const source = { store, keys, catalog, signal, clock, warn };
+  const undoPacks = await expireUndoPacks(instance, dryRun, source);
   return { state: 'succeeded', result: plain({ ...report, undoPacks }) };
-}
-
-/** Deletes undo packs over their time; never by a clock that is far ahead of the log. */
-async function expireUndo(
-  instance: string,
-  dryRun: boolean,
-  context: JobContext,
-  { workspace, clock }: HandlerPorts,
-): Promise<readonly string[]> {
-  const { store, keys, catalog } = workspace;
-  const source = { store, keys, signal: context.signal };
-  const written = catalog.writers(instance).map(({ state }) => state.lastEntryMs ?? -Infinity);
-  const nowMs = Math.min(clock.nowMs(), Math.max(...written) + CLOCK_AHEAD_MS_MAX);
-  const over: string[] = [];
-  try {
-    for (const { restore, expiresMs } of await listUndoPacks(instance, source)) {
-      if (expiresMs > nowMs) continue;
-      if (!dryRun) await removeUndoPack(instance, restore, source);
-      over.push(restore);
-    }
-  } catch (cause) {
-    if (!(cause instanceof KeyError)) throw cause;
-    context.log('warn', `undo packs are left as they are: ${cause.message}`);
-  }
-  return over;
 }
 
 /** Offsets become decimal texts. */

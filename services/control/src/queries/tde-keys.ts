@@ -1,14 +1,15 @@
 import type { Tde } from '@tidemark/catalog';
-import { KeyError } from '@tidemark/core';
+import { KeyError, UsageError } from '@tidemark/core';
 import {
   isSameKey,
   type KeyAdmin,
   type KeyAuthorization,
   type KeyFacts,
   type KeyProviders,
+  type WrappingKey,
 } from '@tidemark/crypto';
 import { formatSecond } from '@tidemark/workspace';
-import { meantKey } from './open-tde.ts';
+import { meantKey, type TdeInstance } from './open-tde.ts';
 
 /** A key as `tde keys` and the API show it. Times RFC 3339 UTC; never key material. */
 export interface KeyDocument {
@@ -40,12 +41,16 @@ export interface AuthorizationDocument {
 
 /** The keys that TDE of an instance can use: never all that an account has. */
 export async function keyDocuments(tde: Tde, keys: KeyProviders): Promise<readonly KeyDocument[]> {
+  return (await listed(tde, keys)).map((facts) => keyDocument(facts, tde));
+}
+
+async function listed(tde: Tde, keys: KeyProviders): Promise<readonly KeyFacts[]> {
   const found: KeyFacts[] = [];
   for (const provider of new Set([keys.name, tde.key?.provider ?? keys.name, 'aws-kms'])) {
     const admin = await adminIfAny(provider, keys);
     if (admin !== null) found.push(...(await admin.listUsable()));
   }
-  return found.map((facts) => keyDocument(facts, tde));
+  return found;
 }
 
 /**
@@ -59,6 +64,41 @@ export async function oneKeyDocument(
 ): Promise<KeyDocument> {
   const { admin, key } = await meantKey(name, tde, keys);
   return keyDocument(await admin.describe(key.keyId), tde);
+}
+
+/**
+ * One key for who may only look: of the keys that the instance uses or has used, that of the settings,
+ * and those that the list shows. The key service is never asked about a name that a caller made up.
+ * @throws UsageError `TM_NOT_FOUND` for any other, whether or not there is such a key; as
+ *   `KeyAdmin.describe`.
+ */
+export async function visibleKeyDocument(
+  name: string,
+  { tde, log }: Pick<TdeInstance, 'tde' | 'log'>,
+  keys: KeyProviders,
+): Promise<KeyDocument> {
+  const isMeant = ({ keyId }: WrappingKey): boolean => [keyId, shortIdOf(keyId)].includes(name);
+  const key =
+    [tde.key, ...log.state.keys].find((one) => one !== null && isMeant(one)) ??
+    [await keys.defaultKey()].find(isMeant) ??
+    (await listed(tde, keys)).find((facts) => namesOf(facts).includes(name)) ??
+    null;
+  if (key === null) {
+    throw new UsageError('TM_NOT_FOUND', 'no key of this instance, or of the list, has this name', {
+      hint: 'the scope admin may ask about any key',
+    });
+  }
+  const admin = await keys.adminOf(key.provider);
+  return keyDocument(await admin.describe(key.keyId), tde);
+}
+
+function namesOf({ keyId, id, aliases }: KeyFacts): readonly string[] {
+  return [keyId, id, ...aliases];
+}
+
+/** Of an ARN what stands behind `key/`. */
+function shortIdOf(keyId: string): string {
+  return /^arn:[^/]*:key\/(.+)$/.exec(keyId)?.[1] ?? keyId;
 }
 
 /** Asks whether data keys of an instance can be made and opened with a key. */

@@ -1,10 +1,16 @@
 import { TidemarkError, UsageError } from '@tidemark/core';
 import { openTdeInstance, type TdeInstance } from '../../queries/open-tde.ts';
 import { tdeDocument, type TdeDocument } from '../../queries/tde.ts';
-import { authorizationDocument, keyDocuments, oneKeyDocument } from '../../queries/tde-keys.ts';
+import {
+  authorizationDocument,
+  keyDocuments,
+  oneKeyDocument,
+  visibleKeyDocument,
+  type KeyDocument,
+} from '../../queries/tde-keys.ts';
 import { askForKeyBackup, enableInstanceTde } from '../../tde/enable-instance.ts';
 import type { Control } from '../../control.ts';
-import { requireScope } from '../auth.ts';
+import { holds, requireScope } from '../auth.ts';
 import { wrongField } from '../problem-types.ts';
 import { instanceParams } from '../schemas/common.ts';
 import {
@@ -16,11 +22,14 @@ import {
   TdeBody,
   TdeSchema,
 } from '../schemas/tde.ts';
-import type { ApiApp, ApiPorts } from '../types.ts';
+import type { ApiApp, ApiPorts, Scope } from '../types.ts';
 import { callerSignal } from './request-tools.ts';
 
 const tags = ['tde'];
 const WORK_MS = 45_000;
+/** Why no request names a role: every host and every command would have to take it up, too. */
+export const ROLE_HINT =
+  'is not taken: Tidemark asks the key service as the role it runs as; name another one in the AWS profile of the service (role_arn, source_profile: docs/kms.md)';
 const problems = ['kms-denied', 'kms-key-disabled', 'kms-unavailable'] as const;
 
 /** Adds the routes of TDE. */
@@ -65,7 +74,7 @@ function addStatus(app: ApiApp, { control }: ApiPorts): void {
       const { enabled, keyId, roleArn, confirm } = request.body;
       if (!enabled) throw irreversible(instance);
       if (roleArn !== undefined) {
-        throw wrongField('/roleArn', 'this service takes up no other role than its own');
+        throw wrongField('/roleArn', ROLE_HINT);
       }
       const signal = callerSignal(request, WORK_MS);
       const document = await switchOn(instance, { keyId, confirm }, control, signal);
@@ -130,14 +139,16 @@ function addKeys(app: ApiApp, { control }: ApiPorts): void {
       config: { scope: 'read', problems },
       schema: {
         ...{ operationId: 'getTdeKey', summary: 'One key, without its material.', tags },
+        description:
+          'One that the instance uses or has used, or that the list shows; any other for the scope `admin` alone.',
         params: keyParams,
         response: { 200: { description: 'The key.', $ref: 'EncryptionKey#' } },
       },
     },
     async (request) => {
       const { instance, key } = request.params;
-      const { tde } = await openFresh(instance, control, callerSignal(request, WORK_MS));
-      return knownKey(() => oneKeyDocument(key, tde, control.workspace.keys));
+      const opened = await openFresh(instance, control, callerSignal(request, WORK_MS));
+      return keyFor(key, opened, control.workspace.keys, request.scopes);
     },
   );
   app.get(
@@ -161,6 +172,23 @@ function addKeys(app: ApiApp, { control }: ApiPorts): void {
       const { tde } = await openFresh(instance, control, callerSignal(request, WORK_MS));
       return knownKey(() => authorizationDocument(keyId, tde, control.workspace.keys));
     },
+  );
+}
+
+/**
+ * One key, for who holds these scopes: the service asks about a key of the caller's choice, with its
+ * own rights, for an administrator only.
+ */
+export async function keyFor(
+  name: string | undefined,
+  opened: TdeInstance,
+  keys: Control['workspace']['keys'],
+  scopes: readonly Scope[],
+): Promise<KeyDocument> {
+  return knownKey(() =>
+    name === undefined || holds(scopes, 'admin')
+      ? oneKeyDocument(name, opened.tde, keys)
+      : visibleKeyDocument(name, opened, keys),
   );
 }
 

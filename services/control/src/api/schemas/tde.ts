@@ -59,7 +59,8 @@ export const TdeBody = {
       type: 'string',
       maxLength: 2048,
       pattern: '^arn:[A-Za-z0-9:/_+=,.@-]+$',
-      description: 'Refused unless it is the role that this service runs as: it takes up no other.',
+      description:
+        'Refused: the key service is asked as the role that this service runs as (docs/kms.md).',
     },
     confirm: {
       type: 'string',

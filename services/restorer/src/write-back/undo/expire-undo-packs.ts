@@ -1,0 +1,42 @@
+import type { Catalog } from '@tidemark/catalog';
+import { KeyError, type Clock } from '@tidemark/core';
+import type { RestoreEnvironment } from '../../run/environment.ts';
+import { listUndoPacks, removeUndoPack } from './undo-objects.ts';
+
+/** How far a clock may be ahead of the last entry of a log. */
+const CLOCK_AHEAD_MS_MAX = 86_400_000;
+
+/** What undo packs are let go of with. */
+export interface ExpireUndoPorts extends Pick<RestoreEnvironment, 'store' | 'keys' | 'signal'> {
+  readonly catalog: Pick<Catalog, 'writers'>;
+  readonly clock: Clock;
+  /** Told why packs are left as they are. */
+  readonly warn: (message: string) => void;
+}
+
+/**
+ * Deletes the undo packs of an instance that are over their time, as the next write into the original
+ * would; never by a clock that is far ahead of the log. Without the key they are left.
+ * @returns Their restores; with `dryRun` those that would go.
+ */
+export async function expireUndoPacks(
+  instance: string,
+  dryRun: boolean,
+  { store, keys, signal, catalog, clock, warn }: ExpireUndoPorts,
+): Promise<readonly string[]> {
+  const source = { store, keys, signal };
+  const written = catalog.writers(instance).map(({ state }) => state.lastEntryMs ?? -Infinity);
+  const nowMs = Math.min(clock.nowMs(), Math.max(...written) + CLOCK_AHEAD_MS_MAX);
+  const over: string[] = [];
+  try {
+    for (const { restore, expiresMs } of await listUndoPacks(instance, source)) {
+      if (expiresMs > nowMs) continue;
+      if (!dryRun) await removeUndoPack(instance, restore, source);
+      over.push(restore);
+    }
+  } catch (cause) {
+    if (!(cause instanceof KeyError)) throw cause;
+    warn(`undo packs are left as they are: ${cause.message}`);
+  }
+  return over;
+}
