@@ -85,6 +85,7 @@ describe('the logs of a run', () => {
     const settings = `
 [restorer]
 allow_targets = ["127.0.0.1:${target.port.toString()}"]
+target_secrets = { target = ["127.0.0.1:${target.port.toString()}"] }
 metrics_listen = "127.0.0.1:0"
 [server]
 listen = "127.0.0.1:0"

@@ -51,7 +51,7 @@ describe('loadConfig()', () => {
         ...{ listen: { host: '127.0.0.1', port: 8080 }, publicUrl: null, tls: null },
         ...{ trustedProxies: [], auth: 'token', tokensFile: join(temp.path, 'tokens') },
       },
-      worker: { workers: 2, allowTargets: [], metricsListen: null },
+      worker: { workers: 2, allowTargets: [], targetSecrets: {}, metricsListen: null },
       clone: {
         ...{ dir: join(temp.path, 'state', 'clones'), host: '127.0.0.1' },
         ...{ ports: { from: 6400, to: 6499 }, hook: null, hookTimeoutMs: 600_000 },

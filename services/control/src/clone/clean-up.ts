@@ -1,7 +1,14 @@
 import { TidemarkError } from '@tidemark/core';
-import { abortRestore, forgetRestore, restoreState } from '@tidemark/restorer';
+import {
+  abortRestore,
+  forgetRestore,
+  restoreState,
+  type RestoreEnvironment,
+} from '@tidemark/restorer';
 import { loadConfig, removeInstance, restoreEnvironment } from '@tidemark/workspace';
 import type { JobContext } from '../jobs/job.ts';
+import { refuseConfiguredNode } from '../provision/configured-nodes.ts';
+import { checkGiven } from './check-given.ts';
 import type { CloneCheckpoint } from './checkpoint.ts';
 import { checkpointFromJson } from './checkpoint.ts';
 import type { CloneParts } from './clone-run.ts';
@@ -72,13 +79,18 @@ async function callOff(
   const { restoreId, provisioned } = at;
   if (restoreId === null || provisioned === null) return;
   const { workspace } = parts;
-  const environment = restoreEnvironment(workspace, {
-    signal: patient(context, PATIENCE_MS),
-    onProgress: () => undefined,
-    onVanishing: () => undefined,
-  });
+  const signal = patient(context, PATIENCE_MS);
+  const environment: RestoreEnvironment = {
+    ...restoreEnvironment(workspace, {
+      signal,
+      onProgress: () => undefined,
+      onVanishing: () => undefined,
+    }),
+    checkNode: (target) => refuseConfiguredNode(target, workspace, signal),
+  };
   if (provisioned.ownedBy !== 'caller') return forgetRestore(restoreId, environment);
   try {
+    await checkGiven(at, context.job.actor, await loadConfig(workspace.config.path));
     if ((await restoreState(restoreId, environment)) !== null) {
       const { instance } = context.job;
       const { warnings } = await abortRestore(instance, restoreId, readPassword, environment);
@@ -86,15 +98,20 @@ async function callOff(
     } else if (!['looked', 'replaying'].includes(at.phase)) await empty(at, parts, context);
   } catch (cause) {
     context.signal.throwIfAborted();
-    const hint = `; call it off when it answers again: tidemark restore --abort ${restoreId}`;
-    context.log('error', `the target could not be emptied: ${messageOf(cause)}${hint}`);
+    const isDenied = cause instanceof TidemarkError && cause.code === 'TM_TARGET_DENIED';
+    const when = isDenied
+      ? 'it was left as it is: call it off'
+      : 'call it off when it answers again';
+    const hint = `${when}: tidemark restore --abort ${restoreId}, or there: REPLICAOF NO ONE, FLUSHALL`;
+    const { publicUrl } = provisioned;
+    context.log('error', `the target ${publicUrl} was not emptied: ${messageOf(cause)}; ${hint}`);
   }
 }
 
 /** It was empty before this clone, and was promoted by it: what is in it is ours. */
 async function empty(
   { provisioned, looked, asked }: CloneCheckpoint,
-  { provisioners }: CloneParts,
+  { provisioners, workspace }: CloneParts,
   context: CleanContext,
 ): Promise<void> {
   if (provisioned === null || looked === null) return;
@@ -102,7 +119,8 @@ async function empty(
   const { secrets } = provisioners;
   const work = (passwordRef: string | null): Promise<void> =>
     withTarget({ ...provisioned, passwordRef }, secrets, signal, async (client) => {
-      const runId = (await client.info('server')).get('run_id');
+      const runId = (await client.info('server')).get('run_id') ?? '';
+      await refuseConfiguredNode({ client, runId }, workspace, signal);
       if (runId !== looked.runId) {
         context.log('warn', 'the target is another process now: its data were left as they are');
         return;

@@ -19,7 +19,6 @@ import {
   type Workspace,
 } from '@tidemark/workspace';
 import type { JobContext } from '../jobs/job.ts';
-import { checkPinned } from '../provision/allowed-targets.ts';
 import { refuseConfiguredNode } from '../provision/configured-nodes.ts';
 import type { Provisioned } from '../provision/provisioner.ts';
 import type { Provisioners } from '../provision/provisioners.ts';
@@ -29,6 +28,7 @@ import {
   type CloneCheckpoint,
   type ReplayedFacts,
 } from './checkpoint.ts';
+import { checkGiven } from './check-given.ts';
 import type { CloneRequest } from './clone-request.ts';
 import {
   addressOf,
@@ -85,11 +85,7 @@ export class CloneRun {
     const { instance } = this.#context.job;
     const { signal } = this.#context;
     this.#tell('source');
-    const made = this.#at?.provisioned ?? null;
-    if (made !== null && made.ownedBy !== 'host') {
-      // The list may be shorter by now.
-      await checkPinned(made.publicUrl, made.url, workspace.config.worker.allowTargets);
-    }
+    if (this.#at !== null) await this.#checkGiven(this.#at);
     await freshen(workspace, instance, signal);
     const reading = {
       instance,
@@ -116,7 +112,9 @@ export class CloneRun {
         log: (level, message) => this.#context.log(level, message),
       });
       this.#context.log('info', `the server is ${provisioned.publicUrl}`);
-      await this.#keep({ ...at, phase: 'provisioned', provisioned });
+      const now = { ...at, phase: 'provisioned', provisioned } as const;
+      await this.#checkGiven(now);
+      await this.#keep(now);
     }
     const now = this.#here;
     if (now.phase === 'provisioned') {
@@ -125,6 +123,10 @@ export class CloneRun {
       const looked = await lookAtTarget(this.#target, memoryBytes, provisioners.secrets, signal);
       await this.#keep({ ...now, phase: 'looked', looked });
     }
+  }
+
+  async #checkGiven(at: CloneCheckpoint): Promise<void> {
+    return checkGiven(at, this.#context.job.actor, this.#parts.workspace.config);
   }
 
   async #begin(): Promise<CloneCheckpoint> {

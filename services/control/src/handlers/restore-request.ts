@@ -5,10 +5,12 @@ import { parseNodeUrl } from '@tidemark/client';
 import { readSecret, securedAddress } from '@tidemark/workspace';
 import type { Static } from 'typebox';
 import { Compile } from 'typebox/schema';
-import type { Json } from '../jobs/job.ts';
+import { usedBytes } from '../clone/source-needs.ts';
+import type { Actor, Json } from '../jobs/job.ts';
 import { checkTarget, pinnedUrl } from '../provision/allowed-targets.ts';
-import { checkNewPort, newServerOf, type NewServer } from '../provision/new-server.ts';
+import { checkNewPort, newServerOf } from '../provision/new-server.ts';
 import { tlsSettingsOf } from '../provision/provisioner.ts';
+import { refuseForeignSecret } from '../provision/target-secrets.ts';
 import type { HandlerPorts } from './handler-ports.ts';
 import {
   checked,
@@ -102,18 +104,24 @@ const validator = Compile(RestoreJobSchema);
 /**
  * Checks a request and fills in what it leaves open.
  * @throws UsageError `TM_USAGE`, `TM_NOT_FOUND` for a file that is not in the folder of secrets; PlanError
- *   `TM_TARGET_DENIED` for a server that may not be written into.
+ *   `TM_TARGET_DENIED` for a server that may not be written into, or a password that is not for it.
  */
 export async function checkRestore(
   request: unknown,
+  { via }: Actor,
   { workspace, secrets, clock }: HandlerPorts,
 ): Promise<RestoreJobRequest> {
   const input = checked<RestoreJobInput>(validator, request);
   const { target, point } = input;
   if (target.kind === 'address') {
-    await checkTarget(target.url, workspace.config.worker.allowTargets);
+    const { worker } = workspace.config;
+    const pinned = await checkTarget(target.url, worker.allowTargets);
+    const { passwordRef = null } = target;
+    if (passwordRef !== null && via !== 'cli') {
+      await refuseForeignSecret(passwordRef, target.url, pinned, worker);
+    }
     const { ca = [], cert = null, key = null } = target.tls ?? {};
-    const named = [target.passwordRef ?? null, cert, key, ...ca];
+    const named = [passwordRef, cert, key, ...ca];
     for (const name of named) if (name !== null) await secrets.requireNamed(name);
   } else checkNewPort(target.port ?? null, workspace.config);
   const selector = checkedSelector(input.selector);
@@ -136,22 +144,31 @@ export async function checkRestore(
   };
 }
 
+/** The job that asks for a restore. */
+export interface RestoreOrigin {
+  readonly job: string;
+  readonly instance: string;
+  readonly actor: Actor;
+  readonly signal: AbortSignal;
+}
+
 /** The restore that a job asks for. The address of its target is looked up anew, and pinned. */
 export async function restoreOf(
   id: string,
-  { job, instance }: { readonly job: string; readonly instance: string },
+  origin: RestoreOrigin,
   request: RestoreJobRequest,
   ports: HandlerPorts,
 ): Promise<RestoreRequest> {
   const { point, selector, skip, ttl, withFunctions, promote, verify, allowFlush } = request;
   const { withUsers, withSettings } = request;
+  const { instance } = origin;
   const facts = { acl: withUsers, defaultUser: false, config: withSettings };
   return {
     ...{ id, instance, ttl, withFunctions, promote, verify, allowFlush },
     point: pointOf(point),
     selector: selector === null ? null : selectorFromJson(selector),
     skip: skip && { from: BigInt(skip.from), to: BigInt(skip.to) },
-    target: await targetOf(request.target, { job, restore: id, instance }, ports),
+    target: await targetOf(id, request.target, origin, ports),
     feedListen: null,
     feedAdvertise: null,
     facts: withUsers || withSettings ? facts : null,
@@ -159,15 +176,15 @@ export async function restoreOf(
 }
 
 async function targetOf(
+  restore: string,
   target: RestoreJobRequest['target'],
-  place: Pick<NewServer, 'job' | 'restore' | 'instance'>,
+  { job, instance, actor, signal }: RestoreOrigin,
   { workspace, secrets, clock, random }: HandlerPorts,
 ): Promise<RestoreTarget> {
-  const { config, catalog } = workspace;
+  const { config } = workspace;
   if (target.kind === 'new') {
-    const { summary } = catalog.snapshots(place.instance).at(-1) ?? {};
-    const memoryBytes = Number(summary?.aux['used-mem'] ?? 0);
-    const asked = { ...place, port: target.port ?? null, memoryBytes };
+    const memoryBytes = await usedBytes(instance, workspace, signal);
+    const asked = { job, restore, instance, port: target.port ?? null, memoryBytes };
     return newServerOf(asked, config, secrets, { clock, random });
   }
   const pinned = await checkTarget(target.url, config.worker.allowTargets);
@@ -180,6 +197,10 @@ async function targetOf(
       : {};
   const address = await securedAddress(parseNodeUrl(url), tls);
   const { passwordRef = null } = target;
+  if (passwordRef !== null && actor.via !== 'cli') {
+    // Its name may lead elsewhere by now.
+    await refuseForeignSecret(passwordRef, target.url, pinned, config.worker);
+  }
   const passwordFile = passwordRef === null ? null : await secrets.requireNamed(passwordRef);
   const password = passwordFile === null ? {} : { password: await readSecret(passwordFile) };
   return { kind: 'server', url, passwordFile, tls, address: { ...address, ...password } };

@@ -1,4 +1,4 @@
-import { UsageError } from '@tidemark/core';
+import { TidemarkError, UsageError } from '@tidemark/core';
 import {
   abortRestore,
   endLeftServer,
@@ -11,6 +11,7 @@ import {
 import {
   configuredAddress,
   freshen,
+  loadConfig,
   readFrom,
   readSecret,
   restoreEnvironment,
@@ -46,9 +47,9 @@ interface GoOn {
 export function restoreHandler(ports: HandlerPorts): JobHandler {
   return {
     kind: 'restore',
-    check: async ({ instance, request }) => {
+    check: async ({ instance, request, actor }) => {
       knownInstance(ports.workspace.catalog, instance);
-      return (await checkRestore(request, ports)) as unknown as Json;
+      return (await checkRestore(request, actor, ports)) as unknown as Json;
     },
     // Two of them must not write into one server.
     exclusive: ({ request }) => {
@@ -115,7 +116,9 @@ async function begin(
   // Before a server is started for it, so that whoever comes next finds that.
   await context.keep({ restore: id, round, whole: null });
   context.log('info', `restore ${id} begins`);
-  const request = await restoreOf(id, { job: job.id, instance: job.instance }, asked, ports);
+  const { instance, actor } = job;
+  const origin = { job: job.id, instance, actor, signal: context.signal };
+  const request = await restoreOf(id, origin, asked, ports);
   const fromSecond = readFrom(workspace.catalog, job.instance, pointOf(asked.point));
   const reading = { instance: job.instance, fromSecond, isLong: true } as const;
   return withLease(reading, workspace, notesOf(context), () => restore(request, environment));
@@ -146,7 +149,6 @@ async function cleanUpRestore(
 ): Promise<void> {
   const known = checkpointOf(context);
   if (known === null) return;
-  const { instance } = context.job;
   const { workspace } = ports;
   const environment: RestoreEnvironment = {
     ...restoreEnvironment(workspace, {
@@ -155,12 +157,11 @@ async function cleanUpRestore(
       onVanishing: () => undefined,
     }),
     original: null,
+    checkNode: (target) => refuseConfiguredNode(target, workspace, context.signal),
   };
   if ((await stateOf(known, ports)) !== null) {
     context.signal.throwIfAborted();
-    const report = await abortRestore(instance, known.restore, readSecret, environment);
-    for (const warning of report.warnings) context.log('warn', warning);
-    context.log('info', `restore ${known.restore} is called off: nothing of it is left`);
+    await callOff(known, environment, context, ports);
   }
   context.signal.throwIfAborted();
   // One that is whole is not taken back: somebody may use it.
@@ -169,6 +170,29 @@ async function cleanUpRestore(
     await ports.secrets.forget(restoreRef(context.job.id));
   }
   await context.keep({ ...known, whole: null });
+}
+
+/** Empties the target; one that may not be written into any more is sent nothing, and what is left is said. */
+async function callOff(
+  { restore: id }: RestoreCheckpoint,
+  environment: RestoreEnvironment,
+  { job, log }: Pick<JobContext, 'job' | 'log'>,
+  { workspace }: HandlerPorts,
+): Promise<void> {
+  const asked = job.request as unknown as RestoreJobRequest | GoOn;
+  try {
+    if (!('goOn' in asked) && asked.target.kind === 'address') {
+      const { worker } = await loadConfig(workspace.config.path);
+      await checkTarget(asked.target.url, worker.allowTargets);
+    }
+    const report = await abortRestore(job.instance, id, readSecret, environment);
+    for (const warning of report.warnings) log('warn', warning);
+    log('info', `restore ${id} is called off: nothing of it is left`);
+  } catch (cause) {
+    if (!(cause instanceof TidemarkError) || cause.code !== 'TM_TARGET_DENIED') throw cause;
+    const way = `tidemark restore --abort ${id}, or there: REPLICAOF NO ONE, FLUSHALL`;
+    log('error', `the target was left as it is: ${cause.message}; call it off: ${way}`);
+  }
 }
 
 /** The file with the password of the server that was started for a job; null: none was. */

@@ -1,5 +1,5 @@
 import { createHmac } from 'node:crypto';
-import { mkdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { link, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { UsageError, type Random } from '@tidemark/core';
 import { readSecret } from '@tidemark/workspace';
@@ -7,6 +7,10 @@ import { readSecret } from '@tidemark/workspace';
 /** Names of files that are written here, by what they are for. */
 const OWN = /^(recycle|clone|loader|restore)-/;
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$/;
+const KEY_BYTES = 32;
+
+/** Whether Tidemark wrote a file for itself, by its name. */
+export const isOwnSecret = (name: string): boolean => OWN.test(name);
 
 /**
  * The folder `secrets` beside tidemark.toml. Requests and records hold names of files in it, never
@@ -50,7 +54,7 @@ export class SecretFolder {
    * @throws UsageError `TM_TARGET_DENIED`; as `require`.
    */
   async requireNamed(name: string): Promise<string> {
-    if (!OWN.test(name)) return this.require(name);
+    if (!isOwnSecret(name)) return this.require(name);
     throw new UsageError('TM_TARGET_DENIED', 'this file is one that Tidemark wrote for itself', {
       hint: `put the password into a file of your own in ${this.dir}, mode 0600`,
     });
@@ -112,15 +116,27 @@ export class SecretFolder {
   async #key(random: Random): Promise<Buffer> {
     await mkdir(this.dir, { recursive: true, mode: 0o700 });
     const path = join(this.dir, '.key');
-    await writeNew(path, random.bytes(32));
+    const known = await readFile(path).catch(() => null);
+    if (known?.length === KEY_BYTES) return known;
+    // Whole from its first moment on: another process reads it, and a kill leaves none that is empty.
+    const beside = `${path}-${random.bytes(8).toString('hex')}`;
+    try {
+      await writeFile(beside, random.bytes(KEY_BYTES), { mode: 0o600, flag: 'wx' });
+      if (known === null) await link(beside, path).catch(unlessThere);
+      else await rename(beside, path);
+    } finally {
+      await rm(beside, { force: true });
+    }
     return readFile(path);
   }
 }
 
 /** What is there already stays. */
 async function writeNew(path: string, content: string | Buffer): Promise<void> {
-  await writeFile(path, content, { mode: 0o600, flag: 'wx' }).catch((cause: unknown) => {
-    if (cause instanceof Error && 'code' in cause && cause.code === 'EEXIST') return;
-    throw cause;
-  });
+  await writeFile(path, content, { mode: 0o600, flag: 'wx' }).catch(unlessThere);
+}
+
+function unlessThere(cause: unknown): void {
+  if (cause instanceof Error && 'code' in cause && cause.code === 'EEXIST') return;
+  throw cause;
 }

@@ -155,6 +155,7 @@ async function takeOff(
 ): Promise<readonly string[]> {
   try {
     await using target = await reopenTarget(record, readPassword, environment);
+    if (record.target.newDir === null) await checkNode(target.client, environment);
     return await callOff(record, target, environment);
   } catch (cause) {
     const refused =

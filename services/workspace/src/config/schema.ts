@@ -120,7 +120,12 @@ export const ConfigSchema = {
     restorer: {
       type: 'object',
       additionalProperties: false,
-      properties: { workers: { type: 'integer' }, allow_targets: texts, metrics_listen: text },
+      properties: {
+        workers: { type: 'integer' },
+        allow_targets: texts,
+        target_secrets: { type: 'object', additionalProperties: texts },
+        metrics_listen: text,
+      },
     },
     clone: {
       type: 'object',

@@ -38,6 +38,8 @@ export interface WorkerSettings {
   readonly workers: number;
   /** Servers that may be written into: `HOST:PORT`, `HOST:FROM-TO`, `CIDR:PORT`, `CIDR:FROM-TO`. */
   readonly allowTargets: readonly string[];
+  /** For which of them a file of the folder of secrets is; the rules are written alike. */
+  readonly targetSecrets: Readonly<Record<string, readonly string[]>>;
   readonly metricsListen: ListenAddress | null;
 }
 
@@ -130,12 +132,14 @@ function serverTls(server: NonNullable<ConfigFile['server']>, base: string): Ser
 /** @throws UsageError `TM_CONFIG` that names the setting. */
 export function workerSettings(restorer: ConfigFile['restorer'] = {}): WorkerSettings {
   const { workers = 2, allow_targets: allowTargets = [], metrics_listen: metrics } = restorer;
+  const { target_secrets: targetSecrets = {} } = restorer;
   if (workers < 1 || workers > WORKERS_MAX) {
     throw new UsageError('TM_CONFIG', `restorer.workers is not 1 to ${WORKERS_MAX.toString()}`);
   }
   return {
     workers,
     allowTargets,
+    targetSecrets,
     metricsListen: metrics === undefined ? null : listenAddress(metrics, 'restorer.metrics_listen'),
   };
 }
