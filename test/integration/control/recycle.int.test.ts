@@ -228,6 +228,9 @@ describe('what is given up for good', () => {
       (await bench.clone({ source: { kind: 'latest' }, name: 'x', target: { kind: 'local' } }))
         .error,
     ).toMatchObject({ code: 'TM_KEY_SHREDDED' });
+    await expect(takeBackFromBin(INSTANCE, 'ops', parts, signal)).rejects.toMatchObject({
+      code: 'TM_RECYCLE_STATE',
+    });
     expect(await bin.destroy(INSTANCE, INSTANCE, OPS, signal)).toMatchObject({
       state: 'destroyed',
     });
@@ -277,7 +280,15 @@ describe('what is given up for good', () => {
     secondsAhead += (DAY_MS * 2) / 1000;
     passedMs = DAY_MS;
     await bin.sweep(signal);
+    expect((await bin.get('old', signal)).state).toBe('due');
+    expect(bin.postponed).toEqual([
+      { instance: 'old', detail: expect.stringContaining('of 38 days it was seen') as string },
+    ]);
+    // So much time did pass, whatever the clock says.
+    passedMs = 39 * DAY_MS;
+    await bin.sweep(signal);
     expect((await bin.get('old', signal)).state).toBe('destroyed');
+    expect(bin.postponed).toEqual([]);
   });
 });
 

@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat } from 'node:fs/promises';
+import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { systemRandom } from '@tidemark/system';
@@ -63,6 +63,16 @@ describe('the folder of secrets', () => {
       expect((await stat(secrets.path(name))).mode & 0o777).toBe(0o600);
       expect((await stat(secrets.dir)).mode & 0o777).toBe(0o700);
       expect(await secrets.read(name)).toBe('Secret-1');
+      // Whoever asks first makes the key; one that a kill has left empty is made anew.
+      const askAll = async (): Promise<string[]> =>
+        Promise.all([1, 2, 3].map(async () => (await digestKeyOf(dir)).toString('hex')));
+      await rm(join(secrets.dir, '.key'));
+      expect(new Set(await askAll()).size).toBe(1);
+      await writeFile(join(secrets.dir, '.key'), '');
+      await digestKeyOf(dir);
+      expect(new Set(await askAll()).size).toBe(1);
+      expect((await stat(join(secrets.dir, '.key'))).size).toBe(32);
+      expect((await readdir(secrets.dir)).sort()).toEqual(['.key', name]);
       await secrets.forget(name);
       await expect(secrets.read(name)).rejects.toMatchObject({ code: 'TM_NOT_FOUND' });
     } finally {
@@ -70,3 +80,7 @@ describe('the folder of secrets', () => {
     }
   });
 });
+
+async function digestKeyOf(dir: string): Promise<Buffer> {
+  return new SecretFolder(join(dir, 'tidemark.toml')).digestKey(systemRandom);
+}

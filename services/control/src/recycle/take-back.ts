@@ -1,5 +1,5 @@
 import { openInstanceLog, type InstanceLog } from '@tidemark/catalog';
-import type { Clock, Random } from '@tidemark/core';
+import { UsageError, type Clock, type Random } from '@tidemark/core';
 import type { Workspace } from '@tidemark/workspace';
 
 /** Keeps the history of an instance in the bin from retention. */
@@ -35,7 +35,7 @@ export async function releaseRecycleLease(log: InstanceLog, clock: Clock): Promi
  * An instance is under protection again, and its history goes on.
  * @param by - The name of an actor.
  * @returns False for one that is not in the bin: nothing was done.
- * @throws CatalogError `TM_LOG_STATE` for one that was destroyed.
+ * @throws UsageError `TM_RECYCLE_STATE` for one that was destroyed.
  */
 export async function takeBackFromBin(
   instance: string,
@@ -44,9 +44,17 @@ export async function takeBackFromBin(
   signal: AbortSignal,
 ): Promise<boolean> {
   const log = await logOf(instance, parts, signal);
-  const seq = await log.append(({ recycle }) =>
-    recycle === null ? null : { type: 'InstanceReturned', by, atMs: parts.clock.nowMs() },
-  );
+  const seq = await log.append(({ recycle }) => {
+    if (recycle === null) return null;
+    if (recycle.destroyed !== null) throw destroyed(instance);
+    return { type: 'InstanceReturned', by, atMs: parts.clock.nowMs() };
+  });
   await releaseRecycleLease(log, parts.clock);
   return seq !== null;
+}
+
+function destroyed(instance: string): UsageError {
+  return new UsageError('TM_RECYCLE_STATE', `${instance} was destroyed: its id is used up`, {
+    hint: 'its history cannot be gone on with; add the node under another id',
+  });
 }

@@ -15,7 +15,9 @@ export interface RestoreReport {
   readonly cut: {
     readonly timeline: string;
     readonly offset: string;
+    /** What comes after the cut started no earlier: later than `notAfter` where the node was idle. */
     readonly notBefore: string | null;
+    /** What comes before the cut started no later. */
     readonly notAfter: string | null;
   };
   /** The TTL choice as it is written on the command line. */
