@@ -72,9 +72,9 @@ check-dead-code:
 check-tidy:
 	@$(PART) tidy node scripts/tidy.mjs
 
-# What the tests need, at the same time: most of it is waiting for a network, or uses one core.
+# The servers of the tests, at the same time: most of it is waiting for a network, or uses one core.
 prepare:
-	@$(MAKE) --no-print-directory $(TOGETHER) -j4 install servers s3 strace kafka prometheus
+	@$(MAKE) --no-print-directory $(TOGETHER) -j4 servers s3 strace kafka prometheus
 
 .PHONY: test-sources
 test-sources:
@@ -82,10 +82,12 @@ test-sources:
 	@$(PART) unit $(BIN)/vitest run --project unit
 	@$(PART) property $(BIN)/vitest run --project property
 
-# What needs no server is run while the servers are fetched and built.
-test: install
+# What needs no server is run while the servers are fetched and built, and so is the installation,
+# which waits for a network too.
+test:
 	@mkdir -p build && rm -f build/parts.txt
 	@$(PART) servers $(MAKE) --no-print-directory prepare >build/prepare.log 2>&1 & servers=$$!; \
+	  $(PART) install $(MAKE) --no-print-directory install && \
 	  $(MAKE) --no-print-directory test-sources; status=$$?; \
 	  wait $$servers || status=$$?; cat build/prepare.log; exit $$status
 	@node scripts/bundle.mjs
