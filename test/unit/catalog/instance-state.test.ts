@@ -70,6 +70,12 @@ const events: Record<InstanceEventType, InstanceEvent> = {
   },
   JobRenewed: { type: 'JobRenewed', job: 'job-1', worker: 'h1.1', untilMs: 6000 },
   JobEnded: { type: 'JobEnded', job: 'job-1', worker: 'h1.1', outcome: 'succeeded', atMs },
+  BackupLabelled: {
+    type: 'BackupLabelled',
+    ...{ backup: 'bk_1', labels: [{ key: 'team', value: 'data' }], by: 'ops', atMs },
+  },
+  BackupDeleted: { type: 'BackupDeleted', backup: 'bk_1', by: 'ops', atMs },
+  BackupsForgotten: { type: 'BackupsForgotten', backups: ['bk_1'], atMs },
   InstanceRemoved: { type: 'InstanceRemoved', atMs },
 };
 
@@ -123,6 +129,9 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     JobClaimed: absent,
     JobRenewed: absent,
     JobEnded: absent,
+    BackupLabelled: absent,
+    BackupDeleted: absent,
+    BackupsForgotten: absent,
     InstanceRemoved: absent,
   },
   created: {
@@ -154,6 +163,9 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     JobClaimed: 'allowed',
     JobRenewed: /does not have the job/,
     JobEnded: /does not have the job/,
+    BackupLabelled: 'allowed',
+    BackupDeleted: 'allowed',
+    BackupsForgotten: 'allowed',
     InstanceRemoved: 'allowed',
   },
   busy: {
@@ -185,6 +197,9 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     JobClaimed: 'allowed',
     JobRenewed: /does not have the job/,
     JobEnded: /does not have the job/,
+    BackupLabelled: 'allowed',
+    BackupDeleted: 'allowed',
+    BackupsForgotten: 'allowed',
     InstanceRemoved: 'allowed',
   },
   removed: {
@@ -216,6 +231,9 @@ const table: Record<State, Record<InstanceEventType, Expected>> = {
     JobClaimed: 'allowed',
     JobRenewed: /does not have the job/,
     JobEnded: /does not have the job/,
+    BackupLabelled: 'allowed',
+    BackupDeleted: 'allowed',
+    BackupsForgotten: 'allowed',
     InstanceRemoved: removed,
   },
 };
@@ -240,7 +258,7 @@ describe('the rules of an instance log', () => {
         ),
       ),
     ).toMatchObject({
-      seq: 21,
+      seq: 24,
       iid: 'inst',
       name: 'orders',
       createdMs: atMs,

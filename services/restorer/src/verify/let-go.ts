@@ -35,7 +35,8 @@ export class LetGo {
     const names = timelines.map(({ timeline }) => timeline);
     // A checkpoint of an older release knows its newest timeline only: what came before it is gone.
     const isBehind = floor === null || (startSeq >= 0 && fold === null);
-    return new WriterLetGo(floor, { cutSeq, isBehind, names });
+    const dropped = new Set(this.#state.expiry.dropped);
+    return new WriterLetGo(floor, { cutSeq, isBehind, names, dropped });
   }
 }
 
@@ -44,6 +45,7 @@ export class WriterLetGo {
   readonly #floor: { readonly timeline: string; readonly offset: bigint } | null;
   readonly #cutSeq: number;
   readonly #names: readonly string[];
+  readonly #dropped: ReadonlySet<string>;
   #isBehind: boolean;
   #missing: { readonly segment: LoggedSegment; readonly fault: TidemarkError }[] = [];
 
@@ -53,12 +55,15 @@ export class WriterLetGo {
       readonly cutSeq: number;
       readonly isBehind: boolean;
       readonly names: readonly string[];
+      /** Backups above the floor that were let go of singly. */
+      readonly dropped: ReadonlySet<string>;
     },
   ) {
     this.#floor = floor;
     this.#cutSeq = options.cutSeq;
     this.#isBehind = options.isBehind;
     this.#names = options.names;
+    this.#dropped = options.dropped;
   }
 
   /** Takes the next entry. */
@@ -72,6 +77,7 @@ export class WriterLetGo {
   isGone(logged: LoggedObject, isRow: boolean): boolean {
     const { seq, key } = logged.object.ref;
     if (isRow && key === null && seq <= this.#cutSeq) return true;
+    if (logged.kind === 'snapshot' && this.#dropped.has(logged.event.backup)) return true;
     if (logged.kind === 'facts' || this.#floor === null) return false;
     const { timeline, offset } = this.#floor;
     if (logged.object.timeline === timeline) {
