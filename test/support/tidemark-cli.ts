@@ -18,7 +18,10 @@ import { TempDir } from './temp-dir.ts';
 const PROGRAM = fileURLToPath(new URL('../../services/cli/bin/tidemark.js', import.meta.url));
 const LOG_LINES_KEPT = 2_000;
 const ARCHIVER = new RegExp(`^${ARCHIVER_IDENTITY['AWS_ACCESS_KEY_ID']}$`);
-const PROVEN_TIMEOUT_MS = 15_000;
+/** For a machine that does much else. */
+const PROVEN_TIMEOUT_MS = 60_000;
+/** Each look starts a program, which takes from what is waited for. */
+const LOOK_EVERY_MS = 400;
 
 /** How a command of the command line ended. */
 export interface CliRun {
@@ -280,7 +283,7 @@ export class Tidemark implements AsyncDisposable {
       if (Date.now() > deadline) {
         throw new Error(`${iso(second)} is not proven: ${JSON.stringify(windows)}`);
       }
-      await delay(200);
+      await delay(LOOK_EVERY_MS);
     }
   }
 
