@@ -24,6 +24,7 @@ export {
   type VersionAccess,
   type VersionLock,
 } from './object-versions.ts';
+export { areApart, storeTime } from './store-clock.ts';
 export { presignGet, type PresignGet } from './presign.ts';
 export { collectStray } from './collect-stray.ts';
 export { isToBeProbed, probeStore, refusalOf } from './probe-store.ts';

@@ -8,6 +8,7 @@ import {
   presignGet,
   probeStore,
   refusalOf,
+  storeTime,
   versionsOf,
   type ObjectStore,
   type S3StoreSettings,
@@ -83,6 +84,21 @@ describeWithS3('a bucket', (kind) => {
     expect(refusalOf(capabilities)).toBeNull();
     expect(capabilities).toMatchObject(EXPECTED[kind]);
     expect(await namesIn('probed')).toEqual([]);
+  });
+
+  it('tells its own time, which a folder does not have', async () => {
+    const beforeMs = systemClock.nowMs();
+    const toldMs = (await storeTime(await open({ prefix: 'time' }))) ?? 0;
+    // To the second, and cut off.
+    expect(toldMs).toBeGreaterThan(beforeMs - 2_000);
+    expect(toldMs).toBeLessThanOrEqual(systemClock.nowMs());
+    await expect(storeTime(await open({ bucket: 'nobody-has-it' }))).rejects.toMatchObject({
+      code: expect.stringMatching(/^TM_STORE_/) as string,
+    });
+    await using dir = await TempDir.create();
+    expect(
+      await storeTime(await openFileStore({ root: dir.path, random: systemRandom })),
+    ).toBeNull();
   });
 
   it('holds each object under its prefix and key, and leaves what is not its own alone', async () => {

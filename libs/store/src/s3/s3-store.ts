@@ -14,6 +14,7 @@ import type { VersionAccess } from '../object-versions.ts';
 import type { S3StoreSettings, StorePorts } from '../open-store.ts';
 import type { PresignGet } from '../presign.ts';
 import type { ProbeOwn } from '../probe-store.ts';
+import type { TellTime } from '../store-clock.ts';
 import { BodyParts } from './body-parts.ts';
 import { makeClient } from './client.ts';
 import { S3_LIMITS } from './limits.ts';
@@ -28,6 +29,7 @@ import { putParts } from './put-parts.ts';
 import { readObject } from './read-object.ts';
 import { Requests, S3Answer } from './requests.ts';
 import { collectStrayUploads } from './stray-uploads.ts';
+import { tellTime } from './tell-time.ts';
 import { S3Versions } from './versions.ts';
 
 /**
@@ -48,6 +50,7 @@ class S3Store implements ObjectStore {
   readonly presignGet: PresignGet;
   readonly collectStray: CollectStray;
   readonly probe: ProbeOwn;
+  readonly tellTime: TellTime;
   readonly versions: VersionAccess;
   readonly #settings: S3StoreSettings;
   readonly #requests: Requests;
@@ -63,6 +66,7 @@ class S3Store implements ObjectStore {
     this.presignGet = (key, seconds) => presignObject(requests, this.#place(key), seconds);
     this.collectStray = (beforeMs, signal) =>
       collectStrayUploads(requests, { ...place, beforeMs, signal });
+    this.tellTime = (signal) => tellTime(requests, place, signal);
     this.probe = (signal) => probeBucket(requests, settings, signal);
     this.versions = new S3Versions(requests, { bucket, storePrefix: prefix });
   }

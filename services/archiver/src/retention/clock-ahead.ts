@@ -1,4 +1,5 @@
 import { StoreError } from '@tidemark/core';
+import { areApart, storeTime } from '@tidemark/store';
 import { syncInstance, type RetentionPorts } from './retention-ports.ts';
 
 /** How far the clock of this host may be ahead of what a live archiver wrote last. */
@@ -10,12 +11,13 @@ const LOOK_EVERY_MS = 5_000;
 /**
  * Refuses a clock that is far ahead of an archiver that is alive: by it a grace or a lease would be over
  * too early. The catalog is up to date; where the newest entry is old, the logs are watched for half a
- * minute, since an archiver that is gone writes none either.
+ * minute, since an archiver that is gone writes none either. A store with a clock of its own is asked first.
  *
  * @throws StoreError `TM_STORE_CLOCK`; as `Catalog.sync`.
  */
 export async function refuseClockAhead(instance: string, ports: RetentionPorts): Promise<void> {
   const { catalog, clock, signal } = ports;
+  await refuseApart(instance, ports);
   const nowMs = clock.nowMs();
   const aheadMs = (): number => {
     const last = catalog.writers(instance).map(({ state }) => state.lastEntryMs ?? -Infinity);
@@ -43,4 +45,23 @@ export async function refuseClockAhead(instance: string, ports: RetentionPorts):
       },
     );
   }
+}
+
+/** A store that is another machine knows what time it is, whether or not an archiver is alive. */
+async function refuseApart(
+  instance: string,
+  { store, clock, signal }: RetentionPorts,
+): Promise<void> {
+  const storeMs = await storeTime(store, signal);
+  const nowMs = clock.nowMs();
+  if (storeMs === null || !areApart(nowMs, storeMs)) return;
+  const minutes = Math.floor(Math.abs(nowMs - storeMs) / 60_000);
+  throw new StoreError(
+    'TM_STORE_CLOCK',
+    `the clocks of this host and of the store are ${minutes} minutes apart`,
+    {
+      context: { instance, aheadMs: nowMs - storeMs },
+      hint: 'set the clock of this host; nothing was marked or deleted',
+    },
+  );
 }

@@ -19,6 +19,7 @@ import type { Catalog } from '@tidemark/catalog';
 import { retentionRules, type Workspace } from '@tidemark/workspace';
 import type { JobDesk, JobEvent } from '../jobs/job.ts';
 import type { CatalogKeeper } from '../queries/catalog-keeper.ts';
+import type { RecycleBin } from '../recycle/recycle-bin.ts';
 import type { StateDatabase } from '../state/database.ts';
 import { ControlReadiness } from './control-readiness.ts';
 import { JOB_FAMILIES, JobMeter } from './job-meter.ts';
@@ -38,6 +39,8 @@ export interface ControlMetricsParts {
   };
   readonly state: Pick<StateDatabase, 'read' | 'write' | 'run' | 'query' | 'replacement'>;
   readonly fresh: Pick<CatalogKeeper, 'all'>;
+  /** Default: there is no bin. */
+  readonly recycle?: Pick<RecycleBin, 'postponed'>;
   readonly policy: PolicyNumbers;
   /** What store and keys of the workspace are asked through. */
   readonly timers: { readonly repo: LateMeter; readonly kms: LateMeter };
@@ -76,6 +79,13 @@ const POLICY_FAMILIES: readonly MetricFamily[] = [
     labels: ['instance'],
   },
 ];
+
+const POSTPONED: MetricFamily = {
+  name: 'tidemark_recycle_postponed',
+  help: 'Instances of the recycle bin that are kept since the clock of this host alone says they are due.',
+  type: 'gauge',
+  labels: ['instance'],
+};
 
 interface Opened {
   readonly registry: MetricRegistry;
@@ -159,10 +169,18 @@ export class ControlMetrics {
     const instances = (): readonly string[] => instancesOf(workspace.catalog);
     registry.collect(STATE_FAMILIES, () => stateSamples(jobs, instances()));
     registry.collect(POLICY_FAMILIES, () => instances().flatMap((id) => this.#policyOf(id)));
+    registry.collect([POSTPONED], () => this.#postponed());
     registry.collect(CATALOG_FAMILIES, () => this.#catalogSamples());
     for (const source of this.#sources) registry.collect(...source);
     this.#opened = { registry, http };
     return this.#opened;
+  }
+
+  #postponed(): readonly MetricSample[] {
+    const { postponed } = this.#parts.recycle ?? { postponed: [] };
+    return postponed.map(({ instance }) => ({
+      ...{ name: POSTPONED.name, labels: { instance }, value: 1 },
+    }));
   }
 
   #policyOf(instance: string): readonly MetricSample[] {

@@ -19,7 +19,7 @@ const WRITE_AGE_MS = 10_000;
 /** An archiver of this host that does not answer by then says nothing. */
 const ARCHIVER_WAIT_MS = 2_000;
 
-type Parts = Pick<ControlMetricsParts, 'workspace' | 'fresh' | 'state' | 'clock'>;
+type Parts = Pick<ControlMetricsParts, 'workspace' | 'fresh' | 'state' | 'clock' | 'recycle'>;
 
 /**
  * Whether API and workers can do what they are there for: the database of jobs and the store work. What
@@ -39,7 +39,7 @@ export class ControlReadiness {
 
   async now(): Promise<Readiness> {
     const [store, archiver] = await Promise.all([this.#store(), this.#archiver()]);
-    const all = [this.#state(), store, archiver];
+    const all = [this.#state(), store, archiver, this.#bin()];
     return {
       reasons: all.flatMap(({ reasons }) => reasons),
       notes: all.flatMap(({ notes }) => notes),
@@ -73,6 +73,13 @@ export class ControlReadiness {
         ? notReady('state-full', 'there is no room for the database of jobs')
         : notReady('state-away', 'the database of jobs cannot be used');
     }
+  }
+
+  /** A clock that is wrong, or a host that saw too little, keeps what is due: somebody should know. */
+  #bin(): Readiness {
+    const { postponed } = this.#parts.recycle ?? { postponed: [] };
+    const notes = postponed.map((one) => ({ code: 'recycle-postponed', ...one }));
+    return { reasons: [], notes };
   }
 
   async #archiver(): Promise<Readiness> {

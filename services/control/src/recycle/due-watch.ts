@@ -1,5 +1,6 @@
 import type { WriterState } from '@tidemark/catalog';
 import type { Clock } from '@tidemark/core';
+import { areApart } from '@tidemark/store';
 
 /** From when a host says that an instance is due until the clock may destroy it, in milliseconds. */
 export const DUE_GRACE_MS = 86_400_000;
@@ -16,16 +17,29 @@ export interface LogHead {
 /** What lies in the bin beyond its time. */
 export interface DueInstance {
   readonly instance: string;
+  readonly sinceMs: number;
   readonly untilMs: number;
   /** When it was said in its log; undefined: not yet. */
   readonly dueSinceMs: number | undefined;
 }
 
+/** Who else knows what time it is. */
+export interface Witnesses {
+  /** The ends of all writer logs of the store. */
+  readonly heads: readonly LogHead[];
+  /** The clock of the store; null: it has none of its own. */
+  readonly storeMs: number | null;
+  /** How long the instance was seen to lie in the bin by what passes on this host. */
+  readonly watchedMs: number;
+}
+
 /**
  * What may be done with an instance that is due. `say`: it is to be said in its log. `wait`: it was said,
- * and time has to pass. `doubt`: others write to the store, and their clocks say that its time is not over.
+ * and time has to pass. Not to be relied upon: `store-clock`, the clocks of this host and of the store
+ * are apart; `writers`, others write to the store, and by their clocks its time is not over;
+ * `unwatched`, only the clock of this host says that so much time has passed.
  */
-export type DueAnswer = 'say' | 'wait' | 'doubt' | 'destroy';
+export type DueAnswer = 'say' | 'wait' | 'store-clock' | 'writers' | 'unwatched' | 'destroy';
 
 interface Watch {
   readonly fromMs: number;
@@ -34,9 +48,10 @@ interface Watch {
 }
 
 /**
- * A clock that is wrong for a moment must not destroy anything: what is over its time by it is destroyed
- * only after a day that did pass, seen over more than one sweep, and not against the clocks of those that
- * write to the store meanwhile.
+ * A clock that is wrong must not destroy anything, be it for a moment or for good. What is over its time by
+ * the clock of this host is destroyed only when another witness agrees: the clock of the store, or,
+ * where that is a folder, the time itself, which a process of this host saw pass. And only a day after it was
+ * said, seen over more than one sweep, and not against the clocks of those that write to the store.
  */
 export class DueWatch {
   readonly #clock: Clock;
@@ -51,9 +66,15 @@ export class DueWatch {
     this.#watched.delete(instance);
   }
 
-  /** @param heads - The ends of all writer logs of the store. */
-  look({ instance, untilMs, dueSinceMs }: DueInstance, heads: readonly LogHead[]): DueAnswer {
+  look(
+    { instance, sinceMs, untilMs, dueSinceMs }: DueInstance,
+    { heads, storeMs, watchedMs }: Witnesses,
+  ): DueAnswer {
     const [nowMs, fromMs] = [this.#clock.nowMs(), this.#clock.monotonicMs()];
+    if (storeMs !== null && areApart(nowMs, storeMs)) {
+      this.forget(instance);
+      return 'store-clock';
+    }
     const isSaid = dueSinceMs !== undefined && dueSinceMs >= untilMs && dueSinceMs <= nowMs;
     let watch = this.#watched.get(instance);
     if (watch === undefined || !isSaid) {
@@ -62,6 +83,8 @@ export class DueWatch {
       this.#watched.set(instance, watch);
     }
     if (!isSaid) return 'say';
+    // Both say so: they are minutes apart at most.
+    const isWitnessed = storeMs !== null ? storeMs >= untilMs : watchedMs >= untilMs - sinceMs;
     if (fromMs - watch.fromMs < (watch.isSaidHere ? DUE_GRACE_MS : WATCH_MS)) return 'wait';
     if (nowMs - dueSinceMs < DUE_GRACE_MS) return 'wait';
     let newest: number | null = null;
@@ -69,6 +92,7 @@ export class DueWatch {
       if (state.lastEntryMs === null || state.seq <= (watch.seqs.get(log) ?? -1)) continue;
       newest = Math.max(newest ?? 0, state.lastEntryMs);
     }
-    return newest !== null && newest < untilMs ? 'doubt' : 'destroy';
+    if (newest !== null && newest < untilMs) return 'writers';
+    return isWitnessed ? 'destroy' : 'unwatched';
   }
 }

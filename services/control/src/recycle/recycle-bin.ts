@@ -2,6 +2,7 @@ import { dirname } from 'node:path';
 import type { InstanceState, RecycleState, ReleasedNode } from '@tidemark/catalog';
 import { TidemarkError, UsageError, type Clock, type Random } from '@tidemark/core';
 import { refuseCaptured, shredKeys } from '@tidemark/restorer';
+import { storeTime } from '@tidemark/store';
 import {
   describeEntry,
   eraseSpool,
@@ -12,14 +13,17 @@ import {
 } from '@tidemark/workspace';
 import type { Audit } from '../audit/audit.ts';
 import type { Actor } from '../jobs/job.ts';
+import type { StateDatabase } from '../state/database.ts';
 import { SecretFolder } from '../provision/secrets.ts';
-import { DUE_GRACE_MS, DueWatch, type LogHead } from './due-watch.ts';
+import { DUE_GRACE_MS, DueWatch, type DueAnswer, type LogHead } from './due-watch.ts';
 import { eraseObjects } from './erase-objects.ts';
 import { refuseCapturedSince, refuseConfigured, refuseRead, writtenSince } from './may-destroy.ts';
 import { releaseInstance } from './release-instance.ts';
 import { logOf, RECYCLE_LEASE, releaseRecycleLease } from './take-back.ts';
+import { WatchedTime } from './watched-time.ts';
 
 const SWEEP_MS = 3_600_000;
+const DAY_MS = 86_400_000;
 /** Asks for nobody: what the clock brings. */
 const BY_CLOCK: Actor = { name: 'recycle-clock', via: 'policy' };
 
@@ -30,6 +34,14 @@ export interface RecycleParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly warn: (message: string) => void;
+  /** Remembers over a restart how long instances were seen in the bin. Default: nothing does. */
+  readonly state?: StateDatabase;
+}
+
+/** An instance that is due by the clock of this host, and is kept all the same. */
+export interface PostponedEnd {
+  readonly instance: string;
+  readonly detail: string;
 }
 
 /** An instance in the bin, as it is shown. */
@@ -57,11 +69,19 @@ export class RecycleBin {
   readonly #secrets: SecretFolder;
   readonly #erased = new Set<string>();
   readonly #due: DueWatch;
+  readonly #time: WatchedTime;
+  readonly #postponed = new Map<string, string>();
 
   constructor(parts: RecycleParts) {
     this.#parts = parts;
     this.#due = new DueWatch(parts.clock);
+    this.#time = new WatchedTime(parts.clock, parts.state ?? null);
     this.#secrets = new SecretFolder(parts.workspace.config.path);
+  }
+
+  /** What is due by the clock of this host alone, as the last sweep found it. */
+  get postponed(): readonly PostponedEnd[] {
+    return [...this.#postponed].map(([instance, detail]) => ({ instance, detail }));
   }
 
   /** Everything in the bin, the newest first. */
@@ -194,7 +214,13 @@ export class RecycleBin {
    */
   async sweep(signal: AbortSignal): Promise<void> {
     const { clock, workspace, warn } = this.#parts;
-    for (const one of await this.list(signal)) {
+    const all = await this.list(signal);
+    this.#time.see(all.filter(({ state }) => state === 'kept' || state === 'due'));
+    const dues = new Set(all.flatMap((one) => (one.state === 'due' ? [one.instance] : [])));
+    for (const instance of this.#postponed.keys()) {
+      if (!dues.has(instance)) this.#postponed.delete(instance);
+    }
+    for (const one of all) {
       const { instance, state, goneMs } = one;
       try {
         if (state !== 'due') this.#due.forget(instance);
@@ -224,28 +250,53 @@ export class RecycleBin {
   }
 
   /** Destroys what is due, once that can be relied upon. */
-  async #end({ instance, untilMs }: RecycledInstance, signal: AbortSignal): Promise<void> {
+  async #end(one: RecycledInstance, signal: AbortSignal): Promise<void> {
     const { workspace, clock, warn } = this.#parts;
-    const { catalog } = workspace;
-    const dueSinceMs = catalog.instance(instance).recycle?.dueSinceMs;
-    switch (this.#due.look({ instance, untilMs, dueSinceMs }, this.#heads())) {
-      case 'say': {
-        const log = await logOf(instance, this.#parts, signal);
-        const atMs = clock.nowMs();
-        await log.append(({ recycle }) =>
-          recycle === null || recycle.destroyed !== null ? null : { type: 'InstanceDue', atMs },
-        );
-        const from = new Date(atMs + DUE_GRACE_MS).toISOString();
-        warn(`${instance} is due: its keys are destroyed from ${from} on unless it is taken back`);
-        return;
+    const { instance } = one;
+    const { dueSinceMs } = workspace.catalog.instance(instance).recycle ?? {};
+    const storeMs = await storeTime(workspace.store, signal);
+    const witnesses = { heads: this.#heads(), storeMs, watchedMs: this.#time.of(instance) };
+    const answer = this.#due.look({ ...one, dueSinceMs }, witnesses);
+    const doubt = this.#doubtOf(answer, one, storeMs);
+    if (doubt !== null) {
+      this.#postponed.set(instance, doubt);
+      warn(`${instance} is kept: ${doubt}`);
+      return;
+    }
+    this.#postponed.delete(instance);
+    if (answer === 'destroy') await this.destroy(instance, instance, BY_CLOCK, signal);
+    if (answer !== 'say') return;
+    const log = await logOf(instance, this.#parts, signal);
+    const atMs = clock.nowMs();
+    await log.append(({ recycle }) =>
+      recycle === null || recycle.destroyed !== null ? null : { type: 'InstanceDue', atMs },
+    );
+    const from = new Date(atMs + DUE_GRACE_MS).toISOString();
+    warn(`${instance} is due: its keys are destroyed from ${from} on unless it is taken back`);
+  }
+
+  /** Why what is due by the clock of this host is kept; null: it is not, or only its day has to pass. */
+  #doubtOf(
+    answer: DueAnswer,
+    { instance, sinceMs, untilMs }: RecycledInstance,
+    storeMs: number | null,
+  ): string | null {
+    switch (answer) {
+      case 'store-clock': {
+        const apartMs = Math.abs(this.#parts.clock.nowMs() - (storeMs ?? 0));
+        const minutes = Math.round(apartMs / 60_000).toString();
+        return `the clocks of this host and of the store are ${minutes} minutes apart: set them`;
       }
-      case 'doubt':
-        warn(`${instance} is kept: its time is over by the clock of this host alone`);
-        return;
-      case 'destroy':
-        await this.destroy(instance, instance, BY_CLOCK, signal);
-        return;
-      case 'wait':
+      case 'writers':
+        return 'its time is over by the clock of this host alone: by the clocks of those that write to the store it is not';
+      case 'unwatched': {
+        const [seen, whole] = [this.#time.of(instance), untilMs - sinceMs].map((ms) =>
+          Math.floor(ms / DAY_MS).toString(),
+        );
+        return `its time is over by the clock of this host alone: of ${whole ?? ''} days it was seen to lie here for ${seen ?? ''}; if it is to go now: tidemark recycle destroy ${instance}`;
+      }
+      default:
+        return null;
     }
   }
 

@@ -210,6 +210,24 @@ describe('runRetention()', () => {
     expect(ahead.marked?.steps).toEqual(now.marked?.steps);
   });
 
+  it.each([3_650, 1, -1])(
+    'does nothing while the clock of the store is %i days off',
+    async (days) => {
+      const before = archive.store.keys();
+      const store = archive.store.through();
+      const tellTime = (): Promise<number> => Promise.resolve(ENDED_MS - days * DAY_MS);
+      const refused = expireAt(archive, ENDED_MS, { store: Object.assign(store, { tellTime }) });
+      await expect(refused).rejects.toMatchObject({
+        ...{ code: 'TM_STORE_CLOCK', context: { aheadMs: days * DAY_MS } },
+      });
+      expect(archive.store.keys()).toEqual(before);
+      const agreed = Object.assign(archive.store.through(), {
+        tellTime: () => Promise.resolve(ENDED_MS - 300_000),
+      });
+      expect((await expireAt(archive, ENDED_MS, { store: agreed })).marked?.tombstone).toBeTruthy();
+    },
+  );
+
   it('takes no clock that was set while the archiver was away for time that passed', async () => {
     archive.sample(FIRST + 10_000_000);
     archive.write(['SET', 'later', 'v']);
