@@ -89,7 +89,7 @@ export async function openControl(options: ControlOptions): Promise<Control> {
   useHandlers(jobs, { workspace, secrets, clock, random, logger });
   const provisioners = openProvisioners(workspace.config, { clock, random });
   const warn = (error: string): void => logger.warn('recycle', { error });
-  const recycle = new RecycleBin({ workspace, audit, clock, random, warn });
+  const recycle = new RecycleBin({ workspace, audit, clock, random, warn, state });
   useCloneHandlers(jobs, { workspace, provisioners, recycle, audit, clock, random });
   const over = new AbortController();
   const fresh = new CatalogKeeper({ workspace, clock, signal: over.signal });
@@ -101,7 +101,7 @@ export async function openControl(options: ControlOptions): Promise<Control> {
   const policy = policies.desk;
   const numbers = { policy: policies.numbers, timers };
   const metrics = new ControlMetrics({
-    ...{ workspace, jobs, state, fresh, clock, logger },
+    ...{ workspace, jobs, state, fresh, recycle, clock, logger },
     ...numbers,
   });
   return {
