@@ -24,7 +24,7 @@ const PROGRAM = fileURLToPath(new URL('../../services/cli/bin/tidemark.js', impo
 const KEYS = 1_000;
 /** Microseconds that the target takes to load a key: the feed is under way for some seconds. */
 const SLOW = { 'key-load-delay': '3000', 'loading-process-events-interval-bytes': '2048' };
-const STARTED_MS = 30_000;
+const STARTED_MS = 90_000;
 
 let place: TempDir;
 let tidemark: Tidemark;

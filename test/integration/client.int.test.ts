@@ -91,7 +91,7 @@ describe('connectNode()', () => {
           await using client = await connectNode(tcp(server), { timeoutMs: 1_000 });
           return (await takeSample(client)).loading;
         },
-        { timeout: 10_000, interval: 20 },
+        { timeout: 60_000, interval: 20 },
       )
       .toBe(true);
     await restarted;
@@ -209,11 +209,11 @@ describe('readNodeFacts()', () => {
     await client.call('SET', 'k', 'v', 'EX', '1000');
     await replica.call('REPLICAOF', '127.0.0.1', server.port);
     await expect
-      .poll(async () => (await readNodeFacts(replica)).master?.up, { timeout: 20_000 })
+      .poll(async () => (await readNodeFacts(replica)).master?.up, { timeout: 60_000 })
       .toBe(true);
     // The master hears of it a moment later.
     await expect
-      .poll(async () => (await readNodeFacts(client)).replicas[0]?.state, { timeout: 20_000 })
+      .poll(async () => (await readNodeFacts(client)).replicas[0]?.state, { timeout: 60_000 })
       .toBe('online');
     const facts = await readNodeFacts(client);
     expect(facts).toMatchObject({

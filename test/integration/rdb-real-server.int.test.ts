@@ -106,7 +106,7 @@ async function aofBase(server: RedisServer, client: Redis): Promise<Buffer> {
     /aof_rewrites:[1-9][\s\S]*aof_rewrite_in_progress:0|aof_rewrite_in_progress:0[\s\S]*aof_rewrites:[1-9]/.test(
       await client.info('persistence'),
     );
-  await expect.poll(done, { timeout: 20_000, interval: 20 }).toBe(true);
+  await expect.poll(done, { timeout: 60_000, interval: 20 }).toBe(true);
   const names = (await readdir(server.aofDir)).filter((name) => name.endsWith('.base.rdb')).sort();
   return readFile(join(server.aofDir, names.at(-1) ?? ''));
 }

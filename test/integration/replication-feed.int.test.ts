@@ -269,7 +269,7 @@ describe('a feed into a real server', () => {
     await t.call('REPLICAOF', 'NO', 'ONE');
     // On a slow machine keys that have expired are deleted late, by either server.
     await expect
-      .poll(async () => diffOracle(await readOracle(s), await readOracle(t)), { timeout: 20_000 })
+      .poll(async () => diffOracle(await readOracle(s), await readOracle(t)), { timeout: 60_000 })
       .toEqual([]);
   });
 

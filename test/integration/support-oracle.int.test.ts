@@ -44,8 +44,8 @@ describe('the equality oracle', () => {
     await source.call('DEBUG', 'SET-ACTIVE-EXPIRE', '0');
     await source.set('gone', 'x', 'PX', 300);
     await target.call('REPLICAOF', '127.0.0.1', master.port);
-    await expect.poll(() => target.dbsize(), { timeout: 20_000, interval: 20 }).toBe(1);
-    await expect.poll(() => target.get('gone'), { timeout: 5_000, interval: 20 }).toBe(null);
+    await expect.poll(() => target.dbsize(), { timeout: 60_000, interval: 20 }).toBe(1);
+    await expect.poll(() => target.get('gone'), { timeout: 60_000, interval: 20 }).toBe(null);
     const oracle = await readOracle(target);
     expect(oracle.databases.get(0)?.dbSize).toBe(1);
     expect(oracle.databases.get(0)?.keys.size).toBe(0);

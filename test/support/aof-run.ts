@@ -138,7 +138,7 @@ export class AofRun implements AsyncDisposable {
   }
 
   /** Waits until something holds; fails with what was delivered. */
-  async until(what: string, holds: () => boolean, timeoutMs = 10_000): Promise<void> {
+  async until(what: string, holds: () => boolean, timeoutMs = 60_000): Promise<void> {
     const start = performance.now();
     while (!holds()) {
       if (this.#failure !== null) throw this.#failure;

@@ -286,9 +286,9 @@ async function openBenchKeys(ringDir: string, kind: TestKeys): Promise<BenchKeys
   };
 }
 
-/** Waits until something holds, ten seconds at most. */
+/** Waits until something holds, a minute at most. */
 export async function waitFor(holds: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = performance.now() + 10_000;
+  const deadline = performance.now() + 60_000;
   while (!(await holds())) {
     if (performance.now() > deadline) throw new Error(`did not come true: ${holds.toString()}`);
     await systemClock.sleep(10);

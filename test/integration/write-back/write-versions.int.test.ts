@@ -112,7 +112,7 @@ describe('an original in cluster mode that has all slots', () => {
       before: async (client) => {
         await client.call('CLUSTER', 'ADDSLOTSRANGE', 0, 16_383);
         await expect
-          .poll(() => client.call('CLUSTER', 'INFO'), { timeout: 20_000 })
+          .poll(() => client.call('CLUSTER', 'INFO'), { timeout: 60_000 })
           .toContain('cluster_state:ok');
       },
     }));

@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
 
-const FOUND_TIMEOUT_MS = 30_000;
+const FOUND_TIMEOUT_MS = 90_000;
 
 /** Waits until a restore has a feeding process; its process id. */
 export async function feederOf(pid: number): Promise<number> {

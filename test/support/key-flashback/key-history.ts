@@ -18,7 +18,7 @@ import { useScratchProgram } from './scratch-program.ts';
 /** Databases of the source and of every target. */
 export const DATABASES = 4;
 
-const PROVEN_MS_MAX = 20_000;
+const PROVEN_MS_MAX = 60_000;
 const STEP_PAUSE_MS = 15;
 
 /** What history is wanted. */

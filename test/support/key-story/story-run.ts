@@ -153,7 +153,7 @@ export async function haveHole(tidemark: Tidemark, id: string, client: Redis): P
   await client.config('SET', 'appendonly', 'no');
   await delay(2_500);
   await client.config('SET', 'appendonly', 'yes');
-  const deadline = Date.now() + 30_000;
+  const deadline = Date.now() + 60_000;
   while (Date.now() < deadline) {
     await delay(300);
     await client.set('tick', '2');

@@ -18,7 +18,7 @@ const SECONDS = 5;
 /** Everything is written from so many milliseconds of a second on: a sample came before. */
 const WRITE_FROM_MS = 300;
 /** The last second must be proven within this time. */
-const PROVEN_MS_MAX = 20_000;
+const PROVEN_MS_MAX = 60_000;
 /** Before 7.0 an expiry is counted from the time at which it is logged (docs/promises.md). */
 const LOGGED_LATER_MS_MAX = 50;
 /** By replication samples tell when: they lie 200 ms apart, further when the machine is short of time. */

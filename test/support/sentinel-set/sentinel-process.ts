@@ -7,7 +7,7 @@ import { connectNode, type NodeAddress, type NodeClient } from '@tidemark/client
 import { freePort } from '../tls/tls-server.ts';
 import { TempDir } from '../temp-dir.ts';
 
-const READY_MS = 30_000;
+const READY_MS = 90_000;
 const ATTEMPTS_MAX = 5;
 
 /** How a test wants its Sentinel. */
