@@ -1,5 +1,10 @@
 import type { WindowRange, Windows } from '@tidemark/archive';
-import type { Catalog, CatalogSnapshot, TdeState } from '@tidemark/catalog';
+import {
+  deletedBackups,
+  type Catalog,
+  type CatalogSnapshot,
+  type TdeState,
+} from '@tidemark/catalog';
 import type { MetricFamily, MetricSample } from './metric-registry.ts';
 
 const LABELS = ['instance', 'shard'] as const;
@@ -61,6 +66,7 @@ export function catalogSamples(catalog: Catalog, facts: InstanceFacts): readonly
   if (state === undefined) return [];
   const retainSeconds = state.policy?.retainSeconds ?? facts.retainSeconds;
   const snapshots = catalog.snapshots(instance);
+  const deleted = deletedBackups(state.backups);
   const shards = [...new Set(state.writers.map(({ shard }) => shard))];
   const stored = snapshots.reduce((sum, { object }) => sum + object.size, 0);
   const { bytes } = catalog.retention((queries) => queries.total(instance));
@@ -80,7 +86,8 @@ export function catalogSamples(catalog: Catalog, facts: InstanceFacts): readonly
       return [
         ...windowSamples(windows, { labels, retainSeconds, nowMs: facts.nowMs, live }),
         ...backupSamples(
-          snapshots.filter(({ object }) => object.shard === shard),
+          // What somebody deleted is no backup to count upon.
+          snapshots.filter(({ object, backup }) => object.shard === shard && !deleted.has(backup)),
           labels,
         ),
       ];

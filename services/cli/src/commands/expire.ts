@@ -85,6 +85,7 @@ function documentOf({ marked, standing, ...report }: RetentionReport): object {
         ...{ shard, writer: floor.writer, timeline: floor.timeline },
         ...{ offset: floor.offset.toString(), ...amount, backups },
       })),
+      dropped: marked.dropped.map(({ backup, amount }) => ({ backup, ...amount })),
       logs: marked.cuts.map(({ shard, writer, seq, entries }) => ({
         ...{ shard, writer, upTo: seq, entries: entries.objects, bytes: entries.bytes },
       })),
@@ -136,12 +137,18 @@ function keptText({ retainSeconds, keepLast, retainedBy }: RetentionReport): str
 }
 
 function markedText(marked: Marked, dryRun: boolean): string[] {
-  const { steps, cuts, unnamed, amount, limited, dueMs, earliestBefore, earliestAfter } = marked;
+  const { steps, dropped, cuts, unnamed, amount, limited } = marked;
+  const { dueMs, earliestBefore, earliestAfter } = marked;
   const rows = [
     ...steps.map(({ shard, floor, amount: { objects, bytes }, backups }) => [
       `shard ${shard}, up to ${floor.timeline} offset ${floor.offset.toString()}`,
       ...[objects.toString(), formatBytes(bytes)],
       `older than the retention; ${countOf(backups.length, 'backup')}`,
+    ]),
+    ...dropped.map(({ backup, amount: { objects, bytes } }) => [
+      `backup ${backup}`,
+      ...[objects.toString(), formatBytes(bytes)],
+      'deleted, and nothing that is kept needs it',
     ]),
     ...cuts.map(({ writer, seq, entries }) => [
       `log of ${writer}, up to entry ${seq.toString()}`,

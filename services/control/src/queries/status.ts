@@ -1,5 +1,5 @@
 import { ownerOf, type CaptureStatus, type FleetReport } from '@tidemark/archiver';
-import type { Catalog } from '@tidemark/catalog';
+import { deletedBackups, type Catalog } from '@tidemark/catalog';
 import { formatSecond, type Workspace } from '@tidemark/workspace';
 import { commonSeconds, shardWindows } from './windows.ts';
 
@@ -104,10 +104,16 @@ export function instanceStatus(
     earliest: edge(earliest),
     latest: edge(latest),
     holes: shards.reduce((sum, { holes }) => sum + holes.length, 0),
-    backups: catalog.snapshots(iid).length,
+    backups: countBackups(catalog, iid),
     capture: capture === null ? null : { ...capture, provenTo: edge(capture.provenTo) },
     owner: ownerDocument(catalog, iid, nowMs),
   };
+}
+
+/** What somebody deleted counts no more, though retention has not let go of it. */
+function countBackups(catalog: Catalog, iid: string): number {
+  const deleted = deletedBackups(catalog.instance(iid).backups);
+  return catalog.snapshots(iid).filter(({ backup }) => !deleted.has(backup)).length;
 }
 
 function ownerDocument(catalog: Catalog, iid: string, nowMs: number): OwnerDocument | null {
