@@ -129,6 +129,7 @@ export {
 } from './log/instance-log.ts';
 export {
   listInstanceIds,
+  instanceDigestAt,
   readInstanceLog,
   readInstanceRecord,
   type InstanceLogSource,

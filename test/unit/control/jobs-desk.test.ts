@@ -3,6 +3,7 @@ import { readdir, stat, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import type { Job, JobEvent } from '@tidemark/control';
+import { exclusiveOf } from '../../../services/control/src/clone/clone-handler.ts';
 import { ALICE, idleHandler, openDesk, SetClock, type DeskRun } from '../../support/job-desk.ts';
 import { TempDir } from '../../support/temp-dir.ts';
 
@@ -22,6 +23,10 @@ let run: DeskRun;
 const handlers = [
   idleHandler('restore'),
   idleHandler('backup', { exclusive: ({ instance }) => `backup:${instance}` }),
+  idleHandler('clone', { exclusive: ({ request }) => exclusiveOf(request as never) }),
+  idleHandler('rebuild', {
+    exclusive: ({ instance, request }) => `rebuild:${instance}\n${exclusiveOf(request as never)}`,
+  }),
 ];
 const open = (bytesMax?: number): DeskRun =>
   openDesk(dir.path, clock, { handlers, ...(bytesMax === undefined ? {} : { bytesMax }) });
@@ -91,6 +96,27 @@ describe('a desk', () => {
     await expect(run.desk.resume(first.id, ALICE)).rejects.toMatchObject({ code: 'TM_JOB_BUSY' });
     work(second.id, 'claim', 'succeed');
     expect((await run.desk.resume(first.id, ALICE)).state).toBe('queued');
+  });
+
+  it('refuses a clone with the name or the server of an open one, and of the rest none', async () => {
+    const order = (kind: 'clone' | 'rebuild', name: string, url: string | null) => ({
+      ...{ ...ORDER, kind, instance: kind },
+      request: { name, target: url === null ? { kind: 'local' } : { kind: 'address', url } },
+    });
+    const first = await run.desk.submit(order('clone', 'copy', 'redis://10.0.0.1'));
+    const busy = { code: 'TM_JOB_BUSY', context: { job: first.id } };
+    for (const wanted of [
+      order('clone', 'copy', 'redis://10.0.0.2'),
+      order('clone', 'copy', null),
+      order('rebuild', 'copy', null),
+      order('clone', 'other', 'redis://10.0.0.1'),
+    ]) {
+      await expect(run.desk.submit(wanted)).rejects.toMatchObject(busy);
+    }
+    await run.desk.submit(order('clone', 'cop', 'redis://10.0.0.10'));
+    await run.desk.submit(order('rebuild', 'copy-2', null));
+    await run.desk.cancel(first.id, ALICE);
+    expect((await run.desk.submit(order('clone', 'copy', null))).state).toBe('queued');
   });
 
   it('takes no more than it can hold', async () => {
@@ -248,13 +274,14 @@ describe('jobs of other hosts', () => {
     there.desk.admit(run.desk.get(id)); // said twice
     const nowMs = clock.ms;
     there.desk.command(id, { type: 'claim', worker: 'h2.1', nowMs, untilMs: nowMs + 100 });
-    run.desk.applyRemote({ seq: 9, atMs: nowMs, job: there.desk.get(id) });
+    there.desk.command(id, { type: 'grant', worker: 'h2.1', attempt: 1 });
+    run.desk.applyRemote({ seq: 9, atMs: nowMs, job: there.desk.get(id) }, 'h1');
     expect(run.desk.get(id)).toMatchObject({ state: 'running', worker: 'h2.1' });
     const outcome = { state: 'succeeded', result: { backup: 'bk' } } as const;
     there.desk.command(id, { type: 'succeed', worker: 'h2.1', nowMs, outcome });
     const over = { seq: 10, atMs: nowMs, job: there.desk.get(id) };
-    run.desk.applyRemote(over);
-    run.desk.applyRemote({ ...over, job: { ...over.job, state: 'running' } }); // late
+    run.desk.applyRemote(over, 'h1');
+    run.desk.applyRemote({ ...over, job: { ...over.job, state: 'running' } }, 'h1'); // late
     expect(run.desk.get(id)).toMatchObject({ state: 'succeeded', result: { backup: 'bk' } });
     await run.desk.submit(BACKUP); // the right that it held is free
   });
@@ -276,7 +303,7 @@ describe('what another host tells of a job', () => {
       endedMs: clock.ms,
       resumable: true,
     };
-    run.desk.applyRemote({ seq: 1, atMs: clock.ms, job: told });
+    run.desk.applyRemote({ seq: 1, atMs: clock.ms, job: told }, 'h1');
     expect(run.desk.get(id)).toMatchObject({
       ...{ state: 'failed', attempt: 1, resumable: true, endedMs: clock.ms },
       ...{ ...ORDER, createdMs: clock.ms },

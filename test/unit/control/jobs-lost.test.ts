@@ -4,7 +4,10 @@ import { NodeError, type Clock } from '@tidemark/core';
 import { systemClock, systemRandom } from '@tidemark/system';
 import type { Workspace } from '@tidemark/workspace';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import { InstanceClaims } from '../../../services/control/src/jobs/instance-claims.ts';
+import {
+  InstanceClaims,
+  type ClaimAnswer,
+} from '../../../services/control/src/jobs/instance-claims.ts';
 import type { JobCommand } from '../../../services/control/src/jobs/job-machine.ts';
 import { JobRun } from '../../../services/control/src/jobs/job-run.ts';
 import { JobRunner } from '../../../services/control/src/jobs/job-runner.ts';
@@ -223,16 +226,18 @@ describe('a claim in the log of an instance', () => {
 
   const jobOf = (attempt: number): Job =>
     ({ id: 'job-1', kind: 'restore', instance: 'inst', actor: ALICE, attempt }) as Job;
+  const claim = (on: InstanceClaims, worker: string, isOwner = true): Promise<ClaimAnswer> =>
+    on.claim({ job: jobOf(0), ordered: 0 }, worker, () => isOwner);
   const holder = async (): Promise<string | undefined> =>
     (await openInstanceLog(logOptions())).state.jobs.open[0]?.worker;
 
   it('is not ended, nor taken, by an attempt before it; what is left on a host is ended there', async () => {
     const claims = claimsOn();
-    expect(await claims.claim(jobOf(1), 'h1.1')).toEqual({ kind: 'granted' });
-    expect(await claims.claim(jobOf(2), 'h1.2')).toEqual({ kind: 'granted' });
+    expect(await claim(claims, 'h1.1')).toEqual({ kind: 'granted', attempt: 1 });
+    expect(await claim(claims, 'h1.2')).toEqual({ kind: 'granted', attempt: 2 });
     await claims.end(jobOf(1), 'h1.1', 'succeeded');
     expect(await holder()).toBe('h1.2');
-    expect(await claims.claim(jobOf(1), 'h1.1')).toEqual({ kind: 'held', by: 'h1.2' });
+    expect(await claim(claims, 'h1.1', false)).toEqual({ kind: 'held', by: 'h1.2' });
     await claims.end(jobOf(2), 'h2.1', 'succeeded');
     expect(await holder()).toBe('h1.2');
     await claims.end(jobOf(2), 'h1.3', 'succeeded');
@@ -243,14 +248,14 @@ describe('a claim in the log of an instance', () => {
     const [early, late] = [new StepClock(), new StepClock()];
     early.wallMs = 365 * 86_400_000;
     const other = claimsOn(late);
-    await claimsOn(early).claim(jobOf(1), 'h1.1');
+    await claim(claimsOn(early), 'h1.1');
     const held = { kind: 'held', by: 'h1.1' };
-    expect(await other.claim(jobOf(1), 'h2.1')).toEqual(held);
+    expect(await claim(other, 'h2.1')).toEqual(held);
     late.wallMs = 2 * early.wallMs;
-    expect(await other.claim(jobOf(1), 'h2.1')).toEqual(held);
+    expect(await claim(other, 'h2.1')).toEqual(held);
     late.wallMs = 0;
     late.passedMs = 61_000;
-    expect(await other.claim(jobOf(1), 'h2.1')).toEqual({ kind: 'granted' });
+    expect(await claim(other, 'h2.1')).toEqual({ kind: 'granted', attempt: 2 });
     expect(await holder()).toBe('h2.1');
   });
 });

@@ -20,6 +20,7 @@ const takeOver = (worker: string, nowMs: number, untilMs = 110): JobCommand => (
   ...{ type: 'claim', worker, nowMs, untilMs: nowMs + 100 },
   silent: { worker: 'w1', untilMs },
 });
+const grant = (attempt: number, worker = 'w1'): JobCommand => ({ type: 'grant', worker, attempt });
 const problem = { code: 'TM_FEED', message: 'the feed broke', hint: null };
 const fail: JobCommand = { type: 'fail', worker: 'w1', problem };
 const settle: JobCommand = { type: 'settle', worker: 'w1', nowMs: 20 };
@@ -91,19 +92,29 @@ describe('a job', () => {
         expect.objectContaining({ code: 'TM_JOB_STATE' }),
       );
     }
-    expect(after(claim(), takeOver('w2', 50)).job).toMatchObject({ worker: 'w2', attempt: 2 });
+    expect(after(claim(), takeOver('w2', 50)).job).toMatchObject({ worker: 'w2' });
   });
 
   it('takes no word of a worker that lost it', () => {
     const lost = after(claim(), takeOver('w2', 110));
-    for (const command of [succeed, fail, settle, release]) {
+    for (const command of [grant(1), succeed, fail, settle, release]) {
       expect(() => decide(lost, command)).toThrow(expect.objectContaining({ code: 'TM_JOB_LOST' }));
     }
   });
 
+  it('has no attempt that the log did not grant, and is asked for anew from the last one on', () => {
+    expect(after(claim(), release, claim('w1', 60), release).job.attempt).toBe(0);
+    const once = after(claim(), grant(3), fail, settle, resume);
+    expect(once).toMatchObject({ ordered: 3, job: { attempt: 3 } });
+    const waits = [claim('w1', 30), release, claim('w1', 60), release];
+    expect(after(claim(), grant(3), fail, settle, resume, ...waits).job.attempt).toBe(3);
+  });
+
   it('is resumed until its hundredth attempt', () => {
     const round = (count: number): JobCommand[] =>
-      Array.from({ length: count }, () => [claim('w1', 30), fail, settle, resume]).flat();
+      Array.from({ length: count }, (_, i) => [
+        ...[claim('w1', 30), grant(i + 1), fail, settle, resume],
+      ]).flat();
     expect(after(...round(99)).job).toMatchObject({ state: 'queued', attempt: 99 });
     expect(() => after(...round(100))).toThrow(expect.objectContaining({ code: 'TM_JOB_STATE' }));
   });

@@ -1,5 +1,6 @@
 import type { BusDelivery } from '@tidemark/bus';
 import type { Job, JobEvent } from '../jobs/job.ts';
+import { readFold } from '../jobs/job-rows.ts';
 import { isOver, pause, type LinkedParts } from './fleet-parts.ts';
 import { openNote, sendNotes } from './job-notes.ts';
 import { Outbox } from './outbox.ts';
@@ -62,7 +63,7 @@ export class HostExchange {
     if (isStopped) this.#cancels.put(note.job, own.job);
     this.#isApplying = true;
     try {
-      jobs.applyRemote(note.body);
+      jobs.applyRemote(note.body, host);
     } finally {
       this.#isApplying = false;
     }
@@ -91,7 +92,9 @@ export class HostExchange {
       for (const { id, fold } of waiting) {
         if (nowMs - (this.#sentMs.get(id) ?? -Infinity) < ORDER_EVERY_MS) continue;
         this.#sentMs.set(id, nowMs);
-        this.#orders.put(id, (JSON.parse(fold) as { readonly job: Job }).job);
+        const { job, ordered } = readFold(fold);
+        // Any end of a later attempt is an end of this order, whether it was heard of here or not.
+        this.#orders.put(id, { ...job, attempt: ordered });
       }
       if (this.#sentMs.size > 2 * ORDERS_MAX) {
         const open = new Set(waiting.map(({ id }) => id));

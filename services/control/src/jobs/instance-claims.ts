@@ -7,7 +7,9 @@ import {
 } from '@tidemark/catalog';
 import { CatalogError, TidemarkError, type Clock, type Random } from '@tidemark/core';
 import type { Workspace } from '@tidemark/workspace';
+import { endInLog } from './end-in-log.ts';
 import type { Job } from './job.ts';
+import type { JobFold } from './job-machine.ts';
 
 /** Logs that are kept open. */
 const LOGS_MAX = 256;
@@ -19,11 +21,11 @@ const SEEN_MAX = 4096;
 
 /** What the log of an instance answers to a claim. */
 export type ClaimAnswer =
-  | { readonly kind: 'granted' }
+  | { readonly kind: 'granted'; readonly attempt: number }
   /** Another worker has it, somewhere. */
   | { readonly kind: 'held'; readonly by: string }
-  /** It was done, by another worker. */
-  | { readonly kind: 'done' }
+  /** It was done, by another worker; this process knows it for so long, in milliseconds. */
+  | { readonly kind: 'done'; readonly attempt: number; readonly knownMs: number }
   /** So many ended since it was asked for that nobody can say whether it was done. */
   | { readonly kind: 'forgotten' };
 
@@ -35,6 +37,8 @@ export class InstanceClaims {
   readonly #logs = new Map<string, Promise<InstanceLog>>();
   /** Claims of others as they were seen last, and since when they are as they are. */
   readonly #seen = new Map<string, { readonly held: OpenJob; readonly sinceMs: number }>();
+  /** Since when each job is known here to be done elsewhere. */
+  readonly #done = new Map<string, number>();
 
   constructor(
     workspace: Pick<Workspace, 'store' | 'keys' | 'catalog'>,
@@ -47,29 +51,35 @@ export class InstanceClaims {
   }
 
   /**
-   * Claims a job. What an earlier attempt on the same host holds is taken from it: the host knows that it
-   * is gone. What another worker holds is taken once its claim was seen unchanged for as long as it holds:
-   * no wall clock, which may be wrong here or there, ends a claim or keeps it.
+   * Claims a job, where no attempt of it has ended since it was ordered. What another worker of the same
+   * host holds is taken from it: the host knows that it is gone. What a worker of another one holds is taken
+   * once its claim was seen unchanged for as long as it holds: no wall clock, which may be wrong here or
+   * there, ends a claim or keeps it.
+   * @param isOwner - Whether the database of the host says that this worker has it.
    * @throws StoreError; as `openInstanceLog`.
    */
-  async claim(job: Job, worker: string): Promise<ClaimAnswer> {
+  async claim(
+    { job, ordered }: Pick<JobFold, 'job' | 'ordered'>,
+    worker: string,
+    isOwner: () => boolean,
+  ): Promise<ClaimAnswer> {
     const log = await this.#log(job.instance);
-    let before = 1;
+    let least = Math.max(job.attempt, ordered) + 1;
     await log.append(({ jobs: { open } }) => {
       const held = open.find((one) => one.job === job.id);
       if (held === undefined || held.worker === worker) return null;
-      if (!this.#isGone(held, job, worker)) return null;
-      before = held.attempt;
+      if (!this.#isGone(held, worker, isOwner)) return null;
+      least = Math.max(least, held.attempt + 1);
       const atMs = this.#clock.nowMs();
       return { type: 'JobEnded', job: job.id, worker: held.worker, outcome: 'waiting', atMs };
     });
-    let answer: ClaimAnswer = { kind: 'granted' };
+    let answer: ClaimAnswer = { kind: 'forgotten' };
     await log.append(({ jobs }) => {
       const { open, ended } = jobs;
       const atMs = this.#clock.nowMs();
-      answer = { kind: 'granted' };
-      if (ended.some((one) => one.job === job.id && one.attempt >= job.attempt)) {
-        answer = { kind: 'done' };
+      const end = ended.find((one) => one.job === job.id && one.attempt > ordered);
+      if (end !== undefined) {
+        answer = { kind: 'done', attempt: end.attempt, knownMs: this.#knownFor(job.id) };
         return null;
       }
       if (isForgotten(jobs, job.id)) {
@@ -83,8 +93,9 @@ export class InstanceClaims {
       }
       this.#seen.delete(job.id);
       const untilMs = atMs + LOG_CLAIM_MS;
-      const attempt = Math.max(job.attempt, held?.attempt ?? before);
+      const attempt = Math.max(least, held?.attempt ?? 1);
       const { id, kind, actor } = job;
+      answer = { kind: 'granted', attempt };
       return {
         type: 'JobClaimed',
         job: id,
@@ -122,15 +133,31 @@ export class InstanceClaims {
     });
   }
 
-  #isGone(held: OpenJob, job: Job, worker: string): boolean {
-    if (hostOf(held.worker) === hostOf(worker) && held.attempt < job.attempt) return true;
+  /** How an attempt ended that another worker had; null where the log does not hold its end any more. */
+  async outcomeOf(job: Job): Promise<Exclude<JobEnded['outcome'], 'waiting'> | null> {
+    const { store, keys } = this.#workspace;
+    const { state } = await this.#log(job.instance);
+    const logKey = await keys.logKey(job.instance);
+    return endInLog({ store, iid: job.instance, logKey }, state.seq, job.id);
+  }
+
+  #knownFor(job: string): number {
     const nowMs = this.#clock.monotonicMs();
-    const known = this.#seen.get(job.id);
+    if (this.#done.size >= SEEN_MAX) this.#done.clear();
+    const sinceMs = this.#done.get(job) ?? nowMs;
+    this.#done.set(job, sinceMs);
+    return nowMs - sinceMs;
+  }
+
+  #isGone(held: OpenJob, worker: string, isOwner: () => boolean): boolean {
+    if (hostOf(held.worker) === hostOf(worker)) return isOwner();
+    const nowMs = this.#clock.monotonicMs();
+    const known = this.#seen.get(held.job);
     if (known?.held.worker === held.worker && known.held.untilMs === held.untilMs) {
       return nowMs - known.sinceMs >= LOG_CLAIM_MS;
     }
     if (this.#seen.size >= SEEN_MAX) this.#seen.clear();
-    this.#seen.set(job.id, { held, sinceMs: nowMs });
+    this.#seen.set(held.job, { held, sinceMs: nowMs });
     return false;
   }
 

@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import { CatalogError, makeId, UsageError, type Clock, type Random } from '@tidemark/core';
 import type { Audit } from '../audit/audit.ts';
 import { auditDetail } from './audit-detail.ts';
+import { hostOf } from './instance-claims.ts';
 import type {
   Actor,
   Job,
@@ -155,14 +156,20 @@ export class LocalJobDesk implements JobDesk {
     return this.news.onEvent(listener);
   }
 
-  /** Takes in a job of another host, to be done here. One that is known stays as it is. */
+  /**
+   * Takes in a job of another host, to be done here. One that is known stays as it is.
+   * @param job - As it was ordered: `attempt` is the last one of before the order.
+   */
   admit(job: Job): void {
     const { rows, clock } = this.#parts;
     const nowMs = clock.nowMs();
     const event = rows.db.write(() => {
       const known = rows.fold(job.id);
       if (known?.foreign === true && !isOver(known.job)) {
-        rows.saveClaim({ ...known, orderedMs: nowMs });
+        const ordered = Math.max(known.ordered, job.attempt);
+        const attempt = Math.max(known.job.attempt, job.attempt);
+        const again = { ...known.job, attempt };
+        rows.saveClaim({ ...known, job: again, ordered, orderedMs: nowMs });
         return null;
       }
       if (known !== null && (!isOver(known.job) || known.job.attempt >= job.attempt + 1))
@@ -170,20 +177,22 @@ export class LocalJobDesk implements JobDesk {
       const { id, kind, instance, actor, request, createdMs } = job;
       const made = newFold({ id, kind, instance, actor, request, createdMs });
       const again = { ...made.job, attempt: job.attempt };
-      const foreign = { foreign: true, notBeforeMs: nowMs, orderedMs: nowMs };
+      const foreign = { foreign: true, ordered: job.attempt, notBeforeMs: nowMs, orderedMs: nowMs };
       return rows.save({ ...made, job: again, ...foreign }, null, nowMs);
     });
     if (event !== null) this.news.tell(event);
   }
 
-  /** Takes in what another host did with a job of this one. */
-  applyRemote({ job, atMs }: JobEvent): void {
-    const { rows } = this.#parts;
+  /**
+   * Takes in what another host did with a job of this one.
+   * @param host - Name of this host.
+   */
+  applyRemote({ job, atMs }: JobEvent, host: string): void {
+    const { rows, clock } = this.#parts;
     const event = rows.db.write(() => {
       const known = rows.fold(job.id);
-      const isOwn = known?.claim != null && known.claim.worker !== job.worker && !isOver(job);
-      if (known === null || known.foreign || isOver(known.job) || isOwn) return null;
-      if (job.attempt < known.job.attempt) return null;
+      if (known === null || known.foreign || isOver(known.job)) return null;
+      if (!isHeard(known, job, { host, nowMs: clock.nowMs() })) return null;
       const claim =
         job.worker === null || isOver(job)
           ? null
@@ -330,6 +339,21 @@ interface KeyOf {
 function digestOf({ kind, instance, request }: JobOrder, key: Buffer): string {
   const text = JSON.stringify([kind, instance, sorted(request)]);
   return createHmac('sha256', key).update(text).digest('hex');
+}
+
+/** Whether what a host tells of a job of this one is news: hosts that merely wait for it tell of it, too. */
+function isHeard(
+  { job: known, claim, ordered }: JobFold,
+  told: Job,
+  { host, nowMs }: { readonly host: string; readonly nowMs: number },
+): boolean {
+  const isOwn = claim !== null && hostOf(claim.worker) === host;
+  const isHeld = claim !== null && (isOwn || claim.untilMs > nowMs);
+  const isLater = !isHeld || told.attempt >= known.attempt;
+  if (!isOver(told)) return isLater && !isOwn;
+  // An end of an attempt from before the job was resumed is none of this wish.
+  if (told.attempt > ordered) return isLater;
+  return known.state === 'cancelling' && told.state === 'cancelled';
 }
 
 /** The same request in another order of its fields is the same. */

@@ -21,6 +21,8 @@ export interface JobFold {
   readonly claim: JobClaim | null;
   /** Attempts since it was asked for or resumed. */
   readonly tries: number;
+  /** Attempts that it had when it was asked for or resumed: an end of a later one is an end of this wish. */
+  readonly ordered: number;
   /** Whether an attempt was begun whose traces were not taken away since. */
   readonly touched: boolean;
   /** Why it will fail, once its traces are taken away. */
@@ -33,6 +35,9 @@ export interface JobFold {
   readonly orderedMs: number | null;
 }
 
+/** How a job ends. */
+export type EndState = 'succeeded' | 'partial' | 'failed' | 'cancelled';
+
 /** What a worker or somebody who asks wants of a job. */
 export type JobCommand =
   | {
@@ -42,6 +47,17 @@ export type JobCommand =
       readonly untilMs: number;
       /** A claim that was seen unchanged for as long as one holds: its worker is gone. */
       readonly silent?: JobClaim | null;
+    }
+  /** The log of the instance has granted it: an attempt begins. A claim that waits there is none. */
+  | { readonly type: 'grant'; readonly worker: string; readonly attempt: number }
+  /** Another host has ended it. */
+  | {
+      readonly type: 'adopt';
+      readonly worker: string;
+      readonly nowMs: number;
+      readonly attempt: number;
+      readonly state: EndState;
+      readonly problem: JobProblem | null;
     }
   | { readonly type: 'beat'; readonly worker: string; readonly untilMs: number }
   | { readonly type: 'progress'; readonly worker: string; readonly progress: JobProgress }
@@ -73,6 +89,14 @@ export type JobChange =
       readonly claim: JobClaim;
       readonly atMs: number;
       readonly failing: JobProblem | null;
+    }
+  | { readonly type: 'granted'; readonly attempt: number }
+  | {
+      readonly type: 'adopted';
+      readonly attempt: number;
+      readonly state: EndState;
+      readonly problem: JobProblem | null;
+      readonly atMs: number;
     }
   | { readonly type: 'beaten'; readonly untilMs: number }
   | { readonly type: 'progressed'; readonly progress: JobProgress }
@@ -113,6 +137,7 @@ export function newFold(
     job,
     claim: null,
     tries: 0,
+    ordered: 0,
     touched: false,
     failing: null,
     notBeforeMs: 0,
@@ -203,6 +228,12 @@ function decideWork({ job, claim, failing }: JobFold, command: WorkCommand): Job
     });
   }
   switch (command.type) {
+    case 'grant':
+      return { type: 'granted', attempt: command.attempt };
+    case 'adopt': {
+      const { attempt, state, problem, nowMs: atMs } = command;
+      return { type: 'adopted', attempt, state, problem, atMs };
+    }
     case 'beat':
       return { type: 'beaten', untilMs: command.untilMs };
     case 'progress':
@@ -234,7 +265,7 @@ export function evolve(fold: JobFold, change: JobChange): JobFold {
     case 'claimed': {
       const { claim, atMs, failing } = change;
       const state = job.state === 'cancelling' ? 'cancelling' : 'running';
-      const next = { state, worker: claim.worker, attempt: job.attempt + 1 } as const;
+      const next = { state, worker: claim.worker } as const;
       return {
         ...fold,
         claim,
@@ -243,6 +274,15 @@ export function evolve(fold: JobFold, change: JobChange): JobFold {
         failing,
         job: { ...job, ...next, startedMs: job.startedMs ?? atMs },
       };
+    }
+    case 'granted':
+      return { ...fold, job: { ...job, attempt: Math.max(job.attempt, change.attempt) } };
+    case 'adopted': {
+      const { state, problem, atMs } = change;
+      const attempt = Math.max(job.attempt, change.attempt);
+      const resumable = state === 'failed' || state === 'cancelled';
+      const end = { state, problem, attempt, resumable, worker: null, endedMs: atMs };
+      return ended(fold, { ...job, ...end });
     }
     case 'beaten':
       return { ...fold, claim: fold.claim && { ...fold.claim, untilMs: change.untilMs } };
@@ -275,6 +315,7 @@ export function evolve(fold: JobFold, change: JobChange): JobFold {
       return {
         ...fold,
         tries: 0,
+        ordered: job.attempt,
         notBeforeMs: change.atMs,
         job: { ...job, ...again, progress: NO_PROGRESS },
       };

@@ -21,6 +21,11 @@ export interface JobRetention {
   readonly ageMs: number;
 }
 
+/** Reads a fold as it is kept; one of before orders were counted is of the first. */
+export function readFold(text: string): JobFold {
+  return { ordered: 0, ...(JSON.parse(text) as Omit<JobFold, 'ordered'>) };
+}
+
 /** The rows of jobs. What reads or writes runs within `read` or `write` of the database. */
 export class JobRows {
   readonly db: StateDatabase;
@@ -32,7 +37,7 @@ export class JobRows {
   /** A job; null = there is none. */
   fold(id: string): JobFold | null {
     const row = this.db.query<{ fold: string }>('SELECT fold FROM jobs WHERE id = ?').get(id);
-    return row === undefined ? null : (JSON.parse(row.fold) as JobFold);
+    return row === undefined ? null : readFold(row.fold);
   }
 
   /** Puts a job down, and what is told of it. @returns The event. */
@@ -75,10 +80,17 @@ export class JobRows {
     return this.db.query<{ exclusive: string | null }>(sql).get(id)?.exclusive ?? null;
   }
 
-  /** An open job with this key; null = none. */
+  /** An open job with one of these keys, each on a line; null = none. */
   holderOf(exclusive: string): string | null {
-    const sql = 'SELECT id FROM jobs WHERE exclusive = ? AND ended_ms IS NULL';
-    return this.db.query<{ id: string }>(sql).get(exclusive)?.id ?? null;
+    const lf = 'char(10)';
+    const sql = `SELECT id FROM jobs WHERE ended_ms IS NULL AND
+      instr(${lf} || exclusive || ${lf}, ${lf} || ? || ${lf}) > 0`;
+    const query = this.db.query<{ id: string }>(sql);
+    for (const key of exclusive.split('\n')) {
+      const holder = query.get(key);
+      if (holder !== undefined) return holder.id;
+    }
+    return null;
   }
 
   /** How many jobs are open. */

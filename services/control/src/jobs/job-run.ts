@@ -1,12 +1,10 @@
-import type { Logger } from '@tidemark/archiver';
-import { CatalogError, TidemarkError, type Clock } from '@tidemark/core';
-import { isPassing, LOG_HOLD_MS, type InstanceClaims } from './instance-claims.ts';
+import { CatalogError, TidemarkError } from '@tidemark/core';
+import { isPassing, LOG_HOLD_MS, type ClaimAnswer } from './instance-claims.ts';
 import type { Job, JobContext, JobHandler, JobLine, JobOutcome, Json } from './job.ts';
-import type { LocalJobDesk } from './job-desk.ts';
 import { TRIES_MAX, type JobCommand, type JobFold } from './job-machine.ts';
-import type { JobRows } from './job-rows.ts';
 import { ProgressGate } from './progress-gate.ts';
-import { JobCancelled, JobTakenOver, problemOf, WorkerStops } from './why-ended.ts';
+import { isStale, type RunParts } from './run-parts.ts';
+import { endedElsewhere, JobCancelled, JobTakenOver, problemOf, WorkerStops } from './why-ended.ts';
 
 const CHECKPOINT_CHARS_MAX = 65_536;
 /** Attempts that a fault in passing is waited out with. */
@@ -16,21 +14,9 @@ const RENEW_MS = 20_000;
 /** How long a job waits that another worker holds, or that the store cannot be asked for. */
 const HELD_MS = 10_000;
 const STORE_AWAY_MS = 5_000;
-/** A foreign job that its host has not asked for so long is not begun; within a day its end is remembered. */
-const ORDER_MS_MAX = 3_600_000;
+/** How long the host that has ended a job is given to tell what came of it. */
+const TELL_MS = 30_000;
 const PERSIST_PAUSE_MS = 1_000;
-
-/** What a run needs of its worker. */
-export interface RunParts {
-  readonly desk: LocalJobDesk;
-  readonly rows: JobRows;
-  readonly claims: InstanceClaims;
-  readonly clock: Clock;
-  readonly logger: Logger;
-  readonly worker: string;
-  /** How long a claim in the database holds, in milliseconds. */
-  readonly claimMs: number;
-}
 
 /** One attempt of one job, from its claim to its end. */
 export class JobRun {
@@ -128,15 +114,22 @@ export class JobRun {
     const { id } = this.job;
     const first = this.#fold.tries === 1;
     try {
-      if (this.#isStale()) return this.#forget();
+      if (isStale(this.#fold, this.#parts)) return this.#forget();
       const askedMs = clock.monotonicMs();
-      const answer = await claims.claim(this.job, worker);
+      const isOwner = (): boolean =>
+        (rows.db.read(() => rows.standing(id))?.worker ?? worker) === worker;
+      const answer = await claims.claim(this.#fold, worker, isOwner);
       if (answer.kind === 'granted') {
         this.#loggedUntilMs = askedMs + LOG_HOLD_MS;
-        rows.db.write(() => rows.noteLogged(id, this.job.attempt));
+        const { attempt } = answer;
+        rows.db.write(() => {
+          this.#command({ type: 'grant', worker, attempt });
+          rows.noteLogged(id, attempt);
+        });
         return true;
       }
-      if (this.#fold.foreign && answer.kind !== 'held') return this.#forget();
+      if (answer.kind === 'done' && answer.knownMs >= TELL_MS) return await this.#adopt(answer);
+      if (this.#fold.foreign && answer.kind === 'forgotten') return this.#forget();
       if (answer.kind === 'forgotten') {
         throw new CatalogError('TM_JOB_LOST', 'nobody can say whether this job was done already', {
           context: { job: id },
@@ -158,13 +151,15 @@ export class JobRun {
     return false;
   }
 
-  /** Its host asks again while it waits: an order that lay here for long is not its last word. */
-  #isStale(): boolean {
-    const { rows, clock } = this.#parts;
-    const { foreign, orderedMs, job } = this.#fold;
-    if (!foreign || job.state === 'cancelling') return false;
-    if (clock.nowMs() - (orderedMs ?? job.createdMs) <= ORDER_MS_MAX) return false;
-    return !rows.db.read(() => rows.isBegun(job.id));
+  /** Its worker was given time to tell: how it ended is what is left to know. */
+  async #adopt({ attempt }: ClaimAnswer & { kind: 'done' }): Promise<false> {
+    const { worker, clock, claims } = this.#parts;
+    const state = (await claims.outcomeOf(this.job)) ?? 'failed';
+    const problem = state === 'failed' ? endedElsewhere(this.job.id) : null;
+    this.#line('info', `a worker of another host has ended this job: ${state}`);
+    const nowMs = clock.nowMs();
+    await this.#persist({ type: 'adopt', worker, nowMs, attempt, state, problem });
+    return false;
   }
 
   #forget(): false {
@@ -176,6 +171,8 @@ export class JobRun {
 
   async #failUnclaimed(cause: unknown): Promise<boolean> {
     const { worker, clock } = this.#parts;
+    // Whoever ordered it knows by the attempt that this end is one of its order.
+    await this.#persist({ type: 'grant', worker, attempt: this.job.attempt + 1 });
     await this.#persist({ type: 'fail', worker, problem: problemOf(cause) });
     if (this.#isLost()) return false;
     this.#line('error', problemOf(cause).message);

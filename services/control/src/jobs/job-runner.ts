@@ -1,8 +1,9 @@
 import { TidemarkError } from '@tidemark/core';
 import { problemOf, WorkerStops } from './why-ended.ts';
 import type { JobClaim } from './job-machine.ts';
-import { JobRun, type RunParts } from './job-run.ts';
+import { JobRun } from './job-run.ts';
 import type { JobRetention } from './job-rows.ts';
+import type { RunParts } from './run-parts.ts';
 import { SilentClaims } from './silent-claims.ts';
 
 /** How often a worker looks, and how long what it has counts as taken, in milliseconds. */

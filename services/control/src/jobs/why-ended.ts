@@ -24,6 +24,15 @@ export class JobTakenOver extends CatalogError {
   }
 }
 
+/** Of a job that a worker of another host ended, who did not tell why. */
+export function endedElsewhere(job: string): JobProblem {
+  return {
+    code: 'TM_JOB_LOST',
+    message: `another host ended job ${job}, and did not tell what came of it`,
+    hint: 'the log of its worker says why; what it is about says how much was done',
+  };
+}
+
 /** What is told of a fault: code, message and hint, without what lies below it, and without names of keys. */
 export function problemOf(cause: unknown): JobProblem {
   if (cause instanceof TidemarkError) {
