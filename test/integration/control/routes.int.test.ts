@@ -129,6 +129,53 @@ it('the windows are those that the command line prints', async () => {
   expect(none.body).toMatchObject({ ranges: [], backups: [], earliest: printed.earliest });
 });
 
+it('the window of an idle node is brought up to now by who looks at it, once for a crowd', async () => {
+  const entries = async (): Promise<number> => {
+    const [writer] = (await run.api.control.fresh.of(ID, 0)).writers(ID);
+    return writer?.state.seq ?? NaN;
+  };
+  // Nothing was written for a while: without the asking the next sign of life is up to 20 s away.
+  await delay(1_500);
+  const wanted = Math.floor(Date.now() / 1000) - 1;
+  await expect
+    .poll(async () => secondOf(String((await run.api.ask(`${ONE}/windows`)).body?.['latest'])), {
+      timeout: 30_000,
+      interval: 500,
+    })
+    .toBeGreaterThanOrEqual(wanted);
+  const before = await entries();
+  const startMs = performance.now();
+  await Promise.all(Array.from({ length: 40 }, () => run.api.ask(`${ONE}/windows`)));
+  const most = 4 + Math.ceil((performance.now() - startMs) / 1_000);
+  expect((await entries()) - before).toBeLessThanOrEqual(most);
+});
+
+it('windows are told in buckets too, as the command line does', async () => {
+  const span = { since: iso(at - 90), until: iso(at + 1) };
+  const query = `start=${span.since}&end=${span.until}&resolution=second`;
+  const { body } = await run.api.ask(`${ONE}/windows?${query}`);
+  const printed = await run.tidemark.json<{ buckets: readonly object[] }>(
+    ...['windows', ID, '--since', span.since, '--until', span.until, '--resolution', 'second'],
+  );
+  const buckets = body?.['buckets'] as readonly Readonly<Record<string, unknown>>[];
+  expect(buckets).toEqual(printed.buckets);
+  expect(buckets).toHaveLength(92);
+  const earliest = String(body?.['earliest']);
+  for (const { from, state } of buckets) {
+    expect([from, state]).toEqual([from, String(from) < earliest ? 'none' : 'whole']);
+  }
+  for (const [wrong, status, pointer] of [
+    [`start=${iso(at - 1_000)}&end=${iso(at)}&resolution=second`, 422, 'query/resolution'],
+    ['resolution=fortnight', 400, 'query/resolution'],
+    [`start=${iso(at)}&end=${iso(at - 1)}`, 422, 'query/end'],
+  ] as const) {
+    const refused = await run.api.ask(`${ONE}/windows?${wrong}`);
+    expect(refused.body).toMatchObject({ status, errors: [{ pointer }] });
+  }
+  const days = await run.api.ask(`${ONE}/windows?resolution=day`);
+  expect(days.body?.['buckets']).toContainEqual(expect.objectContaining({ state: 'partly' }));
+});
+
 it('a second is restored whole into another server', async () => {
   const url = `redis://127.0.0.1:${target.port.toString()}`;
   const job = await run.done(`${ONE}/restores`, {

@@ -121,6 +121,8 @@ interface KeysShown {
 function ofOriginal(report: PreviewReport, { hashOf, seesKeys }: KeysShown): PlanReport {
   const { counts, read: reads, warnings, sample, selected, ...rest } = report;
   const isNamed = hashOf === null && seesKeys;
+  // Its words are those of the selector.
+  const { selection: _, ...amounts } = reads;
   const shown = hashOf === null ? sample : maskedKeys(sample, hashOf);
   return {
     matchedKeys: counts,
@@ -128,7 +130,7 @@ function ofOriginal(report: PreviewReport, { hashOf, seesKeys }: KeysShown): Pla
     // They may name keys.
     warnings: isNamed ? warnings : [],
     report: {
-      ...{ ...rest, counts, read: reads },
+      ...{ ...rest, counts, read: isNamed ? reads : amounts },
       ...(isNamed ? { selected } : {}),
       ...(seesKeys ? { sample: shown } : {}),
     },
