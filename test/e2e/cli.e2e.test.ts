@@ -326,6 +326,22 @@ describe('other exit codes', () => {
     expect(await client.get('precious')).toBe('1');
   });
 
+  it('1: the node of an instance, which is emptied only when its id is typed', async () => {
+    const flags = ['--at', iso(last()), '--to', `redis://127.0.0.1:${source.port}`, '--yes'];
+    for (const confirm of [[], ['--confirm', 'other']]) {
+      const error = await tidemark.refused(2, 'restore', ID, ...flags, ...confirm);
+      expect(error).toMatchObject({ code: 'TM_WRITE_CONSENT', context: { instance: ID } });
+      expect(error.hint).toContain(`--confirm ${ID}`);
+    }
+    expect(await redis.get('key:7')).toBe('7');
+    // One that holds nothing is refused for nothing but what it is: its append-only file is tailed.
+    await using other = await startRedis();
+    await tidemark.add('empty', other);
+    const into = ['--at', iso(last()), '--to', `redis://127.0.0.1:${other.port}`, '--yes'];
+    const { state } = await tidemark.json<RestoreDocument>('restore', ID, ...into);
+    expect(state).toBe('succeeded');
+  });
+
   it('16: a target that does not answer, and an archiver that does not run', async () => {
     const gone = await startRedis({ aof: false });
     await gone[Symbol.asyncDispose]();

@@ -87,3 +87,4 @@ export type { PurgeReport } from './data/purge-expired.ts';
 export { policyDocument, type PolicyDocument } from './api/routes/policy-document.ts';
 export { refuseRewrapFaults, rewrapInstance } from './tde/rewrap-instance.ts';
 export { downloadLinks } from './queries/download-links.ts';
+export { refuseConfiguredNode } from './provision/configured-nodes.ts';

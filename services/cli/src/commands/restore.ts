@@ -9,6 +9,7 @@ import {
   type RestoreReport,
   type RestoreRequest,
   type RestoreTarget,
+  type TargetNode,
 } from '@tidemark/restorer';
 import { systemClock } from '@tidemark/system';
 import {
@@ -27,6 +28,7 @@ import type { TlsFlags } from '../program/tls-flags.ts';
 import { FEED_TLS_FLAGS, feedTlsOf, newServerTlsOf } from './feed-flags.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import { pointOf, type PointFlags } from './restore-point.ts';
+import { requireConsent } from './owned-target.ts';
 import { reportText } from './restore-text.ts';
 import { selectorOf, type SelectorFlags } from './selector-flags.ts';
 import { skipOf } from './skip-flag.ts';
@@ -51,6 +53,7 @@ export interface RestoreFlags
   readonly withDefaultUser?: boolean;
   readonly withConfig?: boolean;
   readonly yes?: boolean;
+  readonly confirm?: string;
   readonly resume?: string;
   readonly abort?: string;
 }
@@ -74,6 +77,12 @@ export async function restoreCommand(
   const environment = {
     ...restoreEnvironment(workspace, invocation),
     original: await configuredAddress(id, workspace.config),
+    ...(flags.yes === true
+      ? {
+          checkNode: (target: TargetNode) =>
+            requireConsent(target, flags.confirm, workspace, signal),
+        }
+      : {}),
   };
   const lease = {
     instance: id,

@@ -41,6 +41,7 @@ export function addRestore(program: Command, leaf: Leaf, perform: Perform): void
     .option('--with-default-user', 'with --with-acl: also the user "default"')
     .option('--with-config', 'write the settings that the node had, where that is safe')
     .option('-y, --yes', 'flush a target that holds data; write into the original without asking')
+    .option('--confirm <id>', 'with --yes: the id of the instance whose own node is flushed')
     .addOption(new Option('--resume <rid>', 'go on with an interrupted restore').conflicts('abort'))
     .option('--abort <rid>', 'call an interrupted restore off: the target is emptied')
     .addHelpText(
