@@ -161,6 +161,44 @@ describe('workers', () => {
     expect(await ended(run, id)).toMatchObject({ state: 'succeeded' });
   });
 
+  it('take and do jobs while the end of another one cannot be told', async () => {
+    const asking = openDesk(dir.path, systemClock, { handlers: [idleHandler('restore')] });
+    const { desk, rows } = asking;
+    const { id } = await desk.submit(ORDER);
+    const nowMs = systemClock.nowMs();
+    desk.command(id, { type: 'claim', worker: 'h1.0', nowMs, untilMs: nowMs + 1 });
+    rows.db.write(() => rows.noteLogged(id, 1));
+    const outcome = { state: 'succeeded', result: null } as const;
+    desk.command(id, { type: 'succeed', worker: 'h1.0', nowMs, outcome });
+    let told: string | null = null;
+    let answer: () => void = () => undefined;
+    const claims = {
+      claim: () => Promise.resolve({ kind: 'granted', attempt: 1 }),
+      renew: () => Promise.resolve(),
+      end: (job: Job) => {
+        if (job.id !== id) return Promise.resolve();
+        told = job.id;
+        return new Promise<void>((resolve) => (answer = resolve));
+      },
+    } as unknown as InstanceClaims;
+    const over = new AbortController();
+    const ran = new JobRunner({
+      ...{ desk, rows, clock: systemClock, logger: QUIET, claims },
+      ...{ worker: 'h1.1', concurrency: 1, timing: TIMING },
+    }).run(over.signal);
+    await expect.poll(() => told, { timeout: ENDED_MS }).toBe(id);
+    const next = await desk.submit(ORDER);
+    expect(await ended(asking, next.id)).toMatchObject({ state: 'succeeded' });
+    expect(rows.db.read(() => rows.unlogged(5))).toHaveLength(1);
+    answer();
+    await expect
+      .poll(() => rows.db.read(() => rows.unlogged(5)), { timeout: ENDED_MS })
+      .toEqual([]);
+    over.abort(new Error('the test is over'));
+    await ran;
+    asking[Symbol.dispose]();
+  });
+
   it('leave a job alone that a worker of another host has', async () => {
     const log = await openInstanceLog({
       ...{ store, iid: 'inst', logKey: LOG_KEY, clock: systemClock, random: systemRandom },

@@ -221,6 +221,12 @@ export class JobRows {
     this.db.run('UPDATE jobs SET logged_attempt = ? WHERE id = ?', attempt, id);
   }
 
+  /** Notes that the log holds the end of a job, unless that is open again by now. */
+  noteEnded(id: string): void {
+    const sql = 'UPDATE jobs SET logged_attempt = NULL WHERE id = ? AND ended_ms IS NOT NULL';
+    this.db.run(sql, id);
+  }
+
   /** Whether the log of the instance may hold a claim of this host, or an attempt here kept something. */
   isBegun(id: string): boolean {
     const sql = `SELECT logged_attempt IS NOT NULL OR checkpoint <> 'null' AS begun FROM jobs WHERE id = ?`;

@@ -41,6 +41,8 @@ export class JobRunner {
   #beatenMs = -Infinity;
   #prunedMs = -Infinity;
   #loggedMs = -Infinity;
+  /** A task of its own: claims of live jobs are not to wait for a slow store. */
+  #telling: Promise<void> | null = null;
 
   constructor(options: RunnerOptions) {
     this.#options = options;
@@ -57,7 +59,7 @@ export class JobRunner {
       let pauseMs = this.#timing.pollMs;
       try {
         this.#tick();
-        await this.#tellEnds();
+        this.#telling ??= this.#tellEnds(signal).finally(() => (this.#telling = null));
       } catch (cause) {
         if (!(cause instanceof TidemarkError)) throw cause;
         logger.error('worker-tick', { code: cause.code, error: cause.message });
@@ -67,6 +69,7 @@ export class JobRunner {
     }
     for (const { run } of this.#runs.values()) run.abort(new WorkerStops());
     await this.#drain();
+    await this.#telling;
     logger.info('worker-stopped', { worker });
   }
 
@@ -151,23 +154,26 @@ export class JobRunner {
   }
 
   /** Says in the logs how jobs ended that could not be said then. */
-  async #tellEnds(): Promise<void> {
+  async #tellEnds(signal: AbortSignal): Promise<void> {
     const { rows, claims, clock, worker, logger } = this.#options;
     const nowMs = clock.monotonicMs();
     if (nowMs - this.#loggedMs < UNLOGGED_EVERY_MS) return;
     this.#loggedMs = nowMs;
-    for (const { job } of rows.db.read(() => rows.unlogged(UNLOGGED_MAX))) {
-      const { state } = job;
-      if (state === 'queued' || state === 'running' || state === 'cancelling') continue;
-      if (this.#runs.has(job.id)) continue;
-      try {
+    let told: string | null = null;
+    try {
+      for (const { job } of rows.db.read(() => rows.unlogged(UNLOGGED_MAX))) {
+        if (signal.aborted) return;
+        const { state, id } = job;
+        if (state === 'queued' || state === 'running' || state === 'cancelling') continue;
+        if (this.#runs.has(id)) continue;
+        told = id;
         await claims.end(job, worker, state);
-        rows.db.write(() => rows.noteLogged(job.id, null));
-      } catch (cause) {
-        const { code, message } = problemOf(cause);
-        logger.warn('job-end', { job: job.id, code, error: message });
-        return;
+        // It may have been resumed, and begun again, while this was told.
+        rows.db.write(() => rows.noteEnded(id));
       }
+    } catch (cause) {
+      const { code, message } = problemOf(cause);
+      logger.warn('job-end', { job: told, code, error: message });
     }
   }
 }
