@@ -92,23 +92,36 @@ describe('an undo', () => {
     expect([await client.scard('set'), await client.hlen('hash')]).toEqual([2_999, 1_499]);
   });
 
-  it('of a pack over its time is refused with the time, and the pack removed', async () => {
+  it('of a pack over its time is refused with the time; the next write deletes it', async () => {
     await using recorded = await changed();
-    const { report } = await writeBack(recorded, { retainMs: 1_000 });
-    const environment = await realEnvironment(recorded);
-    const { store, keys, signal } = environment;
+    const { report } = await writeBack(recorded, { retainMs: 1 });
+    const { store, keys, signal } = await realEnvironment(recorded);
     const [pack] = await listUndoPacks(ARCHIVED, { store, keys, signal });
     expect(pack).toMatchObject({ restore: report.id, keys: 5 });
-    const late = {
-      nowMs: () => Date.now() + 2_000,
+    while (Date.now() <= (pack?.expiresMs ?? 0)) await systemClock.sleep(5);
+    await expect(undo(recorded, report.id)).rejects.toMatchObject({
+      ...{ code: 'TM_UNDO_EXPIRED', context: { expiresMs: pack?.expiresMs } },
+    });
+    await writeBack(recorded);
+    expect(await listUndoPacks(ARCHIVED, { store, keys, signal })).toEqual([]);
+    await expect(undo(recorded, report.id)).rejects.toMatchObject({ code: 'TM_NOT_FOUND' });
+  });
+
+  it('is there still after a clock that was ten years ahead, and the clock of the node was not', async () => {
+    await using recorded = await changed();
+    const { report } = await writeBack(recorded);
+    const { store, keys, signal } = await realEnvironment(recorded);
+    const clock = {
+      nowMs: () => Date.now() + 3_650 * 86_400_000,
       monotonicMs: () => systemClock.monotonicMs(),
       sleep: (ms: number, until?: AbortSignal) => systemClock.sleep(ms, until),
     };
-    await expect(undo(recorded, report.id, { environment: { clock: late } })).rejects.toMatchObject(
-      { code: 'TM_UNDO_EXPIRED', context: { expiresMs: pack?.expiresMs } },
-    );
-    expect(await listUndoPacks(ARCHIVED, { store, keys, signal })).toEqual([]);
-    await expect(undo(recorded, report.id)).rejects.toMatchObject({ code: 'TM_NOT_FOUND' });
+    await expect(undo(recorded, report.id, { environment: { clock } })).rejects.toMatchObject({
+      code: 'TM_UNDO_EXPIRED',
+    });
+    await writeBack(recorded, { environment: { clock } });
+    const [pack] = await listUndoPacks(ARCHIVED, { store, keys, signal });
+    expect(pack).toMatchObject({ restore: report.id, keys: 5 });
   });
 
   it('reads only packs that are whole: a changed part is found, also by repo verify', async () => {

@@ -6,8 +6,10 @@ import { Side } from './compare/side.ts';
 import { openThrottle, type OpenThrottle } from './throttle/open-throttle.ts';
 import { listUndoParts, removeExpiredPacks } from './undo/undo-objects.ts';
 import { UndoPackWriter } from './undo/undo-pack-writer.ts';
+import { undoTimeMs } from './undo/undo-time.ts';
 import { KeyWriter } from './write/key-writer.ts';
 import { openOriginal } from './write/open-original.ts';
+import { serverTimeMs } from './write/read-present.ts';
 import { WriteTally } from './write/write-tally.ts';
 import type { ConflictPolicy } from './write/write-task.ts';
 
@@ -51,12 +53,13 @@ export async function openWriteSession(
   const opened: AsyncDisposable[] = [client];
   try {
     refuseClearTransport(tde, clearEnds(client));
-    await removeExpiredPacks(instance, clock.nowMs(), { store, keys, signal });
-    const partsBefore = (await listUndoParts(instance, id, { store, signal })).length;
     const { latencyMaxMs, rate } = live;
     const throttle = await openThrottle(live.address, { clock, latencyMaxMs, rate, signal });
     opened.unshift(throttle);
     const side = await Side.open(client, { throttle, signal });
+    const nowMs = await undoTimeMs({ store, clock, signal }, await serverTimeMs(side));
+    await removeExpiredPacks(instance, nowMs, { store, keys, signal });
+    const partsBefore = (await listUndoParts(instance, id, { store, signal })).length;
     const tally = new WriteTally();
     const undo = new UndoPackWriter({
       ...{ instance, restore: id, store, keys, random, clock, signal },

@@ -2,6 +2,7 @@ import type { Catalog } from '@tidemark/catalog';
 import { KeyError, type Clock } from '@tidemark/core';
 import type { RestoreEnvironment } from '../../run/environment.ts';
 import { listUndoPacks, removeUndoPack } from './undo-objects.ts';
+import { undoTimeMs } from './undo-time.ts';
 
 /** How far a clock may be ahead of the last entry of a log. */
 const CLOCK_AHEAD_MS_MAX = 86_400_000;
@@ -16,7 +17,7 @@ export interface ExpireUndoPorts extends Pick<RestoreEnvironment, 'store' | 'key
 
 /**
  * Deletes the undo packs of an instance that are over their time, as the next write into the original
- * would; never by a clock that is far ahead of the log. Without the key they are left.
+ * would; never by a clock that is far ahead of the log or of the store. Without the key they are left.
  * @returns Their restores; with `dryRun` those that would go.
  */
 export async function expireUndoPacks(
@@ -26,7 +27,8 @@ export async function expireUndoPacks(
 ): Promise<readonly string[]> {
   const source = { store, keys, signal };
   const written = catalog.writers(instance).map(({ state }) => state.lastEntryMs ?? -Infinity);
-  const nowMs = Math.min(clock.nowMs(), Math.max(...written) + CLOCK_AHEAD_MS_MAX);
+  const latestMs = Math.max(...written) + CLOCK_AHEAD_MS_MAX;
+  const nowMs = await undoTimeMs({ store, clock, signal }, latestMs);
   const over: string[] = [];
   try {
     for (const { restore, expiresMs } of await listUndoPacks(instance, source)) {

@@ -14,7 +14,6 @@ import type { WriteCounts } from '../write/write-tally.ts';
 import {
   listUndoParts,
   readUndoHead,
-  removeUndoPack,
   type ListedUndoPart,
   type UndoSource,
 } from './undo-objects.ts';
@@ -121,11 +120,11 @@ async function usableParts(
   }
   const { expiresMs } = await readUndoHead(last, source);
   if (expiresMs > nowMs) return parts;
-  await removeUndoPack(instance, restore, source);
+  // It goes with the next write or expiry, when others say that its time is over too.
   const when = new Date(expiresMs).toISOString();
   throw new PlanError('TM_UNDO_EXPIRED', `the undo pack of ${restore} was good until ${when}`, {
     context: { restore, expiresMs },
-    hint: 'its values are gone; restore the keys to a second before that restore',
+    hint: 'restore the keys to a second before that restore',
   });
 }
 
