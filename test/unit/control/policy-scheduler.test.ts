@@ -171,6 +171,27 @@ describe('PolicyScheduler', () => {
     expect(bench.jobCount).toBeLessThan(40);
   });
 
+  it('notes a run whose backup failed after the next one was due, by a process that began since, too', async () => {
+    await using bench = await PolicyBench.open(
+      at('2027-01-01T00:00Z'),
+      `hours = ["03:00", "04:00"]`,
+    );
+    const [first, second] = [bench.scheduler(), bench.scheduler()];
+    for (const [scheduler, day] of [
+      [first, '2027-01-01'],
+      [second, '2027-01-02'],
+    ] as const) {
+      bench.clock.set(at(`${day}T02:59Z`));
+      await bench.pass(first, 70 * 60_000, 10 * 60_000);
+      expect(bench.noted.slice(-2)).toEqual([`${day}T03:00Z submitted`, `${day}T04:00Z skipped`]);
+      bench.finish('TM_ARCHIVER_DOWN');
+      await bench.pass(scheduler, 10 * 60_000, 5 * 60_000);
+      expect(bench.noted.slice(-2)).toEqual([`${day}T03:00Z missed`, `${day}T04:00Z skipped`]);
+      expect(bench.desk.runs(SHOP, 2)[1]?.reason).toContain('TM_ARCHIVER_DOWN');
+    }
+    expect(bench.jobCount).toBe(2);
+  });
+
   it('makes one job of a run that two processes look at, and of one that was killed before its note', async () => {
     await using bench = await PolicyBench.open(at('2027-01-01T00:00Z'), AT_THREE);
     const [one, two] = [bench.scheduler(), bench.scheduler()];

@@ -1,7 +1,7 @@
 import type { Logger } from '@tidemark/archiver';
 import type { InstanceState } from '@tidemark/catalog';
 import { TidemarkError, type Clock } from '@tidemark/core';
-import type { Actor, JobDesk } from '../jobs/job.ts';
+import type { Actor, Job, JobDesk } from '../jobs/job.ts';
 import type { CatalogKeeper } from '../queries/catalog-keeper.ts';
 import type { PolicyRun } from './policy.ts';
 import type { InstanceTimes, LocalPolicyDesk } from './policy-desk.ts';
@@ -21,6 +21,8 @@ const MISSED_MAX = 100;
 const AHEAD_MS = 48 * 3_600_000;
 /** Pause after a backup could not be asked for, for a reason that passes. */
 const AGAIN_MS = 60_000;
+/** Runs of one instance that may be open at one time. */
+const OPEN_MAX = 8;
 
 const ACTOR: Actor = { name: 'policy', via: 'policy' };
 /** What of a job was in the way says its context. */
@@ -66,8 +68,8 @@ interface Watched {
   notBeforeMs: number;
   /** The run that is late, and the monotonic time at which it begins. */
   late: { readonly dueMs: number; readonly atMs: number } | null;
-  /** The newest run whose job is not over yet, or has failed and is asked for again. */
-  open: OpenRun | null;
+  /** Runs whose job is not over yet, or has failed and is asked for again; the newest first. */
+  open: readonly OpenRun[];
   /** Nothing is due between two instants, as long as the policy is this entry of the log. */
   idle: { readonly fromMs: number; readonly untilMs: number; readonly seq: number } | null;
 }
@@ -129,7 +131,10 @@ export class PolicyScheduler {
     if (due === null || this.#isDelayed(watched, due, nowMs)) return;
     await this.#begin(instance, due.runs, nowMs);
     watched.late = null;
-    watched.open = this.#openRun(instance);
+    const begun = this.#openRuns(instance, 1);
+    // A job of a run before may go on for longer than until the next one is due.
+    const before = watched.open.filter(({ dueMs }) => dueMs !== begun[0]?.dueMs);
+    watched.open = [...begun, ...before].slice(0, OPEN_MAX);
   }
 
   /** Runs whose time has come and that are not noted, in order; null = none. */
@@ -169,18 +174,36 @@ export class PolicyScheduler {
 
   /** A backup that is made past the jobs of this host stands in the way of one, too. */
   async #settle(instance: string, watched: Watched, nowMs: number): Promise<void> {
-    const { jobs, rows } = this.#parts;
-    const { open } = watched;
-    if (open === null) return;
-    watched.open = null; // of a job that is not known any more nothing will be told
-    const { endedMs, problem, state } = jobs.get(open.job);
-    if (endedMs === null) watched.open = open;
-    else if (problem !== null && REFUSED.has(problem.code)) {
-      rows.refuse({ instance, dueMs: open.dueMs, reason: refusedBy(problem.message) });
-    } else if (state === 'failed') {
-      watched.open = open; // also when asking for it again throws
-      const reason = `${problem?.code ?? 'TM_INTERNAL'}: ${problem?.message ?? 'it failed'}`;
-      watched.open = await this.#again(instance, open, { reason, nowMs });
+    for (const open of watched.open) {
+      // One that asking for again throws of stays as it is.
+      const left = await this.#settled(instance, open, nowMs);
+      watched.open = watched.open.flatMap((one) => (one === open ? (left ?? []) : one));
+    }
+  }
+
+  /** @returns The run, as long as it is not known what becomes of it; null: nothing is left to do. */
+  async #settled(instance: string, open: OpenRun, nowMs: number): Promise<OpenRun | null> {
+    const job = this.#jobOf(open);
+    if (job === null) return null; // nothing will be told of it
+    const { endedMs, problem, state } = job;
+    if (endedMs === null) return open;
+    if (problem !== null && REFUSED.has(problem.code)) {
+      const reason = refusedBy(problem.message);
+      this.#parts.rows.refuse({ instance, dueMs: open.dueMs, reason });
+      return null;
+    }
+    if (state !== 'failed') return null;
+    const reason = `${problem?.code ?? 'TM_INTERNAL'}: ${problem?.message ?? 'it failed'}`;
+    return this.#again(instance, open, { reason, nowMs });
+  }
+
+  /** Null: it is not known any more. */
+  #jobOf({ job }: OpenRun): Job | null {
+    try {
+      return this.#parts.jobs.get(job);
+    } catch (cause) {
+      if (cause instanceof TidemarkError && cause.code === 'TM_NOT_FOUND') return null;
+      throw cause;
     }
   }
 
@@ -212,10 +235,12 @@ export class PolicyScheduler {
     return { dueMs, job: run.job, tries: tries + 1, againMs: null };
   }
 
-  #openRun(instance: string): OpenRun | null {
-    const [run] = this.#parts.rows.list(instance, 1);
-    if (run?.state !== 'submitted' || run.job === null) return null;
-    return { dueMs: run.dueMs, job: run.job, tries: 0, againMs: null };
+  /** Of the newest runs those that were asked for. */
+  #openRuns(instance: string, max: number): readonly OpenRun[] {
+    return this.#parts.rows.list(instance, max).flatMap(({ state, dueMs, job }) => {
+      if (state !== 'submitted' || job === null) return [];
+      return { dueMs, job, tries: 0, againMs: null };
+    });
   }
 
   /** The newest run is made; the older ones were missed. */
@@ -285,7 +310,7 @@ export class PolicyScheduler {
     }
     this.#rebuild(instance);
     watched.idle = null;
-    watched.open ??= this.#openRun(instance);
+    if (watched.open.length === 0) watched.open = this.#openRuns(instance, OPEN_MAX);
   }
 
   /** A host that knows of no run, since its database is new, learns from the backups that stand. */
@@ -306,7 +331,7 @@ export class PolicyScheduler {
       readMs: -Infinity,
       notBeforeMs: -Infinity,
       late: null,
-      open: null,
+      open: [],
       idle: null,
     };
     this.#watched.set(instance, watched);
