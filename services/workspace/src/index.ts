@@ -20,7 +20,7 @@ export { parseDuration, parseSize } from './config/units.ts';
 export { configuredAddress, originalAddress } from './original-node.ts';
 export { readFrom, withLease, type LeaseNotes, type Reading } from './reading-lease.ts';
 export { restoreEnvironment, type RestoreNotes } from './restore-environment.ts';
-export { retentionRules } from './retention-rules.ts';
+export { retentionRules, undoRetainMs } from './retention-rules.ts';
 export { formatSecond, parseTime, type WantedTime } from './times.ts';
 export { eraseSpool, forgetSecrets, keptSecretPath, type SecretOwner } from './kept-secrets.ts';
 export { SwitchedSettings } from './switched-settings.ts';

@@ -1,4 +1,5 @@
-import { POLICY_DAYS } from '@tidemark/catalog';
+import { EMPTY_INSTANCE_STATE, POLICY_DAYS } from '@tidemark/catalog';
+import { undoRetainMs } from '@tidemark/workspace';
 import { describe, expect, it } from 'vitest';
 import { policySettings } from '../../../services/workspace/src/config/policy.ts';
 
@@ -42,5 +43,20 @@ describe('policySettings()', () => {
         message: expect.stringContaining(name) as unknown,
       }) as Error,
     );
+  });
+});
+
+describe('undoRetainMs()', () => {
+  it('is the policy of the instance, and that of the host where it has none', () => {
+    const policy = { days: POLICY_DAYS, hours: ['03:00'], retainSeconds: 1_209_600 };
+    const catalog = {
+      instances: () => [
+        { ...EMPTY_INSTANCE_STATE, iid: 'orders', policy },
+        { ...EMPTY_INSTANCE_STATE, iid: 'shop' },
+      ],
+    };
+    const parts = { catalog, config: { retainMs: 604_800_000 } };
+    const kept = ['orders', 'shop', 'unknown'].map((id) => undoRetainMs(id, parts));
+    expect(kept).toEqual([1_209_600_000, 604_800_000, 604_800_000]);
   });
 });

@@ -7,7 +7,7 @@ import {
   type ConflictPolicy,
   type UndoPackFacts,
 } from '@tidemark/restorer';
-import { Workspace } from '@tidemark/workspace';
+import { undoRetainMs, Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
 import { formatBytes, table } from '../output/table.ts';
 import { comparisonProgress } from './preview.ts';
@@ -69,7 +69,7 @@ async function undo(
     {
       ...{ instance, restore, live, dryRun },
       policy: flags.onConflict ?? 'skip',
-      retainMs: config.retainMs,
+      retainMs: undoRetainMs(instance, workspace),
     },
     restoreEnvironment(workspace, invocation, comparisonProgress),
   );

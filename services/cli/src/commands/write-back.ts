@@ -9,7 +9,14 @@ import {
   type WriteBackRequest,
 } from '@tidemark/restorer';
 import { systemClock } from '@tidemark/system';
-import { freshen, readFrom, type Reading, withLease, Workspace } from '@tidemark/workspace';
+import {
+  freshen,
+  readFrom,
+  type Reading,
+  undoRetainMs,
+  withLease,
+  Workspace,
+} from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
 import { comparisonProgress, missingOf, previewText } from './preview.ts';
 import { restoreEnvironment } from './restore-environment.ts';
@@ -70,7 +77,7 @@ export async function writeBackCommand(
   const yes = flags.yes === true;
   await askConsent(id, `keys of the running instance ${id} will be overwritten`, { yes, signal });
   await freshen(workspace, id, signal);
-  const { retainMs } = workspace.config;
+  const retainMs = undoRetainMs(id, workspace);
   const policy = flags.onConflict ?? 'skip';
   const lease = leaseOf(id, point, workspace, true);
   const outcome = await withLease(lease, workspace, invocation.printer, () =>
@@ -108,7 +115,7 @@ export async function resumeWriteBackCommand(
       if (cause instanceof UsageError && cause.code === 'TM_NOT_FOUND') return null;
       throw cause;
     }),
-    retainMs: workspace.config.retainMs,
+    retainMs: undoRetainMs(id, workspace),
     ...(flags.onConflict === undefined ? {} : { policy: flags.onConflict }),
   };
   const { live } = options;

@@ -16,6 +16,7 @@ import {
   originalAddress,
   readFrom,
   restoreEnvironment,
+  undoRetainMs,
   withLease,
 } from '@tidemark/workspace';
 import type { Static } from 'typebox';
@@ -155,7 +156,7 @@ async function runWriteBack(context: JobContext, ports: HandlerPorts): Promise<J
     latencyMaxMs: maxLatencyMs,
     rate: rateLimit === null ? null : parseRateLimit(rateLimit),
   };
-  const { retainMs } = workspace.config;
+  const retainMs = undoRetainMs(instance, workspace);
   const point = pointOf(asked.point);
   const fromSecond = readFrom(workspace.catalog, instance, point);
   const notes = { warn: (message: string) => context.log('warn', message) };
