@@ -1,13 +1,16 @@
-import { readFile, rm, writeFile } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { mkdir, readFile, readlink, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Redis } from 'ioredis';
+import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { describeWithKms } from '../support/kms-server.ts';
 import { startRedis, type RedisServer } from '../support/redis-server.ts';
+import { TestCa } from '../support/tls/certificates.ts';
 import { iso, Tidemark, type ArchiverProcess } from '../support/tidemark-cli.ts';
 
 const ID = 'vault';
+const PASSWORD = 'Clone-pass-1';
 const EVERYWHERE = { log: 'on', marker: 'on', archiver: 'on' };
 /** First bytes of every sealed object. */
 const SEALED = '8b544445310d0a1a';
@@ -27,6 +30,15 @@ interface Key {
   readonly keyId: string;
   readonly encryptionKeyStatus: string;
   readonly inUse: boolean;
+}
+
+/** Whether a process runs; what nobody has waited for yet does not. */
+async function isRunning(pid: number): Promise<boolean> {
+  const place = `/proc/${pid.toString()}/cwd`;
+  return readlink(place).then(
+    () => true,
+    () => false,
+  );
 }
 
 const statusOf = (tidemark: Tidemark): Promise<Status> => tidemark.json('tde', 'status', ID);
@@ -172,7 +184,7 @@ describeWithKms('TDE with a key service', () => {
     });
     expect(await redis.get('k:1')).toBe('after');
     const here = `redis://127.0.0.1:${source.port.toString()}`;
-    const byAddress = ['restore', ID, '--at', iso(good), '--to', here, '--yes'];
+    const byAddress = ['restore', ID, '--at', iso(good), '--to', here, '--yes', '--confirm', ID];
     expect(await tidemark.refused(1, ...byAddress)).toMatchObject({ code: 'TM_TDE_DENIED' });
     expect(await redis.get('k:1')).toBe('after');
     await tidemark.json('tde', 'allow-original-restore', ID, 'on');
@@ -193,12 +205,57 @@ describeWithKms('TDE with a key service', () => {
     expect(await restored.mget('k:1', 'k:2')).toEqual(['before', 'before']);
   });
 
+  it('is cloned into a server of this host that speaks TLS only, and that is ended by its name', async () => {
+    const ca = await TestCa.create('CA');
+    const secrets = join(tidemark.dir, 'secrets');
+    await mkdir(secrets, { mode: 0o700, recursive: true });
+    const { cert, key } = await ca.issue();
+    const files = { 'clone.pem': cert, 'clone.key': key, 'ca.pem': ca.cert, pass: PASSWORD };
+    for (const [name, text] of Object.entries(files)) {
+      await writeFile(join(secrets, name), text, { mode: 0o600 });
+    }
+    const tls = ['--tls-cert', 'clone.pem', '--tls-key', 'clone.key', '--tls-ca', 'ca.pem'];
+    const wish = ['--to', 'local', '--name', 'copy', '--pass-file', join(secrets, 'pass')];
+    const job = await tidemark.json<{ result: { url: string } }>(
+      ...['clone', ID, '--at', iso(good), ...wish, ...tls, '--sample', '10'],
+    );
+    const { url } = job.result;
+    expect(url).toMatch(/^rediss:/);
+    const options = { password: PASSWORD, lazyConnect: true, retryStrategy: () => null };
+    const secure = new Redis(url, { ...options, tls: { ca: ca.cert } });
+    const plain = new Redis(url.replace('rediss:', 'redis:'), options);
+    for (const client of [secure, plain]) client.on('error', () => undefined);
+    try {
+      await secure.connect();
+      expect(await secure.mget('k:1', 'k:2')).toEqual(['before', 'before']);
+      await expect(plain.connect()).rejects.toThrow();
+    } finally {
+      for (const client of [secure, plain]) client.disconnect();
+    }
+    const { servers } = await tidemark.json<{ servers: readonly { pid: number; dir: string }[] }>(
+      ...['servers', 'list'],
+    );
+    expect(servers).toMatchObject([
+      {
+        ...{ name: 'copy', kind: 'clone', state: 'running', instance: ID, tls: true },
+        address: url.slice('rediss://'.length),
+      },
+    ]);
+    const [{ pid, dir } = { pid: 0, dir: '' }] = servers;
+    const end = ['servers', 'end', 'copy', '--data', 'delete', '--confirm'];
+    expect(await tidemark.refused(2, ...end, 'other')).toMatchObject({ code: 'TM_WRITE_CONSENT' });
+    expect(await isRunning(pid)).toBe(true);
+    await tidemark.json(...end, 'copy');
+    expect([await isRunning(pid), existsSync(dir)]).toEqual([false, false]);
+    expect(await tidemark.json('servers', 'list')).toEqual({ servers: [] });
+  });
+
   it('knows the original by its address also after a restart that no archiver saw', async () => {
     await archiver.stop();
     await source.restart();
     redis = await source.connect();
     const here = `redis://localhost:${source.port.toString()}`;
-    const byAddress = ['restore', ID, '--at', iso(good), '--to', here, '--yes'];
+    const byAddress = ['restore', ID, '--at', iso(good), '--to', here, '--yes', '--confirm', ID];
     expect(await tidemark.refused(1, ...byAddress)).toMatchObject({
       ...{ code: 'TM_TDE_DENIED', context: { operation: 'original-restore' } },
     });

@@ -1,9 +1,12 @@
 import { chmod, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Json } from '../../../services/control/src/jobs/job.ts';
 import { CloneBench } from '../../support/control-clone/clone-bench.ts';
 import { waitFor } from '../../support/archiver-run.ts';
 import { startRedis, type RedisServer } from '../../support/redis-server.ts';
+import { TestCa } from '../../support/tls/certificates.ts';
+import { TlsServer } from '../../support/tls/tls-server.ts';
 
 let bench: CloneBench;
 let target: RedisServer;
@@ -24,7 +27,10 @@ afterAll(async () => {
 const REQUEST = { source: { kind: 'latest' }, name: 'copy', target: { kind: 'hook' } } as const;
 
 /** A hook that notes what it is asked; `provision` is a line of shell. */
-async function hook(provision: string, timeout = '20s'): Promise<void> {
+async function hook(
+  provision: string,
+  { timeout = '20s', port = target.port }: { timeout?: string; port?: number } = {},
+): Promise<void> {
   const path = join(bench.archive.dir, 'hook.sh');
   const notes = join(bench.archive.dir, 'asked');
   await writeFile(notes, '');
@@ -38,7 +44,7 @@ esac
 `;
   await writeFile(path, script);
   await chmod(path, 0o700);
-  const range = `127.0.0.1:${target.port}`;
+  const range = `127.0.0.1:${port}`;
   await bench.configure({ allowTargets: [range], hook: path, hookTimeout: timeout });
 }
 
@@ -61,10 +67,16 @@ describe('a server that a hook makes', () => {
     await client.flushall();
   });
 
+  it('that fails is released, and told as it is', async () => {
+    await hook(`echo no room >&2; exit 3`);
+    const { error, job } = await bench.clone(REQUEST);
+    expect(error).toMatchObject({ code: 'TM_PROVISION' });
+    expect((await asked()).at(-1)).toMatchObject({ action: 'release', id: job.id });
+  });
+
   it.each([
     ['prints nothing', `true`, 'TM_PROVISION'],
     ['prints no address', `echo '{"host":"x"}'`, 'TM_PROVISION'],
-    ['fails', `echo no room >&2; exit 3`, 'TM_PROVISION'],
     ['prints 100 MB', `head -c 100000000 /dev/zero`, 'TM_PROVISION'],
     [
       'names a server that is not allowed',
@@ -74,15 +86,48 @@ describe('a server that a hook makes', () => {
     ['leads to metadata', `echo '{"url":"redis://169.254.169.254"}'`, 'TM_TARGET_DENIED'],
     ['names a file', `echo '{"url":"unix:///run/x.sock"}'`, 'TM_TARGET_DENIED'],
     ['holds a password in its address', `echo '{"url":"redis://u:p@127.0.0.1"}'`, 'TM_USAGE'],
-  ])('that %s is released, and told as %s: %s', async (_, provision, code) => {
+  ])('that %s gives no server: %s, %s', async (_, provision, code) => {
     await hook(provision);
-    const { error, job } = await bench.clone(REQUEST);
-    expect(error).toMatchObject({ code });
-    expect((await asked()).at(-1)).toMatchObject({ action: 'release', id: job.id });
+    const { provisioners } = await bench.parts();
+    const wanted = { ...{ id: 'job-x', instance: 'orders', name: 'copy', passwordRef: null } };
+    const size = { closed: false, memoryBytes: 0, maxmemory: 0, databases: 16 };
+    const target = { kind: 'hook', tls: null } as const;
+    const context = { signal: new AbortController().signal, log: () => undefined };
+    await expect(
+      provisioners.of('hook').provision({ ...wanted, ...size, target }, context),
+    ).rejects.toMatchObject({ code });
+  });
+
+  it('is spoken to over TLS where it says so, by its name and its authority only', async () => {
+    const ca = await TestCa.create('CA');
+    const certificate = await ca.issue({ dns: ['made.internal'], ips: [] });
+    await bench.secret('ca.pem', ca.cert);
+    await bench.secret('wrong.pem', (await TestCa.create('Other')).cert);
+    await using made = await TlsServer.start({ certificate, trusted: [ca.cert], clients: 'no' });
+    const client = await made.connect();
+    await client.config('SET', 'tls-replication', 'no'); // it is fed over the loopback
+    const url = `rediss://127.0.0.1:${made.tlsPort.toString()}`;
+    await hook(`echo '{"url":"${url}"}'`, { port: made.tlsPort });
+    const into = (tls: Json): Json => ({ ...REQUEST, target: { kind: 'hook', tls } });
+    for (const tls of [
+      { ca: ['wrong.pem'], serverName: 'made.internal' },
+      { ca: ['ca.pem'], serverName: 'other.internal' },
+    ]) {
+      const { error, job } = await bench.clone(into(tls));
+      expect(error).toMatchObject({ code: expect.stringMatching(/^TM_TLS/) as unknown });
+      expect((await asked()).at(-1)).toMatchObject({ action: 'release', id: job.id });
+    }
+    const right = { ca: ['ca.pem'], serverName: 'made.internal' };
+    const { error, outcome } = await bench.clone(into(right));
+    expect(error).toBeNull();
+    expect(outcome?.result).toMatchObject({ url, tls: true, owner: 'hook' });
+    expect(await client.mget('a', 'b')).toEqual(['1', '2']);
   });
 
   it('that hangs is killed with all that it started', async () => {
-    await hook(`sleep 600 & echo $! > '${join(bench.archive.dir, 'child')}'; wait`, '1s');
+    await hook(`sleep 600 & echo $! > '${join(bench.archive.dir, 'child')}'; wait`, {
+      timeout: '1s',
+    });
     const { error } = await bench.clone(REQUEST);
     expect(error).toMatchObject({ code: 'TM_PROVISION', context: { reason: 'timeout' } });
     const child = Number(await readFile(join(bench.archive.dir, 'child'), 'utf8'));

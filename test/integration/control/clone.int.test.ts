@@ -4,9 +4,10 @@ import { connectNode, openNodeTls, type NodeAddress } from '@tidemark/client';
 import { selectorToJson } from '@tidemark/selector';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { cloneHandler } from '../../../services/control/src/clone/clone-handler.ts';
 import type { Json } from '../../../services/control/src/jobs/job.ts';
 import { endProcesses } from '../../../services/control/src/provision/local-folder.ts';
-import { CloneBench } from '../../support/control-clone/clone-bench.ts';
+import { attempt, CloneBench, type Attempt } from '../../support/control-clone/clone-bench.ts';
 import { diffOracle, readOracle, type Oracle } from '../../support/oracle.ts';
 import { startRedis } from '../../support/redis-server.ts';
 import { TestCa } from '../../support/tls/certificates.ts';
@@ -244,19 +245,87 @@ describe('a clone into a server that is given', () => {
       expect(String(await client.role()), phase).toMatch(/^master/);
     }
   });
+
+  it('is left as it is once it is allowed no more, and what is left to do is said', async () => {
+    await using target = await startRedis({ aof: false });
+    const client = await target.connect();
+    const url = `redis://127.0.0.1:${target.port}`;
+    const request = { source: LATEST, name: 'given', target: { kind: 'address', url } };
+    const { error, lines } = await calledOffAt('promoting', request, () => bench.configure({}));
+    expect(error?.message).toBe('called off');
+    const said = lines.find((line) => line.includes('was left as it is'));
+    expect(said).toMatch(/restorer\.allow_targets|not among the servers/);
+    expect(said).toMatch(/restore --abort rs-[a-z0-9]+, or there: REPLICAOF NO ONE, FLUSHALL/);
+    expect(String(await client.role())).toMatch(/^slave/);
+    expect(await client.dbsize()).toBeGreaterThan(0);
+  });
+
+  it('is not gone on with once it is allowed no more, and is when it is again', async () => {
+    await using target = await startRedis({ aof: false });
+    const client = await target.connect();
+    const allowTargets = [`127.0.0.1:${target.port}`];
+    const url = `redis://127.0.0.1:${target.port}`;
+    await bench.configure({ allowTargets });
+    const handler = cloneHandler(await bench.parts());
+    const request = { source: LATEST, name: 'given', target: { kind: 'address', url } };
+    const job = await bench.job(handler, request);
+    const unclean = { cleanUp: () => Promise.resolve() };
+    const killed = await attempt({ ...handler, ...unclean }, job, {
+      onKeep: (next) => {
+        if ((next as { readonly phase: string }).phase === 'promoting') throw new Error('killed');
+      },
+    });
+    expect(killed.error?.message).toBe('killed');
+    const { checkpoint } = killed;
+    await bench.configure({});
+    const without = { ...cloneHandler(await bench.parts()), ...unclean };
+    const refused = await attempt(without, job, { checkpoint });
+    expect(refused.error).toMatchObject({ code: 'TM_TARGET_DENIED' });
+    expect(String(await client.role())).toMatch(/^slave/);
+    await bench.configure({ allowTargets });
+    const again = await attempt(cloneHandler(await bench.parts()), job, { checkpoint });
+    expect(again.error).toBeNull();
+    expect(await client.dbsize()).toBeGreaterThan(0);
+  });
+
+  it('is given a stored password only where that is for it', async () => {
+    await using target = await startRedis({ aof: false, config: { requirepass: PASSWORD } });
+    const allowTargets = [`127.0.0.1:${target.port}`];
+    const url = `redis://127.0.0.1:${target.port}`;
+    await bench.configure({ allowTargets });
+    const clone = (passwordRef: string): ReturnType<CloneBench['clone']> =>
+      bench.clone({
+        ...{ source: LATEST, name: 'given', selector: keysLike('cart:1', [0]) },
+        target: { kind: 'address', url, passwordRef },
+      });
+    const stranger = await target.connect({ password: PASSWORD });
+    await stranger.config('RESETSTAT');
+    await bench.secret('orders.pass', `${PASSWORD}\n`);
+    expect((await clone('orders.pass')).error).toMatchObject({
+      ...{ code: 'TM_TARGET_DENIED', context: { file: 'orders.pass' } },
+    });
+    expect(await stranger.info('stats')).toContain('total_connections_received:0');
+    const own = await bench.secret(`127.0.0.1_${target.port}.pass`, `${PASSWORD}\n`);
+    expect((await clone(own)).error).toBeNull();
+    expect(await stranger.dbsize()).toBe(1);
+  });
 });
 
-async function calledOffAt(phase: string, request: Parameters<CloneBench['clone']>[0]) {
-  const { attempt } = await import('../../support/control-clone/clone-bench.ts');
-  const { cloneHandler } = await import('../../../services/control/src/clone/clone-handler.ts');
+async function calledOffAt(
+  phase: string,
+  request: Parameters<CloneBench['clone']>[0],
+  before: () => Promise<void> = () => Promise.resolve(),
+): Promise<Attempt> {
   const handler = cloneHandler(await bench.parts());
   const job = await bench.job(handler, request);
   const cancel = new AbortController();
   return attempt(handler, job, {
     signal: cancel.signal,
-    onKeep: (checkpoint) => {
+    onKeep: async (checkpoint) => {
       const at = (checkpoint as { readonly phase: string } | null)?.phase;
-      if (at === phase) cancel.abort(new Error('called off'));
+      if (at !== phase) return;
+      await before();
+      cancel.abort(new Error('called off'));
     },
   });
 }

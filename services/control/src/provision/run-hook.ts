@@ -71,6 +71,10 @@ function outputOf({ program, document, timeoutMs, signal }: HookRun): Promise<st
       else fail(failed('exit', `ended with ${killedBy ?? String(code)}`, { errors }));
     };
     child.on('exit', (code, killedBy) => {
+      if (child.stdout.closed) {
+        closed(code, killedBy);
+        return;
+      }
       // What it printed may still be on the way; what it left running may keep the pipe for ever.
       const late = setTimeout(() => closed(code, killedBy), 1_000);
       child.stdout.once('close', () => {
