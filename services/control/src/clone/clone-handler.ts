@@ -19,11 +19,7 @@ export function cloneHandler(parts: CloneParts): JobHandler {
       if (checked.register) await refuseKnownInstance(checked.name, parts.workspace);
       return checked as unknown as Json;
     },
-    exclusive: ({ request }) => {
-      const { target, name } = requestOf(request);
-      // Two into one server would both find it empty.
-      return target.kind === 'address' ? `clone:${target.url}` : `clone:${name}`;
-    },
+    exclusive: ({ request }) => exclusiveOf(requestOf(request)),
     async run(context) {
       const request = requestOf(context.job.request);
       const result = await new CloneRun(request, parts, context).run();
@@ -32,6 +28,11 @@ export function cloneHandler(parts: CloneParts): JobHandler {
     },
     cleanUp: (context) => cleanUpClone(requestOf(context.job.request).register, parts, context),
   };
+}
+
+/** Two of one name would only see at the end that it is taken; two into one server would both find it empty. */
+export function exclusiveOf({ target, name }: Pick<CloneRequest, 'target' | 'name'>): string {
+  return target.kind === 'address' ? `clone:${name}\ntarget:${target.url}` : `clone:${name}`;
 }
 
 /** What a clone ends with: how to connect, and what is in it. No secret. */

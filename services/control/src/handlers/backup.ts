@@ -27,8 +27,8 @@ interface BackupInput {
 
 /** What an attempt leaves for the next one. */
 interface BackupCheckpoint {
-  /** Backups that were there before. */
-  readonly before: readonly string[];
+  /** Backups that were there before; null: it was called off, and one may still be under way. */
+  readonly before: readonly string[] | null;
 }
 
 /** Has the archiver make a backup: the node rewrites its log, and its base is shipped. */
@@ -44,10 +44,9 @@ export function backupHandler(ports: HandlerPorts): JobHandler {
     exclusive: ({ instance }) => `backup:${instance}`,
     run: (context) => runBackup(context, ports),
     cleanUp: (context) => {
-      if (context.checkpoint !== null) {
-        context.log('info', 'what the node has begun goes on: a backup may still appear');
-      }
-      return context.keep(null);
+      if (context.checkpoint === null) return Promise.resolve();
+      context.log('info', 'what the node has begun goes on: a backup may still appear');
+      return context.keep({ before: null });
     },
   };
 }
@@ -60,7 +59,7 @@ async function runBackup(context: JobContext, ports: HandlerPorts): Promise<JobO
   await workspace.sync(signal, instance);
   const known = context.checkpoint as unknown as BackupCheckpoint | null;
   const before = known?.before ?? backupsOf(instance, ports);
-  if (known === null) await context.keep({ before });
+  if (known?.before == null) await context.keep({ before });
   const deadlineMs = clock.monotonicMs() + BACKUP_TIMEOUT_MS;
   for (;;) {
     const made = known === null ? null : await madeSince(before, instance, ports, signal);

@@ -125,7 +125,10 @@ export interface JobHandler {
    * @throws UsageError with the code that the caller is told.
    */
   check(order: JobOrder): Promise<Json> | Json;
-  /** Jobs with an equal key are refused while another one is open (e.g. `backup:orders`); null: any number. */
+  /**
+   * Jobs with an equal key are refused while another one is open (e.g. `backup:orders`); null: any number.
+   * Of several keys each has a line.
+   */
   exclusive(order: JobOrder): string | null;
   /** Begins, or goes on where `checkpoint` says. May be killed at any instant and called again. */
   run(context: JobContext): Promise<JobOutcome>;

@@ -1,7 +1,7 @@
 import { TidemarkError, UsageError } from '@tidemark/core';
 import { Compile } from 'typebox/schema';
 import { cleanUpClone } from '../clone/clean-up.ts';
-import { cloneReport } from '../clone/clone-handler.ts';
+import { cloneReport, exclusiveOf } from '../clone/clone-handler.ts';
 import {
   checkTargetOf,
   refuseInvalid,
@@ -32,7 +32,8 @@ export function rebuildHandler(parts: RebuildParts): JobHandler {
   return {
     kind: 'rebuild',
     check: async (order) => (await checkRebuild(order, parts)) as unknown as Json,
-    exclusive: ({ instance }) => `rebuild:${instance}`,
+    exclusive: ({ instance, request }) =>
+      `rebuild:${instance}\n${exclusiveOf(requestOf(request))}`,
     async run(context) {
       const { job, signal } = context;
       const request = requestOf(job.request);
