@@ -11,7 +11,11 @@ describeWithS3(
     describeWithKafka('over a broker that is away for a minute', () => {
       it(
         'take over within 30 seconds, and nothing is lost',
-        () => tellFleetStory({ shards: 12, brokerAwayMs: 60_000, takeoverMsMax: 30_000 }),
+        () =>
+          tellFleetStory({
+            ...{ shards: 12, takeoverMsMax: 30_000 },
+            ...{ brokerAwayMs: 60_000, brokerDies: true },
+          }),
         TIMEOUT_MS,
       );
     });

@@ -13,6 +13,8 @@ const ABOUT_MS = 5_000;
 export interface FleetStory {
   readonly shards: number;
   readonly brokerAwayMs: number;
+  /** Whether the broker is killed, else stopped in good order: then it is back sooner. */
+  readonly brokerDies: boolean;
   /** How long a log may be without an owner that is alive. */
   readonly takeoverMsMax: number;
 }
@@ -139,11 +141,11 @@ async function cutOffBroker(fleet: FleetBench): Promise<void> {
 async function brokerAway(
   fleet: FleetBench,
   before: readonly FleetOwner[],
-  { brokerAwayMs }: FleetStory,
+  { brokerAwayMs, brokerDies }: FleetStory,
   say: (what: string) => void,
 ): Promise<void> {
+  await (brokerDies ? fleet.broker.kill() : fleet.broker.stop());
   const sinceMs = Date.now();
-  await fleet.broker.kill();
   const untilProven = (ms: number): Promise<readonly FleetOwner[]> =>
     fleet.untilOwners((owners) => owners.every(({ provenTo }) => (provenTo ?? 0) * 1000 > ms));
   await untilProven(sinceMs + brokerAwayMs - ABOUT_MS);

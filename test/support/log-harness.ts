@@ -2,6 +2,7 @@ import {
   openWriterLog,
   readWriterLog,
   type LogEntry,
+  type LogStart,
   type RetryLimits,
   type WriterLog,
 } from '@tidemark/catalog';
@@ -13,9 +14,14 @@ import { LOG, LOG_KEY, START_MS } from './log-events.ts';
 /** Opens the writer log of the tests. */
 export async function openTestLog(
   store: ObjectStore,
-  options: { readonly clock?: Clock; readonly retry?: RetryLimits; readonly seed?: string } = {},
+  options: {
+    readonly clock?: Clock;
+    readonly retry?: RetryLimits;
+    readonly seed?: string;
+    readonly from?: LogStart;
+  } = {},
 ): Promise<WriterLog> {
-  const { clock = standingClock(START_MS), retry, seed = 'log' } = options;
+  const { clock = standingClock(START_MS), retry, seed = 'log', from } = options;
   const random = seededRandom(seed);
   return openWriterLog({
     ...LOG,
@@ -24,6 +30,7 @@ export async function openTestLog(
     clock,
     random,
     ...(retry && { retry }),
+    ...(from && { from }),
   });
 }
 

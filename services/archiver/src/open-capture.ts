@@ -4,6 +4,7 @@ import {
   openWriterLog,
   readInstanceRecord,
   type InstanceLog,
+  type LogStart,
   type WriterEvent,
   type WriterLog,
 } from '@tidemark/catalog';
@@ -59,6 +60,8 @@ export interface CaptureSetting {
   readonly takeOver: boolean;
   /** The owner of the log was seen to show no life: it is deposed, whatever the clocks say. */
   readonly ownerIsGone?: boolean;
+  /** What was read of the writer log while its turn was waited for. */
+  readonly readSoFar?: LogStart | null;
   readonly store: ObjectStore;
   readonly keys: CaptureKeys;
   readonly clock: Clock;
@@ -158,6 +161,8 @@ function openerOf(
 /** The store itself, where another one stands before it that counts requests. */
 interface Counted {
   readonly counted?: ObjectStore;
+  /** What was just read of the writer log. */
+  readonly readSoFar?: LogStart | null;
 }
 
 /** The logs that a capture writes to. */
@@ -178,7 +183,7 @@ export async function openLog(
   source: SourceKind,
   ports: Pick<CaptureSetting, 'store' | 'keys' | 'clock' | 'random'> & Counted,
 ): Promise<OpenedLogs> {
-  const { store, keys, clock, random } = ports;
+  const { store, keys, clock, random, readSoFar: from } = ports;
   const logKey = await keys.logKey(iid);
   const instanceLog = await instanceLogOf(iid, source, logKey, ports);
   const writer = writersOf(instanceLog).find((one) => one.source === source)?.writer;
@@ -188,7 +193,10 @@ export async function openLog(
     writer,
     instanceLog,
     logKey,
-    log: await openWriterLog({ store, iid, shard, writer, logKey, clock, random }),
+    log: await openWriterLog({
+      ...{ store, iid, shard, writer, logKey, clock, random },
+      ...(from && { from }),
+    }),
   };
 }
 

@@ -13,11 +13,12 @@ describeWithS3(
   () => {
     describeWithKafka('over a broker', () => {
       it(
-        'go on where one is killed, frozen or cut off, and where the broker is away: no hole, one owner at a time',
+        'go on where one is killed, frozen or cut off, from all, from the store or from the broker, and where the broker is away: no hole, one owner at a time',
         () =>
           tellFleetStory({
             shards: 6,
             brokerAwayMs: BROKER_AWAY_MS,
+            brokerDies: false,
             takeoverMsMax: TAKEOVER_MS_MAX,
           }),
         TIMEOUT_MS,

@@ -78,4 +78,21 @@ describe('checkpoints', () => {
     await openOwned(store);
     expect(store.objects.get(checkpointKey(1024))).toEqual(whole);
   });
+
+  it('are not looked for by who goes on from what was read before, unless that one passed some', async () => {
+    const store = new MemoryStore();
+    const owner = await openOwned(store);
+    await writeEntries(owner, 40);
+    const first = await openTestLog(store);
+    await writeEntries(owner, 1);
+    const handle = store.through();
+    const from = first.readSoFar!;
+    const second = await openTestLog(handle, { from });
+    expect(second.state).toEqual(owner.state);
+    expect(handle.calls.filter(({ op }) => op === 'list')).toEqual([]);
+    expect(handle.calls.filter(({ op }) => op === 'get').length).toBeLessThan(5); // of 42
+    await writeEntries(owner, 1_024);
+    await first.catchUp();
+    expect(first.readSoFar).toBeNull(); // a checkpoint waits to be put
+  });
 });

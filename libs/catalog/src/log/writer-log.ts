@@ -36,6 +36,8 @@ export interface WriterLogOptions extends WriterLogId {
   readonly keyProven?: boolean;
   readonly retry?: RetryLimits;
   readonly signal?: AbortSignal;
+  /** What this process has just read of it, to read on from. Default: the newest checkpoint. */
+  readonly from?: LogStart;
 }
 
 /** Who claims the log. */
@@ -63,7 +65,7 @@ const SETTLED_MAX = 64;
  *   KeyError `TM_KEY_MISSING`, CatalogError `TM_LOG_STATE`, StoreError.
  */
 export async function openWriterLog(options: WriterLogOptions): Promise<WriterLog> {
-  const start = await newestStart(options);
+  const start = options.from ?? (await newestStart(options));
   const log = new WriterLog(options, start);
   await log.catchUp();
   return log;
@@ -116,6 +118,12 @@ export class WriterLog {
    */
   get rows(): KeptRows {
     return this.#rows;
+  }
+
+  /** For another reader to read on from; null where that one would have to write checkpoints before. */
+  get readSoFar(): LogStart | null {
+    if (this.#checkpoints.length > 0) return null;
+    return { state: this.#state, rows: this.#rows, damaged: this.#damaged };
   }
 
   /** The generation that this process writes with; `null` before `claim`. */

@@ -1,7 +1,11 @@
+import { writerLogKey } from '@tidemark/archive';
+import type { LogStart } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
+import type { ObjectStore } from '@tidemark/store';
 import type { CaptureStatus } from '../capture/capture-status.ts';
 import type { KeptCapture } from '../capture/kept-capture.ts';
-import { openLog, type CaptureSetting } from '../open-capture.ts';
+import { SHARD } from '../instance-writers.ts';
+import { openLog, type CaptureSetting, type OpenedLogs } from '../open-capture.ts';
 import { tryStore } from '../store-trial.ts';
 import { FleetDesk, type FleetStatus, type HeldWork } from './fleet-desk.ts';
 import { Gate } from './gate.ts';
@@ -9,7 +13,7 @@ import { HostFitness } from './host-fitness.ts';
 import { HostWatch, type GoneHost } from './host-watch.ts';
 import { sweepIdle } from './idle-spools.ts';
 import { watchReach } from './store-reach.ts';
-import { untilFree } from './until-free.ts';
+import { untilFree, type WatchedLog } from './until-free.ts';
 import type { WorkSharing } from './work-sharing.ts';
 
 /** An owner of a log that is shared out shows life this often at least, milliseconds. */
@@ -64,6 +68,8 @@ export class FleetCaptures {
   readonly #gate = new Gate(AT_ONCE);
   /** Instances whose owner was seen to be silent for so long that it is to be deposed. */
   readonly #silent = new Set<string>();
+  /** Writer logs as far as they were read while their turn was waited for. */
+  readonly #read = new Map<string, LogStart | null>();
   readonly #watch: HostWatch;
 
   constructor(options: FleetCapturesOptions) {
@@ -132,13 +138,14 @@ export class FleetCaptures {
   async turn(instance: string, signal: AbortSignal): Promise<void> {
     const { setting, ownerId } = this.#options;
     const { clock, random, logger } = setting;
-    const { log } = await this.#gate.pass(() => openLog(instance, 'psync', setting));
-    const silent = await untilFree(log, {
+    const logs = await this.#gate.pass(() => openLog(instance, 'psync', setting));
+    const silent = await untilFree(watched(instance, logs, setting.store), {
       ...{ ownerId, clock, random, signal, heartbeatMs: this.heartbeatMs },
       onWaiting: (owner) => logger.info('waiting-for-log', { instance, owner }),
     });
     if (silent) this.#silent.add(instance);
     else this.#silent.delete(instance);
+    this.#read.set(instance, logs.log.readSoFar);
   }
 
   /** Opens a capture, a few at one time. */
@@ -146,7 +153,9 @@ export class FleetCaptures {
     const { setting } = this.#options;
     const limits = { ...setting.limits, heartbeatMs: this.heartbeatMs };
     const ownerIsGone = this.#silent.has(instance);
-    return this.#gate.pass(() => work({ ...setting, limits, ownerIsGone }));
+    const readSoFar = this.#read.get(instance) ?? null;
+    this.#read.delete(instance); // a second try reads all anew
+    return this.#gate.pass(() => work({ ...setting, limits, ownerIsGone, readSoFar }));
   }
 
   #held(): readonly HeldWork[] {
@@ -202,6 +211,19 @@ export class FleetCaptures {
       if (swept.length > 0) logger.info('idle-spools-removed', { instances: swept.join(' ') });
     }
   }
+}
+
+/** One request for each look that finds nothing new: several hosts may look at a log for hours. */
+function watched(iid: string, { log, writer }: OpenedLogs, store: ObjectStore): WatchedLog {
+  return {
+    get state() {
+      return log.state;
+    },
+    catchUp: async () => {
+      const next = writerLogKey(iid, SHARD, writer, log.state.seq + 1);
+      if ((await store.head(next)) !== null) await log.catchUp();
+    },
+  };
 }
 
 /** Released now, all of the node would have to come once more: its first snapshot and segment are on the way. */
