@@ -2,11 +2,15 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { runRetention, type RetentionReport } from '@tidemark/archiver';
 import { openCatalog, readInstanceLog, type InstanceEvent } from '@tidemark/catalog';
+import type { DeletedBackup } from '@tidemark/control';
 import { openKeys } from '@tidemark/crypto';
 import { openFileStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
+import type { Redis } from 'ioredis';
 import { expect, it } from 'vitest';
+import { diffOracle, readOracle } from '../support/oracle.ts';
 import { startRedis } from '../support/redis-server.ts';
+import { listStoreFiles } from '../support/store-files.ts';
 import { secondOf, Tidemark } from '../support/tidemark-cli.ts';
 
 const ID = 'shop';
@@ -106,4 +110,60 @@ it('expire says what goes, hides it, takes it back, deletes it; a restore holds 
   expect(events.filter((type) => type.startsWith('Expiry')).slice(0, 5)).toEqual([
     ...['ExpiryTombstoned', 'ExpiryRevoked', 'ExpiryTombstoned', 'ExpiryBegun', 'ExpiryDone'],
   ]);
-}, 120_000);
+  await deletesOne(tidemark, redis);
+}, 240_000);
+
+interface BackupRow {
+  readonly id: string;
+  readonly state: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** A backup in the midst of what is kept is deleted: its object goes, and the seconds behind it stay. */
+async function deletesOne(tidemark: Tidemark, redis: Redis): Promise<void> {
+  const listed = async (...flags: readonly string[]): Promise<readonly BackupRow[]> =>
+    (await tidemark.json<{ backups: readonly BackupRow[] }>('backup', 'list', ID, ...flags))
+      .backups;
+  const files = async (backup: string): Promise<number> => {
+    const all = await listStoreFiles(join(tidemark.dir, 'store'));
+    return all.filter(({ path }) => path.includes(backup)).length;
+  };
+  await tidemark.json('policy', 'set', ID, '--retain', '1h');
+  const { id } = await tidemark.json<BackupRow>(
+    ...['backup', 'create', ID, '--label', 'ticket=OPS-1', '--label', 'team=data'],
+  );
+  await redis.hset('cart', 'sum', 7);
+  const then = await readOracle(redis);
+  const at = Math.floor(Date.now() / 1000);
+  // Whatever comes later belongs to a later second.
+  await delay(1_100);
+  await tidemark.untilProven(ID, at);
+  await redis.set('later', 'yes');
+  expect(await listed('--label', 'ticket=OPS-1')).toMatchObject([{ id, state: 'complete' }]);
+  const label = await tidemark.json<{ shards: readonly BackupRow[] }>(
+    ...['backup', 'label', id, 'team-', 'seen=yes'],
+  );
+  expect(label.shards[0]?.labels).toEqual({ seen: 'yes', ticket: 'OPS-1' });
+
+  expect((await tidemark.refused(2, 'backup', 'delete', id)).code).toBe('TM_WRITE_CONSENT');
+  const dry = await tidemark.json<DeletedBackup>('backup', 'delete', id, '--dry-run');
+  expect(dry).toMatchObject({ ...{ dryRun: true, again: false, keptFor: null }, shards: ['0'] });
+  expect(dry.frees).toEqual({ objects: 1, bytes: dry.size });
+  expect(dry.earliestAfter).toBe(dry.earliest);
+  const { out } = await tidemark.run('backup', 'delete', id, '--confirm', id);
+  expect(out).toContain(`${id} of ${ID} is deleted`);
+  expect((await listed()).map((one) => one.id)).not.toContain(id);
+  expect(await listed('--state', 'deleted')).toMatchObject([{ id, state: 'deleted' }]);
+  const refused = await tidemark.refused(10, 'restore', ID, '--backup', id, '--dry-run');
+  expect(refused.code).toBe('TM_BACKUP_DELETED');
+
+  expect(await files(id)).toBe(1);
+  await expireWithoutGrace(tidemark);
+  expect(await files(id)).toBe(1);
+  await expireWithoutGrace(tidemark);
+  expect(await files(id)).toBe(0);
+  await using target = await startRedis({ aof: false });
+  await tidemark.restore(ID, at, target);
+  expect(diffOracle(await readOracle(await target.connect()), then)).toEqual([]);
+  await tidemark.run('backup', 'verify', ID);
+}
