@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { readdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { readdir, readFile, readlink, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { createToken } from '@tidemark/control';
@@ -239,6 +239,19 @@ export class ControlHost implements AsyncDisposable {
   async running(): Promise<number> {
     const pids = await Promise.all((await this.servers()).map(processesIn));
     return pids.flat().length;
+  }
+
+  /** Command lines of processes that work with this host and were not started here. */
+  async strangers(): Promise<readonly string[]> {
+    const { dir } = this.tidemark;
+    const own = new Set(this.#processes.map(({ child }) => child.pid?.toString()));
+    const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name) && !own.has(name));
+    const found = pids.map(async (pid) => {
+      const place = await readlink(`/proc/${pid}/cwd`).catch(() => '');
+      const words = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+      return place.startsWith(dir) || words.includes(dir) ? [words.replaceAll('\0', ' ')] : [];
+    });
+    return (await Promise.all(found)).flat();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,10 +1,11 @@
-import { readFileSync, rmSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import fs, { readFileSync, rmSync } from 'node:fs';
+import { createRequire, syncBuiltinESMExports } from 'node:module';
 
 // Loaded into a process of the command line before its own modules: the file STOP_FILE may hold a signal and
 // a phase. The process sends that signal to itself as soon as it has put down that a job comes to that
-// phase, once.
+// phase, once; with `PHASE+N` before the n-th object that it adds to a store, or takes out of one, after that.
 const { STOP_FILE } = process.env;
+let armed = null;
 if (STOP_FILE !== undefined) {
   const { prototype } = createRequire(import.meta.url)('better-sqlite3');
   const { prepare } = prototype;
@@ -19,20 +20,34 @@ if (STOP_FILE !== undefined) {
     };
     return statement;
   };
+  for (const name of ['link', 'unlink']) {
+    const own = fs.promises[name];
+    fs.promises[name] = (...args) => {
+      if (armed !== null && --armed.left === 0) {
+        const { signal } = armed;
+        armed = null;
+        process.kill(process.pid, signal);
+      }
+      return own.apply(fs.promises, args);
+    };
+  }
+  syncBuiltinESMExports();
 }
 
 function look({ state, progress }) {
-  const [signal, phase] = wanted();
+  const [signal, wish] = wanted();
+  const [phase, left = '0'] = wish.split('+');
   if (state !== 'running' || progress.phase !== phase) return;
   rmSync(STOP_FILE);
+  if (left !== '0') armed = { signal, left: Number(left) };
   // The transaction ends before anything else is done.
-  process.nextTick(() => process.kill(process.pid, signal));
+  else process.nextTick(() => process.kill(process.pid, signal));
 }
 
 function wanted() {
   try {
     return readFileSync(STOP_FILE, 'utf8').split(' ');
   } catch {
-    return [];
+    return ['', ''];
   }
 }
