@@ -1,14 +1,12 @@
-import { execFile, spawn, type ChildProcess } from 'node:child_process';
-import { randomInt } from 'node:crypto';
-import { once } from 'node:events';
+import { execFile } from 'node:child_process';
 import { cpSync, existsSync, readdirSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
-import { connect, createServer } from 'node:net';
+import { connect } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { describe, it } from 'vitest';
+import { ChildServer, freePort } from './child-server.ts';
 import { serversRequired } from './servers.ts';
 import { TempDir } from './temp-dir.ts';
 
@@ -18,7 +16,6 @@ const execFileAsync = promisify(execFile);
 /** Any will do: each test has a broker of its own. */
 const CLUSTER_ID = 'AAAAAAAAQACAAAAAAAAAAQ';
 const START_SECONDS_MAX = 90;
-const PORT_ATTEMPTS_MAX = 5;
 /** For a machine that does much else: a broker takes seconds of CPU to start. */
 const TEST_MS_MAX = 300_000;
 const JAVA_OPTIONS = [
@@ -75,9 +72,8 @@ export interface StartBrokerOptions extends BrokerSecurity {
 export class KafkaBroker implements AsyncDisposable {
   readonly #temp: TempDir;
   readonly #options: StartBrokerOptions;
-  #process: ChildProcess | null = null;
+  readonly #child = new ChildServer('the broker', START_SECONDS_MAX);
   #ports = { broker: 1, controller: 2 };
-  #output = '';
 
   private constructor(options: StartBrokerOptions, temp: TempDir) {
     this.#options = options;
@@ -92,11 +88,11 @@ export class KafkaBroker implements AsyncDisposable {
       } else {
         await broker.#formatFor(options.sasl);
       }
-      for (let attempt = 1; ; attempt++) {
+      await broker.#child.start(async () => {
         broker.#ports = { broker: await freePort(), controller: await freePort() };
-        if (await broker.#launch()) return broker;
-        if (attempt === PORT_ATTEMPTS_MAX) throw new Error(`no start:\n${broker.#output}`);
-      }
+        return broker.#launch();
+      });
+      return broker;
     } catch (error) {
       await broker[Symbol.asyncDispose]();
       throw error;
@@ -109,32 +105,31 @@ export class KafkaBroker implements AsyncDisposable {
   }
 
   get pid(): number {
-    return this.#process?.pid ?? 0;
+    return this.#child.pid;
   }
 
   /** SIGTERM and wait; SIGKILL when it does not end by itself. */
   async stop(): Promise<void> {
-    await this.#end('SIGTERM');
+    await this.#child.end('SIGTERM');
   }
 
   /** SIGKILL and wait. */
   async kill(): Promise<void> {
-    await this.#end('SIGKILL');
+    await this.#child.end('SIGKILL');
   }
 
   /** It answers nothing, and its connections stay. */
   freeze(): void {
-    this.#process?.kill('SIGSTOP');
+    this.#child.signal('SIGSTOP');
   }
 
   thaw(): void {
-    this.#process?.kill('SIGCONT');
+    this.#child.signal('SIGCONT');
   }
 
   /** Starts on the same port and data. */
   async restart(): Promise<void> {
-    await this.kill();
-    if (!(await this.#launch())) throw new Error(`no restart:\n${this.#output}`);
+    await this.#child.restart(() => this.#launch());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -155,47 +150,14 @@ export class KafkaBroker implements AsyncDisposable {
     return join(this.#temp.path, 'data');
   }
 
-  async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-    const child = this.#process;
-    this.#process = null;
-    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
-    const over = once(child, 'exit');
-    child.kill(signal);
-    child.kill('SIGCONT');
-    const late = setTimeout(() => child.kill('SIGKILL'), 15_000);
-    await over;
-    clearTimeout(late);
-  }
-
-  /** @returns Whether it takes connections; false when it ended, e.g. because a port was taken. */
   async #launch(): Promise<boolean> {
-    this.#output = '';
     const properties = join(this.#temp.path, 'server.properties');
     await writeFile(properties, this.#properties(), { mode: 0o600 });
-    const child = spawn('java', [...JAVA_OPTIONS, '-cp', classPath(), 'kafka.Kafka', properties], {
-      stdio: ['ignore', 'pipe', 'pipe'],
+    return this.#child.launch({
+      program: 'java',
+      args: [...JAVA_OPTIONS, '-cp', classPath(), 'kafka.Kafka', properties],
+      isUp: () => accepts(this.#ports.broker),
     });
-    this.#process = child;
-    endWithUs(child);
-    const over = new Promise<'over'>((resolve) => {
-      child.once('exit', () => resolve('over'));
-      child.once('error', (error) => {
-        this.#output += String(error);
-        resolve('over');
-      });
-    });
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (chunk: Buffer) => {
-        this.#output = (this.#output + chunk.toString()).slice(-4096);
-      });
-    }
-    const end = performance.now() + START_SECONDS_MAX * 1000;
-    while (performance.now() < end) {
-      const up = await accepts(this.#ports.broker);
-      if ((await Promise.race([over, sleep(50)])) === 'over') return false;
-      if (up) return true;
-    }
-    throw new Error(`the broker did not come up within ${START_SECONDS_MAX} s:\n${this.#output}`);
   }
 
   #properties(): string {
@@ -233,18 +195,6 @@ export class KafkaBroker implements AsyncDisposable {
       .map(([name, value]) => `${name}=${value}\n`)
       .join('');
   }
-}
-
-const ours = new Set<ChildProcess>();
-
-/** A test file that fails before it can clean up leaves no broker behind. */
-function endWithUs(child: ChildProcess): void {
-  if (ours.size === 0) {
-    process.once('exit', () => {
-      for (const each of ours) each.kill('SIGKILL');
-    });
-  }
-  ours.add(child);
 }
 
 function classPath(): string {
@@ -294,19 +244,4 @@ function accepts(port: number): Promise<boolean> {
     });
     socket.once('error', () => resolve(false));
   });
-}
-
-/** Outside of what the system gives out by itself, where somebody would take it before the broker. */
-export async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 12_000 + randomInt(18_000);
-    const probe = createServer();
-    const free = await new Promise<boolean>((resolve) => {
-      probe.once('error', () => resolve(false));
-      probe.listen(port, '127.0.0.1', () => resolve(true));
-    });
-    if (!free) continue;
-    await new Promise((resolve) => probe.close(resolve));
-    return port;
-  }
 }

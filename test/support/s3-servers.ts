@@ -1,14 +1,10 @@
-import { spawn, type ChildProcess } from 'node:child_process';
-import { randomInt } from 'node:crypto';
-import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import type { S3StoreSettings } from '@tidemark/store';
 import { describe, it } from 'vitest';
+import { ChildServer, freePort } from './child-server.ts';
 import { sendS3, type S3Answer, type S3Request } from './s3-request.ts';
 import { serversRequired } from './servers.ts';
 import { TempDir } from './temp-dir.ts';
@@ -21,7 +17,6 @@ export type S3Kind = (typeof S3_KINDS)[number];
 const CACHE = fileURLToPath(new URL('../../.cache/s3', import.meta.url));
 const MOTO_SERVER = fileURLToPath(new URL('moto-server.py', import.meta.url));
 const START_SECONDS_MAX = 60;
-const PORT_ATTEMPTS_MAX = 5;
 /** For a machine that does much else: a server in Python answers slowly then. */
 const TEST_MS_MAX = 300_000;
 
@@ -94,23 +89,21 @@ export class S3Server implements AsyncDisposable {
   readonly env = S3_TEST_ENV;
   readonly #temp: TempDir;
   readonly #options: StartS3Options;
-  #process: ChildProcess | null = null;
+  readonly #child: ChildServer;
   #port = 0;
-  #output = '';
 
   private constructor(options: StartS3Options, temp: TempDir) {
     this.kind = options.kind;
     this.#options = options;
     this.#temp = temp;
+    this.#child = new ChildServer(options.kind, START_SECONDS_MAX);
   }
 
   static async start(options: StartS3Options): Promise<S3Server> {
     Object.assign(process.env, S3_TEST_ENV);
     const server = new S3Server(options, await TempDir.create('tidemark-s3-'));
     try {
-      for (let attempt = 1; !(await server.#launch(await freePort())); attempt++) {
-        if (attempt === PORT_ATTEMPTS_MAX) throw new Error(`no start:\n${server.#output}`);
-      }
+      await server.#child.start(async () => server.#launch(await freePort()));
       await server.createBucket(server.bucket);
       return server;
     } catch (error) {
@@ -124,7 +117,7 @@ export class S3Server implements AsyncDisposable {
   }
 
   get pid(): number {
-    return this.#process?.pid ?? 0;
+    return this.#child.pid;
   }
 
   /** The folder of versitygw's bucket: an object is a file there. */
@@ -167,17 +160,12 @@ export class S3Server implements AsyncDisposable {
 
   /** SIGKILL and wait. */
   async kill(): Promise<void> {
-    const child = this.#process;
-    this.#process = null;
-    if (child === null || child.exitCode !== null || child.signalCode !== null) return;
-    child.kill('SIGKILL');
-    await once(child, 'exit');
+    await this.#child.end('SIGKILL');
   }
 
   /** Starts on the same port and folder. */
   async restart(): Promise<void> {
-    await this.kill();
-    if (!(await this.#launch(this.#port))) throw new Error(`no restart:\n${this.#output}`);
+    await this.#child.restart(() => this.#launch(this.#port));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -185,35 +173,14 @@ export class S3Server implements AsyncDisposable {
     await this.#temp[Symbol.asyncDispose]();
   }
 
-  /** @returns Whether it answers on the port; false when it ended, e.g. because the port was taken. */
   async #launch(port: number): Promise<boolean> {
     this.#port = port;
-    this.#output = '';
-    const { program, args, env } = await this.#command(port);
-    const child = spawn(program, args, {
-      env: { ...process.env, ...env, ...this.#options.env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+    const { env, ...command } = await this.#command(port);
+    return this.#child.launch({
+      ...command,
+      env: { ...env, ...this.#options.env },
+      isUp: () => answers(this.endpoint),
     });
-    this.#process = child;
-    const over = new Promise<'over'>((resolve) => {
-      child.once('exit', () => resolve('over'));
-      child.once('error', (error) => {
-        this.#output += String(error);
-        resolve('over');
-      });
-    });
-    for (const stream of [child.stdout, child.stderr]) {
-      stream.on('data', (chunk: Buffer) => {
-        this.#output = (this.#output + chunk.toString()).slice(-4096);
-      });
-    }
-    const end = performance.now() + START_SECONDS_MAX * 1000;
-    while (performance.now() < end) {
-      const up = await answers(this.endpoint);
-      if ((await Promise.race([over, sleep(50)])) === 'over') return false;
-      if (up) return true;
-    }
-    throw new Error(`${this.kind} did not come up within ${START_SECONDS_MAX} s:\n${this.#output}`);
   }
 
   async #command(port: number): Promise<{
@@ -251,20 +218,5 @@ async function answers(endpoint: string): Promise<boolean> {
     return true;
   } catch {
     return false; // not yet
-  }
-}
-
-/** Outside of what the system gives out by itself, where somebody would take it before the server. */
-async function freePort(): Promise<number> {
-  for (;;) {
-    const port = 12_000 + randomInt(18_000);
-    const probe = createServer();
-    const free = await new Promise<boolean>((resolve) => {
-      probe.once('error', () => resolve(false));
-      probe.listen(port, '127.0.0.1', () => resolve(true));
-    });
-    if (!free) continue;
-    await new Promise((resolve) => probe.close(resolve));
-    return port;
   }
 }
