@@ -1,8 +1,8 @@
 import type { BusDelivery } from '@tidemark/bus';
-import type { Job, JobEvent } from '../jobs/job.ts';
+import type { JobEvent } from '../jobs/job.ts';
 import { readFold } from '../jobs/job-rows.ts';
 import { isOver, pause, type LinkedParts } from './fleet-parts.ts';
-import { openNote, sendNotes } from './job-notes.ts';
+import { openNote, sendNotes, type JobWish } from './job-notes.ts';
 import { Outbox } from './outbox.ts';
 
 /** How often an order is sent again while nobody has it. */
@@ -14,8 +14,8 @@ const ORDERS_MAX = 500;
 /** Gives jobs of this host to workers of others, and takes in what they tell. */
 export class HostExchange {
   readonly #parts: LinkedParts;
-  readonly #cancels = new Outbox<Job>('job-control');
-  readonly #orders = new Outbox<Job>('jobs');
+  readonly #cancels = new Outbox<JobWish>('job-control');
+  readonly #orders = new Outbox<JobWish>('jobs');
   readonly #sentMs = new Map<string, number>();
   /** While what another host tells is put down: it is no wish of this one. */
   #isApplying = false;
@@ -46,21 +46,23 @@ export class HostExchange {
     }
   }
 
-  #note({ job }: JobEvent): void {
+  #note({ job, atMs }: JobEvent): void {
     if (this.#isApplying || this.#isForeign(job.id)) return;
     if (job.state === 'queued') this.#sentMs.delete(job.id);
     // Workers that never had it pass over it.
-    if (job.state === 'cancelling' || job.state === 'cancelled') this.#cancels.put(job.id, job);
+    if (job.state === 'cancelling' || job.state === 'cancelled') {
+      this.#cancels.put(job.id, { job, atMs });
+    }
   }
 
   async #event(message: BusDelivery): Promise<void> {
-    const { jobs, rows, state, host } = this.#parts;
+    const { jobs, rows, state, host, clock } = this.#parts;
     const note = await openNote(this.#parts, 'event', message);
     if (note.host === host) return;
     const own = state.read(() => rows.fold(note.job));
     if (own === null || own.foreign) return;
     const isStopped = own.job.state === 'cancelled' && note.body.job.endedMs === null;
-    if (isStopped) this.#cancels.put(note.job, own.job);
+    if (isStopped) this.#cancels.put(note.job, { job: own.job, atMs: clock.nowMs() });
     this.#isApplying = true;
     try {
       jobs.applyRemote(note.body, host);
@@ -94,7 +96,7 @@ export class HostExchange {
         this.#sentMs.set(id, nowMs);
         const { job, ordered } = readFold(fold);
         // Any end of a later attempt is an end of this order, whether it was heard of here or not.
-        this.#orders.put(id, { ...job, attempt: ordered });
+        this.#orders.put(id, { job: { ...job, attempt: ordered }, atMs: nowMs });
       }
       if (this.#sentMs.size > 2 * ORDERS_MAX) {
         const open = new Set(waiting.map(({ id }) => id));
@@ -104,7 +106,8 @@ export class HostExchange {
   }
 
   #cancelAgain(): void {
-    const { state } = this.#parts;
+    const { state, clock } = this.#parts;
+    const atMs = clock.nowMs();
     const cancelling = state.read(() =>
       state
         .query<{ id: string; fold: string }>(
@@ -114,23 +117,29 @@ export class HostExchange {
         .all(),
     );
     for (const { id, fold } of cancelling) {
-      this.#cancels.put(id, (JSON.parse(fold) as { readonly job: Job }).job);
+      this.#cancels.put(id, { job: readFold(fold).job, atMs });
     }
   }
 
-  #sendOrders(all: readonly Job[]): Promise<void> {
+  #sendOrders(all: readonly JobWish[]): Promise<void> {
     return sendNotes(
       this.#parts,
       'order',
-      all.map((job) => ({ job, body: job })),
+      all.map(({ job, atMs }) => ({ job, atMs, body: job })),
     );
   }
 
-  #sendCancels(all: readonly Job[]): Promise<void> {
+  /** One that was resumed while its cancel waited, by whatever process, is not called off any more. */
+  #sendCancels(all: readonly JobWish[]): Promise<void> {
+    const { rows, state } = this.#parts;
+    const standing = all.filter(({ job }) => {
+      const now = state.read(() => rows.standing(job.id))?.state;
+      return now === 'cancelling' || now === 'cancelled';
+    });
     return sendNotes(
       this.#parts,
       'cancel',
-      all.map((job) => ({ job, body: { actor: job.actor } })),
+      standing.map(({ job, atMs }) => ({ job, atMs, body: { actor: job.actor } })),
     );
   }
 

@@ -32,17 +32,24 @@ export interface OpenedNote<K extends JobNoteKind> {
   readonly body: NoteBodies[K];
 }
 
+/** What is to be said of a job. */
+export interface JobWish {
+  readonly job: Job;
+  /** When it was wished for: a note may wait for long before it is sent. */
+  readonly atMs: number;
+}
+
 /** Sends notes. @throws BusError. */
 export async function sendNotes<K extends JobNoteKind>(
-  { bus, host, workspace, clock, random }: LinkedParts,
+  { bus, host, workspace, random }: LinkedParts,
   kind: K,
-  notes: readonly { readonly job: Job; readonly body: NoteBodies[K] }[],
+  notes: readonly (JobWish & { readonly body: NoteBodies[K] })[],
 ): Promise<void> {
   const messages = [];
-  for (const { job, body } of notes) {
+  for (const { job, atMs, body } of notes) {
     const { id, instance } = job;
     const logKey = await workspace.keys.logKey(instance);
-    const note = { kind, job: id, instance, host, atMs: clock.nowMs(), body };
+    const note = { kind, job: id, instance, host, atMs, body };
     messages.push(sealJobNote(note, logKey, random));
   }
   if (messages.length > 0) await bus.publish(TOPICS[kind], messages);

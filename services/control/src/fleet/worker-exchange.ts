@@ -40,7 +40,7 @@ export class WorkerExchange {
       sendNotes(
         this.#parts,
         'event',
-        events.map((body) => ({ job: body.job, body })),
+        events.map((body) => ({ job: body.job, atMs: body.atMs, body })),
       );
     try {
       await Promise.all([
