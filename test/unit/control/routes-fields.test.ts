@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
+import { selectorToJson } from '@tidemark/selector';
 import { describe, expect, it } from 'vitest';
 import {
   pointOf,
@@ -15,11 +16,13 @@ import {
   type TargetBody,
 } from '../../../services/control/src/api/routes/restore-order.ts';
 import { PlanShelf } from '../../../services/control/src/api/routes/plan-shelf.ts';
-import { Compile } from 'typebox/schema';
-import { CloneSchema } from '../../../services/control/src/clone/request-schema.ts';
-import { RestoreJobSchema } from '../../../services/control/src/handlers/restore-request.ts';
-import { SHIFT_SECONDS_MAX, TtlSchema } from '../../../services/control/src/handlers/ttl-schema.ts';
-import { WriteBackJobSchema } from '../../../services/control/src/handlers/write-back.ts';
+import { checkClone } from '../../../services/control/src/clone/clone-request.ts';
+import type { HandlerPorts } from '../../../services/control/src/handlers/handler-ports.ts';
+import { restoreHandler } from '../../../services/control/src/handlers/restore.ts';
+import { SHIFT_SECONDS_MAX } from '../../../services/control/src/handlers/ttl-schema.ts';
+import { writeBackHandler } from '../../../services/control/src/handlers/write-back.ts';
+import type { JobHandler, JobOrder, Json } from '../../../services/control/src/jobs/job.ts';
+import type { Provisioners } from '../../../services/control/src/provision/provisioners.ts';
 import { PlanBody } from '../../../services/control/src/api/schemas/restores.ts';
 import { Gate } from '../../../services/control/src/api/routes/gate.ts';
 import { StateDatabase } from '../../../services/control/src/state/database.ts';
@@ -145,28 +148,70 @@ describe('expiry times', () => {
 });
 
 describe('expiry times of jobs', () => {
+  const ports = {
+    workspace: {
+      catalog: { instance: () => ({}) },
+      config: {
+        ...{ instances: [{ id: 'orders' }], clone: { ports: { from: 1, to: 2 } } },
+        worker: { allowTargets: [] },
+      },
+    },
+    clock: steppingClock(NOW_MS),
+    secrets: {},
+  } as unknown as HandlerPorts;
+  const actor = { name: 'test', via: 'token' } as const;
+  const spec = selectorOf({ filterKeys: ['a'] });
+  const selector = spec && (selectorToJson(spec) as Json);
+  const ttlKept = async (
+    handler: Pick<JobHandler, 'check'>,
+    request: Readonly<Record<string, Json>>,
+  ): Promise<unknown> => {
+    const kept = await handler.check({ kind: 'restore', instance: 'orders', request, actor });
+    return (kept as { readonly ttl: Json }).ttl;
+  };
+  const clones = {
+    check: ({ request, actor: asker }: JobOrder) =>
+      checkClone(request, {} as Provisioners, asker) as unknown as Promise<Json>,
+  };
   const jobs = [
-    ['restore', RestoreJobSchema.properties.ttl],
-    ['write-back', WriteBackJobSchema.properties.ttl],
-    ['clone', CloneSchema.properties.ttl],
+    [
+      'restore',
+      (ttl: Json) =>
+        ttlKept(restoreHandler(ports), { point: { kind: 'latest' }, target: { kind: 'new' }, ttl }),
+    ],
+    [
+      'write-back',
+      (ttl: Json) => ttlKept(writeBackHandler(ports), { point: { kind: 'latest' }, selector, ttl }),
+    ],
+    [
+      'clone',
+      (ttl: Json) =>
+        ttlKept(clones, {
+          ...{ source: { kind: 'latest' }, target: { kind: 'local' }, name: 'twin', ttl },
+        }),
+    ],
   ] as const;
+  const most = SHIFT_SECONDS_MAX * 1000;
 
-  it.each(jobs)('of a %s are those of every other, shifts backwards too', (_, schema) => {
-    expect(schema).toBe(TtlSchema);
-    const ttl = Compile(schema);
-    expect(ttl.Check({ mode: 'shift', byMs: -3_600_000 })).toBe(true);
-    expect(ttl.Check({ mode: 'shift', byMs: -SHIFT_SECONDS_MAX * 1000 })).toBe(true);
-    for (const byMs of [-SHIFT_SECONDS_MAX * 1000 - 1, 0.5, '1', null]) {
-      expect(ttl.Check({ mode: 'shift', byMs })).toBe(false);
+  it.each(jobs)('of a %s are those of every other, shifts backwards too', async (_, keptOf) => {
+    for (const byMs of [-3_600_000, -most, most]) {
+      expect(await keptOf({ mode: 'shift', byMs })).toEqual({ mode: 'shift', byMs });
     }
-    expect(ttl.Check({ mode: 'rebase', toMs: -1 })).toBe(false);
-    expect(ttl.Check({ mode: 'persist', toMs: 1 })).toBe(false);
+    const wrong: readonly Json[] = [
+      ...[-most - 1, 0.5, '1', null].map((byMs) => ({ mode: 'shift', byMs })),
+      ...[{ mode: 'rebase', toMs: -1 }, { mode: 'persist', toMs: 1 }, { mode: 'shift' }],
+    ];
+    for (const ttl of wrong) {
+      await expect((async () => keptOf(ttl))()).rejects.toMatchObject({
+        code: 'TM_USAGE',
+        context: { pointer: expect.stringMatching(/^\/ttl/) as string },
+      });
+    }
   });
 
   it('of a plan are shifted as far back as those of its restore', () => {
-    const plan = Compile(PlanBody.properties.ttl);
-    expect(plan.Check({ mode: 'shift', shiftSeconds: -SHIFT_SECONDS_MAX })).toBe(true);
-    expect(plan.Check({ mode: 'shift', shiftSeconds: -SHIFT_SECONDS_MAX - 1 })).toBe(false);
+    const { shiftSeconds } = PlanBody.properties.ttl.properties;
+    expect(shiftSeconds).toMatchObject({ minimum: -SHIFT_SECONDS_MAX, maximum: SHIFT_SECONDS_MAX });
   });
 });
 
