@@ -339,7 +339,7 @@ it('a clone has what the source had, and its own password', async () => {
   expect((await run.api.ask('/v1/clones', { ...asked, token: restorer })).status).toBe(403);
   expect((await run.api.ask('/v1/clones', asked)).body).toMatchObject({
     code: 'TM_TARGET_DENIED',
-    detail: expect.stringContaining('server.allow_sources') as string,
+    detail: expect.stringContaining('under protection by request') as string,
   });
   const password = 'Correct-Horse-7';
   const job = await run.done('/v1/clones', { ...clone, password, sample: 20 });

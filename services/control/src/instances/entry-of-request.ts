@@ -23,7 +23,8 @@ export interface RequestedInstance {
   readonly switchTimestamps?: boolean;
 }
 
-const SOURCES = { name: 'server.allow_sources', use: 'taken under protection by request' };
+/** The rule for what is captured, as errors name it. */
+export const SOURCES = { name: 'server.allow_sources', use: 'taken under protection by request' };
 
 /**
  * The entry of the configuration that a request asks for. Its server is one of

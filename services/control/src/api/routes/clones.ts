@@ -1,6 +1,10 @@
+import { SOURCES } from '../../instances/entry-of-request.ts';
+import { checkTarget } from '../../provision/allowed-targets.ts';
 import { checkPassword } from '../../provision/password-rules.ts';
+import { requireScope, type Caller } from '../auth.ts';
 import { CloneBody } from '../schemas/clones.ts';
 import { accepted } from '../schemas/jobs.ts';
+import type { Control } from '../../control.ts';
 import type { Json } from '../../jobs/job.ts';
 import type { ApiApp, ApiPorts } from '../types.ts';
 import { acceptJob } from './job-document.ts';
@@ -34,6 +38,7 @@ export function addCloneRoutes(app: ApiApp, { control, clock }: ApiPorts): void 
     async (request, reply) => {
       const { sourceId: instance, shardCount, password, ...body } = request.body;
       const { target, name, passwordRef, memoryBytes, sample, register, keep, verify } = body;
+      if (register === true) await mayRegister(request, target, control);
       const point = pointOf(body);
       const selector = selectorOf(body);
       const ttl = ttlOf(body, point, selector !== null, clock.nowMs());
@@ -50,6 +55,22 @@ export function addCloneRoutes(app: ApiApp, { control, clock }: ApiPorts): void 
       return acceptJob(reply, await control.jobs.submit(order, idempotency ?? undefined));
     },
   );
+}
+
+/**
+ * What is taken under protection is a server of our own, or one that an administrator could add: else a
+ * clone would be the way around `[server] allow_sources`.
+ */
+async function mayRegister(
+  caller: Caller,
+  target: { readonly kind: string; readonly url?: string },
+  { workspace }: Pick<Control, 'workspace'>,
+): Promise<void> {
+  if (target.kind === 'local') return;
+  requireScope(caller, 'admin');
+  if (target.url !== undefined) {
+    await checkTarget(target.url, workspace.config.allowSources, undefined, SOURCES);
+  }
 }
 
 /** A clone knows no timelines: it takes the one that is current then. */

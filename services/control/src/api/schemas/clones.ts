@@ -35,7 +35,8 @@ const common = {
   },
   register: {
     type: 'boolean',
-    description: 'Take it into the configuration, as an instance of its own.',
+    description:
+      'Take it into the configuration, as an instance of its own. A server that is not started here needs the scope `admin`, and its address a rule of `[server] allow_sources`.',
   },
 } as const;
 
