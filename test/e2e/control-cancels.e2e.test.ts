@@ -12,6 +12,7 @@ import {
   type Worker,
 } from '../support/control-e2e/control-host.ts';
 import { tellStory, withKeysOf, withoutDigests, type Story } from '../support/control-e2e/story.ts';
+import type { Answer } from '../support/api-run.ts';
 import { diffOracle, readOracle } from '../support/oracle.ts';
 import { startRedis, type RedisServer } from '../support/redis-server.ts';
 import { TestCa } from '../support/tls/certificates.ts';
@@ -197,5 +198,35 @@ describe('a clone with a password, over TLS only', () => {
     const job = await host.ended(id);
     expect(job).toMatchObject({ state: 'failed', problem: { code: 'TM_TARGET_MEMORY' } });
     expect(await host.leftovers()).toEqual(before);
+  });
+
+  it('is listed with what made it, and ended by its name, its data only when that is said', async () => {
+    interface Server {
+      readonly name: string;
+      readonly job: string;
+      readonly pid: number | null;
+    }
+    const list = async (): Promise<readonly Server[]> =>
+      (await host.ask('/v1/servers')).body?.['servers'] as readonly Server[];
+    const before = await list();
+    const server = before.find(({ name }) => name === 'copy-settle');
+    expect(server).toMatchObject({ kind: 'clone', state: 'running', instance: ID, tls: true });
+    expect(await host.job(server?.job ?? '')).toMatchObject({ kind: 'clone' });
+    expect(JSON.stringify(before)).not.toContain(host.tidemark.dir);
+    const path = '/v1/servers/copy-settle';
+    const ends = (query: string): Promise<Answer> => host.ask(path + query, { method: 'DELETE' });
+    expect((await ends('?data=all')).status).toBe(400);
+    const folders = (await host.servers()).length;
+    expect((await ends('')).body).toMatchObject({ name: 'copy-settle', pid: server?.pid });
+    expect((await list()).find(({ name }) => name === 'copy-settle')).toMatchObject({
+      ...{ state: 'ended', pid: null },
+    });
+    expect(await host.servers()).toHaveLength(folders);
+    expect((await ends('?data=delete')).status).toBe(200);
+    expect(await host.servers()).toHaveLength(folders - 1);
+    expect((await ends('')).status).toBe(404);
+    expect((await list()).filter(({ pid }) => pid !== null)).toHaveLength(
+      before.filter(({ pid }) => pid !== null).length - 1,
+    );
   });
 });
