@@ -333,7 +333,7 @@ it('a clone has what the source had, and its own password', async () => {
   expect(weak.body).toMatchObject({ status: 422, errors: [{ pointer: '/password' }] });
   // What is not started here is taken under protection by an administrator, and by the rule for that.
   const elsewhere = { ...clone, target: { kind: 'address', url: 'redis://127.0.0.1:1' } };
-  const restorer = await run.api.tokenOf('restorer', 'restore');
+  const restorer = await run.api.tokenOf('cloner', 'restore');
   const headers = { 'idempotency-key': 'elsewhere' };
   const asked = { method: 'POST', body: { ...elsewhere, register: true }, headers };
   expect((await run.api.ask('/v1/clones', { ...asked, token: restorer })).status).toBe(403);
