@@ -4,8 +4,6 @@ import type { ArchiverProcess } from './tidemark-cli.ts';
 
 /** Prefix of the store of a fleet. */
 export const PREFIX = 'fleet';
-/** Less than that of a fleet by itself, to wait less. */
-const HEARTBEAT_S = 4;
 
 /** A host of a fleet: a state folder, and an archiver while one runs. */
 export interface FleetHost {
@@ -18,6 +16,8 @@ export interface FleetHost {
 /** What a host reaches, and where. */
 export interface HostPlaces {
   readonly name: string;
+  /** A fleet has 5 s at the most. */
+  readonly heartbeat: string;
   readonly broker: string;
   readonly endpoint: string;
   readonly bucket: string;
@@ -30,7 +30,7 @@ export interface HostPlaces {
 /** Makes the state folder and the configuration of a host. */
 export async function makeHost(
   dir: string,
-  { name, broker, endpoint, bucket, shards }: HostPlaces,
+  { name, heartbeat, broker, endpoint, bucket, shards }: HostPlaces,
 ): Promise<FleetHost> {
   const stateDir = join(dir, name);
   await mkdir(stateDir, { mode: 0o700 });
@@ -48,7 +48,7 @@ ring = "${join(dir, 'ring')}"
 [archiver]
 fleet = true
 roll_max_age = "2s"
-heartbeat = "${HEARTBEAT_S}s"
+heartbeat = "${heartbeat}"
 [events]
 brokers = ["${broker}"]
 `;

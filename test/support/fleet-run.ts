@@ -37,6 +37,8 @@ const SOON_MS = 90_000;
 export interface FleetOptions {
   readonly shards: number;
   readonly backlog?: string;
+  /** Distance of heartbeats. Default that of a fleet. */
+  readonly heartbeat?: string;
 }
 
 /** A Redis server that is captured, and what writes to it. */
@@ -104,7 +106,11 @@ export class FleetBench implements AsyncDisposable {
     this.#owned = owned;
   }
 
-  static async start({ shards: count, backlog = '64mb' }: FleetOptions): Promise<FleetBench> {
+  static async start({
+    shards: count,
+    backlog = '64mb',
+    heartbeat = '5s',
+  }: FleetOptions): Promise<FleetBench> {
     const owned: AsyncDisposable[] = [];
     const own = <T extends AsyncDisposable>(part: T): T => {
       owned.push(part);
@@ -147,7 +153,7 @@ export class FleetBench implements AsyncDisposable {
         { name: 'c', broker: cBroker, endpoint: through(ways.cToStore) },
       ];
       const hosts = await Promise.all(
-        places.map((place) => makeHost(temp.path, { ...place, bucket, shards })),
+        places.map((place) => makeHost(temp.path, { ...place, heartbeat, bucket, shards })),
       );
       return new FleetBench({ hosts, shards, broker, store, keys, ways }, temp, owned);
     } catch (error) {

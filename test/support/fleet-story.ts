@@ -12,6 +12,8 @@ const ABOUT_MS = 5_000;
 /** How a story of a fleet goes. */
 export interface FleetStory {
   readonly shards: number;
+  /** Less than that of a fleet by itself, to wait less. */
+  readonly heartbeat?: string;
   readonly brokerAwayMs: number;
   /** Whether the broker is killed, else stopped in good order: then it is back sooner. */
   readonly brokerDies: boolean;

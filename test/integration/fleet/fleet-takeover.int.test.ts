@@ -17,6 +17,7 @@ describeWithS3(
         () =>
           tellFleetStory({
             shards: 6,
+            heartbeat: '4s',
             brokerAwayMs: BROKER_AWAY_MS,
             brokerDies: false,
             takeoverMsMax: TAKEOVER_MS_MAX,
