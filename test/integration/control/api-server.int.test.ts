@@ -234,14 +234,12 @@ describe('streams of events', () => {
   });
 
   it('are 16 of one caller at one time', async () => {
-    const token = await run.tokenOf('many', 'read');
-    const over = new AbortController();
-    // They are kept: fetch ends an answer that nobody holds any more.
-    const followed: Response[] = [];
+    const [token, over] = [await run.tokenOf('many', 'read'), new AbortController()];
+    const followed: Response[] = []; // fetch ends an answer that nobody holds any more
     while (followed.length < 16) followed.push(await follow(token, over.signal));
     expect((await follow(token)).status).toBe(503);
     followed.push(await follow(await run.tokenOf('other', 'read'), over.signal));
-    expect(followed.map(({ status }) => status)).toEqual(new Array(17).fill(200));
+    expect(followed.every(({ ok }) => ok)).toBe(true);
     over.abort();
   });
 });
