@@ -32,8 +32,7 @@ export function rebuildHandler(parts: RebuildParts): JobHandler {
   return {
     kind: 'rebuild',
     check: async (order) => (await checkRebuild(order, parts)) as unknown as Json,
-    exclusive: ({ instance, request }) =>
-      `rebuild:${instance}\n${exclusiveOf(requestOf(request))}`,
+    exclusive: ({ instance, request }) => `rebuild:${instance}\n${exclusiveOf(requestOf(request))}`,
     async run(context) {
       const { job, signal } = context;
       const request = requestOf(job.request);
