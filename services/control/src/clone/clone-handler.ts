@@ -31,8 +31,13 @@ export function cloneHandler(parts: CloneParts): JobHandler {
 }
 
 /** Two of one name would only see at the end that it is taken; two into one server would both find it empty. */
-export function exclusiveOf({ target, name }: Pick<CloneRequest, 'target' | 'name'>): string {
-  return target.kind === 'address' ? `clone:${name}\ntarget:${target.url}` : `clone:${name}`;
+export function exclusiveOf({
+  target,
+  name,
+  writesTo,
+}: Pick<CloneRequest, 'target' | 'name' | 'writesTo'>): string {
+  const servers = writesTo ?? (target.kind === 'address' ? [`target:${target.url}`] : []);
+  return [`clone:${name}`, ...servers].join('\n');
 }
 
 /** What a clone ends with: how to connect, and what is in it. No secret. */

@@ -5,6 +5,7 @@ import { Compile } from 'typebox/schema';
 import type { Actor, Json } from '../jobs/job.ts';
 import type { CloneTarget } from '../provision/provisioner.ts';
 import type { Provisioners } from '../provision/provisioners.ts';
+import { serverKeys } from '../provision/server-keys.ts';
 import { CloneSchema, type CloneInput } from './request-schema.ts';
 
 /** Which part of the source beside its data a clone is given. */
@@ -18,6 +19,8 @@ export interface CloneRequest {
   readonly withFunctions: boolean;
   readonly ttl: TtlChoice;
   readonly target: CloneTarget;
+  /** Keys of the server that it writes into (`serverKeys`); absent in jobs of an earlier version. */
+  readonly writesTo?: readonly string[];
   readonly name: string;
   readonly passwordRef: string | null;
   readonly memoryBytes: number | null;
@@ -71,7 +74,7 @@ export async function checkTargetOf(
   },
   provisioners: Provisioners,
   { via }: Actor,
-): Promise<Pick<CloneRequest, 'target' | 'name' | 'passwordRef' | 'memoryBytes'>> {
+): Promise<Pick<CloneRequest, 'target' | 'writesTo' | 'name' | 'passwordRef' | 'memoryBytes'>> {
   const { password, passwordRef = null, name, memoryBytes = null } = input;
   if (password !== undefined && passwordRef !== null) {
     throw new UsageError('TM_USAGE', 'password and passwordRef are two ways to say the same');
@@ -84,7 +87,8 @@ export async function checkTargetOf(
     await provisioners.checkKept(passwordRef);
   }
   const kept = password === undefined ? passwordRef : await provisioners.keepPassword(password);
-  return { target, name, passwordRef: kept, memoryBytes };
+  const writesTo = target.kind === 'address' ? await serverKeys(target.url) : [];
+  return { target, writesTo, name, passwordRef: kept, memoryBytes };
 }
 
 function selectorOf(json: unknown): Json {

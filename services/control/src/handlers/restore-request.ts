@@ -7,6 +7,7 @@ import type { Static } from 'typebox';
 import { Compile } from 'typebox/schema';
 import { usedBytes } from '../clone/source-needs.ts';
 import type { Actor, Json } from '../jobs/job.ts';
+import { serverKeys } from '../provision/server-keys.ts';
 import { checkTarget, pinnedUrl } from '../provision/allowed-targets.ts';
 import { checkNewPort, newServerOf } from '../provision/new-server.ts';
 import { tlsSettingsOf } from '../provision/provisioner.ts';
@@ -88,6 +89,8 @@ export type RestoreJobInput = Static<typeof RestoreJobSchema>;
 export interface RestoreJobRequest {
   readonly point: PointJson;
   readonly target: Exclude<RestoreJobInput['target'], undefined>;
+  /** Keys of the server that it writes into (`serverKeys`); absent in jobs of an earlier version. */
+  readonly writesTo?: readonly string[];
   readonly selector: Json;
   readonly withFunctions: boolean;
   readonly skip: Static<typeof SkipSchema> | null;
@@ -135,6 +138,7 @@ export async function checkRestore(
   const ttl: TtlChoice = input.ttl ?? { mode: selector === null ? 'absolute' : 'remaining' };
   return {
     ...{ point, target, selector, withFunctions, allowFlush },
+    writesTo: target.kind === 'address' ? await serverKeys(target.url) : [],
     skip: input.skip ?? null,
     ttl: fixedTtl(ttl, clock.nowMs()),
     promote: input.promote ?? true,

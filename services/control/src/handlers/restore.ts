@@ -55,7 +55,7 @@ export function restoreHandler(ports: HandlerPorts): JobHandler {
     exclusive: ({ request }) => {
       const asked = request as unknown as RestoreJobRequest | GoOn;
       if ('goOn' in asked || asked.target.kind === 'new') return null;
-      return `target:${asked.target.url}`;
+      return (asked.writesTo ?? [`target:${asked.target.url}`]).join('\n');
     },
     run: (context) => runRestore(context, ports),
     cleanUp: (context) => cleanUpRestore(context, ports),

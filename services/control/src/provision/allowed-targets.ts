@@ -162,7 +162,8 @@ function denied(address: NodeAddress, why: string, hint: string): PlanError {
   return new PlanError('TM_TARGET_DENIED', `${describeAddress(address)} ${why}`, { hint });
 }
 
-async function lookUp(name: string): Promise<readonly string[]> {
+/** Asks the system for the addresses of a name; none for one that it does not know. */
+export async function lookUp(name: string): Promise<readonly string[]> {
   const found = await lookup(name, { all: true, verbatim: true }).catch(() => []);
   return found.map(({ address }) => address);
 }
