@@ -1,15 +1,7 @@
-import {
-  mkdir,
-  readdir,
-  readFile,
-  readlink,
-  realpath,
-  rename,
-  rm,
-  writeFile,
-} from 'node:fs/promises';
+import { mkdir, readdir, readFile, readlink, realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
+import { replaceFile } from '@tidemark/system';
 import type { Starter } from './server-processes.ts';
 
 const NOTE = 'clone.json';
@@ -38,9 +30,7 @@ export interface LocalNote {
 /** Writes it so that it is there as a whole or not at all. */
 export async function writeNote(dir: string, note: LocalNote): Promise<void> {
   await mkdir(dir, { recursive: true, mode: 0o700 });
-  const path = join(dir, NOTE);
-  await writeFile(`${path}.new`, `${JSON.stringify(note)}\n`, { mode: 0o600 });
-  await rename(`${path}.new`, path);
+  await replaceFile(join(dir, NOTE), `${JSON.stringify(note)}\n`);
 }
 
 /** @returns Null when there is none. */
