@@ -6,6 +6,7 @@ import {
   type InstanceState,
 } from '@tidemark/catalog';
 import { describe, expect, it } from 'vitest';
+import type { ExpiryTombstoned } from '../../../libs/catalog/src/model/instance-expiry.ts';
 import { instanceEventShape } from '../../../libs/catalog/src/model/wire/instance-event-shape.ts';
 import { instanceStateShape } from '../../../libs/catalog/src/model/wire/state-shape.ts';
 
@@ -25,7 +26,7 @@ const held = (backup: string): InstanceEvent => ({
   ...{ type: 'LeaseTaken', lease: `hold-${backup}`, purpose: 'hold', fromSecond: 1 },
   ...{ untilMs: atMs, atMs },
 });
-const marked = (...backups: readonly string[]): InstanceEvent => ({
+const marked = (...backups: readonly string[]): ExpiryTombstoned => ({
   ...{ type: 'ExpiryTombstoned', tombstone: 'ts-1', floors: [], cuts: [], unnamed: null, backups },
   ...{ retainSeconds: 60, forced: false, objects: 1, bytes: 9, dueMs: 5_000, atMs },
 });
@@ -139,7 +140,7 @@ describe('what a log says of single backups', () => {
       const json = instanceEventShape.encode(event, '$');
       expect(instanceEventShape.decode(json, '$')).toEqual(event);
     }
-    const { backups: _, ...plain } = marked() as InstanceEvent & { readonly backups: unknown };
+    const { backups: _, ...plain } = marked();
     expect(instanceEventShape.encode(plain, '$')).not.toHaveProperty('backups');
     const state = fold(created, labelled('bk_2', 'a=1'), deleted('bk_1'), marked('bk_1'));
     const json = instanceStateShape.encode(state, '$');

@@ -22,7 +22,9 @@ export interface ChangePorts {
 }
 
 /** Of a workspace what a change of a backup needs. */
-export type ChangeParts = Pick<Workspace, 'store' | 'keys' | 'catalog'>;
+export interface ChangeParts extends Pick<Workspace, 'store' | 'catalog'> {
+  readonly keys: Pick<Workspace['keys'], 'logKey'>;
+}
 
 /** Keys of labels, as the log takes them. */
 export const LABEL_KEY = /^[A-Za-z0-9](?:[A-Za-z0-9._/-]*[A-Za-z0-9])?$/;

@@ -13,7 +13,7 @@ import {
 } from '@tidemark/catalog';
 import { UsageError } from '@tidemark/core';
 import { formatSecond, retentionRules, type Workspace } from '@tidemark/workspace';
-import { logOf, type ChangePorts } from './backup-labels.ts';
+import { logOf, type ChangeParts, type ChangePorts } from './backup-labels.ts';
 import { findBackupDocuments } from './backups.ts';
 
 /** How a backup is deleted. */
@@ -60,7 +60,7 @@ export interface DeletedBackup {
 export async function deleteBackup(
   backup: string,
   { by, last, dryRun }: DeleteOptions,
-  workspace: Pick<Workspace, 'store' | 'keys' | 'catalog' | 'config'>,
+  workspace: ChangeParts & Pick<Workspace, 'config'>,
   ports: ChangePorts,
 ): Promise<DeletedBackup> {
   const { catalog } = workspace;
