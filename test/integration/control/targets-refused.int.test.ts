@@ -160,7 +160,6 @@ describe('a new server', () => {
     const owner = await bench.connectTo(job);
     expect(await owner.get('mine')).toBe('1');
     await owner.set('later', '2');
-    await owner.bgrewriteaof();
     owner.disconnect();
   });
 
