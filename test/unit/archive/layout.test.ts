@@ -1,4 +1,5 @@
 import {
+  instanceCheckpointKey,
   instanceLogKey,
   instanceRecordKey,
   parseObjectKey,
@@ -71,6 +72,11 @@ describe('object keys', () => {
     });
     expect(parseObjectKey(writerCheckpointKey('orders', '0', 'w1', 5))).toMatchObject({
       kind: 'checkpoint',
+    });
+    expect(parseObjectKey(instanceCheckpointKey('orders', 256))).toEqual({
+      kind: 'instance-checkpoint',
+      iid: 'orders',
+      seq: 256n,
     });
     expect(parseObjectKey(instanceLogKey('orders', 5))).toEqual({
       kind: 'instance-log',
