@@ -119,18 +119,37 @@ describe('a desk', () => {
     expect((await run.desk.submit(order('clone', 'copy', null))).state).toBe('queued');
   });
 
-  it('takes no more than it can hold', async () => {
+  it('gives one actor a share of its places, and the others theirs', async () => {
+    const ids: string[] = [];
+    for (let i = 0; i < 200; i++) ids.push((await run.desk.submit(ORDER)).id);
+    const limit = { code: 'TM_JOB_LIMIT', context: { open: 200, max: 200 } };
+    await expect(run.desk.submit(ORDER)).rejects.toMatchObject(limit);
+    await run.desk.submit({ ...ORDER, actor: { name: 'alice', via: 'token' } });
+    const [first = ''] = ids;
+    await run.desk.cancel(first, ALICE);
+    await run.desk.submit(ORDER);
+    expect(() => run.desk.command(first, { type: 'resume', nowMs: clock.ms })).toThrow(
+      expect.objectContaining(limit),
+    );
+  });
+
+  it('takes no more than it can hold, of others than policies less', async () => {
+    const policy = { ...ORDER, actor: { name: 'policy', via: 'policy' } } as const;
     run.state.write(() => {
-      for (let i = 0; i < 1000; i++) {
+      for (let i = 0; i < 800; i++) {
         run.state.run(
           `INSERT INTO jobs (id, kind, instance, state, not_before_ms, seq, fold)
            VALUES (?, 'restore', 'orders', 'queued', 0, 1, '{}')`,
-          `job-${i}`,
+          `job-0${i}`,
         );
       }
     });
     await expect(run.desk.submit(ORDER)).rejects.toMatchObject({
-      ...{ code: 'TM_JOB_LIMIT', context: { open: 1000 } },
+      ...{ code: 'TM_JOB_LIMIT', context: { open: 800, max: 800 } },
+    });
+    for (let i = 0; i < 200; i++) await run.desk.submit(policy);
+    await expect(run.desk.submit(policy)).rejects.toMatchObject({
+      ...{ code: 'TM_JOB_LIMIT', context: { open: 1000, max: 1000 } },
     });
   });
 

@@ -19,8 +19,11 @@ import { decide, evolve, isOver, newFold, type JobCommand, type JobFold } from '
 import { JobNews, type JobListener } from './job-news.ts';
 import type { JobRows } from './job-rows.ts';
 
-/** Jobs that may be open at one time on a host. */
+/** Jobs that may be open at one time on a host; so many of them only policies may open, which ask by themselves. */
 const OPEN_MAX = 1000;
+const POLICY_OPEN = 200;
+/** Open jobs of one actor, but policies, so that nobody takes the places of all. */
+const ACTOR_OPEN_MAX = 200;
 /** Characters that open jobs of one actor may have, so that nobody takes the room of all. */
 const OPEN_CHARS_MAX = 16 << 20;
 const REQUEST_CHARS_MAX = 1 << 20;
@@ -85,7 +88,8 @@ export class LocalJobDesk implements JobDesk {
     const made = rows.db.write(() => {
       const again = key === undefined ? null : this.#madeBefore(key, digest);
       if (again !== null) return again;
-      this.#refuseMore(exclusive);
+      if (exclusive !== null) this.#refuseBeside(exclusive);
+      this.#refuseMore(actor);
       this.#refuseLarge(actor, chars);
       rows.makeRoom();
       const fold = newFold({ id, kind, instance, actor, request, createdMs: nowMs });
@@ -220,6 +224,7 @@ export class LocalJobDesk implements JobDesk {
       const change = decide(known, command);
       if (change === null) return { fold: known, event: null };
       const next = evolve(known, change);
+      if (change.type === 'resumed') this.#refuseMore(known.job.actor);
       if (change.type === 'beaten' || change.type === 'failing') {
         rows.saveClaim(next);
         return { fold: next, event: null };
@@ -267,12 +272,17 @@ export class LocalJobDesk implements JobDesk {
     return wanted;
   }
 
-  #refuseMore(exclusive: string | null): void {
-    if (exclusive !== null) this.#refuseBeside(exclusive);
-    const open = this.#parts.rows.openCount();
-    if (open < OPEN_MAX) return;
-    throw new CatalogError('TM_JOB_LIMIT', `${open} jobs are open`, {
-      context: { open, max: OPEN_MAX },
+  #refuseMore(actor: Actor): void {
+    const { rows } = this.#parts;
+    const isPolicy = actor.via === 'policy';
+    const all = { open: rows.openCount(), max: OPEN_MAX - (isPolicy ? 0 : POLICY_OPEN) };
+    const own = { open: isPolicy ? 0 : rows.openCountOf(actor), max: ACTOR_OPEN_MAX };
+    const isAll = all.open >= all.max;
+    if (!isAll && own.open < own.max) return;
+    const { open, max } = isAll ? all : own;
+    const whose = isAll ? '' : ` of ${actor.name}`;
+    throw new CatalogError('TM_JOB_LIMIT', `${open} jobs${whose} are open`, {
+      context: { open, max },
       hint: 'wait for some of them to end, or cancel them',
     });
   }

@@ -99,6 +99,13 @@ export class JobRows {
     return this.db.query<{ n: number }>(sql).get()?.n ?? 0;
   }
 
+  /** How many jobs of an actor are open. */
+  openCountOf({ name, via }: Actor): number {
+    const sql = `SELECT count(*) AS n FROM jobs WHERE ended_ms IS NULL
+      AND json_extract(fold, '$.job.actor.name') = ? AND json_extract(fold, '$.job.actor.via') = ?`;
+    return this.db.query<{ n: number }>(sql).get(name, via)?.n ?? 0;
+  }
+
   /** Characters that the open jobs of an actor have. */
   openChars({ name, via }: Actor): number {
     const sql = `SELECT coalesce(sum(length(fold)), 0) AS n FROM jobs WHERE ended_ms IS NULL
