@@ -17,6 +17,14 @@ export function makeId(nowMs: number, random: Random): string {
   return time + tail;
 }
 
+/** The Unix milliseconds that an id of `makeId` was made at, by the clock of then; null for no such id. */
+export function idMadeMs(id: string): number | null {
+  if (!/^[0-9a-hjkmnp-tv-z]{26}$/.test(id)) return null;
+  let ms = 0;
+  for (let i = 0; i < 10; i++) ms = ms * 32 + ALPHABET.indexOf(id.charAt(i));
+  return ms;
+}
+
 /**
  * Whether a name may be part of an object key or a path: `[a-z0-9][a-z0-9-]{0,62}`.
  * Instance ids, and ids made by `makeId`, pass.

@@ -17,6 +17,6 @@ export { nameObject } from './errors/name-object.ts';
 export type { Clock } from './ports/clock.ts';
 export type { Random } from './ports/random.ts';
 export { bytesOf, collectBytes, type ByteSource } from './flow/bytes.ts';
-export { isSafeName, makeId } from './ids.ts';
+export { isSafeName, makeId, idMadeMs } from './ids.ts';
 export { Crc64 } from './crc64.ts';
 export { refuseUnverified } from './verified-connections.ts';

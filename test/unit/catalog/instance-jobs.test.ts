@@ -8,6 +8,7 @@ import {
   type InstanceEvent,
   type InstanceState,
 } from '@tidemark/catalog';
+import { idMadeMs, makeId } from '@tidemark/core';
 import { describe, expect, it } from 'vitest';
 import { seededRandom, standingClock } from '../../support/crypto-ports.ts';
 import { LOG_KEY } from '../../support/log-events.ts';
@@ -128,6 +129,34 @@ describe('claims of jobs in an instance log', () => {
     const state = { ...rest, jobs };
     decideInstance(state, claimed({ job: job(1), attempt: 2, atMs: 70 }));
     decideInstance(state, claimed({ job: job(600) }));
+  });
+
+  it('are not refused since the clock of one of them, or of all for a time, was ahead', () => {
+    const random = seededRandom('ahead');
+    const nowMs = 1_800_000_000_000;
+    expect(idMadeMs(makeId(nowMs, random))).toBe(nowMs);
+    const ahead = 30 * 86_400_000;
+    const one = (idMs: number, atMs: number): readonly InstanceEvent[] => {
+      const job = `job-${makeId(idMs, random)}`;
+      return [
+        claimed({ job, atMs, untilMs: atMs + 100 }),
+        { ...ended('succeeded', { job }), atMs } as InstanceEvent,
+      ];
+    };
+    const ends = (count: number, fromMs: number): readonly InstanceEvent[] =>
+      Array.from({ length: count }, (_, i) => one(fromMs + i, fromMs + i)).flat();
+    const wrong = one(nowMs + ahead, nowMs + ahead);
+    const next = claimed({ job: `job-${makeId(nowMs + 1_000, random)}`, atMs: nowMs + 2_000 });
+    const state = fold(...wrong, ...ends(600, nowMs));
+    expect(state.jobs.ended).toHaveLength(512);
+    decideInstance(state, next);
+    // What went since is forgotten as ever, and the one that is ahead is known to have ended.
+    const early = claimed({ job: `job-${makeId(nowMs, random)}`, atMs: nowMs + 2_000 });
+    expect(() => decideInstance(state, early)).toThrow(refusal(/cannot be known/));
+    const [first] = wrong;
+    if (first === undefined) throw new Error('no claim');
+    expect(() => decideInstance(state, first)).toThrow(refusal(/has ended/));
+    decideInstance(fold(...ends(600, nowMs + ahead)), next);
   });
 
   it('are written by the table of docs/formats/instance-record.md, and read back', async () => {

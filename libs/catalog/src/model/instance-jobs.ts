@@ -1,3 +1,5 @@
+import { idMadeMs } from '@tidemark/core';
+
 /** A worker has a job of the instance, until a time; it may go on longer when it says so. */
 export interface JobClaimed {
   readonly type: 'JobClaimed';
@@ -57,7 +59,10 @@ export interface JobsState {
   readonly open: readonly OpenJob[];
   /** Those that ended within a day and the last 64, so that none is done twice; the oldest first. */
   readonly ended: readonly EndedJob[];
-  /** Of jobs up to this id more ended than are remembered: of one before it nobody can say. Null: none. */
+  /**
+   * Of jobs up to this id more ended than are remembered: of one before it nobody can say. Null: none. Never
+   * an id that a clock made which was ahead: it would stand before every job until that time.
+   */
   readonly forgotten: string | null;
 }
 
@@ -71,6 +76,8 @@ export const ENDED_JOBS_MAX = 512;
 const ENDED_JOBS_KEPT = 64;
 /** An order that was sent to other hosts may come again for hours: ends are remembered for longer than that. */
 const ENDED_MS = 86_400_000;
+/** An id that is made so much later than another host says it is was made by a clock that is ahead. */
+const AHEAD_MS = 60_000;
 /** How long the claim of a worker that is not heard of stays, in milliseconds. */
 const LOST_KEPT_MS = 7 * 86_400_000;
 
@@ -87,13 +94,20 @@ export function jobRefusal(state: JobsState, event: JobLogEvent): string | null 
     if (held.worker !== worker && held.untilMs > atMs) return 'another worker has the job';
     return held.attempt > attempt ? 'a later attempt was claimed' : null;
   }
-  if (isForgotten(state, job)) return 'it cannot be known whether the job was done';
+  if (isForgotten(state, job, atMs)) return 'it cannot be known whether the job was done';
   return kept(open, atMs).length < OPEN_JOBS_MAX ? null : `more than ${OPEN_JOBS_MAX} open jobs`;
 }
 
-/** Whether a job may have ended so long ago, in the order of ids, that its end is remembered no more. */
-export function isForgotten({ open, ended, forgotten }: JobsState, job: string): boolean {
-  if (forgotten === null || job > forgotten) return false;
+/**
+ * Whether a job may have ended so long ago, in the order of ids, that its end is remembered no more.
+ * @param nowMs - When it is asked. Where the clocks of all were ahead for a time, ids of then say nothing.
+ */
+export function isForgotten(
+  { open, ended, forgotten }: JobsState,
+  job: string,
+  nowMs: number,
+): boolean {
+  if (forgotten === null || job > forgotten || madeMs(forgotten) > nowMs + ENDED_MS) return false;
   return ![...open, ...ended].some((one) => one.job === job);
 }
 
@@ -131,11 +145,24 @@ function remembered(
   const young = all.filter(
     ({ atMs }, i) => i >= all.length - ENDED_JOBS_KEPT || atMs + ENDED_MS > nowMs,
   );
+  const over = young.length - ENDED_JOBS_MAX;
+  if (over <= 0) return { ended: young, forgotten: before };
+  const isAhead = ({ job }: EndedJob): boolean => madeMs(job) > nowMs + AHEAD_MS;
+  // Those that are ahead stay as long as others can go instead: nothing is said of ids before them.
+  const others = young.filter((one) => !isAhead(one));
+  const gone = new Set(
+    others.length > ENDED_JOBS_KEPT ? others.slice(0, over) : young.slice(0, over),
+  );
   let forgotten = before;
-  for (const { job } of young.slice(0, -ENDED_JOBS_MAX)) {
-    if (forgotten === null || job > forgotten) forgotten = job;
+  for (const one of gone) {
+    if (!isAhead(one) && (forgotten === null || one.job > forgotten)) forgotten = one.job;
   }
-  return { ended: young.slice(-ENDED_JOBS_MAX), forgotten };
+  return { ended: young.filter((one) => !gone.has(one)), forgotten };
+}
+
+/** When the id of a job was made, by the clock of its host; 0 for one that is no id of `makeId`. */
+function madeMs(job: string): number {
+  return job.startsWith('job-') ? (idMadeMs(job.slice(4)) ?? 0) : 0;
 }
 
 const kept = (open: readonly OpenJob[], atMs: number): readonly OpenJob[] =>

@@ -82,7 +82,7 @@ export class InstanceClaims {
         answer = { kind: 'done', attempt: end.attempt, knownMs: this.#knownFor(job.id) };
         return null;
       }
-      if (isForgotten(jobs, job.id)) {
+      if (isForgotten(jobs, job.id, atMs)) {
         answer = { kind: 'forgotten' };
         return null;
       }
