@@ -59,7 +59,6 @@ describe('the server of the API', () => {
       headers: { ...post.headers, 'content-type': 'text/plain' },
     };
     expectProblem(await run.ask('/t/things', text), 415, 'unsupported-media-type');
-    // Without a body, what is required is missing, whatever type its sender says it has.
     expectProblem(await run.ask('/t/things', { ...post, body: '' }), 422, 'validation');
     for (const body of ['{', ' ', '{"__proto__":{}}', '\u0000']) {
       expectProblem(await run.ask('/t/things', { ...post, body }), 400, 'bad-request');

@@ -68,7 +68,9 @@ async function checkRebuild(
   if (register) await refuseKnownInstance(name, parts.workspace);
   const isOwnPassword = needs.hasUsers && asked.passwordRef === null;
   // The default user was the one that captured: its password is known, though no user was stored.
-  const known = node?.user === null && !needs.hasUsers ? node.passwordRef : null;
+  const isKnown = node?.user === null && !needs.hasUsers && asked.passwordRef === null;
+  const ofCapture = async (): Promise<string | null> =>
+    copyOf(node?.passwordRef ?? null, parts.provisioners);
   const kept: readonly (Kept | null)[] = [
     needs.hasUsers ? 'users' : null,
     isOwnPassword ? 'password' : null,
@@ -79,11 +81,22 @@ async function checkRebuild(
     ...{ source: { kind: 'latest' }, selector: null, withFunctions: true, register },
     ...{ ttl: { mode: 'absolute' }, verify: 'stream', sample: input.sample ?? 0 },
     ...asked,
-    passwordRef: asked.passwordRef ?? known,
+    passwordRef: isKnown ? await ofCapture() : asked.passwordRef,
     keep: kept.filter((each) => each !== null),
     login:
-      isOwnPassword && node !== null ? { user: node.user, passwordRef: node.passwordRef } : null,
+      isOwnPassword && register && node !== null
+        ? { user: node.user, passwordRef: await ofCapture() }
+        : null,
   };
+}
+
+/** The password of the released instance in a file of its own: the one of the bin goes with that. */
+async function copyOf(
+  passwordRef: string | null,
+  { secrets, keepPassword: _, ...rest }: Provisioners,
+): Promise<string | null> {
+  if (passwordRef === null) return null;
+  return rest.keepAs(await secrets.read(passwordRef));
 }
 
 /**

@@ -14,6 +14,7 @@ import {
 import type { Audit } from '../audit/audit.ts';
 import type { Actor } from '../jobs/job.ts';
 import type { StateDatabase } from '../state/database.ts';
+import { isFileConfigured } from '../provision/configured-files.ts';
 import { SecretFolder } from '../provision/secrets.ts';
 import { DUE_GRACE_MS, DueWatch, type DueAnswer, type LogHead } from './due-watch.ts';
 import { eraseObjects } from './erase-objects.ts';
@@ -320,6 +321,9 @@ export class RecycleBin {
       recycle?.erasedMs === null ? { type: 'InstanceErased', atMs: clock.nowMs() } : null,
     );
     const objects = await eraseObjects(instance, workspace.store, signal);
+    const { recycle } = workspace.catalog.instance(instance);
+    // It stayed while another instance was logged in to with it.
+    if (recycle !== null) await this.#forgetSecret(recycle);
     this.#erased.add(instance);
     if (seq === null && objects === 0) return;
     const detail = `${objects.toString()} objects`;
@@ -362,8 +366,12 @@ export class RecycleBin {
     return { url: describeEntry(url), user, source, passwordRef };
   }
 
+  /** A rebuilt instance of an earlier release is logged in to with this very file: then it stays. */
   async #forgetSecret({ node }: RecycleState): Promise<void> {
-    if (node?.passwordRef != null) await this.#secrets.forget(node.passwordRef);
+    if (node?.passwordRef == null) return;
+    const path = this.#secrets.path(node.passwordRef);
+    if (await isFileConfigured(path, this.#parts.workspace.config.path)) return;
+    await this.#secrets.forget(node.passwordRef);
   }
 }
 
