@@ -48,6 +48,47 @@ afterAll(async () => {
 });
 
 // Before the generated requests: those may delete the backup that is restored here.
+it('of 100 restores that are asked for at once each is answered, and what was taken on is done', async () => {
+  const stop = new AbortController();
+  const working = run.control.run(stop.signal, { workers: true, scheduler: false });
+  const answers = await Promise.all(
+    Array.from({ length: 100 }, async (_, i) => {
+      const { port } = targets[i % targets.length]!;
+      const target = { kind: 'address', url: `redis://127.0.0.1:${port}` };
+      const answer = await run.ask('/v1/instances/orders/restores', {
+        ...{ method: 'POST', body: { restoreType: 'latest', target } },
+        // Some are sent twice, as a caller does that heard nothing.
+        headers: { 'idempotency-key': `restore-${i % 80}` },
+      });
+      return answer;
+    }),
+  );
+  const count = (status: number): number => answers.filter((each) => each.status === status).length;
+  expect(count(202) + count(409) + count(429)).toBe(100);
+  const ids = new Set(
+    answers.flatMap(({ status, body }) => (status === 202 ? [body?.['id']] : [])),
+  );
+  expect(ids.size).toBeGreaterThanOrEqual(1);
+  const listed = async (): Promise<readonly { readonly id: string; readonly state: string }[]> =>
+    (await run.ask('/v1/jobs?kind=restore')).body?.['jobs'] as [];
+  expect(new Set((await listed()).map(({ id }) => id))).toEqual(ids);
+  for (;;) {
+    const states = (await listed()).map(({ state }) => state);
+    if (states.every((state) => !['queued', 'running', 'cancelling'].includes(state))) {
+      // One target may be given to a second job as soon as the first one ended: it holds data then.
+      expect(states).toContain('succeeded');
+      break;
+    }
+    await new Promise((resolve) => setTimeout(resolve, 100));
+  }
+  const held = await Promise.all(
+    targets.map(async (target) => (await target.connect()).get('cart:2')),
+  );
+  expect(held).toContain('b');
+  stop.abort(new Error('the test is over'));
+  await working.catch(() => undefined);
+});
+
 it(`whatever is asked, nothing fails, hangs, or is answered otherwise than documented (TIDEMARK_SEED=${SEED})`, async () => {
   const document = JSON.parse((await run.ask('/openapi.json')).text) as OpenApi;
   const dice = new Dice(SEED);
@@ -92,47 +133,6 @@ it(`whatever is asked, nothing fails, hangs, or is answered otherwise than docum
   expect(succeeded.size).toBeGreaterThan(15);
   expect((await run.ask('/healthz')).status).toBe(200);
 }, 400_000);
-
-it('of 100 restores that are asked for at once each is answered, and what was taken on is done', async () => {
-  const stop = new AbortController();
-  const working = run.control.run(stop.signal, { workers: true, scheduler: false });
-  const answers = await Promise.all(
-    Array.from({ length: 100 }, async (_, i) => {
-      const { port } = targets[i % targets.length]!;
-      const target = { kind: 'address', url: `redis://127.0.0.1:${port}` };
-      const answer = await run.ask('/v1/instances/orders/restores', {
-        ...{ method: 'POST', body: { restoreType: 'latest', target } },
-        // Some are sent twice, as a caller does that heard nothing.
-        headers: { 'idempotency-key': `restore-${i % 80}` },
-      });
-      return answer;
-    }),
-  );
-  const count = (status: number): number => answers.filter((each) => each.status === status).length;
-  expect(count(202) + count(409) + count(429)).toBe(100);
-  const ids = new Set(
-    answers.flatMap(({ status, body }) => (status === 202 ? [body?.['id']] : [])),
-  );
-  expect(ids.size).toBeGreaterThanOrEqual(1);
-  const listed = async (): Promise<readonly { readonly id: string; readonly state: string }[]> =>
-    (await run.ask('/v1/jobs?kind=restore')).body?.['jobs'] as [];
-  expect(new Set((await listed()).map(({ id }) => id))).toEqual(ids);
-  for (;;) {
-    const states = (await listed()).map(({ state }) => state);
-    if (states.every((state) => !['queued', 'running', 'cancelling'].includes(state))) {
-      // One target may be given to a second job as soon as the first one ended: it holds data then.
-      expect(states).toContain('succeeded');
-      break;
-    }
-    await new Promise((resolve) => setTimeout(resolve, 100));
-  }
-  const held = await Promise.all(
-    targets.map(async (target) => (await target.connect()).get('cart:2')),
-  );
-  expect(held).toContain('b');
-  stop.abort(new Error('the test is over'));
-  await working.catch(() => undefined);
-});
 
 async function callers(): Promise<ConstructorParameters<typeof RequestMaker>[2]> {
   const narrow: Record<string, string> = {};
