@@ -4,7 +4,7 @@ import { runRetention } from '@tidemark/archiver';
 import { openInstanceLog } from '@tidemark/catalog';
 import type { Clock } from '@tidemark/core';
 import { systemClock, systemRandom } from '@tidemark/system';
-import { loadConfig } from '@tidemark/workspace';
+import { addInstance, loadConfig, removeInstance } from '@tidemark/workspace';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditNote } from '../../../services/control/src/audit/audit.ts';
@@ -24,6 +24,8 @@ let bench: CloneBench;
 let secondsAhead = 0;
 /** What passed of the time that no wall clock shows. */
 let passedMs = 0;
+/** What the rebuilt instance is logged in to with. */
+let loginFile: string | undefined;
 const notes: AuditNote[] = [];
 const warnings: string[] = [];
 
@@ -153,6 +155,10 @@ describe('the recycle bin', () => {
 
     const config = await loadConfig(bench.configPath);
     expect(config.instances).toMatchObject([{ id: 'orders-2', url, source: 'psync' }]);
+    // Of its own: that of the bin goes when the source is destroyed.
+    [loginFile] = config.instances.map((entry) => entry.password_file ?? '');
+    expect(loginFile).toMatch(/\/secrets\/clone-[0-9a-f]+\.pass$/);
+    expect(await readFile(loginFile ?? '', 'utf8')).toBe('Node-pass-1\n');
     await parts.workspace.sync(signal);
     expect(parts.workspace.catalog.instance('orders-2').policy).toMatchObject({
       retainSeconds: 86_400,
@@ -216,8 +222,16 @@ describe('what is given up for good', () => {
     await expect(bin.destroy(INSTANCE, 'other', OPS, signal)).rejects.toMatchObject({
       code: 'TM_WRITE_CONSENT',
     });
+    // As a rebuild of an earlier release has left it.
+    const rebuilt = { id: 'orders-3', url: 'redis://127.0.0.1:1', source: 'psync' } as const;
+    const file = join('secrets', `recycle-${INSTANCE}.pass`);
+    await addInstance(bench.configPath, { ...rebuilt, password_file: file });
     const gone = await bin.destroy(INSTANCE, INSTANCE, OPS, signal);
     expect(gone).toMatchObject({ state: 'destroyed' });
+    for (const named of [join(bench.archive.dir, file), loginFile ?? '']) {
+      expect(await readFile(named, 'utf8')).toBe('Node-pass-1\n');
+    }
+    await removeInstance(bench.configPath, 'orders-3');
     expect(notes.map(({ action }) => action)).toContain('recycle.destroy');
     const parts = await bench.parts();
     const handler = rebuildHandler({ ...parts, recycle: bin });
@@ -244,6 +258,8 @@ describe('what is given up for good', () => {
     secondsAhead = 2 * 3_600;
     await bin.sweep(signal);
     expect((await bin.get(INSTANCE, signal)).state).toBe('erased');
+    const secrets = await readdir(join(bench.archive.dir, 'secrets'));
+    expect(secrets).not.toContain(`recycle-${INSTANCE}.pass`);
     for (const key of await objectsOf(INSTANCE)) expect(key).toMatch(/\/(record|log\/[^/]+)$/);
     const { workspace } = await bench.parts();
     workspace.catalog.clear();

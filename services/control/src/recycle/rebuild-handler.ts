@@ -69,8 +69,7 @@ async function checkRebuild(
   const isOwnPassword = needs.hasUsers && asked.passwordRef === null;
   // The default user was the one that captured: its password is known, though no user was stored.
   const isKnown = node?.user === null && !needs.hasUsers && asked.passwordRef === null;
-  const ofCapture = async (): Promise<string | null> =>
-    copyOf(node?.passwordRef ?? null, parts.provisioners);
+  const ofCapture = async (): Promise<string | null> => copyOf(node?.passwordRef ?? null, parts);
   const kept: readonly (Kept | null)[] = [
     needs.hasUsers ? 'users' : null,
     isOwnPassword ? 'password' : null,
@@ -93,10 +92,11 @@ async function checkRebuild(
 /** The password of the released instance in a file of its own: the one of the bin goes with that. */
 async function copyOf(
   passwordRef: string | null,
-  { secrets, keepPassword: _, ...rest }: Provisioners,
+  { provisioners: { secrets }, random }: CloneParts,
 ): Promise<string | null> {
-  if (passwordRef === null) return null;
-  return rest.keepAs(await secrets.read(passwordRef));
+  return passwordRef === null
+    ? null
+    : secrets.keep(await secrets.read(passwordRef), 'clone', random);
 }
 
 /**
