@@ -45,7 +45,8 @@ it('a cancel from before an order does not end it, and one from after it does', 
     },
     logger: QUIET,
   } as unknown as LinkedParts;
-  const running = new WorkerExchange(parts).run(over.signal);
+  const first = new AbortController();
+  const before = new WorkerExchange(parts).run(first.signal);
   const say = async (kind: JobNoteKind, topic: TopicName, atMs: number): Promise<void> => {
     const body = kind === 'order' ? job : { actor: ALICE };
     const note = { kind, job: job.id, instance: 'inst', host: 'here', atMs, body };
@@ -56,6 +57,12 @@ it('a cancel from before an order does not end it, and one from after it does', 
   const stateOf = (): string => there.desk.get(job.id).state;
   await say('order', 'jobs', clock.ms);
   await say('cancel', 'job-control', clock.ms - 5_000);
+  expect(stateOf()).toBe('queued');
+  // A process that was started again knows the same.
+  first.abort(new Error('it is started again'));
+  await before;
+  const running = new WorkerExchange(parts).run(over.signal);
+  await say('cancel', 'job-control', clock.ms - 4_000);
   expect(stateOf()).toBe('queued');
   await say('cancel', 'job-control', clock.ms + 1);
   expect(stateOf()).toBe('cancelled');

@@ -73,7 +73,7 @@ export class WorkerExchange {
       throw new BusError('TM_BUS_DOWN', 'this host has as many jobs of others as it takes');
     }
     note(this.#orders, order.job, order.atMs);
-    jobs.admit(order.body);
+    jobs.admit(order.body, order.atMs);
   }
 
   async #cancel(message: BusDelivery): Promise<void> {
@@ -82,7 +82,7 @@ export class WorkerExchange {
     note(this.#cancels, job, atMs);
     const fold = state.read(() => rows.fold(job));
     // An order that came later than it was called off is a wish that stands.
-    if (atMs < (this.#orders.get(job) ?? 0)) return;
+    if (atMs < Math.max(this.#orders.get(job) ?? 0, fold?.wishedMs ?? 0)) return;
     if (fold?.foreign === true && fold.job.endedMs === null && fold.job.state !== 'cancelling') {
       await jobs.cancel(job, body.actor);
     }

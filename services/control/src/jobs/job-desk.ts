@@ -163,8 +163,9 @@ export class LocalJobDesk implements JobDesk {
   /**
    * Takes in a job of another host, to be done here. One that is known stays as it is.
    * @param job - As it was ordered: `attempt` is the last one of before the order.
+   * @param wishedMs - When it was wished for, by the clock of its host.
    */
-  admit(job: Job): void {
+  admit(job: Job, wishedMs = 0): void {
     const { rows, clock } = this.#parts;
     const nowMs = clock.nowMs();
     const event = rows.db.write(() => {
@@ -173,7 +174,7 @@ export class LocalJobDesk implements JobDesk {
         const ordered = Math.max(known.ordered, job.attempt);
         const attempt = Math.max(known.job.attempt, job.attempt);
         const again = { ...known.job, attempt };
-        rows.saveClaim({ ...known, job: again, ordered, orderedMs: nowMs });
+        rows.saveClaim({ ...known, job: again, ordered, orderedMs: nowMs, wishedMs });
         return null;
       }
       if (known !== null && (!isOver(known.job) || known.job.attempt >= job.attempt + 1))
@@ -181,7 +182,13 @@ export class LocalJobDesk implements JobDesk {
       const { id, kind, instance, actor, request, createdMs } = job;
       const made = newFold({ id, kind, instance, actor, request, createdMs });
       const again = { ...made.job, attempt: job.attempt };
-      const foreign = { foreign: true, ordered: job.attempt, notBeforeMs: nowMs, orderedMs: nowMs };
+      const foreign = {
+        foreign: true,
+        ordered: job.attempt,
+        notBeforeMs: nowMs,
+        orderedMs: nowMs,
+        wishedMs,
+      };
       return rows.save({ ...made, job: again, ...foreign }, null, nowMs);
     });
     if (event !== null) this.news.tell(event);

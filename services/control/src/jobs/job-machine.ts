@@ -33,6 +33,8 @@ export interface JobFold {
   readonly foreign: boolean;
   /** When it was last heard that its host wants it done; null: it is no foreign one. */
   readonly orderedMs: number | null;
+  /** When its host wished for it, by the clock of that: a cancel from before is not of this order. */
+  readonly wishedMs?: number;
 }
 
 /** How a job ends. */
