@@ -128,16 +128,23 @@ function targetOf(flags: TargetFlags): Json {
 
 /** What a clone was handed over with. */
 export function cloneText({ result }: Job): readonly string[] {
-  const { name, url, keys, expired, compared, password, instance, warnings } =
+  const { name, url, keys, expired, compared, instance, warnings, ...report } =
     result as unknown as CloneReport;
   const since = expired > 0 ? `, ${expired.toString()} have expired since` : '';
   return [
     `${name}: ${url}`,
     `${keys.toString()} keys${since}; ${compared.toString()} compared with the archive`,
-    `password: ${password}`,
+    `password: ${passwordText(report)}`,
     ...(instance === null ? [] : [`protected from now on as instance ${instance}`]),
     ...warnings.map((warning) => `note: ${warning}`),
   ];
+}
+
+function passwordText({
+  password,
+  passwordRef,
+}: Pick<CloneReport, 'password' | 'passwordRef'>): string {
+  return passwordRef === null ? password : `in the file ${passwordRef} of the folder secrets`;
 }
 
 /** Lists the servers that were started on this host. */

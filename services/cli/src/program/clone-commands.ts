@@ -14,6 +14,9 @@ handed over once it was checked; one that fails or is called off leaves nothing 
   hook               a server that a program of yours makes ([clone] hook)
   redis://HOST:PORT  a server that is there, empty, and named in [restorer] allow_targets
 
+A server that is started here has a password: that of --pass-file, that of the source (--keep password), or one that
+is made up. The result names its file.
+
 Names of passwords and certificates are those of files in the folder secrets/ beside tidemark.toml.
 
   tidemark clone orders --to local --name orders-test --pass-file -

@@ -48,7 +48,7 @@ export interface CloneReport {
   /** Who ends it one day: its owner, this host, or the hook. */
   readonly owner: 'caller' | 'host' | 'hook';
   readonly password: 'set' | 'of-source' | 'none';
-  /** The file in the folder of secrets; null: none was named. */
+  /** The file in the folder of secrets: the one that was named, or of a password that was made up; null: neither. */
   readonly passwordRef: string | null;
   /** The instance that it is protected as; null: it is not. */
   readonly instance: string | null;
@@ -65,8 +65,8 @@ export interface CloneReport {
 
 /** The report of a clone. */
 export function cloneReport(request: CloneRequest, result: CloneResult): CloneReport {
-  const { provisioned, replayed, count, compared, warnings } = result;
-  const { name, passwordRef, keep, register, target } = request;
+  const { provisioned, passwordRef, replayed, count, compared, warnings } = result;
+  const { name, keep, register, target } = request;
   const hasPassword = passwordRef !== null || keep.includes('password');
   return {
     name,
@@ -82,17 +82,9 @@ export function cloneReport(request: CloneRequest, result: CloneResult): CloneRe
     keys: count.keys,
     expired: count.expired,
     compared,
-    warnings: [
-      // A server that was started here has written them into its file.
-      ...(target.kind === 'local'
-        ? warnings.filter((each) => !each.startsWith(IN_MEMORY))
-        : warnings),
-      ...(hasPassword || target.kind !== 'local'
-        ? []
-        : [
-            'the clone has no password: set one before others can reach it (CONFIG SET requirepass)',
-          ]),
-    ],
+    // A server that was started here has written them into its file.
+    warnings:
+      target.kind === 'local' ? warnings.filter((each) => !each.startsWith(IN_MEMORY)) : warnings,
   };
 }
 

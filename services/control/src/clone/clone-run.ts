@@ -20,6 +20,7 @@ import {
 } from '@tidemark/workspace';
 import type { JobContext } from '../jobs/job.ts';
 import { refuseConfiguredNode } from '../provision/configured-nodes.ts';
+import { madeRef } from '../provision/local-server.ts';
 import type { Provisioned } from '../provision/provisioner.ts';
 import type { Provisioners } from '../provision/provisioners.ts';
 import {
@@ -53,6 +54,8 @@ export interface CloneParts {
 /** What a clone was handed over with. */
 export interface CloneResult {
   readonly provisioned: Provisioned;
+  /** The file with its password; null: that of the source, or what its owner has set. */
+  readonly passwordRef: string | null;
   readonly replayed: ReplayedFacts | null;
   readonly count: CloneCount;
   readonly compared: number;
@@ -132,9 +135,10 @@ export class CloneRun {
   async #begin(): Promise<CloneCheckpoint> {
     const { workspace, clock } = this.#parts;
     const { job, signal } = this.#context;
-    const { target, name, passwordRef, keep, ttl } = this.#request;
+    const { target, name, keep, ttl } = this.#request;
     const needs = await sourceNeeds(job.instance, workspace, signal);
     const memoryBytes = this.#memoryFor(needs);
+    const passwordRef = await this.#passwordRef();
     const at: CloneCheckpoint = {
       phase: 'provisioning',
       ttl: ttl.mode === 'remaining' ? { mode: 'rebase', toMs: clock.nowMs() } : ttl,
@@ -148,6 +152,17 @@ export class CloneRun {
     };
     await this.#keep(at);
     return at;
+  }
+
+  /** A server that is started here has a password, whether one was named or not. */
+  async #passwordRef(): Promise<string | null> {
+    const { target, passwordRef, keep } = this.#request;
+    const isOwn = passwordRef !== null || keep.includes('password');
+    if (isOwn || target.kind !== 'local') return passwordRef;
+    const { provisioners, random } = this.#parts;
+    const made = madeRef(this.#context.job);
+    await provisioners.secrets.keepNew(made, random);
+    return made;
   }
 
   #memoryFor(needs: SourceNeeds): number {
@@ -248,6 +263,7 @@ export class CloneRun {
     if (this.#request.register) warnings = [...warnings, ...(await this.#register())];
     return {
       ...{ provisioned: this.#target, replayed, compared },
+      passwordRef: this.#here.asked.passwordRef,
       count: this.#here.count ?? count,
       warnings: [...(replayed?.warnings ?? []), ...warnings],
     };

@@ -5,7 +5,8 @@ import type { Audit } from '../audit/audit.ts';
 import type { Actor, JobDesk } from '../jobs/job.ts';
 import { hostServers, type HostServer } from './host-servers.ts';
 import { removeFolder } from './local-folder.ts';
-import { loaderRef } from './local-server.ts';
+import { isFileConfigured } from './configured-files.ts';
+import { loaderRef, madeRef } from './local-server.ts';
 import { restoreRef } from './new-server.ts';
 import type { SecretFolder } from './secrets.ts';
 import { endServer } from './server-processes.ts';
@@ -67,7 +68,11 @@ export async function endHostServer(
   }
   if (withData) {
     await removeFolder(dir);
-    await secrets.forget(kind === 'clone' ? loaderRef({ id }) : restoreRef(job ?? id));
+    const own = kind === 'clone' ? [loaderRef({ id }), madeRef({ id })] : [restoreRef(job ?? id)];
+    for (const file of own) {
+      const isNamed = await isFileConfigured(secrets.path(file), workspace.config.path);
+      if (!isNamed) await secrets.forget(file);
+    }
   }
   return server;
 }

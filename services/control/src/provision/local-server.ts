@@ -47,6 +47,7 @@ export function localServer(settings: LocalSettings): Provisioner {
       await endProcesses(dir, false);
       await removeFolder(dir);
       await settings.secrets.forget(loaderRef(request));
+      await settings.secrets.forget(madeRef(request));
     },
   };
 }
@@ -55,6 +56,9 @@ const folderOf = ({ id }: { readonly id: string }, { config }: LocalSettings): s
   join(config.clone.dir, id);
 /** Where the password of the loader is kept until the clone is handed over. */
 export const loaderRef = ({ id }: { readonly id: string }): string => `loader-${id}.pass`;
+
+/** The password of a server that was asked for without one. */
+export const madeRef = ({ id }: { readonly id: string }): string => `clone-${id}.pass`;
 
 /** Over its unix socket, which only this user may open: TLS or not, its clients need not include us. */
 const socketUrl = (dir: string): string =>
@@ -179,21 +183,18 @@ async function configOf(
   tls: ServerTlsRefs | null,
   { config, secrets, random }: LocalSettings,
 ): Promise<Record<string, string | readonly string[]>> {
-  const { passwordRef, closed, databases } = request;
+  const { passwordRef, databases } = request;
   const loader = await readSecret(secrets.path(loaderRef(request)));
+  // Whatever its password is to be in the end, nobody gets in while it is loaded.
   const password =
-    passwordRef === null
-      ? closed
-        ? random.bytes(32).toString('hex')
-        : null
-      : await secrets.read(passwordRef);
+    passwordRef === null ? random.bytes(32).toString('hex') : await secrets.read(passwordRef);
   return {
     bind: config.clone.host,
     databases: Math.max(DATABASES_MIN, databases).toString(),
     appendonly: 'no',
     save: '',
     user: `${LOADER} on #${sha256(loader)} ~* &* +@all`,
-    ...(password === null ? {} : { requirepass: password }),
+    requirepass: password,
     ...(tls === null ? {} : await tlsConfig(tls, secrets)),
   };
 }

@@ -51,9 +51,9 @@ export interface ProvisionRequest {
   /** The name that its owner gives it. */
   readonly name: string;
   readonly target: CloneTarget;
-  /** The password that it is to have; null: later, or that of the source. */
+  /** The password that it is to have; null: that of the source, or what whoever gives it has set. */
   readonly passwordRef: string | null;
-  /** Whether nobody may log in as `default` until the users of the source are written. */
+  /** Whether it is to have the password of the source, which nobody here knows. */
   readonly closed: boolean;
   /** Bytes that it must be able to hold; 0: not known. */
   readonly memoryBytes: number;

@@ -3,10 +3,10 @@ import { NodeError, PlanError } from '@tidemark/core';
 import type { Config } from '@tidemark/workspace';
 import { withHostLock } from './host-lock.ts';
 import { availableMemory } from './host-memory.ts';
-import { hostServers, serversRoot, type HostServer } from './host-servers.ts';
+import { hostServers, type HostServer } from './host-servers.ts';
 
-/** Servers of restores that run on a host at a time; each holds a dataset in memory. */
-const RESTORES_MAX = 16;
+/** Servers of clones, and as many of restores, that run on a host at a time; each holds a dataset in memory. */
+const SERVERS_MAX = 16;
 
 /** A server that somebody wants started. */
 export interface WantedServer {
@@ -31,20 +31,18 @@ export async function reserveServer(
   await withHostLock(join(config.stateDir, 'servers.lock'), async () => {
     const all = await hostServers(config);
     const others = all.filter(({ kind, id }) => kind !== wanted.kind || id !== wanted.id);
-    if (wanted.kind === 'restore') refuseTooMany(others, config);
+    refuseTooMany(wanted, others);
     await refuseTooLarge(wanted, others);
     await note(others);
   });
 }
 
-function refuseTooMany(others: readonly HostServer[], config: Pick<Config, 'stateDir'>): void {
-  const running = others.filter(
-    ({ kind, state }) => kind === 'restore' && state !== 'ended',
-  ).length;
-  if (running < RESTORES_MAX) return;
-  throw new NodeError('TM_PROVISION', 'too many servers of earlier restores run on this host', {
-    context: { reason: 'servers', running, most: RESTORES_MAX },
-    hint: `end what nobody needs: tidemark servers list, tidemark servers end NAME (${serversRoot(config)})`,
+function refuseTooMany({ kind }: WantedServer, others: readonly HostServer[]): void {
+  const running = others.filter((each) => each.kind === kind && each.state !== 'ended').length;
+  if (running < SERVERS_MAX) return;
+  throw new NodeError('TM_PROVISION', `too many servers of earlier ${kind}s run on this host`, {
+    context: { reason: 'servers', running, most: SERVERS_MAX },
+    hint: 'end what nobody needs: tidemark servers list, tidemark servers end NAME',
   });
 }
 

@@ -89,10 +89,11 @@ export class SecretFolder {
     return name;
   }
 
-  /** Makes up a password for a name, unless there is one. */
+  /** Makes up a password for a name, by the rules for new servers, unless there is one. */
   async keepNew(name: string, random: Random): Promise<void> {
     await mkdir(this.dir, { recursive: true, mode: 0o700 });
-    await writeNew(this.path(name), `${random.bytes(24).toString('hex')}\n`);
+    // 112 bits; upper case, lower case, a digit and another one are in it, whatever they are.
+    await writeNew(this.path(name), `Tm0-${random.bytes(14).toString('hex')}\n`);
   }
 
   /** Writes a file anew. */
