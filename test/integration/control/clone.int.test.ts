@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises';
+import { lstat, readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { connectNode, openNodeTls, type NodeAddress } from '@tidemark/client';
 import { selectorToJson } from '@tidemark/selector';
@@ -7,6 +7,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cloneHandler } from '../../../services/control/src/clone/clone-handler.ts';
 import type { Json } from '../../../services/control/src/jobs/job.ts';
 import { endProcesses } from '../../../services/control/src/provision/local-folder.ts';
+import { checkPassword } from '../../../services/control/src/provision/password-rules.ts';
 import { attempt, CloneBench, type Attempt } from '../../support/control-clone/clone-bench.ts';
 import { diffOracle, readOracle, type Oracle } from '../../support/oracle.ts';
 import { startRedis } from '../../support/redis-server.ts';
@@ -89,6 +90,12 @@ async function oracleOf(id: string, password?: string): Promise<Oracle> {
   }
 }
 
+/** What a server says to somebody who knows no password. */
+async function withoutPassword(id: string): Promise<unknown> {
+  const path = join(bench.archive.dir, 'c', id, 'server.sock');
+  return getWithout({ host: 'localhost', port: 0, path });
+}
+
 async function getWithout(address: NodeAddress): Promise<unknown> {
   await using client = await connectNode(address);
   return await client.call('GET', 'cart:7');
@@ -153,18 +160,36 @@ describe('a clone into a server that is started here', () => {
     );
   });
 
-  it('gets selected keys only', async () => {
-    const { outcome, job, error } = await bench.clone({
-      ...{ source: LATEST, name: 'carts' },
+  it('gets selected keys only, and a password, that nobody gave', async () => {
+    const handler = cloneHandler(await bench.parts());
+    const job = await bench.job(handler, {
+      ...{ source: LATEST, name: 'carts', keep: ['users'] },
       selector: keysLike('cart:1*', [0]),
       target: { kind: 'local' },
     });
+    const closed = { code: 'TM_NODE_AUTH' };
+    const closedAt: string[] = [];
+    const { outcome, error } = await attempt(handler, job, {
+      // Nobody gets in at any moment.
+      onKeep: async (next) => {
+        const at = next as { readonly phase: string; readonly provisioned: unknown } | null;
+        if (at === null || at.provisioned === null) return;
+        await expect(withoutPassword(job.id)).rejects.toMatchObject(closed);
+        closedAt.push(at.phase);
+      },
+    });
     expect(error).toBeNull();
-    expect(reportOf(outcome).keys).toBe(111);
-    const { databases } = await oracleOf(job.id);
+    expect(closedAt).toEqual(expect.arrayContaining(['replaying', 'replayed', 'registering']));
+    await expect(withoutPassword(job.id)).rejects.toMatchObject(closed);
+    const passwordRef = `clone-${job.id}.pass`;
+    expect(reportOf(outcome)).toMatchObject({ keys: 111, password: 'set', passwordRef });
+    const file = join(bench.archive.dir, 'secrets', passwordRef);
+    expect((await lstat(file)).mode & 0o777).toBe(0o600);
+    const password = (await readFile(file, 'utf8')).trim();
+    expect(() => checkPassword(password)).not.toThrow();
+    const { databases } = await oracleOf(job.id, password);
     expect(databases.get(0)?.dbSize).toBe(111);
     expect(databases.get(3)).toBeUndefined();
-    expect(reportOf(outcome).warnings.join()).toMatch(/has no password/);
   });
 });
 
@@ -185,9 +210,11 @@ describe('what is refused leaves nothing behind', () => {
     ],
   ])('%j: %s', async (request, code) => {
     const before = await readdir(join(bench.archive.dir, 'c'));
-    const { error } = await bench.clone(request);
+    const { error, job } = await bench.clone(request);
     expect(error).toMatchObject({ code });
     expect(await readdir(join(bench.archive.dir, 'c'))).toEqual(before);
+    const secrets = await readdir(join(bench.archive.dir, 'secrets'));
+    expect(secrets).not.toContain(`clone-${job.id}.pass`);
   });
 
   it.each([

@@ -10,7 +10,10 @@ import { refuseConfiguredNode } from '../../../services/control/src/provision/co
 import { endHostServer } from '../../../services/control/src/provision/end-host-server.ts';
 import { availableMemory } from '../../../services/control/src/provision/host-memory.ts';
 import { hostServers } from '../../../services/control/src/provision/host-servers.ts';
+import { writeNote } from '../../../services/control/src/provision/local-folder.ts';
 import { newServerOf } from '../../../services/control/src/provision/new-server.ts';
+import { reserveServer } from '../../../services/control/src/provision/reserve-server.ts';
+import { thisStarter } from '../../../services/control/src/provision/server-processes.ts';
 import { waitFor } from '../../support/archiver-run.ts';
 import { startRedis, type RedisServer } from '../../support/redis-server.ts';
 import { JobBench, OPS, type RunningControl } from '../../support/control-jobs/job-bench.ts';
@@ -235,6 +238,27 @@ describe('servers of restores on one host', () => {
     const kept = JSON.parse(await readFile(note, 'utf8')) as object;
     await writeFile(note, JSON.stringify({ ...kept, by: { pid: process.pid, start: '0' } }));
     await promised('rs-later');
+  });
+
+  it('and those of clones as many', async () => {
+    const { config } = worker.control.workspace;
+    const by = await thisStarter();
+    const note = { version: 1, instance: 'orders', host: '127.0.0.1', port: 0 } as const;
+    const reserved = (id: string): Promise<void> =>
+      reserveServer({ kind: 'clone', id, memoryBytes: 0 }, config, () =>
+        writeNote(join(config.clone.dir, id), {
+          ...{ ...note, id, name: id, tls: false, state: 'loading', createdMs: 0, by },
+        }),
+      );
+    try {
+      for (let at = 0; at < 16; at++) await reserved(`job-${at.toString()}`);
+      await expect(reserved('job-16')).rejects.toMatchObject({
+        ...{ code: 'TM_PROVISION', context: { reason: 'servers', running: 16, most: 16 } },
+      });
+      await promised('rs-beside');
+    } finally {
+      await rm(config.clone.dir, { recursive: true, force: true });
+    }
   });
 
   it('are not promised the same memory twice', async () => {

@@ -20,7 +20,6 @@ import {
 } from '@tidemark/workspace';
 import type { JobContext } from '../jobs/job.ts';
 import { refuseConfiguredNode } from '../provision/configured-nodes.ts';
-import { madeRef } from '../provision/local-server.ts';
 import type { Provisioned } from '../provision/provisioner.ts';
 import type { Provisioners } from '../provision/provisioners.ts';
 import {
@@ -38,6 +37,7 @@ import {
   restoreTargetOf,
   withTarget,
 } from './open-clone.ts';
+import { passwordFor } from './password-for.ts';
 import { registerClone } from './register-clone.ts';
 import { settleClone } from './settle-clone.ts';
 import { sourceNeeds, type SourceNeeds } from './source-needs.ts';
@@ -138,7 +138,7 @@ export class CloneRun {
     const { target, name, keep, ttl } = this.#request;
     const needs = await sourceNeeds(job.instance, workspace, signal);
     const memoryBytes = this.#memoryFor(needs);
-    const passwordRef = await this.#passwordRef();
+    const passwordRef = await passwordFor(this.#request, job.id, this.#parts);
     const at: CloneCheckpoint = {
       phase: 'provisioning',
       ttl: ttl.mode === 'remaining' ? { mode: 'rebase', toMs: clock.nowMs() } : ttl,
@@ -152,17 +152,6 @@ export class CloneRun {
     };
     await this.#keep(at);
     return at;
-  }
-
-  /** A server that is started here has a password, whether one was named or not. */
-  async #passwordRef(): Promise<string | null> {
-    const { target, passwordRef, keep } = this.#request;
-    const isOwn = passwordRef !== null || keep.includes('password');
-    if (isOwn || target.kind !== 'local') return passwordRef;
-    const { provisioners, random } = this.#parts;
-    const made = madeRef(this.#context.job);
-    await provisioners.secrets.keepNew(made, random);
-    return made;
   }
 
   #memoryFor(needs: SourceNeeds): number {
