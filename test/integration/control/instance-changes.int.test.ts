@@ -30,6 +30,7 @@ beforeAll(async () => {
   for (const [name, text] of [
     ['one', 'Correct-Horse-1'],
     ['two', 'Correct-Horse-2'],
+    ['recycle-orders.pass', 'Correct-Horse-3'],
   ] as const) {
     await writeFile(join(secrets, name), `${text}\n`, { mode: 0o600 });
   }
@@ -62,6 +63,8 @@ it.each([
   ['a password in the address', { url: 'redis://u:p@127.0.0.1:1' }, 'TM_USAGE'],
   ['a file beside the secrets', { passwordRef: '..' }, undefined],
   ['a file that is not there', { passwordRef: 'none' }, 'TM_NOT_FOUND'],
+  ['a file of Tidemark itself', { passwordRef: 'recycle-orders.pass' }, 'TM_TARGET_DENIED'],
+  ['such a file as of TLS', { tls: { ca: ['recycle-orders.pass'] } }, 'TM_TARGET_DENIED'],
   ['a folder of a capture by replication', { aofDir: '/etc' }, undefined],
   ['files without a folder', { source: 'aof' }, undefined],
   ['a name with a path in it', { id: '../x' }, undefined],
@@ -125,6 +128,8 @@ it('a password is changed once the node accepts it, and the timeline goes on', a
   const wrong = await patch('second', { passwordRef: 'two' });
   expect(wrong.status, wrong.text).toBeGreaterThanOrEqual(400);
   expect(wrong.text).not.toContain('Correct-Horse');
+  const ofOthers = await patch('second', { passwordRef: 'recycle-orders.pass' });
+  expect(ofOthers.body).toMatchObject({ status: 422, code: 'TM_TARGET_DENIED' });
   const right = await patch('second', { passwordRef: 'one' });
   expect(right.body, right.text).toMatchObject({ id: 'second', attached: true, warnings: [] });
   const { instances } = await loadConfig(run.tidemark.config);

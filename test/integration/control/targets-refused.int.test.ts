@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { lstat, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, lstat, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connectNode } from '@tidemark/client';
@@ -164,6 +164,45 @@ describe('a new server', () => {
     expect(await owner.get('mine')).toBe('1');
     await owner.set('later', '2');
     owner.disconnect();
+  });
+
+  it('is the only one that its password is given to', async () => {
+    const [server] = await hostServers(worker.control.workspace.config);
+    const { address, passwordRef, job } = server ?? never();
+    const [point, selector] = [{ kind: 'latest' }, null];
+    const at = (port: number): Json => ({
+      ...{ kind: 'address', url: `redis://localhost:${port.toString()}`, passwordRef },
+    });
+    const wishes = (port: number): readonly (readonly [Job['kind'], Json])[] => [
+      ['restore', { point, selector, target: at(port), allowFlush: true }],
+      ['clone', { source: point, name: 'twin', target: at(port) }],
+    ];
+    for (const [kind, wish] of wishes(third.port)) {
+      await expect(bench.submit(worker.control, kind, wish), kind).rejects.toMatchObject({
+        ...{ code: 'TM_TARGET_DENIED', context: { file: passwordRef } },
+      });
+    }
+    for (const [kind, wish] of wishes(address?.port ?? 0)) {
+      const { state, problem } = await ended(kind, wish);
+      expect({ state, problem }, kind).toEqual({ state: 'succeeded', problem: null });
+      const owner = await bench.connectTo(worker.control.jobs.get(job ?? ''));
+      expect(await owner.get('mine')).toBe('1');
+      expect(await owner.get('later')).toBeNull();
+      await owner.flushall();
+      owner.disconnect();
+    }
+  });
+
+  it('nor is any given that others may read', async () => {
+    const passwordRef = `127.0.0.1_${third.port.toString()}.pass`;
+    const path = join(bench.clones.archive.dir, 'secrets', passwordRef);
+    await writeFile(path, 'Stored-pass-1\n');
+    await chmod(path, 0o644);
+    const url = `redis://127.0.0.1:${third.port.toString()}`;
+    const wish = { point: { kind: 'latest' }, target: { kind: 'address', url, passwordRef } };
+    await expect(bench.submit(worker.control, 'restore', wish)).rejects.toMatchObject({
+      ...{ code: 'TM_CONFIG', context: { mode: '0644' } },
+    });
   });
 
   it('has no file that others may read, and is listed', async () => {

@@ -1,6 +1,7 @@
 import type { Config } from '@tidemark/workspace';
 import type { Actor } from '../jobs/job.ts';
 import { checkPinned } from '../provision/allowed-targets.ts';
+import type { Provisioners } from '../provision/provisioners.ts';
 import { isOwnSecret } from '../provision/secrets.ts';
 import { refuseForeignPinned } from '../provision/target-secrets.ts';
 import type { CloneCheckpoint } from './checkpoint.ts';
@@ -8,21 +9,24 @@ import type { CloneCheckpoint } from './checkpoint.ts';
 /**
  * Looks whether a server that somebody named, or a hook, may be connected to for a clone still, and be given the
  * passwords that were named with it. Who runs the command line reads these anyway; what a hook chose is its own.
- * @throws PlanError `TM_TARGET_DENIED`; as `checkPinned`.
+ * @throws PlanError `TM_TARGET_DENIED`; as `checkPinned` and `requireFor`.
  */
 export async function checkGiven(
   { asked, provisioned }: Pick<CloneCheckpoint, 'asked' | 'provisioned'>,
   { via }: Actor,
   { worker }: Pick<Config, 'worker'>,
+  { checkFor }: Pick<Provisioners, 'checkFor'>,
 ): Promise<void> {
   if (provisioned === null || provisioned.ownedBy === 'host') return;
   const { publicUrl, url } = provisioned;
   // The list may be shorter by now.
   await checkPinned(publicUrl, url, worker.allowTargets);
   const { target, passwordRef } = asked;
-  if (target.kind !== 'address' || via === 'cli') return;
+  if (target.kind !== 'address') return;
+  // Of the files of Tidemark itself a request names that of the server at most: the other one was written for this.
+  if (target.passwordRef !== null) await checkFor(target.passwordRef, url);
+  if (via === 'cli') return;
   for (const file of [target.passwordRef, passwordRef]) {
-    // What Tidemark wrote for this clone no request can name.
     if (file === null || isOwnSecret(file)) continue;
     await refuseForeignPinned(file, publicUrl, url, worker);
   }

@@ -90,7 +90,8 @@ async function callOff(
   };
   if (provisioned.ownedBy !== 'caller') return forgetRestore(restoreId, environment);
   try {
-    await checkGiven(at, context.job.actor, await loadConfig(workspace.config.path));
+    const config = await loadConfig(workspace.config.path);
+    await checkGiven(at, context.job.actor, config, parts.provisioners);
     if ((await restoreState(restoreId, environment)) !== null) {
       const { instance } = context.job;
       const { warnings } = await abortRestore(instance, restoreId, readPassword, environment);

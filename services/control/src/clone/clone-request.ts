@@ -80,7 +80,10 @@ export async function checkTargetOf(
     throw new UsageError('TM_USAGE', 'password and passwordRef are two ways to say the same');
   }
   const target = targetOf(input.target);
-  for (const file of filesOf(target)) await provisioners.secrets.requireNamed(file);
+  for (const file of tlsFilesOf(target)) await provisioners.secrets.requireNamed(file);
+  if (target.kind === 'address' && target.passwordRef !== null) {
+    await provisioners.checkFor(target.passwordRef, target.url);
+  }
   if (passwordRef !== null) {
     // The command line has kept it a moment ago, and who runs that reads the folder anyway.
     if (via !== 'cli') await provisioners.secrets.requireNamed(passwordRef);
@@ -131,11 +134,9 @@ function tlsOf(
   return { ca, cert, key, serverName };
 }
 
-function filesOf(target: CloneTarget): readonly string[] {
-  const { tls } = target;
-  const given = target.kind === 'address' ? [target.passwordRef] : [];
+function tlsFilesOf({ tls }: CloneTarget): readonly string[] {
   const named = tls === null ? [] : [tls.cert, tls.key, ...tls.ca];
-  return [...given, ...named].filter((name) => name !== null);
+  return named.filter((name) => name !== null);
 }
 
 interface Validator {

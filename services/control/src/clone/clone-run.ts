@@ -129,7 +129,8 @@ export class CloneRun {
   }
 
   async #checkGiven(at: CloneCheckpoint): Promise<void> {
-    return checkGiven(at, this.#context.job.actor, this.#parts.workspace.config);
+    const { workspace, provisioners } = this.#parts;
+    return checkGiven(at, this.#context.job.actor, workspace.config, provisioners);
   }
 
   async #begin(): Promise<CloneCheckpoint> {

@@ -2,7 +2,7 @@ import { UsageError } from '@tidemark/core';
 import type { RestoreRequest, RestoreTarget, TtlChoice } from '@tidemark/restorer';
 import { selectorFromJson } from '@tidemark/selector';
 import { parseNodeUrl } from '@tidemark/client';
-import { readSecret, securedAddress } from '@tidemark/workspace';
+import { securedAddress } from '@tidemark/workspace';
 import type { Static } from 'typebox';
 import { Compile } from 'typebox/schema';
 import { usedBytes } from '../clone/source-needs.ts';
@@ -11,7 +11,7 @@ import { serverKeys } from '../provision/server-keys.ts';
 import { checkTarget, pinnedUrl } from '../provision/allowed-targets.ts';
 import { checkNewPort, newServerOf } from '../provision/new-server.ts';
 import { tlsSettingsOf } from '../provision/provisioner.ts';
-import { refuseForeignSecret } from '../provision/target-secrets.ts';
+import { requireForTarget } from '../provision/target-secrets.ts';
 import type { HandlerPorts } from './handler-ports.ts';
 import {
   checked,
@@ -117,15 +117,13 @@ export async function checkRestore(
   const input = checked<RestoreJobInput>(validator, request);
   const { target, point } = input;
   if (target.kind === 'address') {
-    const { worker } = workspace.config;
-    const pinned = await checkTarget(target.url, worker.allowTargets);
+    const pinned = await checkTarget(target.url, workspace.config.worker.allowTargets);
     const { passwordRef = null } = target;
-    if (passwordRef !== null && via !== 'cli') {
-      await refuseForeignSecret(passwordRef, target.url, pinned, worker);
+    if (passwordRef !== null) {
+      await requireForTarget(passwordRef, { url: target.url, pinned, via }, { workspace, secrets });
     }
     const { ca = [], cert = null, key = null } = target.tls ?? {};
-    const named = [passwordRef, cert, key, ...ca];
-    for (const name of named) if (name !== null) await secrets.requireNamed(name);
+    for (const name of [cert, key, ...ca]) if (name !== null) await secrets.requireNamed(name);
   } else checkNewPort(target.port ?? null, workspace.config);
   const selector = checkedSelector(input.selector);
   const { withFunctions = false, allowFlush = false } = input;
@@ -201,11 +199,10 @@ async function targetOf(
       : {};
   const address = await securedAddress(parseNodeUrl(url), tls);
   const { passwordRef = null } = target;
-  if (passwordRef !== null && actor.via !== 'cli') {
-    // Its name may lead elsewhere by now.
-    await refuseForeignSecret(passwordRef, target.url, pinned, config.worker);
-  }
-  const passwordFile = passwordRef === null ? null : await secrets.requireNamed(passwordRef);
-  const password = passwordFile === null ? {} : { password: await readSecret(passwordFile) };
-  return { kind: 'server', url, passwordFile, tls, address: { ...address, ...password } };
+  if (passwordRef === null) return { kind: 'server', url, passwordFile: null, tls, address };
+  // The name of the server may lead elsewhere by now.
+  const given = { url: target.url, pinned, via: actor.via };
+  const passwordFile = await requireForTarget(passwordRef, given, { workspace, secrets });
+  const password = await secrets.read(passwordRef);
+  return { kind: 'server', url, passwordFile, tls, address: { ...address, password } };
 }

@@ -1,7 +1,8 @@
 import { isSentinelUrl } from '@tidemark/client';
 import { PlanError } from '@tidemark/core';
-import type { InstanceEntry } from '@tidemark/workspace';
+import type { Config, InstanceEntry } from '@tidemark/workspace';
 import { checkTarget, pinnedUrl } from '../provision/allowed-targets.ts';
+import { requireFor, type ServerPlaces } from '../provision/own-secrets.ts';
 import type { SecretFolder } from '../provision/secrets.ts';
 import type { NewInstance } from './add-instance.ts';
 
@@ -29,13 +30,13 @@ export const SOURCES = { name: 'server.allow_sources', use: 'taken under protect
 /**
  * The entry of the configuration that a request asks for. Its server is one of
  * `[server] allow_sources`: the name is looked up here, and what is looked at is that address.
- * @throws UsageError `TM_NOT_FOUND` for a file that is not in the folder of secrets; PlanError
- *   `TM_TARGET_DENIED`; as `checkTarget`.
+ * @throws UsageError `TM_NOT_FOUND` for a file that is not in the folder of secrets, `TM_TARGET_DENIED` for one of
+ *   Tidemark itself; PlanError `TM_TARGET_DENIED`; as `checkTarget` and `requireFor`.
  */
 export async function instanceOfRequest(
   asked: RequestedInstance,
-  allow: readonly string[],
   secrets: SecretFolder,
+  config: ServerPlaces & Pick<Config, 'allowSources'>,
 ): Promise<NewInstance> {
   const { id, url, source, user, aofDir, hold = false, switchTimestamps = false } = asked;
   if (isSentinelUrl(url)) {
@@ -43,12 +44,15 @@ export async function instanceOfRequest(
       hint: 'where its nodes are is told by others: tidemark instance add, on the host',
     });
   }
-  const address = await checkTarget(url, allow, undefined, SOURCES);
+  const address = await checkTarget(url, config.allowSources, undefined, SOURCES);
   const { passwordRef = null, tls = null } = asked;
   const fileOf = async (name: string | null | undefined): Promise<string | null> =>
-    name == null ? null : secrets.require(name);
-  const password = await fileOf(passwordRef);
-  const ca = await Promise.all((tls?.ca ?? []).map((name) => secrets.require(name)));
+    name == null ? null : secrets.requireNamed(name);
+  const password =
+    passwordRef === null
+      ? null
+      : await requireFor(passwordRef, pinnedUrl(address), secrets, config);
+  const ca = await Promise.all((tls?.ca ?? []).map((name) => secrets.requireNamed(name)));
   const [cert, key] = [await fileOf(tls?.cert), await fileOf(tls?.key)];
   const serverName = tls?.serverName ?? null;
   const entry: InstanceEntry = {

@@ -3,6 +3,7 @@ import type { Config } from '@tidemark/workspace';
 import { execHook } from './exec-hook.ts';
 import { givenAddress } from './given-address.ts';
 import { localServer } from './local-server.ts';
+import { requireFor } from './own-secrets.ts';
 import { checkPassword } from './password-rules.ts';
 import type { CloneTarget, Provisioner } from './provisioner.ts';
 import { SecretFolder } from './secrets.ts';
@@ -17,6 +18,8 @@ export interface Provisioners {
    * @throws UsageError `TM_PASSWORD`.
    */
   keepPassword(password: string): Promise<string>;
+  /** Looks whether a file with a password may be given to a server. @throws As `requireFor`. */
+  checkFor(name: string, url: string): Promise<void>;
   /** Looks whether the password in a file is by the rules. @throws UsageError `TM_PASSWORD`, `TM_NOT_FOUND`. */
   checkKept(name: string): Promise<void>;
 }
@@ -40,6 +43,9 @@ export function openProvisioners(
     keepPassword: async (password) => {
       checkPassword(password);
       return secrets.keep(password, 'clone', random);
+    },
+    checkFor: async (name, url) => {
+      await requireFor(name, url, secrets, config);
     },
     checkKept: async (name) => checkPassword(await secrets.read(name)),
   };

@@ -49,8 +49,8 @@ export class SecretFolder {
   }
 
   /**
-   * A file that a request names. What was put there by Tidemark itself is none: passwords of released
-   * instances, of clones and of their loaders would be sent to a server of the caller's choice.
+   * A file that a request names. What was put there by Tidemark itself is none; `requireFor` knows the one
+   * server that each of those may be given to.
    * @throws UsageError `TM_TARGET_DENIED`; as `require`.
    */
   async requireNamed(name: string): Promise<string> {
@@ -62,12 +62,20 @@ export class SecretFolder {
 
   /**
    * The first line of a file.
-   * @throws UsageError as `require`, `TM_CONFIG` when it cannot be read, or others may read it.
+   * @throws UsageError as `requirePrivate`, `TM_CONFIG` when it cannot be read.
    */
   async read(name: string): Promise<string> {
+    return readSecret(await this.requirePrivate(name));
+  }
+
+  /**
+   * The path of a file with a password.
+   * @throws UsageError as `require`, `TM_CONFIG` when others may read it.
+   */
+  async requirePrivate(name: string): Promise<string> {
     const path = await this.require(name);
     const { mode } = await stat(path);
-    if ((mode & 0o077) === 0) return readSecret(path);
+    if ((mode & 0o077) === 0) return path;
     const shown = (mode & 0o777).toString(8).padStart(4, '0');
     throw new UsageError('TM_CONFIG', `others may read ${name} in the folder of secrets`, {
       context: { mode: shown },

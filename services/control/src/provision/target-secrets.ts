@@ -2,7 +2,10 @@ import { isIP } from 'node:net';
 import { describeAddress, parseNodeUrl } from '@tidemark/client';
 import { PlanError, TidemarkError } from '@tidemark/core';
 import type { Config } from '@tidemark/workspace';
+import type { Actor } from '../jobs/job.ts';
 import { checkTarget, pinnedUrl, type PinnedAddress } from './allowed-targets.ts';
+import { requireFor } from './own-secrets.ts';
+import { isOwnSecret, type SecretFolder } from './secrets.ts';
 
 const SETTING = { name: 'restorer.target_secrets', use: 'given this password' };
 
@@ -38,6 +41,33 @@ export async function refuseForeignSecret(
     context: { file, target: describeAddress(pinned) },
     hint: `${way}, in tidemark.toml: [restorer.target_secrets] "${file}" = ["${place}"]`,
   });
+}
+
+/** The target of a restore as somebody named it. */
+export interface NamedTarget {
+  readonly url: string;
+  readonly pinned: PinnedAddress;
+  readonly via: Actor['via'];
+}
+
+/**
+ * The path of a stored password that is to be given to a target. Who runs the command line may read the folder; but a
+ * file of Tidemark itself is for its own server, whoever asks.
+ * @throws As `requireFor` and `refuseForeignSecret`.
+ */
+export async function requireForTarget(
+  file: string,
+  { url, pinned, via }: NamedTarget,
+  {
+    workspace,
+    secrets,
+  }: { readonly workspace: { readonly config: Config }; readonly secrets: SecretFolder },
+): Promise<string> {
+  const { config } = workspace;
+  if (via !== 'cli' && !isOwnSecret(file)) {
+    await refuseForeignSecret(file, url, pinned, config.worker);
+  }
+  return requireFor(file, pinnedUrl(pinned), secrets, config);
 }
 
 /** `refuseForeignSecret` for a server that was pinned earlier. */

@@ -3,6 +3,7 @@ import type { Control } from '../../control.ts';
 import { addNode, attachNode } from '../../instances/add-instance.ts';
 import { changeLogin, reattachNode } from '../../instances/change-login.ts';
 import { instanceOfRequest } from '../../instances/entry-of-request.ts';
+import { requireFor } from '../../provision/own-secrets.ts';
 import { askStatus } from '../../queries/status.ts';
 import { configuredEntry, instanceRows } from '../../queries/instances.ts';
 import { ApiProblem, wrongField } from '../problem-types.ts';
@@ -64,7 +65,7 @@ function addNew(app: ApiApp, { control, clock, random }: ApiPorts, gate: Gate): 
       const signal = callerSignal(request, WORK_MS);
       const warnings: string[] = [];
       const added = await gate.through(async () => {
-        const wanted = await instanceOfRequest(body, workspace.config.allowSources, secrets);
+        const wanted = await instanceOfRequest(body, secrets, workspace.config);
         if (source === 'aof') await requireArchiver(control, signal);
         return addNode(wanted, {
           ...{ workspace, clock, random, signal, by: actor.name },
@@ -111,9 +112,12 @@ function addChange(app: ApiApp, { control }: ApiPorts, gate: Gate): void {
       const { workspace, secrets, audit } = control;
       refuseOtherNode(id, body);
       await workspace.reload();
-      configuredEntry(id, workspace.config);
+      const { url } = configuredEntry(id, workspace.config);
       const { user, passwordRef, preferReplica } = body;
-      const file = passwordRef == null ? passwordRef : await secrets.require(passwordRef);
+      const file =
+        passwordRef == null
+          ? passwordRef
+          : await requireFor(passwordRef, url, secrets, workspace.config);
       const change = {
         ...(user === undefined ? {} : { user }),
         ...(file === undefined ? {} : { password_file: file }),
