@@ -11,6 +11,8 @@ const names: Readonly<Record<string, readonly string[]>> = {
   'orders.internal': ['10.1.2.3'],
   localhost: ['127.0.0.1', '::1'],
   'here.example': ['127.0.0.1'],
+  'own-host': ['127.0.1.1'],
+  'loop6.example': ['::1'],
   'here6.example': ['::ffff:127.0.0.1', '::1'],
   'evil.example': ['169.254.169.254'],
   'two.example': ['169.254.169.254', '10.9.9.9'],
@@ -92,6 +94,23 @@ describe('what no rule allows is refused', () => {
     ['unix:///run/redis.sock', '0.0.0.0/0:6379'],
   ])('%s by %s %s', async (url, ...rules) => {
     await expect(check(url, ...rules)).rejects.toMatchObject({ code: 'TM_TARGET_DENIED' });
+  });
+
+  it.each([
+    ['redis://here.example:6379', '127.0.0.1:6379'],
+    ['redis://own-host:6380', '127.0.1.1:6380'],
+    ['redis://here6.example:6379', '127.0.0.1:6379'],
+    ['redis://loop6.example:6379', '[::1]:6379'],
+  ])('why the rule of its name does not do for %s, and that %s does', async (url, rule) => {
+    const named = url.replace('redis://', '');
+    await expect(check(url, named)).rejects.toMatchObject({
+      ...{
+        code: 'TM_TARGET_DENIED',
+        message: expect.stringContaining('this host alone') as unknown,
+      },
+      hint: `name the address in tidemark.toml: [restorer] allow_targets = ["${rule}"]`,
+    });
+    await expect(check(url, rule)).resolves.toMatchObject({ port: Number(rule.split(':').at(-1)) });
   });
 
   it('a name without an address is told as such', async () => {

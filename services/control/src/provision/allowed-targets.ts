@@ -84,6 +84,14 @@ export async function checkTarget(
       `such an address is reached only where ${setting.name} names it as it is`,
     );
   }
+  const own = found.find(isLoopback);
+  if (own !== undefined && fitting.some(isName)) {
+    throw denied(
+      address,
+      `leads to ${plainIp(own)}, which is this host alone: a rule with a name does not reach that`,
+      `name the address in tidemark.toml: ${lineOf({ host: plainIp(own), port }, setting)}`,
+    );
+  }
   throw unlisted(address, setting);
 }
 
@@ -149,13 +157,20 @@ function parseRule(text: string, setting: string): Rule {
   return { name: range === null ? (plain ?? '').toLowerCase() : null, range, from, to };
 }
 
-function unlisted(address: NodeAddress, { name, use }: AllowSetting): PlanError {
-  const rule = `${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
+function unlisted(address: NodeAddress, setting: AllowSetting): PlanError {
   return denied(
     address,
-    `is not among the servers that may be ${use}`,
-    `allow it in tidemark.toml: [${name.replace('.', '] ')} = ["${rule}"]`,
+    `is not among the servers that may be ${setting.use}`,
+    `allow it in tidemark.toml: ${lineOf(address, setting)}`,
   );
+}
+
+function lineOf(
+  { host, port }: Pick<NodeAddress, 'host' | 'port'>,
+  { name }: AllowSetting,
+): string {
+  const rule = `${host.includes(':') ? `[${host}]` : host}:${port}`;
+  return `[${name.replace('.', '] ')} = ["${rule}"]`;
 }
 
 function denied(address: NodeAddress, why: string, hint: string): PlanError {
