@@ -1,4 +1,5 @@
 import { callArchiver, controlSocketPath } from '@tidemark/archiver';
+import type { CatalogSnapshot } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
 import { Compile } from 'typebox/schema';
 import type { JobContext, JobHandler, JobOutcome, Json } from '../jobs/job.ts';
@@ -10,6 +11,7 @@ import { checked } from './request-parts.ts';
 const BACKUP_TIMEOUT_MS = 6 * 3_600_000;
 /** How often it is looked whether a backup that an earlier attempt asked for is there. */
 const LOOK_MS = 500;
+const BEFORE_MAX = 256;
 
 const validator = Compile({
   type: 'object',
@@ -27,8 +29,10 @@ interface BackupInput {
 
 /** What an attempt leaves for the next one. */
 interface BackupCheckpoint {
-  /** Backups that were there before; null: it was called off, and one may still be under way. */
+  /** The newest backups that were there before; null: it was called off, and one may still be under way. */
   readonly before: readonly string[] | null;
+  /** When the newest of them was begun; those from before are not listed, and are not the one of this job. */
+  readonly sinceMs?: number;
 }
 
 /** Has the archiver make a backup: the node rewrites its log, and its base is shipped. */
@@ -58,8 +62,8 @@ async function runBackup(context: JobContext, ports: HandlerPorts): Promise<JobO
   context.progress({ phase: 'ask', percent: 0 });
   await workspace.sync(signal, instance);
   const known = context.checkpoint as unknown as BackupCheckpoint | null;
-  const before = known?.before ?? backupsOf(instance, ports);
-  if (known?.before == null) await context.keep({ before });
+  const before = known?.before == null ? backupsOf(instance, ports) : { ...known };
+  if (known?.before == null) await context.keep({ ...before });
   const deadlineMs = clock.monotonicMs() + BACKUP_TIMEOUT_MS;
   for (;;) {
     const made = known === null ? null : await madeSince(before, instance, ports, signal);
@@ -105,20 +109,50 @@ async function labelled(
 }
 
 async function madeSince(
-  before: readonly string[],
+  before: BackupCheckpoint,
   instance: string,
   ports: HandlerPorts,
   signal: AbortSignal,
 ): Promise<string | null> {
+  const { catalog } = ports.workspace;
   await ports.workspace.sync(signal, instance);
-  return backupsOf(instance, ports).find((backup) => !before.includes(backup)) ?? null;
+  return newBackup(before, catalog.snapshots(instance));
 }
 
-function backupsOf(instance: string, { workspace }: HandlerPorts): readonly string[] {
-  return workspace.catalog
-    .snapshots(instance)
-    .slice(-256)
-    .map(({ backup }) => backup);
+function backupsOf(instance: string, { workspace }: HandlerPorts): BackupCheckpoint {
+  return newestBackups(workspace.catalog.snapshots(instance));
+}
+
+type BegunBackup = Pick<CatalogSnapshot, 'backup' | 'startedMs'>;
+
+/** What is kept of the backups that are there: the newest 256, and when the newest was begun. */
+export function newestBackups(
+  snapshots: readonly BegunBackup[],
+): Required<BackupCheckpoint> & { readonly before: readonly string[] } {
+  const newest = [...snapshots].sort((a, b) => b.startedMs - a.startedMs);
+  return {
+    before: newest.slice(0, BEFORE_MAX).map(({ backup }) => backup),
+    sinceMs: newest[0]?.startedMs ?? 0,
+  };
+}
+
+/**
+ * The first backup that was begun since; null = none. Older ones than those that are listed are none: a
+ * list that is cut says nothing of them.
+ */
+export function newBackup(
+  { before, sinceMs }: BackupCheckpoint,
+  snapshots: readonly BegunBackup[],
+): string | null {
+  const known = new Set(before);
+  // A checkpoint of an earlier version tells by its names alone since when.
+  const times = snapshots.filter(({ backup }) => known.has(backup)).map((one) => one.startedMs);
+  const fromMs = sinceMs ?? times.reduce((most, each) => Math.max(most, each), 0);
+  const made = snapshots.filter(
+    ({ backup, startedMs }) => startedMs >= fromMs && !known.has(backup),
+  );
+  const [first] = made.sort((a, b) => a.startedMs - b.startedMs);
+  return first?.backup ?? null;
 }
 
 function outcomeOf(
