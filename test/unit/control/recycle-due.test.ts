@@ -37,7 +37,7 @@ const due = (dueSinceMs?: number): DueInstance => ({
 const seen = (...heads: readonly LogHead[]): Witnesses => ({
   ...{ heads, storeMs: null, watchedMs: UNTIL_MS },
 });
-const store = (storeMs: number): Witnesses => ({ heads: [], storeMs, watchedMs: 0 });
+const store = (storeMs: number): Witnesses => ({ heads: [], storeMs, watchedMs: UNTIL_MS });
 const head = (seq: number, lastEntryMs: number | null): LogHead => ({
   log: 'other/s0/w1',
   state: { seq, lastEntryMs },
@@ -85,6 +85,30 @@ describe('an instance that is due by the clock of a host', () => {
     pass(2 * DAY_MS);
     expect(watch.look(due(saidMs), seen(head(8, 3 * DAY_MS)))).toBe('writers');
     expect(watch.look(due(saidMs), seen(head(9, UNTIL_MS + 2 * DAY_MS)))).toBe('destroy');
+  });
+
+  it('is kept for the one writer whose clock is right, were it alone', () => {
+    const { watch, pass, nowMs } = host(UNTIL_MS);
+    const wrong = (seq: number): LogHead => ({ ...head(seq, nowMs()), log: 'users/s0/w1' });
+    expect(watch.look(due(), seen(wrong(1), head(1, 2 * DAY_MS)))).toBe('say');
+    const saidMs = nowMs();
+    pass(DAY_MS);
+    expect(watch.look(due(saidMs), seen(wrong(2), head(2, 3 * DAY_MS)))).toBe('writers');
+    // Minutes do not count: no two clocks are the same.
+    const minutes = seen(wrong(3), head(3, UNTIL_MS - 600_000));
+    expect(watch.look(due(saidMs), minutes)).toBe('destroy');
+  });
+
+  it('is kept when it was released by a clock that was behind, whatever all clocks say now', () => {
+    const released = { instance: 'orders', sinceMs: 0, untilMs: UNTIL_MS };
+    const { watch, pass, nowMs } = host(60 * DAY_MS);
+    const atStore = (watchedMs: number): Witnesses => ({ ...store(nowMs()), watchedMs });
+    expect(watch.look({ ...released, dueSinceMs: undefined }, atStore(0))).toBe('say');
+    const dueSinceMs = nowMs();
+    pass(DAY_MS);
+    expect(watch.look({ ...released, dueSinceMs }, atStore(DAY_MS))).toBe('unwatched');
+    pass(37 * DAY_MS);
+    expect(watch.look({ ...released, dueSinceMs }, atStore(UNTIL_MS))).toBe('destroy');
   });
 
   it('is not kept for a log that nobody writes to', () => {

@@ -1,5 +1,6 @@
 import { isLive, type InstanceState, type WriterState } from '@tidemark/catalog';
-import { KeyError, UsageError } from '@tidemark/core';
+import { KeyError, StoreError, UsageError, type Clock } from '@tidemark/core';
+import { areApart, storeTime, type ObjectStore } from '@tidemark/store';
 import { loadConfig } from '@tidemark/workspace';
 import { RECYCLE_LEASE } from './take-back.ts';
 
@@ -62,5 +63,44 @@ export function refuseRead({ iid, leases }: InstanceState, nowMs: number): void 
   throw new KeyError('TM_BUSY', `lease ${reader.lease} holds the history of ${iid ?? ''}`, {
     context: { instance: iid, lease: reader.lease, purpose: reader.purpose },
     hint: 'wait until it is done',
+  });
+}
+
+/** A stay in the bin: no two of one instance are of the same times. */
+export interface BinStay {
+  readonly sinceMs: number;
+  readonly untilMs: number;
+}
+
+/**
+ * Refuses to end another stay in the bin than the one that was looked at.
+ * @throws KeyError `TM_BUSY`.
+ */
+export function refuseReleasedAnew(instance: string, now: BinStay, meant: BinStay): void {
+  if (now.sinceMs === meant.sinceMs && now.untilMs === meant.untilMs) return;
+  throw new KeyError('TM_BUSY', `${instance} was taken back and released anew meanwhile`, {
+    context: { instance, sinceMs: now.sinceMs, untilMs: now.untilMs },
+    hint: 'nothing was destroyed; its time in the recycle bin began anew',
+  });
+}
+
+/**
+ * Refuses to release an instance by a clock that is wrong: its time in the bin would be over too early.
+ * @throws StoreError `TM_STORE_CLOCK`; as `storeTime`.
+ */
+export async function refuseApart(
+  instance: string,
+  store: ObjectStore,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<void> {
+  const storeMs = await storeTime(store, signal);
+  const nowMs = clock.nowMs();
+  if (storeMs === null || !areApart(nowMs, storeMs)) return;
+  const minutes = Math.floor(Math.abs(nowMs - storeMs) / 60_000).toString();
+  const message = `the clocks of this host and of the store are ${minutes} minutes apart`;
+  throw new StoreError('TM_STORE_CLOCK', message, {
+    context: { instance, aheadMs: nowMs - storeMs },
+    hint: 'set the clock of this host; nothing was released',
   });
 }

@@ -16,15 +16,22 @@ import type { Actor } from '../jobs/job.ts';
 import type { StateDatabase } from '../state/database.ts';
 import { isFileConfigured } from '../provision/configured-files.ts';
 import { SecretFolder } from '../provision/secrets.ts';
-import { DUE_GRACE_MS, DueWatch, type DueAnswer, type LogHead } from './due-watch.ts';
+import { DUE_GRACE_MS, DueWatch, whyKept, type LogHead } from './due-watch.ts';
 import { eraseObjects } from './erase-objects.ts';
-import { refuseCapturedSince, refuseConfigured, refuseRead, writtenSince } from './may-destroy.ts';
+import {
+  refuseApart,
+  refuseCapturedSince,
+  refuseConfigured,
+  refuseRead,
+  refuseReleasedAnew,
+  writtenSince,
+  type BinStay,
+} from './may-destroy.ts';
 import { releaseInstance } from './release-instance.ts';
 import { logOf, RECYCLE_LEASE, releaseRecycleLease } from './take-back.ts';
 import { WatchedTime } from './watched-time.ts';
 
 const SWEEP_MS = 3_600_000;
-const DAY_MS = 86_400_000;
 /** Asks for nobody: what the clock brings. */
 const BY_CLOCK: Actor = { name: 'recycle-clock', via: 'policy' };
 
@@ -104,11 +111,13 @@ export class RecycleBin {
    * Releases an instance: it is captured no more, and all of it is kept for the time of
    * `policy.recycle_retain`. Safe to repeat after an interruption.
    * @throws UsageError `TM_NOT_FOUND` when it is not configured here; CatalogError `TM_LOG_OWNER`, KeyError
-   *   `TM_BUSY` while another archiver captures it.
+   *   `TM_BUSY` while another archiver captures it; StoreError `TM_STORE_CLOCK` while the clock that its time
+   *   would count by is wrong.
    */
   async put(instance: string, actor: Actor, signal: AbortSignal): Promise<RecycledInstance> {
     const { workspace, clock, random, warn, audit } = this.#parts;
     const parts = { workspace, clock, random, signal, warn, mustEnd: true };
+    await refuseApart(instance, workspace.store, clock, signal);
     await releaseInstance(instance, parts, async (entry) => {
       await workspace.sync(signal, instance);
       const writers = workspace.catalog.writers(instance);
@@ -162,6 +171,7 @@ export class RecycleBin {
    * Gives an instance up for good: its keys are destroyed at once, its objects go after the grace. There is
    * no way back. Safe to repeat after an interruption.
    * @param confirm - The id of the instance, as somebody typed it.
+   * @param meant - The stay in the bin that is to end so; default: the one it is there for now.
    * @throws UsageError `TM_WRITE_CONSENT`; `TM_RECYCLE_STATE` when it is not in the bin, or still configured
    *   here; KeyError `TM_BUSY` while somebody reads it or an archiver captures it, and when one has captured
    *   it since it came into the bin; as `shredKeys`.
@@ -171,6 +181,7 @@ export class RecycleBin {
     confirm: string,
     actor: Actor,
     signal: AbortSignal,
+    meant?: BinStay,
   ): Promise<RecycledInstance> {
     if (confirm !== instance) {
       throw new UsageError('TM_WRITE_CONSENT', `the destruction of ${instance} was not confirmed`, {
@@ -187,11 +198,16 @@ export class RecycleBin {
     refuseCapturedSince(instance, writers, state.recycle.sinceMs);
     refuseRead(state, clock.nowMs());
     const log = await logOf(instance, this.#parts, signal);
-    const seq = await log.append(({ recycle }) => {
+    const stay = meant ?? state.recycle;
+    // Asked of the state that the entry follows: what was looked at so far may be over by now.
+    const seq = await log.append((newest) => {
+      const { recycle } = newest;
       if (recycle === null) throw notThere(instance);
-      const atMs = clock.nowMs();
-      const dueMs = atMs + config.graceMs;
+      refuseReleasedAnew(instance, recycle, stay);
       if (recycle.destroyed !== null) return null;
+      const atMs = clock.nowMs();
+      refuseRead(newest, atMs);
+      const dueMs = atMs + config.graceMs;
       return { type: 'InstanceDestroyed', by: actor.name, dueMs, atMs };
     });
     // Only now: until it was given up for good, retention is to keep all of it.
@@ -254,51 +270,32 @@ export class RecycleBin {
   async #end(one: RecycledInstance, signal: AbortSignal): Promise<void> {
     const { workspace, clock, warn } = this.#parts;
     const { instance } = one;
-    const { dueSinceMs } = workspace.catalog.instance(instance).recycle ?? {};
+    // Others were ended since all were listed, and that may have taken hours.
+    const { recycle: now } = await this.#known(instance, signal);
+    if (now === null) throw notThere(instance);
+    refuseReleasedAnew(instance, now, one);
+    const { dueSinceMs } = now;
     const storeMs = await storeTime(workspace.store, signal);
     const witnesses = { heads: this.#heads(), storeMs, watchedMs: this.#time.of(instance) };
     const answer = this.#due.look({ ...one, dueSinceMs }, witnesses);
-    const doubt = this.#doubtOf(answer, one, storeMs);
+    const doubt = whyKept(answer, one, witnesses, clock.nowMs());
     if (doubt !== null) {
       this.#postponed.set(instance, doubt);
       warn(`${instance} is kept: ${doubt}`);
       return;
     }
     this.#postponed.delete(instance);
-    if (answer === 'destroy') await this.destroy(instance, instance, BY_CLOCK, signal);
+    if (answer === 'destroy') await this.destroy(instance, instance, BY_CLOCK, signal, one);
     if (answer !== 'say') return;
     const log = await logOf(instance, this.#parts, signal);
     const atMs = clock.nowMs();
     await log.append(({ recycle }) =>
-      recycle === null || recycle.destroyed !== null ? null : { type: 'InstanceDue', atMs },
+      recycle?.destroyed === null && recycle.sinceMs === one.sinceMs
+        ? { type: 'InstanceDue', atMs }
+        : null,
     );
     const from = new Date(atMs + DUE_GRACE_MS).toISOString();
     warn(`${instance} is due: its keys are destroyed from ${from} on unless it is taken back`);
-  }
-
-  /** Why what is due by the clock of this host is kept; null: it is not, or only its day has to pass. */
-  #doubtOf(
-    answer: DueAnswer,
-    { instance, sinceMs, untilMs }: RecycledInstance,
-    storeMs: number | null,
-  ): string | null {
-    switch (answer) {
-      case 'store-clock': {
-        const apartMs = Math.abs(this.#parts.clock.nowMs() - (storeMs ?? 0));
-        const minutes = Math.round(apartMs / 60_000).toString();
-        return `the clocks of this host and of the store are ${minutes} minutes apart: set them`;
-      }
-      case 'writers':
-        return 'its time is over by the clock of this host alone: by the clocks of those that write to the store it is not';
-      case 'unwatched': {
-        const [seen, whole] = [this.#time.of(instance), untilMs - sinceMs].map((ms) =>
-          Math.floor(ms / DAY_MS).toString(),
-        );
-        return `its time is over by the clock of this host alone: of ${whole ?? ''} days it was seen to lie here for ${seen ?? ''}; if it is to go now: tidemark recycle destroy ${instance}`;
-      }
-      default:
-        return null;
-    }
   }
 
   #heads(): readonly LogHead[] {
