@@ -177,8 +177,13 @@ export class LocalJobDesk implements JobDesk {
         rows.saveClaim({ ...known, job: again, ordered, orderedMs: nowMs, wishedMs });
         return null;
       }
-      if (known !== null && (!isOver(known.job) || known.job.attempt >= job.attempt + 1))
-        return null;
+      if (known !== null && !isOver(known.job)) return null;
+      if (known !== null && known.job.attempt > job.attempt) {
+        if (known.foreign) return null;
+        // It was read back from the store, which does not say whose it is: its host waits for this end.
+        const its = { foreign: true, ordered: job.attempt, orderedMs: nowMs, wishedMs };
+        return rows.save({ ...known, ...its }, null, nowMs);
+      }
       const { id, kind, instance, actor, request, createdMs } = job;
       const made = newFold({ id, kind, instance, actor, request, createdMs });
       const again = { ...made.job, attempt: job.attempt };
