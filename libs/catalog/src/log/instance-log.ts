@@ -72,6 +72,17 @@ export async function openInstanceLog(options: InstanceLogOptions): Promise<Inst
   return log;
 }
 
+/**
+ * What is forgotten cannot be taken back, a tombstone can. Logs of earlier releases may hold it: only a
+ * new entry is refused.
+ */
+function refuseHasty({ iid, expiry }: InstanceState, { type }: InstanceEvent): void {
+  if (type !== 'BackupsForgotten' || expiry.tombstone?.begun !== false) return;
+  throw new CatalogError('TM_LOG_STATE', `${type} may not follow: a tombstone stands`, {
+    context: { iid, tombstone: expiry.tombstone.tombstone },
+  });
+}
+
 /** An instance log: any number of authors append, each to the state it has seen. */
 export class InstanceLog {
   readonly #options: InstanceLogOptions;
@@ -119,6 +130,7 @@ export class InstanceLog {
       const chosen = choose(this.#state);
       if (chosen === null) return null;
       const event = decideInstance(this.#state, chosen);
+      refuseHasty(this.#state, event);
       const seq = this.#state.seq + 1;
       const predecessor = this.#state.digest;
       const author = this.#author;

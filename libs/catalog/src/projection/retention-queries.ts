@@ -176,19 +176,24 @@ export class RetentionQueries {
   }
 
   /**
-   * Which of some backups no snapshot is left of: all lie below what is kept. One that was let go of
+   * Which of some backups no snapshot is left of: all lie below the floors. One that was let go of
    * singly is left: a catalog that is built anew reads of it again.
    */
-  goneBackups(iid: string, backups: readonly string[]): readonly string[] {
+  goneBackups(
+    iid: string,
+    floors: readonly RetentionFloor[],
+    backups: readonly string[],
+  ): readonly string[] {
     return this.#db
       .prepare<{ backup: string }>(
-        `SELECT value AS backup FROM json_each(?) WHERE value NOT IN (
+        `${HIDDEN_BY}
+         SELECT value AS backup FROM json_each(?) WHERE value NOT IN (
            SELECT p.backup FROM snapshots p
            JOIN timelines t ON t.id = p.timeline_id JOIN writers w ON w.id = t.writer_id
            LEFT JOIN hidden h ON h.timeline_id = t.id
            WHERE w.iid = ? AND p.stream_offset >= coalesce(h.below, 0)) ORDER BY value`,
       )
-      .all(JSON.stringify(backups), iid)
+      .all(...hiddenBy(iid, { floors, dropped: [], pending: [] }), JSON.stringify(backups), iid)
       .map(({ backup }) => backup);
   }
 

@@ -160,17 +160,23 @@ class RetentionRun {
         : null,
     );
     // The list of another tombstone may lie there by now.
-    if (seq !== null) await this.#file.remove();
-    await this.#forget(noted, log);
+    if (seq !== null) {
+      await this.#file.remove();
+      await this.#forget(noted, log);
+    }
     return { ...NOTHING_SETTLED, deleted };
   }
 
-  /** Forgets labels and deletions of backups that are gone for good. */
+  /**
+   * Forgets labels and deletions of backups that are gone for good: not while a tombstone stands, which
+   * may be taken back, nor by what the catalog hides, for it may know of a later one by now.
+   */
   async #forget(noted: readonly string[], log: InstanceLog): Promise<void> {
     const { instance } = this.#request;
-    const gone = this.#ports.catalog.retention((ask) => ask.goneBackups(instance, noted));
-    await log.append(({ backups: known }) => {
-      const backups = gone
+    await log.append(({ backups: known, expiry: { tombstone, floors } }) => {
+      if (tombstone !== null) return null;
+      const backups = this.#ports.catalog
+        .retention((ask) => ask.goneBackups(instance, floors, noted))
         .filter((backup) => noteOf(known, backup) !== null)
         .slice(0, FORGOTTEN_PER_ENTRY_MAX);
       if (backups.length === 0) return null;

@@ -1,4 +1,4 @@
-import type { Tombstone } from '@tidemark/catalog';
+import { openInstanceLog, type Tombstone } from '@tidemark/catalog';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { deleteMarked } from '../../../../services/archiver/src/retention/delete-marked.ts';
 import {
@@ -7,7 +7,8 @@ import {
   type RetentionReport,
 } from '../../../../services/archiver/src/retention/run-retention.ts';
 import { UnnamedFile } from '../../../../services/archiver/src/retention/unnamed-objects.ts';
-import { heartbeat } from '../../../support/log-events.ts';
+import { seededRandom } from '../../../support/crypto-ports.ts';
+import { heartbeat, LOG_KEY } from '../../../support/log-events.ts';
 import { openTestLog } from '../../../support/log-harness.ts';
 import {
   DAY_MS,
@@ -66,6 +67,31 @@ describe('two runs at one time', () => {
       expect(keys(dekId)).not.toEqual([]);
     }
     expect(await restorableSeconds(archive, FIRST, LAST)).toContain(FIRST + 40);
+  });
+
+  it('forget nothing that a mark hides which can be taken back', async () => {
+    const random = seededRandom('ops');
+    const ports = { store: archive.store, logKey: LOG_KEY, clock: steppingClock(ENDED_MS), random };
+    const log = await openInstanceLog({ ...ports, iid: ARCHIVED });
+    const [backup, by, atMs] = ['bk-t1-60', 'ops', ENDED_MS];
+    await log.append(() => ({ type: 'BackupDeleted', backup, by, atMs }));
+    const kept = { retainSeconds: 3_600 };
+    await expireAt(archive, ENDED_MS - DAY_MS, kept);
+    await expireAt(archive, ENDED_MS, kept);
+    const before = await restorableSeconds(archive, FIRST + 40, LAST);
+    // Both delete the next mark; the second one is done first, and hides all but the last backup.
+    await expireAt(archive, ENDED_MS, { retainSeconds: 60 });
+    const { first, second } = await runBeside(1);
+    expect(second?.marked?.steps[0]?.backups).toEqual(['bk-t1-40']);
+    expect(first.standing).toMatchObject({ tombstone: second?.marked?.tombstone, begun: false });
+    await log.catchUp();
+    expect(log.state).toMatchObject({ backups: [{ backup }], expiry: { dropped: [backup] } });
+    const forgotten = { type: 'BackupsForgotten' as const, backups: [backup], atMs };
+    await expect(log.append(() => forgotten)).rejects.toMatchObject({
+      ...{ code: 'TM_LOG_STATE', context: { tombstone: second?.marked?.tombstone } },
+    });
+    await revokeTombstone(ARCHIVED, await archive.environment(DUE_MS));
+    expect(await restorableSeconds(archive, FIRST + 40, LAST)).toEqual(before);
   });
 
   it('say of a mark that another one has deleted meanwhile that nothing was left to do', async () => {
