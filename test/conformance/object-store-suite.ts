@@ -334,6 +334,13 @@ function describeListing(subject: () => StoreUnderTest, count: number): void {
       const after = keys[at] ?? '';
       expect(keysOf(await listAll(store, '', after))).toEqual(keys.slice(at + 1));
     }
+    const sizes: number[] = [];
+    const found: string[] = [];
+    for await (const batch of store.list('v1/', { first: 1 })) {
+      sizes.push(batch.length);
+      found.push(...keysOf(batch));
+    }
+    expect([sizes[0], found]).toEqual([1, keys]);
     for (const prefix of [
       'v1/w/log/0000000000000000',
       'v1/w/seg/tl1-',

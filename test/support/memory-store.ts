@@ -174,9 +174,12 @@ export class MemoryStore implements ObjectStore {
     await fault.before?.();
     const after = options.after ?? '';
     const keys = this.keys(prefix).filter((key) => key > after);
-    for (let at = 0; at < keys.length; at += LIST_BATCH) {
+    const { first = LIST_BATCH } = options;
+    let batch: readonly string[];
+    for (let at = 0; at < keys.length; at += batch.length) {
       options.signal?.throwIfAborted();
-      yield keys.slice(at, at + LIST_BATCH).flatMap((key) => {
+      batch = keys.slice(at, at + (at === 0 ? first : LIST_BATCH));
+      yield batch.flatMap((key) => {
         const size = this.#shared.objects.get(key)?.length;
         return size === undefined ? [] : [{ key, size }];
       });

@@ -35,6 +35,8 @@ export interface GetOptions {
 export interface ListOptions {
   /** Only keys greater than this one, byte-wise. */
   readonly after?: string;
+  /** How many keys the first batch is to hold at most: one for who asks for the first key alone. */
+  readonly first?: number;
   readonly signal?: AbortSignal;
 }
 

@@ -156,7 +156,7 @@ async function listLater<E extends LogPosition>(
 ): Promise<string | null> {
   const after = log.keyOf(missing);
   const prefix = after.slice(0, after.lastIndexOf('/') + 1);
-  for await (const batch of log.store.list(prefix, { after })) {
+  for await (const batch of log.store.list(prefix, { after, first: 1 })) {
     const [first] = batch;
     if (first !== undefined) return first.key;
   }

@@ -94,7 +94,7 @@ async function firstKey(
   prefix: string,
   options: { readonly after?: string; readonly signal?: AbortSignal },
 ): Promise<string | null> {
-  for await (const batch of store.list(prefix, options)) {
+  for await (const batch of store.list(prefix, { ...options, first: 1 })) {
     const [first] = batch;
     if (first !== undefined) return first.key;
   }

@@ -200,7 +200,7 @@ class FileStore implements ObjectStore {
     options: ListOptions = {},
   ): AsyncGenerator<readonly ObjectInfo[], void, undefined> {
     assertKeyPrefix(prefix);
-    const { after = '', signal } = options;
+    const { after = '', first, signal } = options;
     signal?.throwIfAborted();
     const { root } = this.folders;
     let path: string | null;
@@ -209,7 +209,7 @@ class FileStore implements ObjectStore {
     } catch (cause) {
       throw storeError('list', prefix, cause);
     }
-    if (path !== null) yield* listObjects({ root, path, prefix, after, signal });
+    if (path !== null) yield* listObjects({ root, path, prefix, after, first, signal });
   }
 
   async delete(key: string): Promise<void> {

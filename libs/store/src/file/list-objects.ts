@@ -15,6 +15,8 @@ export interface ListRange {
   readonly prefix: string;
   /** Exclusive; '' from the beginning. */
   readonly after: string;
+  /** How many keys the first batch holds at most; undefined: as all others. */
+  readonly first: number | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -30,6 +32,7 @@ export async function* listObjects(
   // One list of entries per level, last entry first, so that taking one is a pop.
   const levels: Entry[][] = [await readEntries({ base, path: range.path }, range)];
   let found: Entry[] = [];
+  let batchMax = Math.min(BATCH_MAX, Math.max(1, range.first ?? BATCH_MAX));
   for (let level = levels.at(-1); level !== undefined; level = levels.at(-1)) {
     range.signal?.throwIfAborted();
     const entry = level.pop();
@@ -37,9 +40,10 @@ export async function* listObjects(
       levels.pop();
     } else if (entry.kind === 'object') {
       found.push(entry);
-      if (found.length === BATCH_MAX) {
+      if (found.length === batchMax) {
         const batch = await infosOf(found);
         found = [];
+        if (batch.length > 0) batchMax = BATCH_MAX;
         if (batch.length > 0) yield batch;
       }
     } else {

@@ -13,6 +13,8 @@ export interface ListRange {
   readonly prefix: string;
   /** Exclusive; '' from the beginning. */
   readonly after: string;
+  /** How many keys the first page holds at most; undefined: as all others. */
+  readonly first: number | undefined;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -63,6 +65,8 @@ async function readPage(
   range: ListRange,
   token: string | undefined,
 ): Promise<Page> {
+  const most = requests.limits.pageKeys;
+  const pageKeys = token === undefined ? Math.min(most, Math.max(1, range.first ?? most)) : most;
   const value = await requests.send(
     { operation: 'ListObjectsV2', action: 's3:ListBucket', key: null, signal: range.signal },
     (client, http) =>
@@ -70,7 +74,7 @@ async function readPage(
         new ListObjectsV2Command({
           Bucket: range.bucket,
           Prefix: rootOf(range.storePrefix) + range.prefix,
-          MaxKeys: requests.limits.pageKeys,
+          MaxKeys: pageKeys,
           ...(token === undefined ? {} : { ContinuationToken: token }),
           ...(range.after === '' ? {} : { StartAfter: nameOf(range.storePrefix, range.after) }),
         }),

@@ -109,9 +109,9 @@ class S3Store implements ObjectStore {
     options: ListOptions = {},
   ): AsyncGenerator<readonly ObjectInfo[], void, undefined> {
     assertKeyPrefix(prefix);
-    const { after = '', signal } = options;
+    const { after = '', first, signal } = options;
     const { bucket, prefix: storePrefix } = this.#settings;
-    yield* listObjects(this.#requests, { bucket, storePrefix, prefix, after, signal });
+    yield* listObjects(this.#requests, { bucket, storePrefix, prefix, after, first, signal });
   }
 
   async delete(key: string): Promise<void> {
