@@ -1,10 +1,10 @@
 import type { Redis } from 'ioredis';
 
 /** How long a child takes, in us. */
-const LASTS_US = 2_000_000;
+const LASTS_US = 4_000_000;
 
 /**
- * Makes the children of a server, which write its base, take two seconds: then samples are taken and
+ * Makes the children of a server, which write its base, take four seconds: then samples are taken and
  * writes come while they run, on a machine that is short of time as well. A rewrite of a server
  * before 7.0 that no sample saw is a hole.
  */

@@ -143,9 +143,10 @@ listen = "127.0.0.1:0"
         const job = await fetch(`${String(address)}/v1/jobs/${id}`, {
           headers: { authorization: `Bearer ${token}` },
         });
-        const { state = 'unknown' } = (await job.json()) as { state?: string };
+        const said = await job.text();
+        const { state = 'unknown' } = JSON.parse(said) as { state?: string };
         if (state === 'succeeded') break;
-        expect(['unknown', 'queued', 'running']).toContain(state);
+        expect(['unknown', 'queued', 'running'], said).toContain(state);
         if (performance.now() > deadline) throw new Error(`job ${id} is ${state}`);
         await systemClock.sleep(200);
       }
