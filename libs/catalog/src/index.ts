@@ -41,7 +41,7 @@ export type {
   WriterRegistered,
   WriterRetired,
 } from './model/instance-events.ts';
-export { isForgotten, type JobEnded, type OpenJob } from './model/instance-jobs.ts';
+export { isForgotten, jobRefusal, type JobEnded, type OpenJob } from './model/instance-jobs.ts';
 export {
   EMPTY_WRITER_STATE,
   logBytesSinceSnapshot,
@@ -134,7 +134,11 @@ export {
   readInstanceRecord,
   type InstanceLogSource,
 } from './log/instance-log-reader.ts';
-export { readInstanceCheckpoint, readInstanceState } from './log/instance-fold.ts';
+export {
+  lostInstanceTail,
+  readInstanceCheckpoint,
+  readInstanceState,
+} from './log/instance-fold.ts';
 export { reopenInstanceLog } from './log/reopen-instance-log.ts';
 export {
   instanceKeysOf,

@@ -160,6 +160,17 @@ describe('checkpoints of an instance log', () => {
     expect(error.context).toMatchObject({ iid, seq: 256 });
   });
 
+  it('show to a new catalog that a store has lost nearly all of a log', async () => {
+    const store = new MemoryStore();
+    await logUpTo(300, store);
+    for (let seq = 30; seq <= 300; seq++) store.tamper(instanceLogKey(iid, seq), null);
+    using catalog = openCatalog({ path: ':memory:' });
+    const logKey = () => Promise.resolve(LOG_KEY);
+    const error = await rejection(catalog.sync({ instances: [iid], logKey, store }));
+    expect(error.code).toBe('TM_LOG_GAP');
+    expect(error.context).toMatchObject({ iid, seq: 256 });
+  });
+
   it('leave every entry where it was', async () => {
     const store = new MemoryStore();
     await logUpTo(300, store);

@@ -40,6 +40,8 @@ export type FoldStep =
 /**
  * Reads an instance log forward to its end, for its fold alone: behind the first few dozen entries the
  * newest checkpoint stands for those up to it.
+ * @param endCheck - With `list` a log that ends within the first few dozen entries is checked against its
+ *   checkpoints too, for one request.
  * @throws As `readInstanceLog`; IntegrityError `TM_LOG_GAP` when the log ends before a checkpoint.
  */
 export async function* readInstanceFold(
@@ -59,7 +61,11 @@ export async function* readInstanceFold(
     }
     break;
   }
-  if (at.seq - after.seq < LOOK_AFTER) return;
+  if (at.seq - after.seq < LOOK_AFTER) {
+    // Whoever asks for anything later asks for its checkpoints too: they may be all that is left of it.
+    if (endCheck === 'list') await newestCheckpoint({ ...source, keyProven: true }, at.seq);
+    return;
+  }
   for await (const entries of readInstanceLog(source, { after: at, endCheck })) yield { entries };
 }
 
@@ -123,7 +129,7 @@ async function newestCheckpoint(
     const state = await usable(source, seq);
     if (state === null) continue;
     const digest = await instanceDigestAt(source, seq);
-    if (digest === null) throw lostTail(source.iid, seq);
+    if (digest === null) throw lostInstanceTail(source.iid, seq);
     if (digest === state.digest) return state;
   }
   return null;
@@ -164,7 +170,8 @@ function refuseUnlessLasting(cause: unknown): void {
   if (!(cause instanceof TidemarkError) || cause.retryable) throw cause;
 }
 
-function lostTail(iid: string, seq: number): IntegrityError {
+/** The fault of an instance log whose entry is missing that a checkpoint was made of: `TM_LOG_GAP`. */
+export function lostInstanceTail(iid: string, seq: number): IntegrityError {
   const object = instanceLogKey(iid, seq);
   const later = instanceCheckpointKey(iid, seq);
   return new IntegrityError('TM_LOG_GAP', `${object} is missing, ${later} is there`, {

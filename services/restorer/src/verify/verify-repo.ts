@@ -1,7 +1,6 @@
 import {
   findLogStart,
   readCheckpoint,
-  readInstanceCheckpoint,
   readInstanceLog,
   readInstanceRecord,
   readTdeMarker,
@@ -27,6 +26,7 @@ import type { PlannedObject } from '../plan/restore-plan.ts';
 import { verifyUndoPack } from '../write-back/undo/verify-undo-pack.ts';
 import { LetGo, type WriterLetGo } from './let-go.ts';
 import { lostRecord, lostWriters } from './lost-beginning.ts';
+import { OwnCheckpoints } from './own-checkpoints.ts';
 import { takeInventory, type InstanceInventory } from './repo-inventory.ts';
 import { isInSample, type Sample } from './sample.ts';
 import { objectOfEntry, objectsOfRows, type LoggedObject } from './stored-objects.ts';
@@ -181,6 +181,7 @@ class VerifyRun {
     const writers: WriterLogId[] = [];
     const letGo = new LetGo();
     const met: MetKeys = { opened: new Map(), refused: new Set(), shredded: new Set(), letGo };
+    const own = new OwnCheckpoints(inventory.ownCheckpoints);
     let nextSeq = 0;
     const whole = await this.#guard(iid, async () => {
       const log = readInstanceLog({ ...source, keyProven }, { endCheck: 'list' });
@@ -188,6 +189,7 @@ class VerifyRun {
         for (const entry of batch) {
           this.#entries += 1;
           nextSeq = entry.seq + 1;
+          own.note(entry);
           letGo.note(entry);
           noteEvent(entry.event, iid, { writers, met });
         }
@@ -198,7 +200,7 @@ class VerifyRun {
       for (const fault of lostWriters(inventory, log)) this.#report(iid, fault);
     }
     for (const seq of inventory.ownCheckpoints) {
-      await this.#guard(iid, () => readInstanceCheckpoint({ ...source, keyProven }, seq));
+      await this.#guard(iid, () => own.check({ ...source, keyProven }, seq, whole));
     }
     try {
       for (const writer of writers) {
