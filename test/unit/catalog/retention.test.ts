@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { droppableBackups } from '../../../libs/catalog/src/retention/droppable.ts';
 import type {
   RetentionShard,
   RetentionTimeline,
@@ -189,5 +190,36 @@ describe('what of a log goes', () => {
     expect(neededFacts(facts, 5)?.seq).toBe(10);
     expect(neededFacts(facts, null)?.seq).toBe(30);
     expect(neededFacts([], 5)).toBeNull();
+  });
+});
+
+describe('droppableBackups()', () => {
+  const free = (one: RetentionShard, fromSecond: number): readonly string[] => [
+    ...droppableBackups([one], { leases: [{ fromSecond }] }),
+  ];
+
+  it('leaves what a lease reads where the key of the one behind it was destroyed', () => {
+    const span = timeline('t1', [100, 200, 300], 399);
+    const [s0, s1, s2] = span.snapshots;
+    const snapshots = [s0!, { ...s1!, deleted: true }, { ...s2!, shredded: true }];
+    expect(free(shard({ ...span, snapshots }), 350)).toEqual([]);
+    // Beside one that serves the second it is not read.
+    const whole = [s0!, { ...s1!, deleted: true }, s2!];
+    expect(free(shard({ ...span, snapshots: whole }), 350)).toEqual([s1!.backup]);
+  });
+
+  it('leaves what a lease reads of seconds before a step back, whatever lies behind it', () => {
+    const [before, offset] = [200n, 200n];
+    const times = { untilMs: 1_100_000, fromMs: 1_100_000, toMs: 990_000, sinceMs: 990_000 };
+    const snapshots = [
+      { backup: 's0', offset: 0n, from: 900 },
+      { backup: 's1', offset: 100n, from: 1000, deleted: true },
+      { backup: 's2', offset: 300n, from: 1005 },
+    ];
+    const steps = [{ direction: 'back' as const, before, offset, ...times, provenTo: 1100 }];
+    const one = shard(timeline('t1', [900], 1020, { steps, snapshots, open: true }));
+    expect(free(one, 1050)).toEqual([]);
+    // All of the stretch lies before the lease, and the last one serves what comes.
+    expect(free(one, 1101)).toEqual(['s1']);
   });
 });

@@ -1,6 +1,7 @@
 import { stretchesOf } from '@tidemark/archive';
 import type { RetentionShard, RetentionSnapshot, RetentionTimeline } from './history.ts';
 import type { KeepRules } from './needed-from.ts';
+import { servingOffset } from './serving.ts';
 
 /**
  * Deleted backups that nothing kept needs, though history before them is: each of their snapshots has
@@ -50,14 +51,25 @@ function canGo(
   return serves || isBare(span);
 }
 
-/** Whether a reader that begins with a second may read a snapshot. */
+/**
+ * Whether a reader that begins with a second may read a snapshot: it serves that second or a later one
+ * in some stretch. A second may come again after a step back, so that each stretch has its own.
+ */
 function isRead(
   { from, offset }: RetentionSnapshot,
-  { snapshots }: RetentionTimeline,
+  span: RetentionTimeline,
   second: number,
 ): boolean {
   if (from >= second) return true;
-  return !snapshots.some((one) => one.offset > offset && one.from > from && one.from <= second);
+  // One whose key was destroyed stands in for none before it.
+  const snapshots = span.snapshots.filter(({ shredded }) => shredded !== true);
+  const readable = { ...span, snapshots };
+  return stretchesOf(span).some((stretch) => {
+    const { endedBy, ran, restorable } = stretch;
+    const last = Math.max(ran.at(-1)?.to ?? -Infinity, restorable?.to ?? -Infinity);
+    if (endedBy !== null && (last < second || offset > endedBy.offset)) return false;
+    return offset >= servingOffset(readable, stretch, second);
+  });
 }
 
 /** Closed, and no second of it can be restored; nor was it proven to reach up to the next one. */

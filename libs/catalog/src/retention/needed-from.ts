@@ -1,4 +1,4 @@
-import { stretchesOf, type Stretch } from '@tidemark/archive';
+import { stretchesOf } from '@tidemark/archive';
 import type { Lease } from '../model/instance-state.ts';
 import { isGivenUp } from './droppable.ts';
 import {
@@ -8,6 +8,7 @@ import {
   type RetentionTimeline,
   type RetentionWriter,
 } from './history.ts';
+import { servingOffset } from './serving.ts';
 import { witnessedSince } from './witnessed-time.ts';
 
 /** What is to stay restorable in a shard. */
@@ -127,27 +128,6 @@ function keepSeconds(
     const second = Math.max(restorable.from, range.from);
     needs.add(span.timeline, servingOffset(span, stretch, second));
   }
-}
-
-/**
- * Where the snapshot stands that serves a second of a stretch, and with it every later one: the
- * newest that lies before the stretch, or in it and says that it serves the second. The cut of the
- * second may allow for a newer one; that is kept too.
- */
-function servingOffset(span: RetentionTimeline, stretch: Stretch, second: number): bigint {
-  const begin = beginOf(span, stretch);
-  const end = stretch.endedBy?.before ?? null;
-  const serving = span.snapshots.findLast(
-    // One that stands at the very step may speak of the time after it.
-    ({ offset, from }) => (end === null || offset < end) && (offset < begin || from <= second),
-  );
-  return serving?.offset ?? span.snapshots[0]?.offset ?? 0n;
-}
-
-/** Where a stretch begins: at the step back before it. */
-function beginOf(span: RetentionTimeline, { index }: Stretch): bigint {
-  const back = (span.steps ?? []).filter(({ direction }) => direction === 'back');
-  return back[index - (span.forgottenStepsBack ?? 0) - 1]?.offset ?? 0n;
 }
 
 /** The latest second that the newest timeline proves; a clock that was set back made it earlier. */
