@@ -1,5 +1,6 @@
 import {
   isForgotten,
+  jobRefusal,
   openInstanceLog,
   type InstanceLog,
   type JobEnded,
@@ -26,6 +27,8 @@ export type ClaimAnswer =
   | { readonly kind: 'held'; readonly by: string }
   /** It was done, by another worker; this process knows it for so long, in milliseconds. */
   | { readonly kind: 'done'; readonly attempt: number; readonly knownMs: number }
+  /** The log takes no claim of it now, but will. */
+  | { readonly kind: 'full'; readonly why: string }
   /** So many ended since it was asked for that nobody can say whether it was done. */
   | { readonly kind: 'forgotten' };
 
@@ -95,12 +98,11 @@ export class InstanceClaims {
       const untilMs = atMs + LOG_CLAIM_MS;
       const attempt = Math.max(least, held?.attempt ?? 1);
       const { id, kind, actor } = job;
-      answer = { kind: 'granted', attempt };
-      return {
-        type: 'JobClaimed',
-        job: id,
-        ...{ kind, by: actor.name, worker, attempt, untilMs, atMs },
-      };
+      const claim = { kind, by: actor.name, worker, attempt, untilMs, atMs };
+      const claimed = { type: 'JobClaimed', job: id, ...claim } as const;
+      const why = jobRefusal(jobs, claimed);
+      answer = why === null ? { kind: 'granted', attempt } : { kind: 'full', why };
+      return why === null ? claimed : null;
     });
     return answer;
   }
@@ -195,4 +197,9 @@ export function hostOf(worker: string): string {
 /** Whether a fault goes away by itself: a job waits for that. */
 export function isPassing(cause: unknown): boolean {
   return cause instanceof TidemarkError && cause.retryable;
+}
+
+/** Whether a claim that could not be logged is to be tried again: others that were faster are so in passing. */
+export function isPassingClaim(cause: unknown): boolean {
+  return isPassing(cause) || (cause instanceof TidemarkError && cause.code === 'TM_LOG_CONFLICT');
 }

@@ -223,9 +223,15 @@ export class JobRows {
     this.db.run('UPDATE jobs SET checkpoint = ? WHERE id = ?', JSON.stringify(checkpoint), id);
   }
 
-  /** Notes that the log of the instance holds the claim of an attempt; null = and its end. */
-  noteLogged(id: string, attempt: number | null): void {
+  /** Notes that the log of the instance holds the claim of an attempt. */
+  noteLogged(id: string, attempt: number): void {
     this.db.run('UPDATE jobs SET logged_attempt = ? WHERE id = ?', attempt, id);
+  }
+
+  /** Notes that the log holds the end of an attempt; the claim of a later one stands. */
+  noteUnlogged(id: string, attempt: number): void {
+    const sql = 'UPDATE jobs SET logged_attempt = NULL WHERE id = ? AND logged_attempt <= ?';
+    this.db.run(sql, id, attempt);
   }
 
   /** Notes that the log holds the end of a job, unless that is open again by now. */

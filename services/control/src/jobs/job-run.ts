@@ -1,8 +1,9 @@
 import { CatalogError, TidemarkError } from '@tidemark/core';
-import { isPassing, LOG_HOLD_MS, type ClaimAnswer } from './instance-claims.ts';
+import { isPassing, isPassingClaim, LOG_HOLD_MS, type ClaimAnswer } from './instance-claims.ts';
 import type { Job, JobContext, JobHandler, JobLine, JobOutcome, Json } from './job.ts';
 import { TRIES_MAX, type JobCommand, type JobFold } from './job-machine.ts';
 import { ProgressGate } from './progress-gate.ts';
+import { renewClaim } from './renew-claim.ts';
 import { isStale, type RunParts } from './run-parts.ts';
 import { endedElsewhere, JobCancelled, JobTakenOver, problemOf, WorkerStops } from './why-ended.ts';
 
@@ -10,7 +11,6 @@ const CHECKPOINT_CHARS_MAX = 65_536;
 /** Attempts that a fault in passing is waited out with. */
 const PASSING_TRIES_MAX = 4;
 const PROGRESS_MS = 500;
-const RENEW_MS = 20_000;
 /** How long a job waits that another worker holds, or that the store cannot be asked for. */
 const HELD_MS = 10_000;
 const STORE_AWAY_MS = 5_000;
@@ -27,6 +27,8 @@ export class JobRun {
   readonly #held = new AbortController();
   #fold: JobFold;
   #checkpoint: Json = null;
+  /** The first reason of a signal stands: that the worker stops may be a later one. */
+  #stops = false;
   /** Until when the claim in the log holds, in monotonic milliseconds. */
   #loggedUntilMs = Infinity;
 
@@ -44,6 +46,7 @@ export class JobRun {
   /** Ends the work for a reason. */
   abort(reason: Error): void {
     if (reason instanceof JobTakenOver) this.#held.abort(reason);
+    if (reason instanceof WorkerStops) this.#stops = true;
     this.#over.abort(reason);
   }
 
@@ -87,7 +90,10 @@ export class JobRun {
     let renewing: NodeJS.Timeout | undefined;
     try {
       if (!(await this.#claimInLog())) return;
-      renewing = this.#renew();
+      renewing = renewClaim(this.job, this.#parts, {
+        held: (untilMs) => (this.#loggedUntilMs = untilMs),
+        lost: () => this.abort(new JobTakenOver(id)),
+      });
       this.#checkpoint = rows.db.read(() => rows.checkpoint(id));
       const handler = desk.handler(kind);
       if (this.#fold.job.state === 'cancelling' || this.#fold.failing !== null) {
@@ -136,12 +142,14 @@ export class JobRun {
           hint: 'nothing was done now: ask for it anew',
         });
       }
-      if (first) this.#line('info', 'waits: a worker of another host has this job');
+      const why = answer.kind === 'full' ? answer.why : 'a worker of another host has this job';
+      if (first) this.#line('info', `waits: ${why}`);
       await this.#release(HELD_MS, true);
     } catch (cause) {
-      if (isPassing(cause)) {
+      if (isPassingClaim(cause)) {
         const { code, message } = problemOf(cause);
-        if (first) this.#line('warn', `waits: the store does not answer: ${message} (${code})`);
+        const what = isPassing(cause) ? 'the store does not answer' : 'the log is in use';
+        if (first) this.#line('warn', `waits: ${what}: ${message} (${code})`);
         await this.#release(STORE_AWAY_MS, true);
         return false;
       }
@@ -289,22 +297,6 @@ export class JobRun {
     return Promise.resolve();
   }
 
-  #renew(): NodeJS.Timeout {
-    const { claims, worker, logger, clock } = this.#parts;
-    const renew = async (): Promise<void> => {
-      const askedMs = clock.monotonicMs();
-      try {
-        await claims.renew(this.job, worker);
-        this.#loggedUntilMs = askedMs + LOG_HOLD_MS;
-      } catch (cause) {
-        const { code, message } = problemOf(cause);
-        if (code === 'TM_JOB_LOST') this.abort(new JobTakenOver(this.job.id));
-        else logger.warn('job-renewal', { job: this.job.id, code, error: message });
-      }
-    };
-    return setInterval(() => void renew(), RENEW_MS);
-  }
-
   /** A claim that could not be renewed is another host's to take: nothing is done after its time. */
   #lookAtTime(): void {
     if (this.#parts.clock.monotonicMs() < this.#loggedUntilMs) return;
@@ -326,7 +318,7 @@ export class JobRun {
     const said = outcome ?? (state === 'queued' || state === 'running' ? 'waiting' : state);
     try {
       await claims.end(job, worker, said === 'cancelling' ? 'waiting' : said);
-      rows.db.write(() => rows.noteLogged(job.id, null));
+      rows.db.write(() => rows.noteUnlogged(job.id, job.attempt));
     } catch (cause) {
       const { code, message } = problemOf(cause);
       logger.warn('job-end', { job: job.id, code, error: message });
@@ -354,9 +346,7 @@ export class JobRun {
           return;
         }
         logger.error('job-state', { job: this.job.id, code, error: message });
-        const waits =
-          code === 'TM_STATE_FULL' && !(this.#over.signal.reason instanceof WorkerStops);
-        if (!waits) throw cause;
+        if (code !== 'TM_STATE_FULL' || this.#stops) throw cause;
         await new Promise((resolve) => setTimeout(resolve, PERSIST_PAUSE_MS));
       }
     }
