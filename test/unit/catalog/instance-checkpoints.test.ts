@@ -54,8 +54,12 @@ describe('checkpoints of an instance log', () => {
     expect(store.keys(CHECKPOINTS)).toEqual([instanceCheckpointKey(iid, 256)]);
     const bytes = store.objects.get(instanceCheckpointKey(iid, 256)) ?? Buffer.alloc(0);
     const header = bytes.subarray(64, 64 + bytes.readUInt32BE(12));
-    const { iid: named, state: fold } = JSON.parse(header.toString()) as Record<string, object>;
-    expect(named).toBe(iid);
+    const {
+      iid: named,
+      fold: made,
+      state: fold,
+    } = JSON.parse(header.toString()) as Record<string, object>;
+    expect([named, made]).toEqual([iid, 1]);
     expect(fold).toMatchObject({ seq: 256, digest: state.digest, name: 'orders' });
     const parts = { magic: MAGIC.instanceCheckpoint, header, predecessor: state.digest };
     expect(bytes).toEqual(buildRecord(parts));
@@ -127,29 +131,37 @@ describe('checkpoints of an instance log', () => {
     expect((await openInstanceLog(options(denied))).state).toEqual(state);
   });
 
-  it.each(['damaged', 'of another instance', 'of another history'])(
-    'that are %s are passed over: the entries say the same',
-    async (what) => {
-      const store = new MemoryStore();
-      const { state } = await logUpTo(600, store);
-      const newest = instanceCheckpointKey(iid, 512);
-      const bytes = Buffer.from(store.objects.get(newest) ?? Buffer.alloc(0));
-      const header = bytes.subarray(64, 64 + bytes.readUInt32BE(12)).toString();
-      const digest = bytes.subarray(16, 48).toString('hex');
-      const foreign = what === 'of another history' ? 'ab'.repeat(32) : digest;
-      const changed =
-        what === 'of another instance'
-          ? header.replace('{"iid":"inst"', '{"iid":"users"')
-          : header.replaceAll(digest, foreign);
-      const parts = { magic: MAGIC.instanceCheckpoint, header: changed, predecessor: foreign };
-      const forged = buildRecord(parts);
-      if (what === 'damaged') forged[70] = (forged[70] ?? 0) ^ 1;
-      store.tamper(newest, forged);
-      const { log, requests } = await opened(store);
-      expect(log.state).toEqual(state);
-      expect(requests).toBeGreaterThan(344); // behind the one before it
-    },
-  );
+  it.each([
+    'damaged',
+    'of another instance',
+    'of another history',
+    'of another fold',
+    'of an early release',
+  ])('that are %s are passed over: the entries say the same', async (what) => {
+    const store = new MemoryStore();
+    const { state } = await logUpTo(600, store);
+    const newest = instanceCheckpointKey(iid, 512);
+    const bytes = Buffer.from(store.objects.get(newest) ?? Buffer.alloc(0));
+    const header = bytes.subarray(64, 64 + bytes.readUInt32BE(12)).toString();
+    const digest = bytes.subarray(16, 48).toString('hex');
+    const foreign = what === 'of another history' ? 'ab'.repeat(32) : digest;
+    const changed =
+      what === 'of another instance'
+        ? header.replace('"iid":"inst"', '"iid":"users"')
+        : what === 'of another fold'
+          ? header.replace('"fold":1,', '"fold":2,')
+          : what === 'of an early release'
+            ? header.replace('"fold":1,', '')
+            : header.replaceAll(digest, foreign);
+    if (what !== 'damaged') expect(changed).not.toBe(header);
+    const parts = { magic: MAGIC.instanceCheckpoint, header: changed, predecessor: foreign };
+    const forged = buildRecord(parts);
+    if (what === 'damaged') forged[70] = (forged[70] ?? 0) ^ 1;
+    store.tamper(newest, forged);
+    const { log, requests } = await opened(store);
+    expect(log.state).toEqual(state);
+    expect(requests).toBeGreaterThan(344); // behind the one before it
+  });
 
   it('show that a store has lost the end of a log', async () => {
     const store = new MemoryStore();

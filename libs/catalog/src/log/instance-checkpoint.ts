@@ -2,9 +2,9 @@ import { instanceCheckpointKey } from '@tidemark/archive';
 import { CatalogError, IntegrityError } from '@tidemark/core';
 import type { LogKey } from '@tidemark/crypto';
 import type { InstanceState } from '../model/instance-state.ts';
-import { WireFault } from '../model/wire/canonical-json.ts';
+import { isJsonObject, WireFault } from '../model/wire/canonical-json.ts';
 import { safeId } from '../model/wire/common.ts';
-import { fields } from '../model/wire/shape.ts';
+import { fields, whole } from '../model/wire/shape.ts';
 import { instanceStateShape } from '../model/wire/state-shape.ts';
 import {
   decodeEnvelope,
@@ -17,6 +17,12 @@ import {
 /** One is written behind every entry whose number is a multiple of this. */
 export const INSTANCE_CHECKPOINT_EVERY = 256;
 
+/**
+ * Which fold a checkpoint holds. To be raised with every change of what `evolveInstance` makes of the same
+ * entries, and of the fields of the fold: by its fields alone nobody can tell one from another.
+ */
+const FOLD = 1;
+
 /** Format of a checkpoint of an instance log, docs/formats/instance-record.md. */
 export const INSTANCE_CHECKPOINT_FORMAT: EnvelopeFormat = {
   name: 'instance checkpoint',
@@ -27,10 +33,15 @@ export const INSTANCE_CHECKPOINT_FORMAT: EnvelopeFormat = {
 
 interface Header {
   readonly iid: string;
+  readonly fold: number;
   readonly state: InstanceState;
 }
 
-const headerShape = fields<Header>({ iid: safeId, state: instanceStateShape });
+const headerShape = fields<Header>({
+  iid: safeId,
+  fold: whole(FOLD, FOLD),
+  state: instanceStateShape,
+});
 
 /**
  * Makes the bytes of a checkpoint of an instance log. The same log gives the same bytes.
@@ -42,7 +53,7 @@ export function encodeInstanceCheckpoint(
   logKey: LogKey,
 ): Buffer {
   try {
-    const header = headerShape.encode({ iid, state }, '$');
+    const header = headerShape.encode({ iid, fold: FOLD, state }, '$');
     const { digest: predecessor } = state;
     return encodeEnvelope(INSTANCE_CHECKPOINT_FORMAT, { predecessor, logKey, header });
   } catch (cause) {
@@ -55,6 +66,7 @@ export function encodeInstanceCheckpoint(
 /**
  * Opens and verifies a checkpoint of an instance log.
  *
+ * @returns Null for one of another release whose fold is another one: the entries say what this one's is.
  * @throws FormatError `TM_LOG_FORMAT`, IntegrityError `TM_LOG_AUTH` or `TM_LOG_CHAIN`, KeyError
  *   `TM_KEY_MISSING`.
  */
@@ -66,12 +78,13 @@ export function decodeInstanceCheckpoint(
     readonly logKey: LogKey;
     readonly keyProven: boolean;
   },
-): InstanceState {
+): InstanceState | null {
   const { iid, seq } = expected;
   const context = { iid, seq };
   const format = INSTANCE_CHECKPOINT_FORMAT;
   const envelope = decodeEnvelope(format, bytes, { ...expected, context });
   refuseTrailing(format, bytes, envelope.length, context);
+  if (isJsonObject(envelope.header) && envelope.header['fold'] !== FOLD) return null;
   const header = readingHeader(format, context, () => headerShape.decode(envelope.header, '$'));
   const { state } = header;
   if (header.iid !== iid || state.seq !== seq || state.digest !== envelope.predecessor) {

@@ -89,7 +89,7 @@ export async function readInstanceState(
 
 /**
  * Reads one checkpoint of an instance log.
- * @returns `null` when it is not there.
+ * @returns `null` when it is not there, or holds the fold of another release.
  * @throws As `decodeInstanceCheckpoint`, naming the object; StoreError.
  */
 export async function readInstanceCheckpoint(
