@@ -1,5 +1,7 @@
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { chmod, lstat, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { connect, createServer, type AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { connectNode } from '@tidemark/client';
@@ -220,6 +222,42 @@ describe('a new server', () => {
       const { mode } = await lstat(join(dir, file));
       expect(mode & 0o077, file).toBe(0);
     }
+  });
+
+  it('is not ended while it is the node of an instance, whatever that is spelled like', async () => {
+    const { control } = worker;
+    const path = control.workspace.config.path;
+    const before = await readFile(path, 'utf8');
+    const [server] = await hostServers(control.workspace.config);
+    const { name, dir, address, passwordRef } = server ?? never();
+    const port = address?.port ?? 0;
+    // Who looks from afar sees another address.
+    const relay = createServer((from) => {
+      const to = connect(port, '127.0.0.1');
+      for (const socket of [from, to]) socket.on('error', () => undefined);
+      from.pipe(to).pipe(from);
+    });
+    await once(relay.listen(0, '127.0.0.1'), 'listening');
+    const { port: afar } = relay.address() as AddressInfo;
+    try {
+      for (const url of [
+        `redis://localhost:${port.toString()}`,
+        `redis://127.0.0.9:${port.toString()}`,
+        `unix://${dir}/server.sock`,
+        `redis://127.0.0.1:${afar.toString()}`,
+      ]) {
+        const entry = { id: 'kept', url, source: 'psync', password_file: `secrets/${passwordRef}` };
+        const lines = Object.entries(entry).map(([key, value]) => `${key} = "${value}"\n`);
+        await writeFile(path, `${before}\n[[instance]]\n${lines.join('')}`);
+        await expect(endHostServer(name, true, OPS, control), url).rejects.toMatchObject({
+          ...{ code: 'TM_BUSY', context: { instance: 'kept' } },
+        });
+      }
+    } finally {
+      await writeFile(path, before);
+      relay.close();
+    }
+    expect(await hostServers(control.workspace.config)).toMatchObject([{ state: 'running' }]);
   });
 
   it('is ended with its process alone, and its data when that is said; nothing else is', async () => {

@@ -37,16 +37,42 @@ export async function refuseConfiguredNode(
   signal: AbortSignal,
 ): Promise<void> {
   const owner = capturedAs(target, workspace);
+  for await (const [instance, relation] of relationsOf(target, workspace, signal)) {
+    throw denied(instance, relation);
+  }
+  if (owner !== null) throw denied(owner, 'captured');
+}
+
+/**
+ * The instance that a server is the node of, by the configuration as it is now, or is captured as by any host.
+ * @returns Null: of none.
+ * @throws As `relationToNode`.
+ */
+export async function instanceOfNode(
+  target: TargetNode,
+  workspace: Pick<Workspace, 'config' | 'catalog'>,
+  signal: AbortSignal,
+): Promise<string | null> {
+  for await (const [instance, relation] of relationsOf(target, workspace, signal)) {
+    if (relation === 'node') return instance;
+  }
+  return capturedAs(target, workspace);
+}
+
+async function* relationsOf(
+  target: TargetNode,
+  workspace: Pick<Workspace, 'config'>,
+  signal: AbortSignal,
+): AsyncIterable<readonly [string, NodeRelation]> {
   const config = await loadConfig(workspace.config.path);
   const ids = config.instances.map(({ id }) => id);
   for (let from = 0; from < ids.length; from += ASKED_MAX) {
     const some = ids.slice(from, from + ASKED_MAX);
     const are = await Promise.all(some.map((id) => relationTo(id, target, config, signal)));
     for (const [index, relation] of are.entries()) {
-      if (relation !== null) throw denied(some[index] ?? '', relation);
+      if (relation !== null) yield [some[index] ?? '', relation];
     }
   }
-  if (owner !== null) throw denied(owner, 'captured');
 }
 
 async function relationTo(

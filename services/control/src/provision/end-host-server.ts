@@ -1,11 +1,11 @@
-import { isSentinelUrl, parseNodeUrl } from '@tidemark/client';
 import { NodeError, TidemarkError, UsageError } from '@tidemark/core';
-import { loadConfig, type Workspace } from '@tidemark/workspace';
+import type { Workspace } from '@tidemark/workspace';
 import type { Audit } from '../audit/audit.ts';
 import type { Actor, JobDesk } from '../jobs/job.ts';
 import { hostServers, type HostServer } from './host-servers.ts';
-import { removeFolder } from './local-folder.ts';
 import { isFileConfigured } from './configured-files.ts';
+import { instanceOfServer } from './instance-of-server.ts';
+import { removeFolder } from './local-folder.ts';
 import { loaderRef, madeRef } from './local-server.ts';
 import { restoreRef } from './new-server.ts';
 import type { SecretFolder } from './secrets.ts';
@@ -13,7 +13,7 @@ import { endServer } from './server-processes.ts';
 
 /** What a server is ended with. */
 export interface EndParts {
-  readonly workspace: Pick<Workspace, 'config'>;
+  readonly workspace: Pick<Workspace, 'config' | 'catalog'>;
   readonly jobs: Pick<JobDesk, 'get'>;
   readonly audit: Audit;
   readonly secrets: SecretFolder;
@@ -56,7 +56,7 @@ export async function endHostServer(
 ): Promise<HostServer> {
   const server = await hostServer(name, workspace);
   refuseBusy(server, jobs);
-  await refuseProtected(server, workspace);
+  await refuseProtected(server, workspace, secrets);
   const { kind, id, dir, job, instance } = server;
   const detail = `${kind} ${id}${withData ? ', with its data' : ''}`;
   audit.append({ actor, action: 'server.end', instance, job, detail });
@@ -100,19 +100,14 @@ function isOpen(job: string, jobs: EndParts['jobs']): boolean {
 
 /** A clone may be under protection itself. */
 async function refuseProtected(
-  { name, address }: HostServer,
-  { config }: Pick<Workspace, 'config'>,
+  server: HostServer,
+  workspace: EndParts['workspace'],
+  secrets: SecretFolder,
 ): Promise<void> {
-  if (address === null) return;
-  const { instances } = await loadConfig(config.path);
-  const its = instances.find(({ url }) => {
-    if (isSentinelUrl(url)) return false;
-    const { host, port } = parseNodeUrl(url);
-    return host === address.host && port === address.port;
-  });
-  if (its === undefined) return;
-  throw new NodeError('TM_BUSY', `the server ${name} is the node of ${its.id}`, {
-    context: { instance: its.id },
-    hint: `release that first: tidemark instance remove ${its.id}`,
+  const its = await instanceOfServer(server, workspace, secrets);
+  if (its === null) return;
+  throw new NodeError('TM_BUSY', `the server ${server.name} is the node of ${its}`, {
+    context: { instance: its },
+    hint: `release that first: tidemark instance remove ${its}`,
   });
 }
