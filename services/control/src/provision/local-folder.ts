@@ -1,8 +1,8 @@
-import { mkdir, readdir, readFile, readlink, realpath, rm } from 'node:fs/promises';
+import { mkdir, readdir, readFile, realpath, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { replaceFile } from '@tidemark/system';
-import type { Starter } from './server-processes.ts';
+import { isServerProcess, processesByFolder, type Starter } from './server-processes.ts';
 
 const NOTE = 'clone.json';
 const KILL_AFTER_MS = 5_000;
@@ -57,25 +57,22 @@ export async function localServers(
 }
 
 /**
- * Processes that work in a folder: a server that was started there is found from its first moment on, and
- * whatever became of its files.
+ * Servers that work in a folder: one that was started there is found from its first moment on, and whatever became
+ * of its files. A shell of somebody who looks around there is none.
  * @see proc(5), /proc/pid/cwd
  */
 export async function processesIn(dir: string): Promise<readonly number[]> {
   const wanted = await realpath(dir).catch(() => null);
   if (wanted === null) return [];
-  const names = await readdir('/proc').catch((): string[] => []);
-  const pids = names.filter((name) => /^\d+$/.test(name));
-  const places = await Promise.all(
-    pids.map((pid) => readlink(`/proc/${pid}/cwd`).catch(() => null)),
-  );
-  return pids.filter((_, index) => places[index] === wanted).map(Number);
+  const pids = (await processesByFolder()).get(wanted) ?? [];
+  const are = await Promise.all(pids.map(isServerProcess));
+  return pids.filter((_, index) => are[index]);
 }
 
 /** Ends the servers of a folder: SIGTERM (or SIGKILL at once), then SIGKILL. */
 export async function endProcesses(dir: string, gently: boolean): Promise<void> {
   for (let waitedMs = 0; ; waitedMs += 50) {
-    const pids = (await processesIn(dir)).filter((pid) => pid !== process.pid);
+    const pids = await processesIn(dir);
     if (pids.length === 0) return;
     const signal = gently && waitedMs < KILL_AFTER_MS ? 'SIGTERM' : 'SIGKILL';
     if (waitedMs === 0 || signal === 'SIGKILL') for (const pid of pids) send(pid, signal);

@@ -1,5 +1,5 @@
 import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 
 const SERVERS = /^(redis|valkey|keydb)-server/;
@@ -25,6 +25,18 @@ export async function processesByFolder(): Promise<ReadonlyMap<string, readonly 
     else known.push(pid);
   }
   return found;
+}
+
+/**
+ * Whether a process is a server by name, or the shell that becomes one (`startServer`).
+ * @see proc(5), /proc/pid/comm, /proc/pid/cmdline
+ */
+export async function isServerProcess(pid: number): Promise<boolean> {
+  const program = await readFile(`/proc/${pid}/comm`, 'utf8').catch(() => '');
+  if (SERVERS.test(program)) return true;
+  const line = await readFile(`/proc/${pid}/cmdline`, 'utf8').catch(() => '');
+  const [shell, option, , becomes] = line.split('\0');
+  return shell === '/bin/sh' && option === '-c' && SERVERS.test(basename(becomes ?? ''));
 }
 
 /**

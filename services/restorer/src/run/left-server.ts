@@ -1,4 +1,4 @@
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readdir, readFile, readlink, realpath } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { NodeError } from '@tidemark/core';
@@ -26,7 +26,9 @@ export async function endLeftServer(
   dir: string | null,
   environment: RestoreEnvironment,
 ): Promise<boolean> {
-  const folder = resolve(dir ?? join(environment.stateDir, 'servers', id));
+  const named = resolve(dir ?? join(environment.stateDir, 'servers', id));
+  // Its process tells where it works with no links in it.
+  const folder = await realpath(named).catch(() => named);
   let found = false;
   for (let look = 0; ; look++) {
     const pids = await serversIn(folder);
