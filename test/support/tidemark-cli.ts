@@ -75,6 +75,7 @@ export interface RestoreDocument {
   readonly bytes: number;
   readonly elapsedSeconds: number;
   readonly target: string;
+  readonly warnings: readonly string[];
 }
 
 /** A whole second as the command line writes it. */

@@ -119,8 +119,10 @@ listen = "127.0.0.1:0"
     const { port } = await worker.until('metrics');
     await client.hset(`${KEY} two`, VALUE, VALUE);
     const url = `${String(address)}/v1/instances/orders`;
-    const jobs = [
-      await post(`${url}/backups`, token, 'key-1', {}),
+    const jobs = [await post(`${url}/backups`, token, 'key-1', {})];
+    // Before the first snapshot is stored there is nothing to restore.
+    await tidemark.untilProven('orders', Math.floor(Date.now() / 1000));
+    jobs.push(
       await post(`${url}/restores`, token, 'key-2', {
         ...{
           restoreType: 'latest',
@@ -132,7 +134,7 @@ listen = "127.0.0.1:0"
           url: `redis://127.0.0.1:${target.port.toString()}`,
         },
       }),
-    ];
+    );
     const refused = await fetch(`${url}/restores/zebra?walrus=${PASSWORD}`, {
       headers: { authorization: `Bearer ${TARGET_PASSWORD}`, 'user-agent': 'zebra' },
     });

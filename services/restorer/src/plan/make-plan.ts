@@ -10,7 +10,7 @@ import { durableEnd } from './cut-within.ts';
 import { refuseDeleted } from './deleted.ts';
 import type { LookInside } from './look-inside.ts';
 import { objectOfSegment, readMarks, type FooterReaderOptions } from './read-marks.ts';
-import { noTimeline, notRestorable } from './refuse-second.ts';
+import { nothingRestorable, noTimeline } from './refuse-second.ts';
 import { resolveCut, resolveLatest } from './resolve-cut.ts';
 import { refuseShredded } from './shredded.ts';
 import type { PlannedCut, RestorePlan } from './restore-plan.ts';
@@ -191,7 +191,7 @@ async function resolvePoint(
       if (point.timeline !== null && !timelines.some((one) => one.timeline === point.timeline)) {
         throw noTimeline(instance, point.timeline);
       }
-      if (timeline === null) throw notRestorable(catalog, instance, 0);
+      if (timeline === null) throw nothingRestorable(instance);
       const end = durableEnd(catalog, instance, timeline);
       if (point.offset < 0n || point.offset > end) {
         throw new PlanError(

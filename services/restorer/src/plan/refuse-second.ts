@@ -7,9 +7,12 @@ import { cutWithin, type TimelineStretch } from './cut-within.ts';
 /** Passes of a second that are spelled out. */
 const PASSES_MAX = 6;
 
-/** The refusal of a second, with the nearest restorable ones. */
-export function notRestorable(catalog: Catalog, instance: string, second: number): PlanError {
-  return refusal(catalog, instance, second, []);
+/** Where nothing is restorable yet, no second is. */
+export function nothingRestorable(instance: string): PlanError {
+  return new PlanError('TM_TIME_NOT_RESTORABLE', `nothing of ${instance} is restorable`, {
+    context: { second: null, nearestBefore: null, nearestAfter: null },
+    hint: 'nothing can be restored yet: no snapshot is stored',
+  });
 }
 
 /** There is no such timeline. */

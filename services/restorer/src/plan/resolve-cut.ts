@@ -2,7 +2,7 @@ import { computeWindows, stretchAt, stretchesOf, windowAt } from '@tidemark/arch
 import type { Catalog } from '@tidemark/catalog';
 import { cutWithin } from './cut-within.ts';
 import type { FooterReaderOptions } from './read-marks.ts';
-import { noTimeline, notRestorable, refuseSecond } from './refuse-second.ts';
+import { nothingRestorable, noTimeline, refuseSecond } from './refuse-second.ts';
 import type { PlannedCut } from './restore-plan.ts';
 
 /**
@@ -46,7 +46,7 @@ export async function resolveLatest(
     return { at: newest.to, cut };
   }
   const { latest } = computeWindows(spans);
-  if (latest === null) throw notRestorable(catalog, instance, 0);
+  if (latest === null) throw nothingRestorable(instance);
   const wanted = { second: latest, timeline: null };
   return { at: latest, cut: await resolveCut(catalog, instance, wanted, options) };
 }
