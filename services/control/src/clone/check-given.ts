@@ -1,6 +1,8 @@
 import type { Config } from '@tidemark/workspace';
 import type { Actor } from '../jobs/job.ts';
+import { SOURCES } from '../instances/entry-of-request.ts';
 import { checkPinned } from '../provision/allowed-targets.ts';
+import type { Provisioned } from '../provision/provisioner.ts';
 import type { Provisioners } from '../provision/provisioners.ts';
 import { isOwnSecret } from '../provision/secrets.ts';
 import { refuseForeignPinned } from '../provision/target-secrets.ts';
@@ -30,4 +32,18 @@ export async function checkGiven(
     if (file === null || isOwnSecret(file)) continue;
     await refuseForeignPinned(file, publicUrl, url, worker);
   }
+}
+
+/**
+ * Looks whether a server that a request named may be taken under protection still: the list may be shorter by now.
+ * @throws As `checkPinned`.
+ */
+export async function checkSource(
+  { target }: Pick<CloneCheckpoint['asked'], 'target'>,
+  { publicUrl, url }: Provisioned,
+  { via }: Actor,
+  { allowSources }: Pick<Config, 'allowSources'>,
+): Promise<void> {
+  if (target.kind !== 'address' || via === 'cli') return;
+  await checkPinned(publicUrl, url, allowSources, SOURCES);
 }

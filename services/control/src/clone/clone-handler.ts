@@ -20,6 +20,10 @@ export function cloneHandler(parts: CloneParts): JobHandler {
       return checked as unknown as Json;
     },
     exclusive: ({ request }) => exclusiveOf(requestOf(request)),
+    needsAdmin: ({ request }) => {
+      const { register, target } = requestOf(request);
+      return register && target.kind !== 'local';
+    },
     async run(context) {
       const request = requestOf(context.job.request);
       const result = await new CloneRun(request, parts, context).run();

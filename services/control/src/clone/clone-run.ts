@@ -28,7 +28,7 @@ import {
   type CloneCheckpoint,
   type ReplayedFacts,
 } from './checkpoint.ts';
-import { checkGiven } from './check-given.ts';
+import { checkGiven, checkSource } from './check-given.ts';
 import type { CloneRequest } from './clone-request.ts';
 import {
   addressOf,
@@ -270,6 +270,7 @@ export class CloneRun {
     const rest = { policy: kept, by: actor.name, login, createdMs };
     const { secrets } = provisioners;
     const parts = { workspace, secrets, signal, clock, random };
+    await checkSource(this.#here.asked, this.#target, actor, workspace.config);
     await registerClone(this.#here.asked, this.#target, rest, parts);
     try {
       const asked = { timeoutMs: ATTACH_MS, signal };

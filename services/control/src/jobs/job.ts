@@ -130,6 +130,8 @@ export interface JobHandler {
    * Of several keys each has a line.
    */
   exclusive(order: JobOrder): string | null;
+  /** Whether only an administrator may have it done; absent: the kind alone says. Kept in clear with a sealed request. */
+  needsAdmin?(order: JobOrder): boolean;
   /** Begins, or goes on where `checkpoint` says. May be killed at any instant and called again. */
   run(context: JobContext): Promise<JobOutcome>;
   /**

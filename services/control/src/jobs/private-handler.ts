@@ -22,6 +22,8 @@ interface Sealed {
 /** A request as it is kept. What it may not run beside is asked of it while no key is at hand. */
 interface SealedRequest extends Sealed {
   readonly exclusive: string | null;
+  /** Whether only an administrator may go on with it; absent: the kind alone says. */
+  readonly admin?: boolean;
 }
 
 /** The same work, with a result that is kept and shown without names: see `namelessResult`. */
@@ -50,9 +52,11 @@ export function privateHandler(handler: JobHandler, parts: PrivateParts): JobHan
     async check(order) {
       const request = await handler.check(order);
       const right = handler.exclusive({ ...order, request });
+      const admin = handler.needsAdmin?.({ ...order, request });
       const kept: SealedRequest = {
         ...(await sealedRequest(order.instance, request, parts)),
         exclusive: right,
+        ...(admin !== undefined && { admin }),
       };
       return { ...kept };
     },

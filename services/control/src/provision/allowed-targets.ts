@@ -99,15 +99,17 @@ export async function checkTarget(
  * Looks whether a server that was pinned earlier may still be written into.
  * @param url - As it was named.
  * @param pinned - As it was pinned (`pinnedUrl`): its name is not looked up again.
+ * @param setting - The list that `allow` is.
  * @throws As `checkTarget`.
  */
 export async function checkPinned(
   url: string,
   pinned: string,
   allow: readonly string[],
+  setting: AllowSetting = TARGETS,
 ): Promise<void> {
   const { host } = parseNodeUrl(pinned);
-  await checkTarget(url, allow, () => Promise.resolve([host]));
+  await checkTarget(url, allow, () => Promise.resolve([host]), setting);
 }
 
 /** The address as it can be written down, with what it was pinned to. */

@@ -1,16 +1,11 @@
-import type { FastifyRequest } from 'fastify';
-import type { Job } from '../../jobs/job.ts';
-import { requireScope } from '../auth.ts';
 import type { ApiApp, ApiPorts } from '../types.ts';
 import { JobLines, JobList, jobParams, JobSchema, jobsQuery, linesQuery } from '../schemas/jobs.ts';
 import { emptyBody } from '../schemas/common.ts';
 import { lastEventIdHeader } from '../sse.ts';
 import { jobDocument, lineDocument } from './job-document.ts';
+import { mayChange } from './may-change-job.ts';
 
 const tags = ['jobs'];
-const OF_ADMINS: ReadonlySet<Job['kind']> = new Set<Job['kind']>([
-  ...(['rebuild', 'rewrap', 'expire', 'clear-data', 'purge-expired'] as const),
-]);
 const job = { description: 'The job as it is now.', $ref: 'Job#' } as const;
 
 /** Adds the routes of jobs. */
@@ -106,7 +101,7 @@ function addChanges(app: ApiApp, { control }: Pick<ApiPorts, 'control'>): void {
       },
     },
     async (request) => {
-      const { id } = mayChange(request, control.jobs.get(request.params.job));
+      const { id } = mayChange(request, control.jobs.get(request.params.job), 'cancel');
       return jobDocument(await control.jobs.cancel(id, request.actor));
     },
   );
@@ -123,17 +118,8 @@ function addChanges(app: ApiApp, { control }: Pick<ApiPorts, 'control'>): void {
       },
     },
     async (request) => {
-      const { id } = mayChange(request, control.jobs.get(request.params.job));
+      const { id } = mayChange(request, control.jobs.get(request.params.job), 'resume');
       return jobDocument(await control.jobs.resume(id, request.actor));
     },
   );
-}
-
-/**
- * A job that only an administrator may begin is not gone on with by others.
- * @throws ApiProblem `forbidden`.
- */
-function mayChange({ actor, scopes }: Pick<FastifyRequest, 'actor' | 'scopes'>, found: Job): Job {
-  if (OF_ADMINS.has(found.kind)) requireScope({ actor, scopes }, 'admin');
-  return found;
 }
