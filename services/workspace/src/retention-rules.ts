@@ -8,9 +8,12 @@ export function retentionRules({ policy, graceMs }: Config): RetentionRules {
   return { retainSeconds, keepLast, graceMs, shareMax: SHARE_MAX };
 }
 
+/** An undo pack is good for a day at least, however short the history that is kept. */
+const UNDO_RETAIN_MS_MIN = 86_400_000;
+
 /**
  * How long undo packs of an instance are kept, in milliseconds: as long as its history, by its own policy
- * where it has one. The catalog is up to date.
+ * where it has one, and a day at least. The catalog is up to date.
  */
 export function undoRetainMs(
   instance: string,
@@ -23,5 +26,6 @@ export function undoRetainMs(
   },
 ): number {
   const own = catalog.instances().find(({ iid }) => iid === instance)?.policy;
-  return own == null ? config.retainMs : own.retainSeconds * 1000;
+  const retainMs = own == null ? config.retainMs : own.retainSeconds * 1000;
+  return Math.max(retainMs, UNDO_RETAIN_MS_MIN);
 }

@@ -47,7 +47,7 @@ describe('policySettings()', () => {
 });
 
 describe('undoRetainMs()', () => {
-  it('is the policy of the instance, and that of the host where it has none', () => {
+  it('is the policy of the instance, that of the host where it has none, and a day at least', () => {
     const policy = { days: POLICY_DAYS, hours: ['03:00'], retainSeconds: 1_209_600 };
     const catalog = {
       instances: () => [
@@ -58,5 +58,6 @@ describe('undoRetainMs()', () => {
     const parts = { catalog, config: { retainMs: 604_800_000 } };
     const kept = ['orders', 'shop', 'unknown'].map((id) => undoRetainMs(id, parts));
     expect(kept).toEqual([1_209_600_000, 604_800_000, 604_800_000]);
+    expect(undoRetainMs('shop', { catalog, config: { retainMs: 1_000 } })).toBe(86_400_000);
   });
 });

@@ -31,6 +31,8 @@ export interface WriteSessionWish {
   readonly instance: string;
   /** Id of the restore or undo: the name of its undo pack. */
   readonly id: string;
+  /** Id whose undo pack is being read; absent = none. */
+  readonly undoes?: string;
   readonly live: SparedServer;
   readonly policy: ConflictPolicy;
   /** How long the undo pack is good for. */
@@ -58,7 +60,8 @@ export async function openWriteSession(
     opened.unshift(throttle);
     const side = await Side.open(client, { throttle, signal });
     const nowMs = await undoTimeMs({ store, clock, signal }, await serverTimeMs(side));
-    await removeExpiredPacks(instance, nowMs, { store, keys, signal });
+    const inUse = [id, wish.undoes ?? id];
+    await removeExpiredPacks(instance, { nowMs, inUse }, { store, keys, signal });
     const partsBefore = (await listUndoParts(instance, id, { store, signal })).length;
     const tally = new WriteTally();
     const undo = new UndoPackWriter({

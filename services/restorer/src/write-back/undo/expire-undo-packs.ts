@@ -1,7 +1,7 @@
-import type { Catalog } from '@tidemark/catalog';
+import { isLive, type Catalog } from '@tidemark/catalog';
 import { KeyError, type Clock } from '@tidemark/core';
 import type { RestoreEnvironment } from '../../run/environment.ts';
-import { listUndoPacks, removeUndoPack } from './undo-objects.ts';
+import { isUndoPackOver, listUndoPacks, removeUndoPack } from './undo-objects.ts';
 import { undoTimeMs } from './undo-time.ts';
 
 /** How far a clock may be ahead of the last entry of a log. */
@@ -9,7 +9,7 @@ const CLOCK_AHEAD_MS_MAX = 86_400_000;
 
 /** What undo packs are let go of with. */
 export interface ExpireUndoPorts extends Pick<RestoreEnvironment, 'store' | 'keys' | 'signal'> {
-  readonly catalog: Pick<Catalog, 'writers'>;
+  readonly catalog: Pick<Catalog, 'writers' | 'instance'>;
   readonly clock: Clock;
   /** Told why packs are left as they are. */
   readonly warn: (message: string) => void;
@@ -17,7 +17,8 @@ export interface ExpireUndoPorts extends Pick<RestoreEnvironment, 'store' | 'key
 
 /**
  * Deletes the undo packs of an instance that are over their time, as the next write into the original
- * would; never by a clock that is far ahead of the log or of the store. Without the key they are left.
+ * would; never by a clock that is far ahead of the log or of the store, nor while a restore reads its
+ * history, which may be a write-back. Without the key they are left.
  * @returns Their restores; with `dryRun` those that would go.
  */
 export async function expireUndoPacks(
@@ -29,12 +30,14 @@ export async function expireUndoPacks(
   const written = catalog.writers(instance).map(({ state }) => state.lastEntryMs ?? -Infinity);
   const latestMs = Math.max(...written) + CLOCK_AHEAD_MS_MAX;
   const nowMs = await undoTimeMs({ store, clock, signal }, latestMs);
+  const { leases } = catalog.instance(instance);
+  if (leases.some((lease) => lease.purpose === 'restore' && isLive(lease, nowMs))) return [];
   const over: string[] = [];
   try {
-    for (const { restore, expiresMs } of await listUndoPacks(instance, source)) {
-      if (expiresMs > nowMs) continue;
-      if (!dryRun) await removeUndoPack(instance, restore, source);
-      over.push(restore);
+    for (const pack of await listUndoPacks(instance, source)) {
+      if (!isUndoPackOver(pack, nowMs)) continue;
+      if (!dryRun) await removeUndoPack(instance, pack.restore, source);
+      over.push(pack.restore);
     }
   } catch (cause) {
     if (!(cause instanceof KeyError)) throw cause;

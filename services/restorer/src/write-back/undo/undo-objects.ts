@@ -211,20 +211,29 @@ export async function removeUndoPack(
   }
 }
 
-/** Removes the packs that are over their time. */
+/**
+ * Whether a pack goes. One that is over its time is begun with no more, and stays for a day: an undo may
+ * have begun with it just before.
+ */
+export function isUndoPackOver({ expiresMs }: Pick<UndoHead, 'expiresMs'>, nowMs: number): boolean {
+  return expiresMs + 86_400_000 <= nowMs;
+}
+
+/** Removes the packs that are over their time, but those `inUse`. */
 export async function removeExpiredPacks(
   instance: string,
-  nowMs: number,
+  { nowMs, inUse }: { readonly nowMs: number; readonly inUse: readonly string[] },
   source: UndoSource,
 ): Promise<void> {
   const restores = new Set<string>();
   for (const { restore } of await listUndoParts(instance, null, source)) restores.add(restore);
   for (const restore of restores) {
+    if (inUse.includes(restore)) continue;
     // The last part has the latest expiry.
     const last = (await listUndoParts(instance, restore, source)).at(-1);
     if (last === undefined) continue;
-    const { expiresMs } = await readUndoHead(last, source);
-    if (expiresMs <= nowMs) await removeUndoPack(instance, restore, source);
+    const head = await readUndoHead(last, source);
+    if (isUndoPackOver(head, nowMs)) await removeUndoPack(instance, restore, source);
   }
 }
 

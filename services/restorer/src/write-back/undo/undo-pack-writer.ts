@@ -28,7 +28,7 @@ export interface UndoPackOptions {
   readonly keys: KeyProvider;
   readonly random: Random;
   readonly clock: Clock;
-  /** How long the pack is good for, from now on. */
+  /** How long the pack is good for, from its last part on. */
   readonly retainMs: number;
   /** Number of the first part to be written: above 0 when a restore goes on. */
   readonly firstPart: number;
@@ -45,11 +45,13 @@ export class UndoPackWriter implements Disposable {
   #dataKey: DataKey | null = null;
   #part: number;
   #keys = 0;
+  #expiresMs = 0;
 
   constructor(options: UndoPackOptions) {
     this.#options = options;
     this.#createdMs = options.clock.nowMs();
     this.#part = options.firstPart;
+    this.#renew();
   }
 
   /** Key items written so far. */
@@ -58,7 +60,7 @@ export class UndoPackWriter implements Disposable {
   }
 
   get expiresMs(): number {
-    return this.#createdMs + this.#options.retainMs;
+    return this.#expiresMs;
   }
 
   /**
@@ -76,6 +78,8 @@ export class UndoPackWriter implements Disposable {
     const { instance, restore, store, random } = this.#options;
     const part = this.#part;
     const dataKey = await this.#openKey();
+    // A run may take longer than its pack is kept: what it still writes under is never over its time.
+    this.#renew();
     const head: UndoHead = {
       ...{ instance, restore, part, keys },
       createdMs: this.#createdMs,
@@ -98,6 +102,12 @@ export class UndoPackWriter implements Disposable {
     }
     this.#part += 1;
     this.#keys += keys;
+  }
+
+  /** The last part has the latest expiry, whatever the clock does. */
+  #renew(): void {
+    const { clock, retainMs } = this.#options;
+    this.#expiresMs = Math.max(this.#expiresMs, clock.nowMs() + retainMs);
   }
 
   [Symbol.dispose](): void {

@@ -57,7 +57,7 @@ export interface UndoOutcome {
  * its own, so that an undo can be undone. An undo that was interrupted is simply started again: keys
  * that are as they were are left.
  * @throws UsageError `TM_NOT_FOUND` when there is no such pack; PlanError `TM_UNDO_EXPIRED` when it is
- *   over its time: it is removed then; IntegrityError, FormatError, StoreError for one that is damaged;
+ *   over its time: it is removed a day later; IntegrityError, FormatError, StoreError for one that is damaged;
  *   as `openOriginal`.
  */
 export async function undoRestore(
@@ -73,7 +73,7 @@ export async function undoRestore(
   await verifyUndoPack(instance, restore, source, () => undefined);
   const id = `un-${makeId(clock.nowMs(), random)}`;
   await using session = await openWriteSession(
-    { instance, id, live, policy, retainMs },
+    { instance, id, undoes: restore, live, policy, retainMs },
     environment,
   );
   const failure = await putBack(parts, session, { source, dryRun, environment });
@@ -120,7 +120,7 @@ async function usableParts(
   }
   const { expiresMs } = await readUndoHead(last, source);
   if (expiresMs > nowMs) return parts;
-  // It goes with the next write or expiry, when others say that its time is over too.
+  // It goes with a write or expiry a day later, when others say that its time is over too.
   const when = new Date(expiresMs).toISOString();
   throw new PlanError('TM_UNDO_EXPIRED', `the undo pack of ${restore} was good until ${when}`, {
     context: { restore, expiresMs },
