@@ -214,8 +214,8 @@ export class RetentionQueries {
   }
 
   /**
-   * Data keys that only objects were sealed with that a tombstone marks, 32 hex digits each. Those of the
-   * newest segment and snapshot of each writer may seal more and are left out.
+   * Data keys that only objects were sealed with that a tombstone marks, 32 hex digits each. That of the
+   * newest segment of each writer may seal more and is left out; a snapshot has one of its own.
    */
   deadKeys(iid: string, marks: Marks): readonly string[] {
     const rows = this.#db
@@ -227,9 +227,7 @@ export class RetentionQueries {
            UNION SELECT f.object_dek FROM node_facts f JOIN writers w ON w.id = f.writer_id
              WHERE w.iid = ?),
          newest AS (SELECT s.object_dek, max(s.seq) FROM segments s
-           JOIN own ON own.id = s.timeline_id GROUP BY own.writer_id
-           UNION ALL SELECT p.object_dek, max(p.seq) FROM snapshots p
-           JOIN own ON own.id = p.timeline_id GROUP BY own.writer_id)
+           JOIN own ON own.id = s.timeline_id GROUP BY own.writer_id)
          SELECT DISTINCT o.object_dek AS dek FROM (${MARKED}) o JOIN own ON own.id = o.timeline_id
          WHERE o.object_dek NOT IN (SELECT object_dek FROM shown)
            AND o.object_dek NOT IN (SELECT object_dek FROM newest) ORDER BY dek`,

@@ -86,6 +86,17 @@ describe('retention of a backup that somebody deleted', () => {
     expect(await restorableSeconds(archive, FIRST, LAST)).toEqual(before);
   });
 
+  it('takes the key of the newest one with it: it seals nothing else', async () => {
+    const { catalog } = await archive.environment();
+    const newest = catalog.snapshots(ARCHIVED).at(-1)!;
+    await deleteOne(newest.backup);
+    await expireAt(archive, ENDED_MS, KEPT);
+    const { deleted } = await expireAt(archive, ENDED_MS + DAY_MS, KEPT);
+    expect(deleted).toMatchObject({ objects: 1, dataKeys: 1 });
+    expect(archive.store.keys().filter((key) => key.includes(newest.object.dekId))).toEqual([]);
+    expect(await faults()).toEqual([]);
+  });
+
   it('keeps the first of a history: without it its seconds could not be restored', async () => {
     await deleteOne('bk-0');
     expect((await expireAt(archive, ENDED_MS, KEPT)).marked).toBeNull();
