@@ -183,6 +183,19 @@ describe('checkpoints of an instance log', () => {
     expect(error.context).toMatchObject({ iid, seq: 256 });
   });
 
+  it('are looked for by a new catalog where an instance has no entry yet', async () => {
+    const store = new MemoryStore();
+    await logUpTo(260, store);
+    for (let seq = 0; seq <= 260; seq++) store.tamper(instanceLogKey(iid, seq), null);
+    const logKey = () => Promise.resolve(LOG_KEY);
+    using catalog = openCatalog({ path: ':memory:' });
+    const lost = await rejection(catalog.sync({ instances: [iid], logKey, store }));
+    expect(lost.code).toBe('TM_LOG_GAP');
+    store.tamper(instanceCheckpointKey(iid, 256), null);
+    await catalog.sync({ instances: [iid], logKey, store });
+    expect(catalog.instances()).toEqual([]);
+  });
+
   it('leave every entry where it was', async () => {
     const store = new MemoryStore();
     await logUpTo(300, store);

@@ -63,7 +63,9 @@ export async function* readInstanceFold(
   }
   if (at.seq - after.seq < LOOK_AFTER) {
     // Whoever asks for anything later asks for its checkpoints too: they may be all that is left of it.
-    if (endCheck === 'list') await newestCheckpoint({ ...source, keyProven: true }, at.seq);
+    // One that has no entry yet is being made, or was cut short; no checkpoint is of the first entry.
+    const from = Math.max(at.seq, 0);
+    if (endCheck === 'list') await newestCheckpoint({ ...source, keyProven: true }, from);
     return;
   }
   for await (const entries of readInstanceLog(source, { after: at, endCheck })) yield { entries };
