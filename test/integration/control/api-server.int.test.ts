@@ -232,6 +232,18 @@ describe('streams of events', () => {
     over.abort();
   });
 
+  it('of callers that left at once do not count', async () => {
+    const [token, over] = [await run.tokenOf('hasty', 'read'), new AbortController()];
+    const asked = `GET /t/events HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${token}\r\n\r\n`;
+    for (let times = 0; times < 40; times++) {
+      using hasty = await RawHttp.open(run.url);
+      await new Promise((resolve) => hasty.socket.write(asked, resolve));
+    }
+    const isOpen = async (): Promise<boolean> => (await follow(token, over.signal)).ok;
+    await expect.poll(isOpen, { timeout: 20_000, interval: 200 }).toBe(true);
+    over.abort();
+  });
+
   it('are 16 of one caller at one time', async () => {
     const [token, over] = [await run.tokenOf('many', 'read'), new AbortController()];
     const followed: Response[] = []; // fetch ends an answer that nobody holds any more

@@ -54,6 +54,8 @@ export class EventStreams {
     source: (afterId: number, signal: AbortSignal) => AsyncIterable<ServerEvent>,
   ): FastifyReply {
     const { caller } = request;
+    // Whoever left meanwhile closes nothing any more: his stream would count for ever.
+    if (request.gone.aborted) return reply.hijack();
     this.#refuseMore(caller);
     const { raw } = reply;
     const after = Number(request.headers['last-event-id'] ?? '0');
