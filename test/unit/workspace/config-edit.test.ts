@@ -1,5 +1,6 @@
-import { readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
+import { chmod, readdir, readFile, stat, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { nextOf } from '@tidemark/system';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import {
   addInstance,
@@ -45,6 +46,7 @@ beforeEach(async () => {
   temp = await TempDir.create();
   path = join(temp.path, 'tidemark.toml');
   await writeFile(path, TEXT);
+  await chmod(path, 0o640);
 });
 afterEach(() => temp[Symbol.asyncDispose]());
 
@@ -59,7 +61,7 @@ describe('addInstance()', () => {
       `${TEXT}\n[[instance]]\nid = "new"\nurl = "redis://127.0.0.1:3"\nsource = "aof"\naof_dir = "/c \\"d\\""\n`,
     );
     expect((await loadConfig(path)).instances.at(-1)).toEqual(ENTRY);
-    expect((await stat(path)).mode & 0o777).toBe(0o600);
+    expect((await stat(path)).mode & 0o777).toBe(0o640);
     expect(await readdir(temp.path)).toEqual(['tidemark.toml']);
   });
 
@@ -79,11 +81,11 @@ describe('addInstance()', () => {
   });
 
   it('says what is in its way, and goes on once an editor that was killed is long gone', async () => {
-    await writeFile(`${path}.tmp`, 'half of');
+    await writeFile(nextOf(path), 'half of');
     await expect(addInstance(path, ENTRY)).rejects.toMatchObject({
-      ...{ code: 'TM_CONFIG', hint: expect.stringContaining('.tmp') as unknown },
+      ...{ code: 'TM_CONFIG', hint: expect.stringContaining('.next') as unknown },
     });
-    await utimes(`${path}.tmp`, 0, 0);
+    await utimes(nextOf(path), 0, 0);
     await addInstance(path, ENTRY);
     expect(await ids()).toEqual(['shop', 'orders', 'new']);
   });

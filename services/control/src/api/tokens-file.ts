@@ -1,12 +1,11 @@
 import { constants } from 'node:fs';
-import { open, rename, rm, stat, type FileHandle } from 'node:fs/promises';
-import { dirname } from 'node:path';
+import { open, stat, type FileHandle } from 'node:fs/promises';
 import type { Logger } from '@tidemark/archiver';
 import { UsageError } from '@tidemark/core';
+import { editFile, nextOf } from '@tidemark/system';
 import { parseTokens, tokenLine, type Credential } from './tokens-text.ts';
 
 const BYTES_MAX = 256 * 1024;
-const TRIES = 50;
 
 /**
  * The tokens of a running server: read again as soon as the file changes, so that a token that is revoked
@@ -99,41 +98,15 @@ export async function revokeToken(path: string, name: string): Promise<void> {
   });
 }
 
-/** One editor at a time, and a reader sees the old file or the new one. */
 async function edit(path: string, change: (text: string) => string): Promise<void> {
-  const next = `${path}.next`;
-  const file = await makeNext(next, path);
   try {
-    await file.writeFile(change(await textOrNone(path)));
-    await file.sync();
-    await rename(next, path);
-  } catch (error) {
-    await rm(next, { force: true });
-    throw error;
-  } finally {
-    await file.close();
-  }
-  const folder = await open(dirname(path), constants.O_RDONLY);
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
-}
-
-async function makeNext(next: string, path: string): Promise<FileHandle> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await open(next, 'wx', 0o600);
-    } catch (cause) {
-      if ((cause as NodeJS.ErrnoException).code !== 'EEXIST' || attempt === TRIES) {
-        throw new UsageError('TM_TOKENS', `cannot write ${path}`, {
-          cause,
-          hint: `when no other command is changing it, remove ${next}`,
-        });
-      }
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    await editFile(path, async () => change(await textOrNone(path)));
+  } catch (cause) {
+    if (cause instanceof UsageError) throw cause;
+    throw new UsageError('TM_TOKENS', `cannot write ${path}`, {
+      cause,
+      hint: `its folder must be writable for the user of this process; while another one writes, ${nextOf(path)} is there`,
+    });
   }
 }
 

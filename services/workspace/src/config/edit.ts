@@ -1,13 +1,8 @@
-import { open, readFile, rename, rm, stat, type FileHandle } from 'node:fs/promises';
-import { setTimeout as delay } from 'node:timers/promises';
 import { UsageError } from '@tidemark/core';
+import { editFile, nextOf } from '@tidemark/system';
 import { parseConfig } from './load.ts';
 import type { InstanceEntry } from './schema.ts';
 import type { StoreTable } from './store.ts';
-
-const LOCK_TRIES = 100;
-const LOCK_PAUSE_MS = 20;
-const LOCK_STALE_MS = 30_000;
 
 /** What `[keys]` of a new configuration says. */
 export interface NewKeys {
@@ -161,46 +156,23 @@ function commentsAfter(part: string): string {
     .replace(/^\s*\n/, '');
 }
 
-/** One editor at a time, and a reader sees the old file or the new one. */
 async function edit(path: string, change: (text: string) => string): Promise<void> {
-  const next = `${path}.tmp`;
-  const file = await makeNext(next, path);
   try {
-    const text = change(await readFile(path, 'utf8'));
-    parseConfig(text, path); // never leave a file behind that cannot be read
-    await file.writeFile(text);
-    await file.sync();
-    await rename(next, path);
+    await editFile(path, (known) => {
+      if (known === null) throw new UsageError('TM_CONFIG', `${path} is not there`);
+      const text = change(known);
+      parseConfig(text, path); // never leave a file behind that cannot be read
+      return text;
+    });
   } catch (cause) {
-    await rm(next, { force: true });
     throw isSystemError(cause) ? unwritten(path, cause) : cause;
-  } finally {
-    await file.close();
-  }
-}
-
-/** The new file is the lock; what an editor left that was killed is taken away when it is old. */
-async function makeNext(next: string, path: string): Promise<FileHandle> {
-  for (let attempt = 1; ; attempt += 1) {
-    try {
-      return await open(next, 'wx', 0o600);
-    } catch (cause) {
-      if (!isSystemError(cause) || cause.code !== 'EEXIST' || attempt === LOCK_TRIES) {
-        throw unwritten(path, cause);
-      }
-      const known = await stat(next).catch(() => null);
-      if (known !== null && Date.now() - known.mtimeMs > LOCK_STALE_MS) {
-        await rm(next, { force: true });
-      }
-      await delay(LOCK_PAUSE_MS);
-    }
   }
 }
 
 function unwritten(path: string, cause: unknown): UsageError {
   return new UsageError('TM_CONFIG', `${path} cannot be written`, {
     cause,
-    hint: `its folder must be writable for the user of this process; while another one writes, ${path}.tmp is there`,
+    hint: `its folder must be writable for the user of this process; while another one writes, ${nextOf(path)} is there`,
   });
 }
 
