@@ -106,7 +106,7 @@ it('shows, weighs and hides what the decision says, whatever the history', async
           sizes: {
             total: ask.total(IID),
             below: (floor) => ask.below(IID, floor),
-            ofBackup: (backup) => ask.ofBackup(IID, backup),
+            ofBackup: (backup, writer) => ask.ofBackup(IID, backup, writer),
           },
         }),
       );

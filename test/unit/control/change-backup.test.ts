@@ -13,7 +13,9 @@ import {
 } from '../../../services/control/src/queries/delete-backup.ts';
 import { holdBackup } from '../../../services/control/src/queries/hold-backup.ts';
 import { syncTest } from '../../support/catalog-harness.ts';
+import { seededRandom } from '../../support/crypto-ports.ts';
 import { LOG_KEY } from '../../support/log-events.ts';
+import { RdbBuilder } from '../../support/rdb-builder.ts';
 import { writeSeconds } from '../../support/retention-run.ts';
 import { ARCHIVED, FIRST, TestArchive } from '../../support/test-archive.ts';
 
@@ -30,8 +32,8 @@ beforeEach(async () => {
 });
 afterEach(() => archive[Symbol.asyncDispose]());
 
-async function parts() {
-  const { store, keys, catalog, clock, random, signal } = await archive.environment();
+async function parts(of = archive) {
+  const { store, keys, catalog, clock, random, signal } = await of.environment();
   return [
     { store, keys, catalog, config },
     { clock, random, signal },
@@ -119,6 +121,21 @@ describe('deleteBackup()', () => {
     expect(both.map(({ status }) => status).sort()).toEqual(['fulfilled', 'rejected']);
     const { catalog } = await archive.environment();
     expect(backupDocuments(catalog, ARCHIVED)).toHaveLength(1);
+  });
+
+  it('says when it waits for history that goes by its age, more than one run may let go', async () => {
+    const big = seededRandom('big').bytes(131_072).toString('hex');
+    const rdb = new RdbBuilder({ version: 10 }).selectDb(0).string('old', big).build();
+    await using other = await TestArchive.begun(rdb);
+    await writeSeconds(other, FIRST, FIRST + 30);
+    const [workspace, ports] = await parts(other);
+    const options = { by: 'ops', last: false, dryRun: true };
+    const policy = { policy: { ...config.policy.policy, retainSeconds: 5 } };
+    const asOld = { ...workspace, config: { ...config, policy } as Config };
+    expect(await deleteBackup(OLD, options, asOld, ports)).toMatchObject({ keptFor: 'share' });
+    expect(await deleteBackup(OLD, options, workspace, ports)).toMatchObject({
+      keptFor: 'seconds',
+    });
   });
 
   it('knows no backup of that name', async () => {

@@ -162,16 +162,16 @@ export class RetentionQueries {
     return amountOf(row);
   }
 
-  /** What is shown of a backup. */
-  ofBackup(iid: string, backup: string): Amount {
+  /** What is shown of a backup, of one writer or of all. */
+  ofBackup(iid: string, backup: string, writer: string | null = null): Amount {
     const row = this.#db
       .rows(
         `SELECT count(*) AS objects, total(p.object_size) AS bytes FROM snapshots p
          JOIN timelines t ON t.id = p.timeline_id JOIN writers w ON w.id = t.writer_id
          LEFT JOIN hidden h ON h.timeline_id = t.id
-         WHERE w.iid = ? AND p.backup = ? AND ${SHOWN_SNAPSHOT}`,
+         WHERE w.iid = ? AND p.backup = ? AND w.writer = coalesce(?, w.writer) AND ${SHOWN_SNAPSHOT}`,
       )
-      .get(iid, backup);
+      .get(iid, backup, writer);
     return amountOf(row);
   }
 
@@ -292,6 +292,19 @@ export class RetentionQueries {
   snapshotKeys(iid: string): ReadonlySet<string> {
     const all = this.#queries.snapshots(iid, true);
     return new Set(all.flatMap(({ object }) => object.key ?? []));
+  }
+
+  /** Keys of snapshots that retention let go of singly and is done with: the store may still hold them. */
+  droppedKeys(iid: string): ReadonlySet<string> {
+    const rows = this.#db
+      .prepare<{ key: string }>(
+        `SELECT p.object_key AS key FROM snapshots p JOIN timelines t ON t.id = p.timeline_id
+         JOIN writers w ON w.id = t.writer_id
+         WHERE w.iid = ? AND p.object_key IS NOT NULL
+           AND p.backup IN (SELECT backup FROM dropped WHERE iid = w.iid AND pending = 0)`,
+      )
+      .all(iid);
+    return new Set(rows.map(({ key }) => key));
   }
 
   /** The order of the log: by time two timelines of one writer could stand the other way round. */

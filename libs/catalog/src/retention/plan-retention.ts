@@ -1,6 +1,7 @@
 import { computeWindows } from '@tidemark/archive';
 import type { Lease } from '../model/instance-state.ts';
 import { droppableBackups } from './droppable.ts';
+import { goneByName } from './gone-by-name.ts';
 import {
   isBefore,
   withFloors,
@@ -25,8 +26,8 @@ export interface RetentionSizes {
   readonly total: Amount;
   /** What of it would go with a floor. */
   readonly below: (floor: RetentionFloor) => Amount;
-  /** What of it is a backup. */
-  readonly ofBackup: (backup: string) => Amount;
+  /** What of it is a backup, of one writer or of all. */
+  readonly ofBackup: (backup: string, writer?: string) => Amount;
 }
 
 /** What a retention run decides from. */
@@ -41,7 +42,7 @@ export interface RetentionInput {
   /** Only ends leases. What is old the history itself tells. */
   readonly nowMs: number;
   readonly sizes: RetentionSizes;
-  /** Most of the stored bytes that one run may let go, 0 to 1. */
+  /** Most of the stored bytes that one run may let go, 0 to 1; what was deleted by name is not counted. */
   readonly shareMax: number;
   /** Writers that one run may let go of something. */
   readonly writersMax: number;
@@ -79,6 +80,8 @@ export interface RetentionPlan {
 interface Budget {
   bytes: number;
   limited: boolean;
+  /** Backups that are not counted: somebody deleted them. */
+  readonly named: ReadonlySet<string>;
 }
 
 /** Share of the stored bytes that one run may let go. */
@@ -98,7 +101,7 @@ export function planRetention(input: RetentionInput): RetentionPlan {
   const leases = input.leases.filter((lease) => isLive(lease, input.nowMs));
   const { retainSeconds, keepLast = 1 } = input;
   const rules = { retainSeconds, keepLast, leases };
-  const budget = { bytes: input.sizes.total.bytes * input.shareMax, limited: false };
+  const budget = budgetOf(input, goneByName(input.shards, rules));
   const steps: RetentionStep[] = [];
   for (const shard of input.shards) {
     const needed = neededFrom(shard, rules);
@@ -125,6 +128,12 @@ export function planRetention(input: RetentionInput): RetentionPlan {
   };
 }
 
+/** The share is one of what is not deleted by name: it counts on neither side. */
+function budgetOf({ sizes, shareMax }: RetentionInput, named: ReadonlySet<string>): Budget {
+  const { bytes } = sum([...named].map((backup) => sizes.ofBackup(backup)));
+  return { bytes: (sizes.total.bytes - bytes) * shareMax, limited: false, named };
+}
+
 function dropsOf(
   shards: readonly RetentionShard[],
   rules: KeepRules,
@@ -134,11 +143,12 @@ function dropsOf(
   const dropped: DroppedBackup[] = [];
   for (const backup of [...droppableBackups(shards, rules)].sort()) {
     const amount = sizes.ofBackup(backup);
-    if (dropped.length >= backupsMax || amount.bytes > budget.bytes) {
+    const counted = budget.named.has(backup) ? 0 : amount.bytes;
+    if (dropped.length >= backupsMax || counted > budget.bytes) {
       budget.limited = true;
       continue;
     }
-    budget.bytes -= amount.bytes;
+    budget.bytes -= counted;
     dropped.push({ backup, amount });
   }
   return dropped;
@@ -173,12 +183,16 @@ function stepTo(
     const floor = { writer: writer.writer, timeline, offset: place.offset };
     const amount = sizes.below(floor);
     if (amount.objects === 0) return null;
-    if (amount.bytes > budget.bytes) {
+    const backups = backupsBelow(writer, place);
+    const named = backups.filter((backup) => budget.named.has(backup));
+    const { bytes } = sum(named.map((backup) => sizes.ofBackup(backup, writer.writer)));
+    const counted = amount.bytes - bytes;
+    if (counted > budget.bytes) {
       budget.limited = true;
       continue;
     }
-    budget.bytes -= amount.bytes;
-    return { shard, floor, amount, backups: backupsBelow(writer, place) };
+    budget.bytes -= counted;
+    return { shard, floor, amount, backups };
   }
   return null;
 }

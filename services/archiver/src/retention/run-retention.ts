@@ -276,7 +276,7 @@ class RetentionRun {
         sizes: {
           total: ask.total(instance),
           below: (floor) => ask.below(instance, floor),
-          ofBackup: (backup) => ask.ofBackup(instance, backup),
+          ofBackup: (backup, writer) => ask.ofBackup(instance, backup, writer),
         },
       }),
     );

@@ -21,7 +21,8 @@ export interface FoundUnnamed extends UnnamedObjects {
  *
  * A segment beyond the durable end of its timeline is on its way into the log. A writer without an
  * entry has lost its log: what is there was named in it.
- * @param bytesMax - Most that may be marked; `limited` says that there is more.
+ * @param bytesMax - Most that may be marked, backups that somebody deleted not counted: those are here
+ *   when the store held them (Object Lock). `limited` says that there is more.
  */
 export async function findUnnamed(
   instance: string,
@@ -30,9 +31,10 @@ export async function findUnnamed(
 ): Promise<{ readonly unnamed: FoundUnnamed | null; readonly limited: boolean }> {
   const { store, catalog, signal } = ports;
   const isNamed = namesOf(instance, catalog);
+  const dropped = catalog.retention((ask) => ask.droppedKeys(instance));
   const ends = new Map(catalog.timelines(instance).map(({ timeline, end }) => [timeline, end]));
   const found: ObjectInfo[] = [];
-  let [bytes, limited] = [0, false];
+  let [bytes, counted, limited] = [0, 0, false];
   for (const { shard, writer, state } of catalog.writers(instance)) {
     if (state.seq < 0) continue;
     for (const folder of ['rdb/', 'seg/']) {
@@ -44,10 +46,12 @@ export async function findUnnamed(
           if (parts.kind === 'segment' && parts.start >= (ends.get(parts.timeline) ?? 2n ** 64n)) {
             continue;
           }
-          if (bytes + object.size > bytesMax) {
+          const own = dropped.has(object.key) ? 0 : object.size;
+          if (counted + own > bytesMax) {
             limited = true;
             continue;
           }
+          counted += own;
           bytes += object.size;
           found.push(object);
         }

@@ -123,16 +123,14 @@ function print(shards: readonly [ListedBackup, ...ListedBackup[]], { printer }: 
 }
 
 function deletedText(done: DeletedBackup): readonly string[] {
-  const { backup, instance, dryRun, again, size, frees, keptFor, earliest, earliestAfter } = done;
+  const { backup, instance, dryRun, again, earliest, earliestAfter } = done;
   const lines = [
     dryRun && !again
       ? `${backup} of ${instance} would be given up: listed no more, the source of nothing new`
       : again
         ? `${backup} of ${instance} was deleted before`
         : `${backup} of ${instance} is deleted: listed no more, the source of nothing new`,
-    keptFor === null
-      ? `frees ${formatBytes(frees.bytes)} in ${countOf(frees.objects, 'object')}: marked by the next run of retention, deleted after the grace`
-      : `frees nothing yet: seconds that are kept, or somebody who reads, need its ${formatBytes(size)}; they go with those`,
+    freesText(done),
   ];
   if (earliest === null) lines.push('no second is restorable, with it or without it');
   else if (earliest === earliestAfter) {
@@ -143,4 +141,18 @@ function deletedText(done: DeletedBackup): readonly string[] {
     );
   }
   return lines;
+}
+
+function freesText({ instance, size, frees, keptFor }: DeletedBackup): string {
+  switch (keptFor) {
+    case 'seconds':
+      return `frees nothing yet: seconds that are kept, or somebody who reads, need its ${formatBytes(size)}; they go with those`;
+    case 'share':
+      return (
+        `frees nothing yet: with its ${formatBytes(size)} goes history that is older than the retention, more than half of what is stored; ` +
+        `tidemark expire ${instance} --force lets it go`
+      );
+    case null:
+      return `frees ${formatBytes(frees.bytes)} in ${countOf(frees.objects, 'object')}: marked by the next run of retention, deleted after the grace`;
+  }
 }

@@ -43,9 +43,10 @@ export interface DeletedBackup {
   readonly frees: Amount;
   /**
    * `seconds`: it stays in the store, unseen, until seconds that can only be restored from it are older
-   * than the retention, or a lease that reads it ends.
+   * than the retention, or a lease that reads it ends. `share`: these are older by now, but with them goes
+   * more than one run may let go for its age.
    */
-  readonly keptFor: 'seconds' | null;
+  readonly keptFor: 'seconds' | 'share' | null;
   /** First second that can be restored now, and once retention has run, RFC 3339 UTC; null = none. */
   readonly earliest: string | null;
   readonly earliestAfter: string | null;
@@ -83,11 +84,10 @@ export async function deleteBackup(
     });
     again = seq === null;
   }
-  const kept = planOf(workspace, instance, { backup, deleted: null }, atMs);
-  const plan = planOf(workspace, instance, { backup, deleted: { by, atMs } }, atMs);
-  const goes =
-    plan.dropped.some((one) => one.backup === backup) ||
-    plan.steps.some(({ backups }) => backups.includes(backup));
+  const kept = planOf(workspace, instance, { backup, deleted: null }, { atMs, all: true });
+  const note = { backup, deleted: { by, atMs } };
+  const plan = planOf(workspace, instance, note, { atMs, all: true });
+  const next = planOf(workspace, instance, note, { atMs, all: false });
   return {
     ...{ backup, instance, dryRun, again },
     shards: documents.map(({ shard }) => shard),
@@ -96,7 +96,7 @@ export async function deleteBackup(
       objects: Math.max(0, plan.amount.objects - kept.amount.objects),
       bytes: Math.max(0, plan.amount.bytes - kept.amount.bytes),
     },
-    keptFor: goes ? null : 'seconds',
+    keptFor: goesWith(next, backup) ? null : goesWith(plan, backup) ? 'share' : 'seconds',
     earliest: secondOf(plan.earliestBefore),
     earliestAfter: secondOf(plan.earliestAfter),
   };
@@ -133,12 +133,19 @@ function refuseLast(catalog: Catalog, state: InstanceState, backup: string): voi
   }
 }
 
-/** What retention would let go with a backup deleted or not, all at once. */
+function goesWith({ dropped, steps }: RetentionPlan, backup: string): boolean {
+  return (
+    dropped.some((one) => one.backup === backup) ||
+    steps.some(({ backups }) => backups.includes(backup))
+  );
+}
+
+/** What retention would let go with a backup deleted or not: all at once, or in its next run. */
 function planOf(
   { catalog, config }: Pick<Workspace, 'catalog' | 'config'>,
   instance: string,
   note: Omit<BackupNote, 'labels'>,
-  nowMs: number,
+  { atMs: nowMs, all }: { readonly atMs: number; readonly all: boolean },
 ): RetentionPlan {
   const known = catalog.instance(instance);
   const others = known.backups.filter(({ backup }) => backup !== note.backup);
@@ -150,12 +157,12 @@ function planOf(
       shards: ask.shards(instance, false, { ...known, backups }),
       retainSeconds: policy?.retainSeconds ?? rules.retainSeconds,
       keepLast: policy?.keepLast ?? rules.keepLast ?? 1,
-      ...{ leases, nowMs, shareMax: 1 },
+      ...{ leases, nowMs, shareMax: all ? 1 : rules.shareMax },
       ...{ writersMax: TOMBSTONE_WRITERS_MAX, backupsMax: TOMBSTONE_BACKUPS_MAX },
       sizes: {
         total: ask.total(instance),
         below: (floor) => ask.below(instance, floor),
-        ofBackup: (name) => ask.ofBackup(instance, name),
+        ofBackup: (name, writer) => ask.ofBackup(instance, name, writer),
       },
     }),
   );

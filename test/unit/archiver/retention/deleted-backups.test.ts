@@ -1,4 +1,5 @@
 import { openInstanceLog, type InstanceEvent, type InstanceLog } from '@tidemark/catalog';
+import { bytesOf } from '@tidemark/core';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { revokeTombstone } from '../../../../services/archiver/src/retention/run-retention.ts';
 import { preparePlan } from '../../../../services/restorer/src/run/prepared-plan.ts';
@@ -12,12 +13,19 @@ import {
   restorableSeconds,
   writeSeconds,
 } from '../../../support/retention-run.ts';
+import { RdbBuilder } from '../../../support/rdb-builder.ts';
 import { steppingClock } from '../../../support/stepping-clock.ts';
 import { ARCHIVED, FIRST, TestArchive } from '../../../support/test-archive.ts';
 
 const LAST = FIRST + 99;
 /** All of it is kept. */
 const KEPT = { retainSeconds: 3_600 };
+const KEPT_HALF = { ...KEPT, shareMax: 0.5 };
+/** More bytes than all the rest, and none of them compresses. */
+const BIG = new RdbBuilder({ version: 10 })
+  .selectDb(0)
+  .string('old', seededRandom('big').bytes(262_144).toString('hex'))
+  .build();
 /** In the midst of what is kept; `bk-t1-60` stands before it. */
 const MIDDLE = 'bk-t1-80';
 
@@ -31,17 +39,17 @@ afterEach(() => archive[Symbol.asyncDispose]());
 const snapshots = (): readonly string[] =>
   archive.store.keys().filter((key) => key.includes('/rdb/'));
 
-async function instanceLog(): Promise<InstanceLog> {
+async function instanceLog({ store } = archive): Promise<InstanceLog> {
   const [clock, random] = [steppingClock(ENDED_MS), seededRandom('caller')];
-  return openInstanceLog({ store: archive.store, iid: ARCHIVED, logKey: LOG_KEY, clock, random });
+  return openInstanceLog({ store, iid: ARCHIVED, logKey: LOG_KEY, clock, random });
 }
 
-async function say(event: InstanceEvent): Promise<void> {
-  await (await instanceLog()).append(() => event);
+async function say(event: InstanceEvent, of = archive): Promise<void> {
+  await (await instanceLog(of)).append(() => event);
 }
 
-const deleteOne = async (backup: string): Promise<void> =>
-  say({ type: 'BackupDeleted', backup, by: 'ops', atMs: ENDED_MS });
+const deleteOne = async (backup: string, of = archive): Promise<void> =>
+  say({ type: 'BackupDeleted', backup, by: 'ops', atMs: ENDED_MS }, of);
 
 async function faults(): Promise<readonly string[]> {
   const { store, keys, signal } = await archive.environment();
@@ -140,6 +148,44 @@ describe('retention of a backup that somebody deleted', () => {
     const alone = await expireAt(archive, ENDED_MS, { ...rules, keepLast: 3, dryRun: true });
     expect(alone.marked?.steps).toEqual([]);
     expect(alone.marked?.dropped.map(({ backup }) => backup)).toEqual(['bk-t1-20', 'bk-t1-40']);
+  });
+
+  it('goes however large it is: its bytes count on neither side of the share of one run', async () => {
+    const half = { shareMax: 0.5, dryRun: true };
+    const before = await expireAt(archive, ENDED_MS, half);
+    await archive.snapshot('bk-big', BIG, LAST + 1);
+    expect((await expireAt(archive, ENDED_MS, half)).marked?.steps).not.toEqual(
+      before.marked?.steps,
+    );
+    await deleteOne('bk-big');
+    const { marked } = await expireAt(archive, ENDED_MS, { ...half, dryRun: false });
+    expect(marked).toMatchObject({ limited: true, dropped: [{ backup: 'bk-big' }] });
+    expect(marked?.steps).toEqual(before.marked?.steps);
+    const key = archive.store.keys().find((one) => one.includes('bk-big'))!;
+    // The store holds it for a while: found again as an object without a name, it is not counted either.
+    const sealed = archive.store.objects.get(key)!;
+    await expireAt(archive, ENDED_MS + DAY_MS, { shareMax: 0.5 });
+    expect(archive.store.objects.has(key)).toBe(false);
+    await archive.store.putIfAbsent(key, bytesOf(sealed));
+    const { marked: again } = await expireAt(archive, ENDED_MS + 2 * DAY_MS, KEPT_HALF);
+    expect(again).toMatchObject({ limited: false, unnamed: { objects: 1 } });
+  });
+
+  it('goes by the share like the rest where its seconds are what is too old', async () => {
+    await using other = await TestArchive.begun(BIG);
+    await writeSeconds(other, FIRST, LAST);
+    const half = { shareMax: 0.5, dryRun: true };
+    expect((await expireAt(other, ENDED_MS, half)).marked).toMatchObject({
+      ...{ limited: true, steps: [] },
+    });
+    await deleteOne('bk-0', other);
+    expect((await expireAt(other, ENDED_MS, half)).marked).toMatchObject({
+      ...{ limited: true, steps: [] },
+    });
+    // Kept as one of the newest ones it goes because somebody said so.
+    const newest = { ...half, keepLast: 5 };
+    const { marked } = await expireAt(other, ENDED_MS, newest);
+    expect(marked?.steps.flatMap(({ backups }) => backups)).toEqual(['bk-0']);
   });
 
   it('forgets what was said of backups once they are below what is kept', async () => {

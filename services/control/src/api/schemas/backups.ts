@@ -168,8 +168,9 @@ export const DeletedBackup = {
         'What retention lets go for it: marked by its next run, deleted after the grace.',
     },
     keptFor: {
-      enum: ['seconds', null],
-      description: 'seconds: it stays, unseen, while seconds that are kept need it.',
+      enum: ['seconds', 'share', null],
+      description:
+        'seconds: it stays, unseen, while seconds that are kept need it. share: with it goes history for its age, more than one run may let go.',
     },
     earliest: { anyOf: [utcTime, { type: 'null' }] },
     earliestAfter: {
