@@ -170,6 +170,14 @@ describe('the recycle bin', () => {
     });
     await expect(bench.job(handler, { target: { kind: 'local' }, name: 'orders-2' })) //
       .rejects.toMatchObject({ code: 'TM_EXISTS' });
+    // Before anything is written: what is not to be taken under protection would be for nothing.
+    const request = { target: { kind: 'address', url: 'redis://10.0.0.9:6379' }, name: 'orders-3' };
+    const actor = { name: 'bob', via: 'token' } as const;
+    const order = { kind: 'rebuild', instance: INSTANCE, request, actor } as const;
+    const refused = await handler.check(order).catch((cause: unknown) => cause);
+    expect(refused).toMatchObject({ code: 'TM_TARGET_DENIED' });
+    expect(String(refused)).toContain('taken under protection');
+    await handler.check({ ...order, request: { ...request, register: false } });
   });
 
   it('takes an instance back that is added again', async () => {

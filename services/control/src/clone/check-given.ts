@@ -1,7 +1,7 @@
 import type { Config } from '@tidemark/workspace';
 import type { Actor } from '../jobs/job.ts';
 import { SOURCES } from '../instances/entry-of-request.ts';
-import { checkPinned } from '../provision/allowed-targets.ts';
+import { checkPinned, checkTarget } from '../provision/allowed-targets.ts';
 import type { Provisioned } from '../provision/provisioner.ts';
 import type { Provisioners } from '../provision/provisioners.ts';
 import { isOwnSecret } from '../provision/secrets.ts';
@@ -32,6 +32,19 @@ export async function checkGiven(
     if (file === null || isOwnSecret(file)) continue;
     await refuseForeignPinned(file, publicUrl, url, worker);
   }
+}
+
+/**
+ * Looks whether a server that a request names may be taken under protection, before anything is written into it.
+ * @throws As `checkTarget`.
+ */
+export async function checkNewSource(
+  target: CloneCheckpoint['asked']['target'],
+  { via }: Actor,
+  { allowSources }: Pick<Config, 'allowSources'>,
+): Promise<void> {
+  if (target.kind !== 'address' || via === 'cli') return;
+  await checkTarget(target.url, allowSources, undefined, SOURCES);
 }
 
 /**

@@ -1,5 +1,6 @@
 import { TidemarkError, UsageError } from '@tidemark/core';
 import { Compile } from 'typebox/schema';
+import { checkNewSource } from '../clone/check-given.ts';
 import { cleanUpClone } from '../clone/clean-up.ts';
 import { cloneReport, exclusiveOf } from '../clone/clone-handler.ts';
 import {
@@ -65,7 +66,10 @@ async function checkRebuild(
   const needs = await sourceNeeds(instance, parts.workspace, signal);
   const asked = await checkTargetOf({ ...input, name }, parts.provisioners, actor);
   const register = input.register ?? true;
-  if (register) await refuseKnownInstance(name, parts.workspace);
+  if (register) {
+    await refuseKnownInstance(name, parts.workspace);
+    await checkNewSource(asked.target, actor, parts.workspace.config);
+  }
   const isOwnPassword = needs.hasUsers && asked.passwordRef === null;
   // The default user was the one that captured: its password is known, though no user was stored.
   const isKnown = node?.user === null && !needs.hasUsers && asked.passwordRef === null;
