@@ -19,6 +19,8 @@ await rm(out, { recursive: true, force: true });
 const bundle = await rolldown({
   input,
   platform: 'node',
+  // What it takes is compiled already; the nearest tsconfig.json refers to folders an image leaves out.
+  tsconfig: false,
   external: [/^(better-sqlite3|zstd-napi|pino)(\/|$)/, /^@aws-sdk\//, /^@smithy\//],
   resolve: { conditionNames: ['node', 'import', 'default'] },
 });
