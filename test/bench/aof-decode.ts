@@ -1,8 +1,9 @@
 import { CommandDecoder } from '@tidemark/aof';
+import { chunksOf, touch } from './setup/byte-loop.ts';
+import { median } from './setup/process-facts.ts';
 
 const COMMANDS_MIN = 2_000_000;
 const STREAM_COMMANDS = 400_000;
-const CHUNK_BYTES = 256 * 1024;
 const ROUNDS = 7;
 
 function encode(...args: readonly string[]): string {
@@ -36,20 +37,7 @@ function buildChunks(): { chunks: Buffer[]; bytes: number } {
   }
   parts.push(Buffer.from(text, 'latin1'));
   const all = Buffer.concat(parts);
-  const chunks: Buffer[] = [];
-  for (let at = 0; at < all.length; at += CHUNK_BYTES) {
-    chunks.push(all.subarray(at, at + CHUNK_BYTES));
-  }
-  return { chunks, bytes: all.length };
-}
-
-/** The measure: touch every byte, nothing else. */
-function touch(chunks: readonly Buffer[]): number {
-  let sum = 0;
-  for (const chunk of chunks) {
-    for (let at = 0; at < chunk.length; at += 1) sum = (sum + (chunk[at] as number)) | 0;
-  }
-  return sum;
+  return { chunks: chunksOf(all), bytes: all.length };
 }
 
 function decode(chunks: readonly Buffer[]): number {
@@ -60,11 +48,6 @@ function decode(chunks: readonly Buffer[]): number {
   }
   decoder.end();
   return count;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1] as number;
 }
 
 /**

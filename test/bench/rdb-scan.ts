@@ -1,10 +1,11 @@
 import { Crc64 } from '@tidemark/core';
 import { RdbScanner } from '@tidemark/rdb';
 import { type EntryParts, len, RdbBuilder, str } from '../support/rdb-builder.ts';
+import { chunksOf, touch } from './setup/byte-loop.ts';
+import { median } from './setup/process-facts.ts';
 
 const KEYS = 2_000_000;
 const PART_KEYS = 10_000;
-const CHUNK_BYTES = 256 * 1024;
 const ROUNDS = 7;
 
 /** Mostly short strings, a fifth of all keys with an expiry; one key in fifty is a collection. */
@@ -46,20 +47,7 @@ function buildChunks(): { chunks: Buffer[]; bytes: number } {
   const crc = new Crc64();
   for (const bytes of parts) crc.update(bytes);
   const all = Buffer.concat([...parts, crc.digestBytes()]);
-  const chunks: Buffer[] = [];
-  for (let at = 0; at < all.length; at += CHUNK_BYTES) {
-    chunks.push(all.subarray(at, at + CHUNK_BYTES));
-  }
-  return { chunks, bytes: all.length };
-}
-
-/** The measure: touch every byte, nothing else. */
-function touch(chunks: readonly Buffer[]): number {
-  let sum = 0;
-  for (const chunk of chunks) {
-    for (let at = 0; at < chunk.length; at += 1) sum = (sum + (chunk[at] as number)) | 0;
-  }
-  return sum;
+  return { chunks: chunksOf(all), bytes: all.length };
 }
 
 /** Scans all and says how many keys there are; the checksum must hold. */
@@ -72,11 +60,6 @@ function scan(chunks: readonly Buffer[]): number {
   const { keys, checksum } = scanner.end();
   if (keys !== KEYS || checksum !== 'verified' || rows < keys) throw new Error('the scan is wrong');
   return keys;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1] as number;
 }
 
 /**

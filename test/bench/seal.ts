@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { Opener, Sealer, sealStream, type DataKey } from '@tidemark/crypto';
 import { systemRandom } from '@tidemark/system';
 import type { Outcome } from './outcome.ts';
+import { median } from './setup/process-facts.ts';
 
 const run = promisify(execFile);
 const TOTAL_BYTES = 64 * 2 ** 20;
@@ -62,11 +63,6 @@ function open(sealed: readonly Buffer[]): number {
   for (const push of sealed) for (const plain of opener.push(push)) bytes += plain.length;
   for (const plain of opener.end()) bytes += plain.length;
   return bytes;
-}
-
-function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  return sorted[sorted.length >> 1] as number;
 }
 
 /** Sealed bytes in pushes of 1 MiB, which do not fall together with chunks. */

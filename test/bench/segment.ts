@@ -1,6 +1,7 @@
 import { CommandDecoder } from '@tidemark/aof';
 import { SegmentBuilder } from '@tidemark/archive';
 import binding from 'zstd-napi/binding.js';
+import { median } from './setup/process-facts.ts';
 
 const COMMANDS = 300_000;
 const KEYS = 60_000;
@@ -108,10 +109,6 @@ function build(chunks: readonly Buffer[]): Built {
   const start = performance.now();
   finish();
   return { buildMs: buildMs + performance.now() - start, decodeMs, bytes, kinds };
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? NaN;
 }
 
 /**

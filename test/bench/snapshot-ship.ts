@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { startRedis } from '../support/redis-server.ts';
 import { TempDir } from '../support/temp-dir.ts';
 import type { Outcome } from './outcome.ts';
+import { median } from './setup/process-facts.ts';
 
 const run = promisify(execFile);
 const CHILD = fileURLToPath(new URL('./setup/snapshot-child.js', import.meta.url));
@@ -110,8 +111,4 @@ async function ship(rdb: string, dir: string): Promise<Round> {
   const { stdout } = await run(CORE[0], [...CORE.slice(1), ...args]);
   const lines = stdout.trim().split('\n');
   return JSON.parse(lines.at(-1) ?? '') as Round;
-}
-
-function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] as number;
 }

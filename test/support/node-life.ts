@@ -24,6 +24,7 @@ import { comparableLog, isLateExpiry } from './lossy-log.ts';
 import { diffRestored, SecondRecorder, type RecordedSecond } from './recorded-seconds.ts';
 import { startRedis, type RedisServer } from './redis-server.ts';
 import { chooseSeed, Workload } from './workload.ts';
+import { restoreRequest } from './restore-request.ts';
 
 const DATABASES = 4;
 const PROVEN_MS_MAX = 60_000;
@@ -312,21 +313,8 @@ export class NodeLife implements AsyncDisposable {
   }
 
   #request(second: number): RestoreRequest {
-    const { port } = this.#target;
-    const address = { host: '127.0.0.1', port };
-    const url = `redis://127.0.0.1:${port}`;
-    return {
-      instance: INSTANCE,
-      point: { kind: 'second', second },
-      ttl: { mode: 'absolute' },
-      target: { kind: 'server', url, address, passwordFile: null },
-      promote: false,
-      verify: 'stream',
-      allowFlush: true,
-      feedListen: null,
-      feedAdvertise: null,
-      facts: null,
-    };
+    const point = { kind: 'second', second } as const;
+    return restoreRequest(this.#target.port, { instance: INSTANCE, point });
   }
 
   #environment(catalog: RestoreEnvironment['catalog']): RestoreEnvironment {

@@ -16,6 +16,7 @@ import { diffOracle, readOracle } from './oracle.ts';
 import { startRedis, type RedisServer } from './redis-server.ts';
 import type { ServerBinary } from './servers.ts';
 import { ARCHIVED, TestArchive } from './test-archive.ts';
+import { restoreRequest } from './restore-request.ts';
 
 /** Writes on a source. */
 export type Act = (client: Redis) => Promise<unknown>;
@@ -118,24 +119,13 @@ export function requestFor(
   target: RedisServer,
   changes: Partial<RestoreRequest> = {},
 ): RestoreRequest {
-  return {
+  return restoreRequest(target.port, {
     instance: ARCHIVED,
     point: { kind: 'offset', offset: archive.end, timeline: null },
-    ttl: { mode: 'absolute' },
-    target: {
-      kind: 'server',
-      url: `redis://127.0.0.1:${target.port.toString()}`,
-      address: { host: '127.0.0.1', port: target.port },
-      passwordFile: null,
-    },
     promote: true,
-    verify: 'stream',
     allowFlush: false,
-    feedListen: null,
-    feedAdvertise: null,
-    facts: null,
     ...changes,
-  };
+  });
 }
 
 /** The error of a restore that must fail. */

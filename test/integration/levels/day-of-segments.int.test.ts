@@ -11,6 +11,7 @@ import { MemoryCopies } from '../../support/memory-copies.ts';
 import { diffOracle, readOracle } from '../../support/oracle.ts';
 import { startRedis } from '../../support/redis-server.ts';
 import { TempDir } from '../../support/temp-dir.ts';
+import { restoreRequest } from '../../support/restore-request.ts';
 
 const HOUR = 3_600;
 const FIRST = Math.floor(START_MS / 1000);
@@ -101,23 +102,11 @@ describe('a week of segments of one second', () => {
     await using target = await startRedis();
     await using source = await startRedis();
     const report = await restore(
-      {
+      restoreRequest(target.port, {
         instance: LOG.iid,
         point: { kind: 'second', second: END - 2 },
-        ttl: { mode: 'absolute' },
-        target: {
-          kind: 'server',
-          url: `redis://127.0.0.1:${target.port.toString()}`,
-          address: { host: '127.0.0.1', port: target.port },
-          passwordFile: null,
-        },
-        verify: 'full',
-        promote: true,
-        allowFlush: false,
-        feedListen: null,
-        feedAdvertise: null,
-        facts: null,
-      },
+        ...{ verify: 'full', promote: true, allowFlush: false },
+      }),
       environmentOf(history, store, catalog, dir.path),
     );
     expect(report.state).toBe('succeeded');

@@ -21,6 +21,7 @@ import { systemClock } from '@tidemark/system';
 import { seededRandom, standingClock } from '../crypto-ports.ts';
 import { MemoryStore } from '../memory-store.ts';
 import { buildTinyArchive, TINY_INSTANCE, type TinyArchive } from './tiny-archive.ts';
+import { restoreRequest } from '../restore-request.ts';
 
 const START_MS = 1_795_000_000_000;
 const NEVER = new AbortController().signal;
@@ -122,18 +123,12 @@ export class DamageBench {
   }
 
   #request(): Parameters<typeof dryRun>[0] {
-    return {
+    return restoreRequest(0, {
       instance: TINY_INSTANCE,
       point: { kind: 'second', second: this.archive.newest },
-      ttl: { mode: 'absolute' },
       target: { kind: 'new', port: 0, dir: null },
-      promote: false,
-      verify: 'full',
-      allowFlush: false,
-      feedListen: null,
-      feedAdvertise: null,
-      facts: null,
-    };
+      ...{ verify: 'full', allowFlush: false },
+    });
   }
 
   #environment(catalog: Catalog): RestoreEnvironment {

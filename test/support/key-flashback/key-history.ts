@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import { connectNode, type NodeClient } from '@tidemark/client';
-import type { RestoreEnvironment, RestoreReport, RestoreRequest } from '@tidemark/restorer';
+import type { RestoreEnvironment, RestoreReport } from '@tidemark/restorer';
 import type { SelectorSpec } from '@tidemark/selector';
 import { systemClock, systemRandom } from '@tidemark/system';
 import {
@@ -14,6 +14,7 @@ import type { RedisServer } from '../redis-server.ts';
 import type { ServerBinary } from '../servers.ts';
 import { DependencyWorkload, type DependencyOptions } from '../workload/dependency-workload.ts';
 import { useScratchProgram } from './scratch-program.ts';
+import { restoreRequest } from '../restore-request.ts';
 
 /** Databases of the source and of every target. */
 export const DATABASES = 4;
@@ -122,25 +123,8 @@ export async function restoreKeys(
   target: RedisServer,
   environment: RestoreEnvironment,
 ): Promise<RestoreReport> {
-  const request: RestoreRequest = {
-    instance: INSTANCE,
-    point: { kind: 'second', second },
-    ttl: { mode: 'absolute' },
-    target: {
-      kind: 'server',
-      url: `redis://127.0.0.1:${target.port.toString()}`,
-      address: { host: '127.0.0.1', port: target.port },
-      passwordFile: null,
-    },
-    promote: false,
-    verify: 'stream',
-    allowFlush: true,
-    feedListen: null,
-    feedAdvertise: null,
-    facts: null,
-    selector,
-  };
-  return restore(request, environment);
+  const point = { kind: 'second', second } as const;
+  return restore(restoreRequest(target.port, { instance: INSTANCE, point, selector }), environment);
 }
 
 /** A connection over the unix socket. */

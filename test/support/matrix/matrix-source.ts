@@ -13,6 +13,7 @@ import { Workload } from '../workload.ts';
 import { comparableOf } from './comparable.ts';
 import { capabilitiesOf, type Capabilities, type Dataset } from './matrix-server.ts';
 import { writeTypeComplete, type TypeOptions } from './type-complete.ts';
+import { restoreRequest } from '../restore-request.ts';
 
 const SECONDS = 5;
 /** Everything is written from so many milliseconds of a second on: a sample came before. */
@@ -94,23 +95,10 @@ export class MatrixSource implements AsyncDisposable {
     const { server, client, can } = target;
     const withFields = hasFieldExpiry(this.#can, this.#dataset);
     await restore(
-      {
+      restoreRequest(server.port, {
         instance: INSTANCE,
         point: { kind: 'second', second: wanted.second },
-        ttl: { mode: 'absolute' },
-        target: {
-          kind: 'server',
-          url: `redis://127.0.0.1:${server.port.toString()}`,
-          address: { host: '127.0.0.1', port: server.port },
-          passwordFile: null,
-        },
-        promote: false,
-        verify: 'stream',
-        allowFlush: true,
-        feedListen: null,
-        feedAdvertise: null,
-        facts: null,
-      },
+      }),
       {
         store: this.#bench.store,
         keys: this.#bench.keys,

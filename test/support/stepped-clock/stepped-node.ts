@@ -14,6 +14,7 @@ import {
 import { diffOracle, readOracle, type Oracle } from '../oracle.ts';
 import { startRedis, type RedisServer } from '../redis-server.ts';
 import { SteppedClock } from './stepped-clock.ts';
+import { restoreRequest } from '../restore-request.ts';
 
 /**
  * Milliseconds of a second in which commands run. Before them a sample comes, for no annotation tells
@@ -134,34 +135,18 @@ export class SteppedNode implements AsyncDisposable {
 
   /** Restores a point into the target. */
   async restore(point: WantedPoint): Promise<RestoreReport> {
-    const { port } = this.#target;
-    const url = `redis://127.0.0.1:${port}`;
-    const address = { host: '127.0.0.1', port };
     return this.bench.withCatalog((catalog) =>
-      restore(
-        {
-          ...{
-            instance: INSTANCE,
-            point,
-            ttl: { mode: 'absolute' },
-            promote: true,
-            verify: 'stream',
-          },
-          target: { kind: 'server', url, address, passwordFile: null },
-          ...{ allowFlush: true, feedListen: null, feedAdvertise: null, facts: null },
+      restore(restoreRequest(this.#target.port, { instance: INSTANCE, point, promote: true }), {
+        ...{ store: this.bench.store, keys: this.bench.keys, catalog },
+        ...{
+          clock: systemClock,
+          random: systemRandom,
+          original: null,
+          onProgress: () => undefined,
         },
-        {
-          ...{ store: this.bench.store, keys: this.bench.keys, catalog },
-          ...{
-            clock: systemClock,
-            random: systemRandom,
-            original: null,
-            onProgress: () => undefined,
-          },
-          stateDir: join(this.bench.stateDir(), 'restores'),
-          signal: new AbortController().signal,
-        },
-      ),
+        stateDir: join(this.bench.stateDir(), 'restores'),
+        signal: new AbortController().signal,
+      }),
     );
   }
 
