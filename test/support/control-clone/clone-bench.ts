@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { freshen, Workspace } from '@tidemark/workspace';
 import { cloneHandler } from '../../../services/control/src/clone/clone-handler.ts';
-import type { CloneParts } from '../../../services/control/src/clone/clone-run.ts';
+import type { CloneParts } from '../../../services/control/src/clone/clone-attempt.ts';
 import type {
   Job,
   JobContext,

@@ -5,7 +5,7 @@ import { loadConfig, type Workspace } from '@tidemark/workspace';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkpointToJson } from '../../../services/control/src/clone/checkpoint.ts';
 import { cleanUpClone } from '../../../services/control/src/clone/clean-up.ts';
-import type { CloneParts } from '../../../services/control/src/clone/clone-run.ts';
+import type { CloneParts } from '../../../services/control/src/clone/clone-attempt.ts';
 import { registerClone } from '../../../services/control/src/clone/register-clone.ts';
 import type { Job } from '../../../services/control/src/jobs/job.ts';
 import type {

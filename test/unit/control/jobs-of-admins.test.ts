@@ -4,7 +4,7 @@ import { expect, it } from 'vitest';
 import { mayChange } from '../../../services/control/src/api/routes/may-change-job.ts';
 import { checkSource } from '../../../services/control/src/clone/check-given.ts';
 import { cloneHandler } from '../../../services/control/src/clone/clone-handler.ts';
-import type { CloneParts } from '../../../services/control/src/clone/clone-run.ts';
+import type { CloneParts } from '../../../services/control/src/clone/clone-attempt.ts';
 import type { Provisioned } from '../../../services/control/src/provision/provisioner.ts';
 import { privateHandler } from '../../../services/control/src/jobs/private-handler.ts';
 import { ALICE } from '../../support/job-desk.ts';

@@ -2,7 +2,7 @@ import type { Json } from '@tidemark/control';
 import { systemClock } from '@tidemark/system';
 import { describe, expect, it } from 'vitest';
 import { cloneHandler } from '../../../services/control/src/clone/clone-handler.ts';
-import type { CloneParts } from '../../../services/control/src/clone/clone-run.ts';
+import type { CloneParts } from '../../../services/control/src/clone/clone-attempt.ts';
 import type { HandlerPorts } from '../../../services/control/src/handlers/handler-ports.ts';
 import { restoreHandler } from '../../../services/control/src/handlers/restore.ts';
 import { serverKeys } from '../../../services/control/src/provision/server-keys.ts';

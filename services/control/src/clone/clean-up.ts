@@ -11,7 +11,7 @@ import { refuseConfiguredNode } from '../provision/configured-nodes.ts';
 import { checkGiven } from './check-given.ts';
 import type { CloneCheckpoint } from './checkpoint.ts';
 import { checkpointFromJson } from './checkpoint.ts';
-import type { CloneParts } from './clone-run.ts';
+import type { CloneParts } from './clone-attempt.ts';
 import { readPassword, withTarget } from './open-clone.ts';
 import { registeredUrl } from './register-clone.ts';
 

@@ -2,7 +2,9 @@ import { UsageError } from '@tidemark/core';
 import type { JobHandler, JobOrder, Json } from '../jobs/job.ts';
 import { cleanUpClone } from './clean-up.ts';
 import { checkClone, type CloneRequest } from './clone-request.ts';
-import { CloneRun, type CloneParts, type CloneResult } from './clone-run.ts';
+import type { CloneParts } from './clone-attempt.ts';
+import { runClone } from './clone-run.ts';
+import type { CloneResult } from './hand-over-clone.ts';
 import { refuseKnownInstance } from './register-clone.ts';
 
 /** How the restorer begins to say that a running server keeps its users and settings in memory only. */
@@ -26,7 +28,7 @@ export function cloneHandler(parts: CloneParts): JobHandler {
     },
     async run(context) {
       const request = requestOf(context.job.request);
-      const result = await new CloneRun(request, parts, context).run();
+      const result = await runClone(request, parts, context);
       context.log('info', `handed over: ${result.provisioned.publicUrl}`);
       return { state: 'succeeded', result: cloneReport(request, result) as unknown as Json };
     },

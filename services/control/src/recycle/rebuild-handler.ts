@@ -9,7 +9,8 @@ import {
   type CloneRequest,
   type Kept,
 } from '../clone/clone-request.ts';
-import { CloneRun, type CloneParts } from '../clone/clone-run.ts';
+import type { CloneParts } from '../clone/clone-attempt.ts';
+import { runClone } from '../clone/clone-run.ts';
 import { refuseKnownInstance } from '../clone/register-clone.ts';
 import { RebuildSchema, type RebuildInput } from '../clone/request-schema.ts';
 import { sourceNeeds } from '../clone/source-needs.ts';
@@ -38,7 +39,7 @@ export function rebuildHandler(parts: RebuildParts): JobHandler {
       const { job, signal } = context;
       const request = requestOf(job.request);
       refuseUnfit(await parts.recycle.get(job.instance, signal));
-      const result = await new CloneRun(request, parts, context).run();
+      const result = await runClone(request, parts, context);
       const into = request.register ? request.name : null;
       await parts.recycle.noteRebuilt(
         job.instance,
