@@ -1,5 +1,7 @@
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
+import type { Clock } from '@tidemark/core';
+import { systemClock } from '@tidemark/system';
 import type { Workspace } from '@tidemark/workspace';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -8,7 +10,8 @@ import { clearDataHandler } from '../../../services/control/src/data/clear-data.
 import { purgeExpiredHandler } from '../../../services/control/src/data/purge-expired.ts';
 import { endProcesses } from '../../../services/control/src/provision/local-folder.ts';
 import { INSTANCE, waitFor } from '../../support/archiver-run.ts';
-import { attempt, CloneBench } from '../../support/control-clone/clone-bench.ts';
+import { attempt, CloneBench, type Attempt } from '../../support/control-clone/clone-bench.ts';
+import { startRedis } from '../../support/redis-server.ts';
 import { steppingClock } from '../../support/stepping-clock.ts';
 
 let bench: CloneBench;
@@ -182,6 +185,36 @@ describe('clearing the data of a node', () => {
     expect(await client.dbsize()).toBe(0);
   });
 });
+
+it('data of a node whose history nobody follows are left alone, though that of another one is', async () => {
+  await using psync = await CloneBench.open({}, { source: 'psync' });
+  const { archive } = psync;
+  await using elected = await startRedis({ aof: false, config: { save: '' } });
+  const [node, other] = [await archive.server.connect(), await elected.connect()];
+  const clear = async (port: number, clock: Clock): Promise<Attempt> => {
+    const entry = { id: INSTANCE, url: `redis://127.0.0.1:${port}`, source: 'psync' };
+    const lines = Object.entries(entry).map(([name, value]) => `${name} = "${value}"\n`);
+    await psync.configure({ more: `[[instance]]\n${lines.join('')}` });
+    const { workspace } = await psync.parts();
+    const handler = clearDataHandler({ workspace, clock, audit });
+    return attempt(handler, await psync.job(handler, { confirm: INSTANCE }));
+  };
+  await node.set('captured', '1');
+  expect((await clear(archive.server.port, systemClock)).error).toBeNull();
+  expect(await node.dbsize()).toBe(0);
+  // As behind Sentinels that elected another one, of which the archiver does not know yet.
+  await other.set('nowhere-else', '1');
+  let waitedMs = 0;
+  const hasty: Clock = {
+    ...systemClock,
+    monotonicMs: () => systemClock.monotonicMs() + waitedMs,
+    sleep: () => Promise.resolve(void (waitedMs += 60_000)),
+  };
+  expect((await clear(elected.port, hasty)).error).toMatchObject({
+    ...{ code: 'TM_ARCHIVER_DOWN', context: { instance: INSTANCE, isFollowed: false } },
+  });
+  expect(await other.get('nowhere-else')).toBe('1');
+}, 60_000);
 
 /** The same workspace with other parts. */
 function withParts(workspace: Workspace, parts: Partial<Workspace>): Workspace {

@@ -8,14 +8,11 @@ import { refuseInvalid } from '../clone/clone-request.ts';
 import type { JobContext, JobHandler, Json } from '../jobs/job.ts';
 import type { DataParts } from './purge-expired.ts';
 import { requireConfigured } from './require-configured.ts';
+import { untilCurrent } from './until-current.ts';
 
 const BACKUP_MS = 6 * 3_600_000;
 /** An attempt that goes on later than this makes a backup of its own. */
 const BACKUP_AGE_MS = 3_600_000;
-const ROLL_MS = 30_000;
-/** How long the log may take to have what was written up to now, and the pause between looks. */
-const CURRENT_MS = 60_000;
-const LOOK_MS = 500;
 const schema = {
   type: 'object',
   additionalProperties: false,
@@ -176,37 +173,6 @@ async function clear(
     return { backup, keys: place.keys };
   } finally {
     address.tls?.[Symbol.dispose]();
-  }
-}
-
-/**
- * Waits until all that was written up to now is in the store; what comes after is in the log too.
- * @throws TidemarkError `TM_ARCHIVER_DOWN` when it is not; what the archiver answers.
- */
-async function untilCurrent(
-  client: NodeClient,
-  { workspace, clock }: ClearParts,
-  { job: { instance }, signal }: JobContext,
-): Promise<void> {
-  const [time] = (await client.call('TIME')) as readonly unknown[];
-  const second = Number(String(time));
-  const untilMs = clock.monotonicMs() + CURRENT_MS;
-  for (;;) {
-    const asked = { timeoutMs: ROLL_MS, signal };
-    const answer = await workspace.askArchiver('roll', instance, asked);
-    const { provenTo = null } = (answer ?? {}) as { readonly provenTo?: number | null };
-    if (provenTo !== null && provenTo >= second) return;
-    if (answer === null || clock.monotonicMs() >= untilMs) {
-      throw new TidemarkError(
-        'TM_ARCHIVER_DOWN',
-        'nothing was cleared: what was written since the backup is not in the store',
-        {
-          context: { instance, provenTo, second },
-          hint: 'tidemark windows; ask again once its end is close to now',
-        },
-      );
-    }
-    await clock.sleep(LOOK_MS, signal);
   }
 }
 
