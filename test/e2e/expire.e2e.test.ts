@@ -153,6 +153,9 @@ async function deletesOne(tidemark: Tidemark, redis: Redis): Promise<void> {
   const { out } = await tidemark.run('backup', 'delete', id, '--confirm', id);
   expect(out).toContain(`${id} of ${ID} is deleted`);
   expect((await listed()).map((one) => one.id)).not.toContain(id);
+  expect(await tidemark.json('backup', 'undelete', id)).toMatchObject({ again: false });
+  expect((await listed()).map((one) => one.id)).toContain(id);
+  await tidemark.run('backup', 'delete', id, '--confirm', id);
   expect(await listed('--state', 'deleted')).toMatchObject([{ id, state: 'deleted' }]);
   const refused = await tidemark.refused(10, 'restore', ID, '--backup', id, '--dry-run');
   expect(refused.code).toBe('TM_BACKUP_DELETED');

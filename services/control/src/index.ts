@@ -34,6 +34,7 @@ export {
 } from './queries/backups.ts';
 export { checkLabels, labelBackup, type LabelChange } from './queries/backup-labels.ts';
 export { deleteBackup, type DeletedBackup } from './queries/delete-backup.ts';
+export { undeleteBackup, type UndeletedBackup } from './queries/undelete-backup.ts';
 export { holdBackup } from './queries/hold-backup.ts';
 export { CatalogKeeper } from './queries/catalog-keeper.ts';
 export { attempt, nodeFindings, type Finding } from './queries/check-node.ts';

@@ -299,7 +299,7 @@ it('instances, their status and facts, and the audit of what was asked', async (
   expect(actions).toEqual(
     expect.arrayContaining([
       ...['job.submit.restore', 'backup.hold', 'key.history', 'policy.set'],
-      ...['backup.label', 'backup.delete'],
+      ...['backup.label', 'backup.delete', 'backup.undelete'],
     ]),
   );
   // Who has the keys can tell which one was looked at.

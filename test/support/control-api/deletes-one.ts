@@ -28,6 +28,17 @@ export async function deletesOne(run: RoutesRun, iid: string): Promise<void> {
   const held = await run.api.ask(path, { method: 'DELETE' });
   expect([held.status, held.body?.['code']]).toEqual([409, 'TM_BACKUP_HELD']);
   await hold(false);
+  await run.api.ask(path, { method: 'DELETE' });
+  const undelete = async (as?: string): Promise<Answer> =>
+    run.api.ask(`${path}:undelete`, { method: 'POST', body: {}, ...(as && { token: as }) });
+  expect((await undelete(token)).status).toBe(403);
+  const back = await undelete();
+  expect([back.status, back.body], back.text).toEqual([
+    200,
+    { backup: id, instance: iid, again: false, revoked: null, goesByAge: false },
+  ]);
+  expect((await undelete()).body).toMatchObject({ again: true });
+  expect((await run.api.ask(path)).body).toMatchObject({ shards: [{ state: 'complete' }] });
   const gone = await run.api.ask(path, { method: 'DELETE' });
   expect(gone.body, gone.text).toMatchObject({ instance: iid, again: false, keptFor: null });
   const again = await run.api.ask(path, { method: 'DELETE' });

@@ -22,6 +22,9 @@ const labelled = (backup: string, ...words: readonly string[]): InstanceEvent =>
 const deleted = (backup: string): InstanceEvent => ({
   ...{ type: 'BackupDeleted', backup, by: 'ops', atMs },
 });
+const undeleted = (backup: string): InstanceEvent => ({
+  ...{ type: 'BackupUndeleted', backup, by: 'ops', atMs },
+});
 const held = (backup: string): InstanceEvent => ({
   ...{ type: 'LeaseTaken', lease: `hold-${backup}`, purpose: 'hold', fromSecond: 1 },
   ...{ untilMs: atMs, atMs },
@@ -81,6 +84,23 @@ describe('what a log says of single backups', () => {
     expect(refused(held('bk_2'), deleted('bk_1'))).toBeNull();
   });
 
+  it('has a deleted one back with its labels, until retention has let go of it', () => {
+    const back = fold(created, labelled('bk_1', 'a=1'), deleted('bk_1'), undeleted('bk_1'));
+    expect(back.backups).toEqual([
+      { backup: 'bk_1', labels: [{ key: 'a', value: '1' }], deleted: null },
+    ]);
+    expect(fold(created, deleted('bk_1'), undeleted('bk_1')).backups).toEqual([]);
+    expect(refused(undeleted('bk_1'), labelled('bk_1', 'a=1'))).toMatchObject({
+      message: expect.stringContaining('is not deleted') as string,
+    });
+    const marks = [deleted('bk_1'), marked('bk_1')];
+    for (const more of [[], [expiry('ExpiryBegun')], [expiry('ExpiryBegun'), expiry('ExpiryDone')]])
+      expect(refused(undeleted('bk_1'), ...marks, ...more)).toMatchObject({
+        message: expect.stringContaining('has let go') as string,
+      });
+    expect(refused(undeleted('bk_1'), ...marks, expiry('ExpiryRevoked'))).toBeNull();
+  });
+
   it('does not let go of one that is held', () => {
     expect(refused(deleted('bk_1'), held('bk_1'))).toMatchObject({
       message: expect.stringContaining('the backup is held') as string,
@@ -136,7 +156,8 @@ describe('what a log says of single backups', () => {
 
   it('reads back what was written, event and fold; a tombstone without backups is the bytes it was', () => {
     const forgotten: InstanceEvent = { type: 'BackupsForgotten', backups: ['bk_1'], atMs };
-    for (const event of [labelled('bk_1', 'a=1'), deleted('bk_1'), forgotten, marked('bk_1')]) {
+    const said = [labelled('bk_1', 'a=1'), deleted('bk_1'), undeleted('bk_1'), forgotten];
+    for (const event of [...said, marked('bk_1')]) {
       const json = instanceEventShape.encode(event, '$');
       expect(instanceEventShape.decode(json, '$')).toEqual(event);
     }

@@ -20,7 +20,18 @@ describe('--help of commands that look after backups and their keys', () => {
   it.each<[string, readonly string[]]>([
     [
       'backup',
-      ['create', 'list', 'download', 'verify', 'show', 'label', 'hold', 'release', 'delete'],
+      [
+        'create',
+        'list',
+        'download',
+        'verify',
+        'show',
+        'label',
+        'hold',
+        'release',
+        'delete',
+        'undelete',
+      ],
     ],
     ['backup create', ['--label <key=value>']],
     ['backup list', ['--label <key=value>', '--state <state>']],

@@ -29,6 +29,14 @@ export interface BackupDeleted {
   readonly atMs: number;
 }
 
+/** Somebody took a deletion back, before retention let go of the backup: it is there again. */
+export interface BackupUndeleted {
+  readonly type: 'BackupUndeleted';
+  readonly backup: string;
+  readonly by: string;
+  readonly atMs: number;
+}
+
 /** Retention has let go of these: what was said of them is forgotten. */
 export interface BackupsForgotten {
   readonly type: 'BackupsForgotten';
@@ -37,7 +45,7 @@ export interface BackupsForgotten {
 }
 
 /** An event of single backups. */
-export type BackupEvent = BackupLabelled | BackupDeleted | BackupsForgotten;
+export type BackupEvent = BackupLabelled | BackupDeleted | BackupUndeleted | BackupsForgotten;
 
 /** What an instance log says of one backup. */
 export interface BackupNote {
@@ -80,14 +88,22 @@ export function deletedBackups(notes: readonly BackupNote[]): ReadonlySet<string
 interface Known {
   readonly backups: readonly BackupNote[];
   readonly leases: readonly Pick<Lease, 'lease'>[];
+  readonly expiry: Pick<ExpiryState, 'dropped'>;
 }
 
 /** Why an event of a backup may not follow; null when it may. */
-export function backupRefusal({ backups, leases }: Known, event: BackupEvent): string | null {
+export function backupRefusal(
+  { backups, leases, expiry }: Known,
+  event: BackupEvent,
+): string | null {
   if (event.type === 'BackupsForgotten') {
     return event.backups.length === 0 ? 'it names no backup' : null;
   }
   const known = noteOf(backups, event.backup);
+  if (event.type === 'BackupUndeleted') {
+    if (known?.deleted == null) return 'the backup is not deleted';
+    return expiry.dropped.includes(event.backup) ? 'retention has let go of the backup' : null;
+  }
   if (known?.deleted != null) return 'the backup is deleted';
   if (known === null && backups.length >= BACKUP_NOTES_MAX) {
     return `more than ${BACKUP_NOTES_MAX} backups of which something is said`;
@@ -107,7 +123,7 @@ export function backupRefusal({ backups, leases }: Known, event: BackupEvent): s
 
 /** Why backups may not be let go of singly; null when they may: they are deleted, and none twice. */
 export function dropRefusal(
-  { backups, expiry }: Pick<Known, 'backups'> & { readonly expiry: Pick<ExpiryState, 'dropped'> },
+  { backups, expiry }: Pick<Known, 'backups' | 'expiry'>,
   dropped: readonly string[],
 ): string | null {
   const deleted = deletedBackups(backups);
@@ -134,9 +150,9 @@ export function backupsAfter(
   const { backup, by, atMs } = event;
   const known = noteOf(notes, backup) ?? { backup, labels: [], deleted: null };
   const note =
-    event.type === 'BackupDeleted'
-      ? { ...known, deleted: { by, atMs } }
-      : { ...known, labels: event.labels };
+    event.type === 'BackupLabelled'
+      ? { ...known, labels: event.labels }
+      : { ...known, deleted: event.type === 'BackupDeleted' ? { by, atMs } : null };
   const others = notes.filter((one) => one.backup !== backup);
   if (note.labels.length === 0 && note.deleted === null) return others;
   return [...others, note].sort((a, b) => (a.backup < b.backup ? -1 : 1));

@@ -198,6 +198,7 @@ const AFTER_REMOVAL: ReadonlySet<InstanceEvent['type']> = new Set<InstanceEvent[
   'JobEnded',
   'BackupLabelled',
   'BackupDeleted',
+  'BackupUndeleted',
   'BackupsForgotten',
 ]);
 
@@ -247,6 +248,7 @@ function refusalOf(state: InstanceState, event: InstanceEvent): string | null {
       return jobRefusal(state.jobs, event);
     case 'BackupLabelled':
     case 'BackupDeleted':
+    case 'BackupUndeleted':
     case 'BackupsForgotten':
       return backupRefusal(state, event);
     case 'PolicySet':
@@ -326,6 +328,7 @@ function apply(state: InstanceState, event: InstanceEvent): InstanceState {
       return { ...state, jobs: jobsAfter(state.jobs, event) };
     case 'BackupLabelled':
     case 'BackupDeleted':
+    case 'BackupUndeleted':
       return { ...state, backups: backupsAfter(state.backups, event) };
     case 'BackupsForgotten': {
       const dropped = without(state.expiry.dropped, event.backups);

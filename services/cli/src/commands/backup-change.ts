@@ -3,6 +3,7 @@ import {
   findBackupDocuments,
   holdBackup,
   labelBackup,
+  undeleteBackup,
   type Control,
   type DeletedBackup,
   type ListedBackup,
@@ -85,6 +86,31 @@ export async function deleteCommand(
     ...{ action: 'backup.delete', detail: backup },
   });
   printer.result(done, () => deletedText(done));
+}
+
+/** Takes the deletion of a backup back, and says whether it stays. */
+export async function undeleteCommand(backup: string, invocation: Invocation): Promise<void> {
+  await using control = await controlOf(invocation);
+  const { workspace, audit } = control;
+  const { signal, printer } = invocation;
+  await workspace.sync(signal);
+  const actor = cliActor();
+  const done = await undeleteBackup(backup, actor.name, workspace, portsOf(invocation));
+  const { instance, again, revoked, goesByAge } = done;
+  if (!again) {
+    audit.append({ actor, instance, job: null, action: 'backup.undelete', detail: backup });
+  }
+  printer.result(done, () => [
+    again ? `${backup} of ${instance} is not deleted` : `${backup} of ${instance} is there again`,
+    ...(revoked === null
+      ? []
+      : [`${revoked} of retention was taken back with it: the next run marks the rest anew`]),
+    ...(goesByAge
+      ? [
+          `retention lets go of it for its age, as of others; to keep it: tidemark backup hold ${backup}`,
+        ]
+      : []),
+  ]);
 }
 
 async function changeBackup(

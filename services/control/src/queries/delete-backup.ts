@@ -1,20 +1,16 @@
 import {
   holdOf,
   noteOf,
-  planRetention,
-  TOMBSTONE_BACKUPS_MAX,
-  TOMBSTONE_WRITERS_MAX,
   withoutShredded,
   type Amount,
-  type BackupNote,
   type Catalog,
   type InstanceState,
-  type RetentionPlan,
 } from '@tidemark/catalog';
 import { UsageError } from '@tidemark/core';
-import { formatSecond, retentionRules, type Workspace } from '@tidemark/workspace';
+import { formatSecond, type Workspace } from '@tidemark/workspace';
 import { logOf, type ChangeParts, type ChangePorts } from './backup-labels.ts';
 import { findBackupDocuments } from './backups.ts';
+import { goesWith, planWith } from './plan-with.ts';
 
 /** How a backup is deleted. */
 export interface DeleteOptions {
@@ -84,10 +80,10 @@ export async function deleteBackup(
     });
     again = seq === null;
   }
-  const kept = planOf(workspace, instance, { backup, deleted: null }, { atMs, all: true });
+  const kept = planWith(workspace, instance, { backup, deleted: null }, { atMs, all: true });
   const note = { backup, deleted: { by, atMs } };
-  const plan = planOf(workspace, instance, note, { atMs, all: true });
-  const next = planOf(workspace, instance, note, { atMs, all: false });
+  const plan = planWith(workspace, instance, note, { atMs, all: true });
+  const next = planWith(workspace, instance, note, { atMs, all: false });
   return {
     ...{ backup, instance, dryRun, again },
     shards: documents.map(({ shard }) => shard),
@@ -131,41 +127,6 @@ function refuseLast(catalog: Catalog, state: InstanceState, backup: string): voi
       },
     );
   }
-}
-
-function goesWith({ dropped, steps }: RetentionPlan, backup: string): boolean {
-  return (
-    dropped.some((one) => one.backup === backup) ||
-    steps.some(({ backups }) => backups.includes(backup))
-  );
-}
-
-/** What retention would let go with a backup deleted or not: all at once, or in its next run. */
-function planOf(
-  { catalog, config }: Pick<Workspace, 'catalog' | 'config'>,
-  instance: string,
-  note: Omit<BackupNote, 'labels'>,
-  { atMs: nowMs, all }: { readonly atMs: number; readonly all: boolean },
-): RetentionPlan {
-  const known = catalog.instance(instance);
-  const others = known.backups.filter(({ backup }) => backup !== note.backup);
-  const backups = [...others, { ...note, labels: [] }];
-  const rules = retentionRules(config);
-  const { policy, leases } = known;
-  return catalog.retention((ask) =>
-    planRetention({
-      shards: ask.shards(instance, false, { ...known, backups }),
-      retainSeconds: policy?.retainSeconds ?? rules.retainSeconds,
-      keepLast: policy?.keepLast ?? rules.keepLast ?? 1,
-      ...{ leases, nowMs, shareMax: all ? 1 : rules.shareMax },
-      ...{ writersMax: TOMBSTONE_WRITERS_MAX, backupsMax: TOMBSTONE_BACKUPS_MAX },
-      sizes: {
-        total: ask.total(instance),
-        below: (floor) => ask.below(instance, floor),
-        ofBackup: (name, writer) => ask.ofBackup(instance, name, writer),
-      },
-    }),
-  );
 }
 
 function secondOf(second: number | null): string | null {

@@ -31,6 +31,7 @@ const labels: Shape<readonly BackupLabel[]> = listOf(
 export const backupEventShapes = {
   BackupLabelled: { backup: id, labels, by: actorName, atMs: ms },
   BackupDeleted: { backup: id, by: actorName, atMs: ms },
+  BackupUndeleted: { backup: id, by: actorName, atMs: ms },
   BackupsForgotten: { backups: listOf(id, FORGOTTEN_PER_ENTRY_MAX), atMs: ms },
 } as const;
 

@@ -12,13 +12,15 @@ import {
   deleteQuery,
   DownloadLinks,
   DownloadRequest,
+  UndeletedBackup,
 } from '../schemas/backups.ts';
-import { instanceParams } from '../schemas/common.ts';
+import { emptyBody, instanceParams } from '../schemas/common.ts';
 import { accepted } from '../schemas/jobs.ts';
 import { backupPage, findBackupDocuments, type ListedBackup } from '../../queries/backups.ts';
 import { checkLabels, labelBackup } from '../../queries/backup-labels.ts';
 import { deleteBackup } from '../../queries/delete-backup.ts';
 import { downloadLinks } from '../../queries/download-links.ts';
+import { undeleteBackup } from '../../queries/undelete-backup.ts';
 import { holdBackup } from '../../queries/hold-backup.ts';
 import type { Control } from '../../control.ts';
 import { acceptJob } from './job-document.ts';
@@ -34,6 +36,7 @@ export function addBackupRoutes(app: ApiApp, ports: ApiPorts): void {
   addList(app, ports);
   addOne(app, ports);
   addDelete(app, ports);
+  addUndelete(app, ports);
   addCreate(app, ports);
   addDownload(app, ports);
 }
@@ -125,7 +128,7 @@ function addDelete(app: ApiApp, { control, clock, random }: ApiPorts): void {
       schema: {
         ...{ operationId: 'deleteBackup', summary: 'Gives a backup up.', tags },
         description:
-          'It is listed no more and nothing new is made from it. Seconds that it serves stay restorable; retention deletes its objects, after the grace, once nothing kept needs them. There is no way back.',
+          'It is listed no more and nothing new is made from it. Seconds that it serves stay restorable; retention deletes its objects, after the grace, once nothing kept needs them. Until that begins it can be taken back.',
         ...{ params: backupParams, querystring: deleteQuery },
         response: { 200: { description: 'What that frees.', ...DeletedBackup } },
       },
@@ -145,6 +148,35 @@ function addDelete(app: ApiApp, { control, clock, random }: ApiPorts): void {
         const note = { actor, instance, job: null, detail: backup };
         control.audit.append({ ...note, action: 'backup.delete' });
         await control.workspace.sync(signal, instance);
+      }
+      return done;
+    },
+  );
+}
+
+function addUndelete(app: ApiApp, { control, clock, random }: ApiPorts): void {
+  app.post(
+    '/v1/backups/:backup(^[^/:]+)::undelete',
+    {
+      config: { scope: 'admin', problems: ['busy', 'repo-unavailable'] },
+      schema: {
+        ...{ operationId: 'undeleteBackup', summary: 'Takes the deletion of a backup back.', tags },
+        description:
+          'As long as retention has not begun to delete its objects. A mark of retention that names it is taken back whole; the next run marks the rest anew.',
+        ...{ params: backupParams, body: emptyBody },
+        response: { 200: { description: 'It is there again.', ...UndeletedBackup } },
+      },
+    },
+    async (request) => {
+      const { actor, params } = request;
+      const { backup } = params;
+      await control.fresh.all();
+      const signal = callerSignal(request, WORK_MS);
+      const { workspace } = control;
+      const done = await undeleteBackup(backup, actor.name, workspace, { clock, random, signal });
+      if (!done.again) {
+        const note = { actor, instance: done.instance, job: null, detail: backup };
+        control.audit.append({ ...note, action: 'backup.undelete' });
       }
       return done;
     },

@@ -180,6 +180,25 @@ export const DeletedBackup = {
   },
 } as const;
 
+/** What taking a deletion back did. */
+export const UndeletedBackup = {
+  type: 'object',
+  required: ['backup', 'instance', 'again', 'revoked', 'goesByAge'],
+  properties: {
+    backup: backupId,
+    instance: { type: 'string' },
+    again: { type: 'boolean', description: 'It was not deleted: nothing changed.' },
+    revoked: {
+      anyOf: [{ type: 'string' }, { type: 'null' }],
+      description: 'The mark of retention that was taken back with it.',
+    },
+    goesByAge: {
+      type: 'boolean',
+      description: 'Retention lets go of it for its age all the same, unless it is held.',
+    },
+  },
+} as const;
+
 /** How long links are good for. */
 export const DownloadRequest = {
   type: 'object',
