@@ -122,6 +122,7 @@ export {
   type WriterLogOptions,
 } from './log/writer-log.ts';
 export {
+  beginInstanceLog,
   createInstance,
   InstanceLog,
   openInstanceLog,

@@ -1,6 +1,9 @@
 import { randomUUID } from 'node:crypto';
 import { mkdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { instanceLogKey } from '@tidemark/archive';
+import { createInstance } from '@tidemark/catalog';
+import { systemClock, systemRandom } from '@tidemark/system';
 import { addInstance, loadConfig, Workspace } from '@tidemark/workspace';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { Answer } from '../../support/api-run.ts';
@@ -92,6 +95,11 @@ it('an instance that is added by request is captured and seen everywhere without
   const asked = { method: 'POST', headers, body: wish } as const;
   const denied = await run.api.ask('/v1/instances', { ...asked, token: reader });
   expect(denied.status).toBe(403);
+  // As somebody leaves it who was killed right after the record of it was made.
+  const { store, keys } = elsewhere;
+  const made = { iid: 'second', name: 'second', createdMs: 1, logKey: await keys.logKey('second') };
+  await createInstance({ store, clock: systemClock, random: systemRandom, ...made });
+  await store.delete(instanceLogKey('second', 0));
   const added = await run.api.ask('/v1/instances', asked);
   expect(added.body, added.text).toMatchObject({
     ...{ instance: 'second', source: 'psync', role: 'master', attached: true },

@@ -1,5 +1,6 @@
 import { instanceLogKey, instanceRecordKey } from '@tidemark/archive';
 import {
+  beginInstanceLog,
   createInstance,
   listInstanceIds,
   openInstanceLog,
@@ -31,6 +32,26 @@ const lease = (name: string): InstanceEvent => ({
   fromSecond: 1,
   untilMs: START_MS + 9,
   atMs: START_MS,
+});
+
+describe('beginInstanceLog()', () => {
+  it('begins the log of one whose maker ended before it did, and no other', async () => {
+    const store = new MemoryStore();
+    await create(store);
+    const entry = instanceLogKey('inst', 0);
+    store.tamper(entry, null);
+    expect((await openInstanceLog(options(store))).state.iid).toBeNull();
+    const log = await beginInstanceLog(options(store, 'b'));
+    expect(log.state).toMatchObject({ seq: 0, iid: 'inst', name: 'orders', createdMs: START_MS });
+    await log.append(() => lease('one'));
+    expect((await beginInstanceLog(options(store, 'c'))).state).toEqual(log.state);
+    for (let seq = 0; seq <= 1; seq++) store.tamper(instanceLogKey('inst', seq), null);
+    const later = 'v1/instance/inst/0/w-1/log/00000000000000000000';
+    store.tamper(later, Buffer.alloc(1));
+    const error = await rejection(beginInstanceLog(options(store)));
+    expect(error).toMatchObject({ code: 'TM_LOG_GAP', context: { object: entry, later } });
+    expect(store.keys()).toEqual([later, instanceRecordKey('inst')]);
+  });
 });
 
 describe('createInstance()', () => {

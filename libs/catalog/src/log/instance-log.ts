@@ -1,5 +1,17 @@
-import { instanceCheckpointKey, instanceLogKey, instanceRecordKey } from '@tidemark/archive';
-import { bytesOf, CatalogError, TidemarkError, type Clock, type Random } from '@tidemark/core';
+import {
+  instanceCheckpointKey,
+  instanceLogKey,
+  instancePrefix,
+  instanceRecordKey,
+} from '@tidemark/archive';
+import {
+  bytesOf,
+  CatalogError,
+  IntegrityError,
+  TidemarkError,
+  type Clock,
+  type Random,
+} from '@tidemark/core';
 import type { InstanceEvent } from '../model/instance-events.ts';
 import {
   decideInstance,
@@ -17,7 +29,7 @@ import {
   type InstanceRecord,
 } from './instance-codec.ts';
 import { isInstanceCheckpointSeq, readInstanceFold } from './instance-fold.ts';
-import type { InstanceLogSource } from './instance-log-reader.ts';
+import { readInstanceRecord, type InstanceLogSource } from './instance-log-reader.ts';
 import { jitter, type RetryLimits } from './retry.ts';
 import { Turns } from './turns.ts';
 
@@ -54,6 +66,42 @@ export async function createInstance(
     const context = { iid };
     throw new CatalogError('TM_EXISTS', 'another instance has this id', { context });
   }
+  return openBegun(options, record);
+}
+
+/**
+ * Opens the log of an instance that is on record. Where whoever put it there ended before its log began it
+ * is begun now.
+ * @throws IntegrityError `TM_LOG_GAP` when the log is gone that other objects speak of; as
+ *   `readInstanceRecord` and `openInstanceLog`.
+ */
+export async function beginInstanceLog(options: InstanceLogOptions): Promise<InstanceLog> {
+  const record = await readInstanceRecord(options);
+  const log = await openInstanceLog({ ...options, keyProven: true });
+  if (log.state.iid !== null) return log;
+  await refuseLostLog(options);
+  return openBegun(options, record);
+}
+
+/** What was said in a log that is lost would not be said in a new one. */
+async function refuseLostLog({ store, iid, signal }: InstanceLogOptions): Promise<void> {
+  const record = instanceRecordKey(iid);
+  const listed = store.list(instancePrefix(iid), { first: 2, ...(signal && { signal }) });
+  for await (const batch of listed) {
+    const other = batch.find(({ key }) => key !== record);
+    if (other === undefined) continue;
+    const object = instanceLogKey(iid, 0);
+    throw new IntegrityError('TM_LOG_GAP', `${object} is missing, ${other.key} is there`, {
+      context: { iid, seq: 0, later: other.key, object },
+      hint: 'the store has lost objects; restore them from a copy of the store',
+    });
+  }
+}
+
+async function openBegun(
+  options: InstanceLogOptions,
+  { iid, name, createdMs }: InstanceRecord,
+): Promise<InstanceLog> {
   const log = await openInstanceLog({ ...options, keyProven: true });
   await log.append((state) =>
     state.iid === null ? { type: 'InstanceCreated', iid, name, atMs: createdMs } : null,

@@ -1,6 +1,6 @@
 import { probeAofDir } from '@tidemark/aof';
 import type { InstanceTarget } from '@tidemark/archiver';
-import { createInstance, listInstanceIds } from '@tidemark/catalog';
+import { beginInstanceLog, createInstance, listInstanceIds } from '@tidemark/catalog';
 import { connectNode, type NodeClient, type SourceAdvice } from '@tidemark/client';
 import { UsageError, type Clock, type Random } from '@tidemark/core';
 import {
@@ -143,6 +143,8 @@ async function createRecord(iid: string, parts: AddParts): Promise<void> {
   const { store, keys } = workspace;
   const logKey = await keys.logKey(iid);
   if ((await listInstanceIds(store)).includes(iid)) {
+    // An attempt that was cut short may have left its record alone.
+    await beginInstanceLog({ store, iid, logKey, clock, random });
     // Its history goes on, also that of one from the recycle bin.
     await takeBackFromBin(iid, by, { workspace, clock, random }, signal);
     return;
