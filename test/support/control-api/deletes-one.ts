@@ -5,13 +5,13 @@ import type { RoutesRun } from '../routes-run.ts';
 /** Labels, holds and deletes a backup by HTTP alone, and asks for it afterwards in every way. */
 export async function deletesOne(run: RoutesRun, iid: string): Promise<void> {
   const one = `/v1/instances/${iid}`;
-  const body = { labels: { ticket: 'OPS-1' } };
+  const body = { labels: { ticket: 'OPS-1' }, hold: true };
   const job = await run.done(`${one}/backups`, body);
   const { backup: id } = job['result'] as { readonly backup: string };
   const path = `/v1/backups/${id}`;
   const patched = await run.api.ask(path, { method: 'PATCH', body: { labels: { seen: 'yes' } } });
   expect(patched.body, patched.text).toMatchObject({
-    shards: [{ id, labels: { seen: 'yes', ticket: 'OPS-1' }, deleted: null }],
+    shards: [{ id, labels: { seen: 'yes', ticket: 'OPS-1' }, hold: true, deleted: null }],
   });
   const found = await run.api.ask(`${one}/backups?label=${encodeURIComponent('ticket=OPS-1')}`);
   expect(found.body).toMatchObject({ backups: [{ id }] });
@@ -20,14 +20,13 @@ export async function deletesOne(run: RoutesRun, iid: string): Promise<void> {
 
   const token = await run.api.tokenOf('labels', 'backup');
   expect((await run.api.ask(path, { method: 'DELETE', token })).status).toBe(403);
-  const dry = await run.api.ask(`${path}?dryRun=true`, { method: 'DELETE' });
-  expect(dry.body, dry.text).toMatchObject({ backup: id, dryRun: true, again: false });
   const hold = async (isHeld: boolean): Promise<Answer> =>
     run.api.ask(path, { method: 'PATCH', body: { hold: isHeld } });
-  await hold(true);
   const held = await run.api.ask(path, { method: 'DELETE' });
   expect([held.status, held.body?.['code']]).toEqual([409, 'TM_BACKUP_HELD']);
   await hold(false);
+  const dry = await run.api.ask(`${path}?dryRun=true`, { method: 'DELETE' });
+  expect(dry.body, dry.text).toMatchObject({ backup: id, dryRun: true, again: false });
   await run.api.ask(path, { method: 'DELETE' });
   const undelete = async (as?: string): Promise<Answer> =>
     run.api.ask(`${path}:undelete`, { method: 'POST', body: {}, ...(as && { token: as }) });

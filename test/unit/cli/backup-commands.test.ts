@@ -33,7 +33,7 @@ describe('--help of commands that look after backups and their keys', () => {
         'undelete',
       ],
     ],
-    ['backup create', ['--label <key=value>']],
+    ['backup create', ['--label <key=value>', '--hold']],
     ['backup list', ['--label <key=value>', '--state <state>']],
     ['backup label', ['<backup>', '<labels...>', 'ticket-', 'never a secret']],
     ['backup delete', ['--dry-run', '--last', '--confirm <backup>', 'docs/retention.md']],

@@ -2,6 +2,7 @@ import { callArchiver, controlSocketPath } from '@tidemark/archiver';
 import {
   backupDocuments,
   checkLabels,
+  holdBackup,
   knownInstance,
   labelBackup,
   type BackupDocument,
@@ -21,6 +22,7 @@ const START_TIMEOUT_MS = 400;
 export interface CreateFlags {
   readonly wait?: boolean;
   readonly label: readonly string[];
+  readonly hold?: boolean;
 }
 
 /** Flags of `backup list`. */
@@ -30,8 +32,8 @@ export interface ListFlags {
 }
 
 /**
- * Makes a backup: the archiver asks the node for a rewrite and ships its base. Labels are put to it once
- * it is there.
+ * Makes a backup: the archiver asks the node for a rewrite and ships its base. Once it is there it is
+ * held and labelled.
  */
 export async function createBackup(
   id: string,
@@ -41,6 +43,7 @@ export async function createBackup(
   const labels = givenLabels(options.label);
   checkLabels(labels);
   const isLabelled = options.label.length > 0;
+  const isHeld = options.hold === true;
   using workspace = await Workspace.open(invocation);
   const socketPath = controlSocketPath(workspace.config.stateDir);
   const { signal, printer } = invocation;
@@ -55,7 +58,7 @@ export async function createBackup(
     'backup',
     id,
   );
-  if (options.wait !== true && !isLabelled) {
+  if (options.wait !== true && !isLabelled && !isHeld) {
     const timer = setTimeout(() => leave.abort(), START_TIMEOUT_MS);
     const done = await call.then(
       () => true,
@@ -72,13 +75,16 @@ export async function createBackup(
   }
   const { backup } = (await call) as { readonly backup: string };
   await workspace.sync(signal, id);
+  const ports = { clock: systemClock, random: systemRandom, signal };
+  if (isHeld) await holdBackup(backup, true, workspace, ports);
   if (isLabelled) {
-    const ports = { clock: systemClock, random: systemRandom, signal };
     await labelBackup({ instance: id, backup }, labels, cliActor().name, workspace, ports);
-    await workspace.sync(signal, id);
   }
+  if (isHeld || isLabelled) await workspace.sync(signal, id);
   const row = backupDocuments(workspace.catalog, id).find((known) => known.id === backup);
-  printer.result(row ?? { id: backup }, () => [`${backup} is complete`]);
+  printer.result(row ?? { id: backup }, () => [
+    `${backup} is complete${isHeld ? ', and held' : ''}`,
+  ]);
 }
 
 /** Lists the snapshots of an instance. */

@@ -14,6 +14,7 @@ export function addBackupCommands(program: Command, leaf: Leaf, perform: Perform
   leaf(backup, 'create <id>', 'Make a backup now: the node rewrites its log, the base is shipped.')
     .option('--wait', 'return when the backup is stored')
     .option('--label <key=value>', 'put a label to it; may be given again; waits', gather, [])
+    .option('--hold', 'hold it: retention keeps it, and what follows it; waits')
     .action(async (id: string, options: CreateFlags, command: Command) =>
       perform(command, async (invocation) =>
         (await import('../commands/backup.ts')).createBackup(id, options, invocation),

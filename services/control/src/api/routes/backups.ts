@@ -198,9 +198,9 @@ function addCreate(app: ApiApp, { control }: ApiPorts): void {
     },
     async ({ params: { instance }, body, actor, idempotency }, reply) => {
       await control.fresh.of(instance);
-      const { labels } = body;
+      const { labels, hold = false } = body;
       if (labels !== undefined) asField('/labels', () => checkLabels(labels));
-      const request = labels === undefined ? {} : { labels };
+      const request = { ...(labels !== undefined && { labels }), ...(hold && { hold }) };
       const order = { kind: 'backup', instance, request, actor } as const;
       return acceptJob(reply, await control.jobs.submit(order, idempotency ?? undefined));
     },

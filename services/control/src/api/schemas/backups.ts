@@ -109,6 +109,11 @@ export const BackupRequest = {
       additionalProperties: labelValue,
       description: 'Words put to it, in clear text in the log: never a secret.',
     },
+    hold: {
+      type: 'boolean',
+      default: false,
+      description: 'Held from its birth: retention keeps it, and what follows it.',
+    },
   },
 } as const;
 
