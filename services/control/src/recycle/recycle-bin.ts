@@ -96,7 +96,13 @@ export class RecycleBin {
   async list(signal: AbortSignal): Promise<readonly RecycledInstance[]> {
     const { workspace } = this.#parts;
     await workspace.sync(signal);
-    const found = workspace.catalog.instances().flatMap((state) => this.#shown(state) ?? []);
+    return this.known();
+  }
+
+  /** The same as the catalog has it now. */
+  known(): readonly RecycledInstance[] {
+    const { catalog } = this.#parts.workspace;
+    const found = catalog.instances().flatMap((state) => this.#shown(state) ?? []);
     return found.sort((a, b) => b.sinceMs - a.sinceMs);
   }
 

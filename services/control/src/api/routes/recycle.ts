@@ -32,10 +32,11 @@ function addLists(app: ApiApp, { control, clock }: ApiPorts): void {
         response: { 200: { description: 'What is in the bin.', ...RecycleList } },
       },
     },
-    async (request) => {
-      const found = await control.recycle.list(callerSignal(request, WORK_MS));
+    async () => {
+      // However many ask, the store is read by one of them.
+      await control.fresh.all();
       const nowMs = clock.nowMs();
-      return { instances: found.map((one) => recycledDocument(one, nowMs)) };
+      return { instances: control.recycle.known().map((one) => recycledDocument(one, nowMs)) };
     },
   );
 }
