@@ -100,7 +100,7 @@ async function answer(
   if (token !== undefined && !KEY.test(token)) {
     throw new CompatError('InvalidParameter', 400, 'Token has 1 to 128 printable characters');
   }
-  const key = { actor: `${actor.via}:${actor.name}`, key: `compat:${token ?? randomUUID()}` };
+  const key = { actor: request.caller, key: `compat:${token ?? randomUUID()}` };
   const signal = callerSignal(request, WORK_MS);
   const call = {
     ...{ params, control, actor, scopes, signal },
