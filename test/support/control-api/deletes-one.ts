@@ -20,11 +20,13 @@ export async function deletesOne(run: RoutesRun, iid: string): Promise<void> {
 
   const token = await run.api.tokenOf('labels', 'backup');
   expect((await run.api.ask(path, { method: 'DELETE', token })).status).toBe(403);
-  const hold = async (isHeld: boolean): Promise<Answer> =>
-    run.api.ask(path, { method: 'PATCH', body: { hold: isHeld } });
+  const hold = async (isHeld: boolean, as?: string): Promise<Answer> =>
+    run.api.ask(path, { method: 'PATCH', body: { hold: isHeld }, ...(as && { token: as }) });
+  expect([(await hold(true, token)).status, (await hold(false, token)).status]).toEqual([200, 403]);
   const held = await run.api.ask(path, { method: 'DELETE' });
   expect([held.status, held.body?.['code']]).toEqual([409, 'TM_BACKUP_HELD']);
-  await hold(false);
+  expect((await hold(false)).body).toMatchObject({ shards: [{ id, hold: false }] });
+  expect((await hold(false, token)).status).toBe(200); // it is not held
   const dry = await run.api.ask(`${path}?dryRun=true`, { method: 'DELETE' });
   expect(dry.body, dry.text).toMatchObject({ backup: id, dryRun: true, again: false });
   await run.api.ask(path, { method: 'DELETE' });

@@ -1,4 +1,5 @@
 import { pageToken, readPageToken } from '../pages.ts';
+import { requireScope } from '../auth.ts';
 import type { ApiApp, ApiPorts } from '../types.ts';
 import {
   BackupList,
@@ -92,7 +93,7 @@ function addOne(app: ApiApp, { control, clock, random }: ApiPorts): void {
       schema: {
         ...{ operationId: 'updateBackup', summary: 'Changes labels or the hold.', tags },
         description:
-          'A backup that is held is kept by retention, and what follows it too, however long that is.',
+          'A backup that is held is kept by retention, and what follows it too, however long that is. Releasing it needs the scope `admin`.',
         ...{ params: backupParams, body: BackupPatch },
         response: { 200: shards },
       },
@@ -100,7 +101,10 @@ function addOne(app: ApiApp, { control, clock, random }: ApiPorts): void {
     async (request) => {
       const { backup } = request.params;
       const { hold, labels } = request.body;
-      const [{ instance }] = await findFresh(backup, control);
+      const shards = await findFresh(backup, control);
+      const [{ instance }] = shards;
+      // Retention deletes what others had kept by it: less history is kept then.
+      if (hold === false && shards.some((one) => one.hold)) requireScope(request, 'admin');
       const change = { clock, random, signal: callerSignal(request, WORK_MS) };
       const { actor } = request;
       const note = { actor, instance, job: null, detail: backup };
