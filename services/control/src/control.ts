@@ -81,7 +81,7 @@ export async function openControl(options: ControlOptions): Promise<Control> {
   });
   const audit = new Audit(state, clock);
   const rows = new JobRows(state);
-  const secrets = new SecretFolder(workspace.config.path);
+  const secrets = new SecretFolder(workspace.config);
   const digestKey = (): Promise<Buffer> => secrets.digestKey(random);
   const jobs = new LocalJobDesk({ rows, audit, clock, random, digestKey });
   const { useHandlers } = await import('./handlers/use-handlers.ts');

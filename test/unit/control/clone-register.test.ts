@@ -7,6 +7,7 @@ import { checkpointToJson } from '../../../services/control/src/clone/checkpoint
 import { cleanUpClone } from '../../../services/control/src/clone/clean-up.ts';
 import type { CloneParts } from '../../../services/control/src/clone/clone-attempt.ts';
 import { registerClone } from '../../../services/control/src/clone/register-clone.ts';
+import { takeBackClone } from '../../../services/control/src/clone/take-back.ts';
 import type { Job } from '../../../services/control/src/jobs/job.ts';
 import type {
   Provisioned,
@@ -63,7 +64,7 @@ const register = (id: string, port: number, createdMs: number): Promise<void> =>
     asked(id),
     provisioned(port),
     { policy: null, by: 'alice', login: null, createdMs },
-    { workspace, secrets: new SecretFolder(path), clock, random, signal },
+    { workspace, secrets: new SecretFolder(workspace.config), clock, random, signal },
   );
 
 const urls = async (): Promise<readonly string[]> =>
@@ -91,6 +92,31 @@ describe('a clone that is registered', () => {
     await register('job-1', 7001, 10);
     await writeFile(path, (await readFile(path, 'utf8')).replace(/\[\[instance\]\][^]*$/, ''));
     await expect(register('job-2', 7001, 20)).rejects.toMatchObject({ code: 'TM_EXISTS' });
+  });
+
+  it('is not captured by two hosts: one that did not finish it takes its entry out', async () => {
+    await register('job-1', 7001, 10);
+    const lines: string[] = [];
+    const takeBack = async (phase: 'settling' | 'registering'): Promise<void> => {
+      const checkpoint = checkpointToJson({
+        ...{ phase, ttl: { mode: 'absolute' }, asked: asked('job-1') },
+        ...{ provisioned: provisioned(7001), looked: null, restoreId: 'rs-1', replayed: null },
+      });
+      const { target } = asked('job-1');
+      // Nothing asks its server: it may be the one that was handed over.
+      const parts = { workspace, provisioners: {}, clock, random } as unknown as CloneParts;
+      await takeBackClone({ register: true, target }, parts, {
+        ...{ job: { id: 'job-1', instance: 'orders', state: 'succeeded' } as Job, checkpoint },
+        keep: () => Promise.resolve(),
+        log: (_, message) => void lines.push(message),
+        signal: new AbortController().signal,
+      });
+    };
+    await takeBack('settling');
+    expect(await urls()).toEqual(['copy redis://127.0.0.1:7001']);
+    await takeBack('registering');
+    expect(await urls()).toEqual([]);
+    expect(lines).toEqual([]);
   });
 
   it('is taken back without the one of another job', async () => {

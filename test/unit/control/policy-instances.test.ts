@@ -19,7 +19,7 @@ describe('instances that are added or removed while a process runs', () => {
     await using bench = await PolicyBench.open(beganMs, `hours = ["03:00"]`);
     const { workspace, clock } = bench;
     const { scheduler } = bench.opened();
-    const secrets = new SecretFolder(workspace.config.path);
+    const secrets = new SecretFolder(workspace.config);
     const ports = { workspace, secrets, clock, random: systemRandom, logger: QUIET };
     const write = writeBackHandler(ports);
     const actor = { name: 'eve', via: 'cli' } as const;

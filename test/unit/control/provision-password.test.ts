@@ -50,7 +50,7 @@ describe('the folder of secrets', () => {
     'a\0b',
     'x'.repeat(129),
   ])('has no file %j', (name) => {
-    expect(() => new SecretFolder('/etc/tidemark/tidemark.toml').path(name)).toThrow(
+    expect(() => new SecretFolder({ secretsDir: '/etc/tidemark/secrets' }).path(name)).toThrow(
       expect.objectContaining({ code: 'TM_USAGE' }),
     );
   });
@@ -58,7 +58,7 @@ describe('the folder of secrets', () => {
   it('keeps a password for this user alone, under a name that tells nothing', async () => {
     const dir = await mkdtemp(join(tmpdir(), 'tidemark-test-'));
     try {
-      const secrets = new SecretFolder(join(dir, 'tidemark.toml'));
+      const secrets = new SecretFolder({ secretsDir: join(dir, 'secrets') });
       const name = await secrets.keep('Secret-1', 'clone', systemRandom);
       expect((await stat(secrets.path(name))).mode & 0o777).toBe(0o600);
       expect((await stat(secrets.dir)).mode & 0o777).toBe(0o700);
@@ -82,5 +82,5 @@ describe('the folder of secrets', () => {
 });
 
 async function digestKeyOf(dir: string): Promise<Buffer> {
-  return new SecretFolder(join(dir, 'tidemark.toml')).digestKey(systemRandom);
+  return new SecretFolder({ secretsDir: join(dir, 'secrets') }).digestKey(systemRandom);
 }

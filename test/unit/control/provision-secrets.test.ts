@@ -10,7 +10,7 @@ let secrets: SecretFolder;
 
 beforeEach(async () => {
   dir = await mkdtemp(join(tmpdir(), 'tidemark-secrets-'));
-  secrets = new SecretFolder(join(dir, 'tidemark.toml'));
+  secrets = new SecretFolder({ secretsDir: join(dir, 'secrets') });
   await mkdir(secrets.dir, { mode: 0o700 });
 });
 

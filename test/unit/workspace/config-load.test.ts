@@ -32,6 +32,7 @@ describe('loadConfig()', () => {
       path,
       store: { kind: 'file', root: join(temp.path, 'store') },
       stateDir: join(temp.path, 'state'),
+      secretsDir: join(temp.path, 'secrets'),
       keys: { provider: 'ring', ringDir: join(temp.path, 'ring') },
       spoolBytesMax: 20 * 1024 * MIB,
       limits: {

@@ -22,12 +22,13 @@ export async function openJobDesk(
   configPath: string,
   ports: { readonly clock: Clock; readonly random: Random; readonly logger: Logger },
 ): Promise<OpenedDesk> {
-  const { stateDir } = await loadConfig(configPath);
+  const config = await loadConfig(configPath);
+  const { stateDir } = config;
   await mkdir(stateDir, { recursive: true, mode: 0o700 });
   const { clock, random, logger } = ports;
   const state = StateDatabase.open({ path: join(stateDir, 'control.db'), clock, logger });
   const audit = new Audit(state, clock);
-  const digestKey = (): Promise<Buffer> => new SecretFolder(configPath).digestKey(random);
+  const digestKey = (): Promise<Buffer> => new SecretFolder(config).digestKey(random);
   return {
     jobs: new LocalJobDesk({ rows: new JobRows(state), audit, clock, random, digestKey }),
     replacedMs: state.replacement?.atMs ?? null,

@@ -26,10 +26,10 @@ export interface Provisioners {
 
 /** Where servers for clones come from on this host. */
 export function openProvisioners(
-  config: Pick<Config, 'path' | 'stateDir' | 'clone' | 'worker'>,
+  config: Pick<Config, 'secretsDir' | 'stateDir' | 'clone' | 'worker'>,
   { clock, random }: { readonly clock: Clock; readonly random: Random },
 ): Provisioners {
-  const secrets = new SecretFolder(config.path);
+  const secrets = new SecretFolder(config);
   const { hook, hookTimeoutMs } = config.clone;
   const allow = config.worker.allowTargets;
   const all: Readonly<Record<CloneTarget['kind'], Provisioner>> = {

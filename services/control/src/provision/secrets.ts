@@ -1,8 +1,18 @@
 import { createHmac } from 'node:crypto';
-import { link, mkdir, readFile, rename, rm, stat, writeFile } from 'node:fs/promises';
-import { dirname, join } from 'node:path';
+import {
+  access,
+  constants,
+  link,
+  mkdir,
+  readFile,
+  rename,
+  rm,
+  stat,
+  writeFile,
+} from 'node:fs/promises';
+import { join } from 'node:path';
 import { UsageError, type Random } from '@tidemark/core';
-import { readSecret } from '@tidemark/workspace';
+import { readSecret, type Config } from '@tidemark/workspace';
 
 /** Names of files that are written here, by what they are for. */
 const OWN = /^(recycle|clone|loader|restore)-/;
@@ -13,15 +23,14 @@ const KEY_BYTES = 32;
 export const isOwnSecret = (name: string): boolean => OWN.test(name);
 
 /**
- * The folder `secrets` beside tidemark.toml. Requests and records hold names of files in it, never
- * what they hold.
+ * The folder `secrets` beside tidemark.toml, or `[state] secrets_dir`. Requests and records hold names
+ * of files in it, never what they hold.
  */
 export class SecretFolder {
   readonly dir: string;
 
-  /** @param configPath - Of tidemark.toml. */
-  constructor(configPath: string) {
-    this.dir = join(dirname(configPath), 'secrets');
+  constructor({ secretsDir }: Pick<Config, 'secretsDir'>) {
+    this.dir = secretsDir;
   }
 
   /**
@@ -99,14 +108,14 @@ export class SecretFolder {
 
   /** Makes up a password for a name, by the rules for new servers, unless there is one. */
   async keepNew(name: string, random: Random): Promise<void> {
-    await mkdir(this.dir, { recursive: true, mode: 0o700 });
+    await this.#make();
     // 112 bits; upper case, lower case, a digit and another one are in it, whatever they are.
     await writeNew(this.path(name), `Tm0-${random.bytes(14).toString('hex')}\n`);
   }
 
   /** Writes a file anew. */
   async replace(name: string, secret: string): Promise<void> {
-    await mkdir(this.dir, { recursive: true, mode: 0o700 });
+    await this.#make();
     await this.forget(name);
     await writeNew(this.path(name), `${secret}\n`);
   }
@@ -122,8 +131,21 @@ export class SecretFolder {
       .digest();
   }
 
+  /** @throws UsageError `TM_CONFIG` where nothing can be written, as beside a tidemark.toml in a read-only mount. */
+  async #make(): Promise<void> {
+    try {
+      await mkdir(this.dir, { recursive: true, mode: 0o700 });
+      await access(this.dir, constants.W_OK);
+    } catch (cause) {
+      throw new UsageError('TM_CONFIG', `the folder of secrets cannot be written: ${this.dir}`, {
+        hint: 'let [state] secrets_dir name a folder that may be written',
+        cause,
+      });
+    }
+  }
+
   async #key(random: Random): Promise<Buffer> {
-    await mkdir(this.dir, { recursive: true, mode: 0o700 });
+    await this.#make();
     const path = join(this.dir, '.key');
     const known = await readFile(path).catch(() => null);
     if (known?.length === KEY_BYTES) return known;

@@ -84,7 +84,7 @@ export class RecycleBin {
     this.#parts = parts;
     this.#due = new DueWatch(parts.clock);
     this.#time = new WatchedTime(parts.clock, parts.state ?? null);
-    this.#secrets = new SecretFolder(parts.workspace.config.path);
+    this.#secrets = new SecretFolder(parts.workspace.config);
   }
 
   /** What is due by the clock of this host alone, as the last sweep found it. */

@@ -37,6 +37,8 @@ export interface Config {
   readonly path: string;
   readonly store: StoreSettings;
   readonly stateDir: string;
+  /** Files that requests name, and that are written here: passwords. */
+  readonly secretsDir: string;
   readonly spoolBytesMax: number;
   readonly keys: KeySettings;
   readonly limits: CaptureLimits;
@@ -83,6 +85,7 @@ export async function loadConfig(path: string): Promise<Config> {
     path: resolve(path),
     store,
     stateDir,
+    secretsDir: resolve(base, file.state.secrets_dir ?? 'secrets'),
     // 20 GiB: a day of 250 KiB/s while the store is down.
     spoolBytesMax: parseSize(file.state.spool_max ?? '20GiB', 'state.spool_max'),
     keys: keySettings(file.keys, base),

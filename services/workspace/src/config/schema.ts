@@ -55,7 +55,7 @@ export const ConfigSchema = {
       type: 'object',
       additionalProperties: false,
       required: ['dir'],
-      properties: { dir: text, spool_max: text },
+      properties: { dir: text, spool_max: text, secrets_dir: text },
     },
     keys: {
       type: 'object',
