@@ -1,8 +1,11 @@
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { startRedis, type RedisServer } from '../support/redis-server.ts';
+import { listStoreFiles } from '../support/store-files.ts';
 import { iso, Tidemark } from '../support/tidemark-cli.ts';
 
 const ID = 'shop';
@@ -34,6 +37,16 @@ const restore = (...flags: string[]): string[] => [
 ];
 const latestPack = async (): Promise<string> =>
   (await tidemark.json<Packs>('undo', '--list', ID)).packs.at(-1)?.restore ?? '';
+
+/** What the log of the instance says of a name, in order. */
+async function loggedTypes(name: string): Promise<readonly (string | undefined)[]> {
+  const files = await listStoreFiles(join(tidemark.dir, 'store'));
+  const log = files.filter(({ key }) => key.startsWith(`v1/instance/${ID}/log/`));
+  const entries = await Promise.all(log.map(({ path }) => readFile(path, 'latin1')));
+  return entries
+    .filter((entry) => entry.includes(name))
+    .map((entry) => /"type":"(\w+)"/.exec(entry)?.[1]);
+}
 
 beforeAll(async () => {
   [tidemark, source] = await Promise.all([Tidemark.init(), startRedis()]);
@@ -82,6 +95,8 @@ describe('restore --to original', () => {
     expect(undone.out).toMatch(/^left: db 0 cart:7: its value was changed since$/m);
     expect(undone.err).toContain('TM_WRITE_PARTIAL');
     expect([await count('now'), await redis.get('cart:7')]).toEqual([119, 'by a client']);
+    // Taken before it began and released: nobody deletes the pack meanwhile.
+    expect(await loggedTypes(`undo-${rid}-`)).toEqual(['LeaseTaken', 'LeaseReleased']);
     const nothing = await tidemark.run(
       'restore',
       ID,

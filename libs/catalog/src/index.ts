@@ -207,5 +207,6 @@ export {
   type BackupLabel,
   type BackupNote,
 } from './model/instance-backups.ts';
+export { packsBeingUndone } from './retention/undo-lease.ts';
 export { isFree } from './retention/recheck.ts';
 export type { RecycleState, ReleasedNode } from './model/instance-recycle.ts';

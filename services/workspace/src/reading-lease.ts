@@ -11,9 +11,17 @@ import type { Workspace } from './workspace.ts';
  */
 const SHORT_MS = 5_000;
 
+/** A second that no history has. */
+const NEVER = 2 ** 40;
+
 /** Told that the work goes on without a lease. */
 export interface LeaseNotes {
   warn(message: string): void;
+}
+
+/** Of a workspace what a lease is taken with. */
+interface LeaseParts extends Pick<Workspace, 'store' | 'catalog'> {
+  readonly keys: Pick<Workspace['keys'], 'logKey'>;
 }
 
 /** What a command is going to read. */
@@ -24,6 +32,8 @@ export interface Reading {
   /** A long one takes its lease before it begins, others when they turn out not to be short. */
   readonly isLong: boolean;
   readonly purpose?: 'restore' | 'backup';
+  /** The undo pack that it reads, and no history; absent = none. */
+  readonly undoes?: string;
 }
 
 /**
@@ -32,7 +42,7 @@ export interface Reading {
  */
 export async function withLease<T>(
   reading: Reading,
-  workspace: Workspace,
+  workspace: LeaseParts,
   notes: LeaseNotes,
   work: () => Promise<T>,
 ): Promise<T> {
@@ -66,8 +76,8 @@ export function readFrom(
 }
 
 async function hold(
-  { instance, fromSecond, isLong, purpose = 'restore' }: Reading,
-  { store, keys, catalog }: Workspace,
+  { instance, fromSecond, isLong, purpose = 'restore', undoes }: Reading,
+  { store, keys, catalog }: LeaseParts,
   notes: LeaseNotes,
   over: AbortSignal,
 ): Promise<HeldLease | null> {
@@ -86,7 +96,8 @@ async function hold(
     return await takeLease({
       ...{ store, iid: instance, logKey, clock: systemClock, random: systemRandom },
       ...{ purpose, known, onLost: warn, retry: { attempts: 2 } },
-      fromSecond: fromSecond ?? firstSecond(catalog, instance),
+      ...(undoes !== undefined && { undoes }),
+      fromSecond: undoes === undefined ? (fromSecond ?? firstSecond(catalog, instance)) : NEVER,
     });
   } catch (cause) {
     if (!(cause instanceof TidemarkError)) throw cause;
@@ -96,5 +107,5 @@ async function hold(
 }
 
 function firstSecond(catalog: Catalog, instance: string): number {
-  return Math.min(...catalog.snapshots(instance).map(({ from }) => from), 2 ** 40);
+  return Math.min(...catalog.snapshots(instance).map(({ from }) => from), NEVER);
 }

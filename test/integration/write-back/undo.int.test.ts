@@ -1,6 +1,8 @@
+import { EMPTY_INSTANCE_STATE, takeLease } from '@tidemark/catalog';
 import { listUndoPacks, verifyRepo } from '@tidemark/restorer';
 import { describe, expect, it } from 'vitest';
-import { systemClock } from '@tidemark/system';
+import { systemClock, systemRandom } from '@tidemark/system';
+import { LOG_KEY } from '../../support/log-events.ts';
 import { record, type Recorded } from '../../support/replay-run.ts';
 import { ARCHIVED } from '../../support/test-archive.ts';
 import { readBytes, realEnvironment, undo, writeBack } from '../../support/write-back/write-run.ts';
@@ -102,6 +104,15 @@ describe('an undo', () => {
     await expect(undo(recorded, report.id)).rejects.toMatchObject({
       ...{ code: 'TM_UNDO_EXPIRED', context: { expiresMs: pack?.expiresMs } },
     });
+    // An undo of another host that began in time still reads it.
+    const lease = await takeLease({
+      ...{ store, iid: ARCHIVED, logKey: LOG_KEY, clock: systemClock, random: systemRandom },
+      ...{ purpose: 'restore', fromSecond: 2 ** 40, undoes: report.id },
+      ...{ known: EMPTY_INSTANCE_STATE, onLost: (cause) => expect.fail(cause.message) },
+    });
+    await writeBack(recorded);
+    expect(await listUndoPacks(ARCHIVED, { store, keys, signal })).toEqual([pack]);
+    await lease[Symbol.asyncDispose]();
     await writeBack(recorded);
     expect(await listUndoPacks(ARCHIVED, { store, keys, signal })).toEqual([]);
     await expect(undo(recorded, report.id)).rejects.toMatchObject({ code: 'TM_NOT_FOUND' });

@@ -1,4 +1,5 @@
 import { makeId, TidemarkError } from '@tidemark/core';
+import { undoLeaseOf } from '../retention/undo-lease.ts';
 import type { InstanceState, Lease } from '../model/instance-state.ts';
 import { openInstanceLog, type InstanceLog, type InstanceLogOptions } from './instance-log.ts';
 
@@ -11,6 +12,8 @@ export interface LeaseRequest extends Omit<InstanceLogOptions, 'from'> {
   readonly purpose: Lease['purpose'];
   /** Nothing from this second on is let go. */
   readonly fromSecond: number;
+  /** The undo pack that is read; absent = none. */
+  readonly undoes?: string;
   /** What is known of the instance's log: it is read on from there. */
   readonly known: InstanceState;
   /** Told once when the lease could not be renewed; the reader goes on, and so do the tries. */
@@ -89,8 +92,11 @@ export class HeldLease implements AsyncDisposable {
  * @throws StoreError where the store does not take it, CatalogError `TM_LOG_STATE`; as `openInstanceLog`.
  */
 export async function takeLease(request: LeaseRequest): Promise<HeldLease> {
-  const { clock, random, known } = request;
-  const lease = `ls-${makeId(clock.nowMs(), random)}`;
+  const { clock, random, known, undoes } = request;
+  const lease =
+    undoes === undefined
+      ? `ls-${makeId(clock.nowMs(), random)}`
+      : undoLeaseOf(undoes, random.bytes(4).toString('hex'));
   const log = await openInstanceLog({ ...request, from: known });
   await log.append(() => leaseTaken(lease, request));
   return new HeldLease(request, log, lease);

@@ -7,7 +7,7 @@ import {
   type ConflictPolicy,
   type UndoPackFacts,
 } from '@tidemark/restorer';
-import { undoRetainMs, Workspace } from '@tidemark/workspace';
+import { undoRetainMs, withLease, Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
 import { formatBytes, table } from '../output/table.ts';
 import { comparisonProgress } from './preview.ts';
@@ -65,13 +65,16 @@ async function undo(
   const yes = dryRun || flags.yes === true;
   const what = `keys of the running instance ${instance} will be put back`;
   await askConsent(instance, what, { yes, signal });
-  const { report, failure } = await undoRestore(
-    {
-      ...{ instance, restore, live, dryRun },
-      policy: flags.onConflict ?? 'skip',
-      retainMs: undoRetainMs(instance, workspace),
-    },
-    restoreEnvironment(workspace, invocation, comparisonProgress),
+  const reading = { instance, fromSecond: null, isLong: !dryRun, undoes: restore };
+  const { report, failure } = await withLease(reading, workspace, printer, () =>
+    undoRestore(
+      {
+        ...{ instance, restore, live, dryRun },
+        policy: flags.onConflict ?? 'skip',
+        retainMs: undoRetainMs(instance, workspace),
+      },
+      restoreEnvironment(workspace, invocation, comparisonProgress),
+    ),
   );
   printer.result(report, () => undoText(report, invocation));
   if (dryRun && failure === null) return;
@@ -102,7 +105,7 @@ async function showPacks(
     shown.length === 0
       ? ['nothing can be undone']
       : table(
-          ['RESTORE', 'INSTANCE', 'CREATED', 'KEYS', 'SIZE', 'EXPIRES'],
+          ['RESTORE', 'INSTANCE', 'CREATED (UTC)', 'KEYS', 'SIZE', 'EXPIRES (UTC)'],
           shown.map((pack) => [
             ...[pack.restore, pack.instance, pack.created, pack.keys.toString()],
             ...[formatBytes(pack.bytes), pack.expires],

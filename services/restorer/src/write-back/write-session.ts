@@ -1,3 +1,4 @@
+import { packsBeingUndone } from '@tidemark/catalog';
 import type { NodeClient, NodeFacts } from '@tidemark/client';
 import type { RestoreEnvironment } from '../run/environment.ts';
 import { clearEnds, refuseClearTransport, refuseOriginal } from '../tde/instance-tde.ts';
@@ -60,7 +61,10 @@ export async function openWriteSession(
     opened.unshift(throttle);
     const side = await Side.open(client, { throttle, signal });
     const nowMs = await undoTimeMs({ store, clock, signal }, await serverTimeMs(side));
-    const inUse = [id, wish.undoes ?? id];
+    const inUse = async (): Promise<readonly string[]> => [
+      ...[id, wish.undoes ?? id],
+      ...(await packsReadNow(instance, nowMs, environment)),
+    ];
     await removeExpiredPacks(instance, { nowMs, inUse }, { store, keys, signal });
     const partsBefore = (await listUndoParts(instance, id, { store, signal })).length;
     const tally = new WriteTally();
@@ -83,4 +87,15 @@ export async function openWriteSession(
     for (const one of opened) await one[Symbol.asyncDispose]();
     throw cause;
   }
+}
+
+/** What undos of any host read now: by the log of the instance, as it is at this moment. */
+async function packsReadNow(
+  instance: string,
+  nowMs: number,
+  { store, keys, catalog, signal }: RestoreEnvironment,
+): Promise<readonly string[]> {
+  const logKey = (iid: string): ReturnType<typeof keys.logKey> => keys.logKey(iid);
+  await catalog.sync({ store, instances: [instance], logKey, signal });
+  return packsBeingUndone(catalog.instance(instance).leases, nowMs);
 }

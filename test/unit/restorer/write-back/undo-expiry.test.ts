@@ -49,15 +49,16 @@ describe('an undo pack', () => {
   it('stays while it is in use, and for a day after its time', async () => {
     for (const restore of ['rs-1', 'rs-2']) await writePack(restore, 2);
     const overMs = nowMs + 24 * HOUR_MS;
-    const early = { nowMs: START_MS + 26 * HOUR_MS - 1, inUse: [] };
+    const inUse = (...names: readonly string[]) => ({ inUse: () => Promise.resolve(names) });
+    const early = { nowMs: START_MS + 26 * HOUR_MS - 1, ...inUse() };
     await removeExpiredPacks(instance, early, source);
     expect(await packs()).toEqual([
       ['rs-1', 2],
       ['rs-2', 2],
     ]);
-    await removeExpiredPacks(instance, { nowMs: overMs, inUse: ['rs-1'] }, source);
+    await removeExpiredPacks(instance, { nowMs: overMs, ...inUse('rs-1') }, source);
     expect(await packs()).toEqual([['rs-1', 2]]);
-    await removeExpiredPacks(instance, { nowMs: overMs, inUse: [] }, source);
+    await removeExpiredPacks(instance, { nowMs: overMs, ...inUse() }, source);
     expect(await packs()).toEqual([]);
   });
 

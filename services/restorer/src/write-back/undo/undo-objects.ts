@@ -219,21 +219,23 @@ export function isUndoPackOver({ expiresMs }: Pick<UndoHead, 'expiresMs'>, nowMs
   return expiresMs + 86_400_000 <= nowMs;
 }
 
-/** Removes the packs that are over their time, but those `inUse`. */
+/** Removes the packs that are over their time, but those `inUse`; asked once there is one. */
 export async function removeExpiredPacks(
   instance: string,
-  { nowMs, inUse }: { readonly nowMs: number; readonly inUse: readonly string[] },
+  { nowMs, inUse }: { readonly nowMs: number; readonly inUse: () => Promise<readonly string[]> },
   source: UndoSource,
 ): Promise<void> {
   const restores = new Set<string>();
   for (const { restore } of await listUndoParts(instance, null, source)) restores.add(restore);
+  let used: readonly string[] | null = null;
   for (const restore of restores) {
-    if (inUse.includes(restore)) continue;
     // The last part has the latest expiry.
     const last = (await listUndoParts(instance, restore, source)).at(-1);
     if (last === undefined) continue;
     const head = await readUndoHead(last, source);
-    if (isUndoPackOver(head, nowMs)) await removeUndoPack(instance, restore, source);
+    if (!isUndoPackOver(head, nowMs)) continue;
+    used ??= await inUse();
+    if (!used.includes(restore)) await removeUndoPack(instance, restore, source);
   }
 }
 
