@@ -172,15 +172,19 @@ describe('checkpoints of an instance log', () => {
     expect(error.context).toMatchObject({ iid, seq: 256 });
   });
 
-  it('show to a new catalog that a store has lost nearly all of a log', async () => {
+  it('show to a new catalog, or one that is rebuilt, that a store has lost nearly all of a log', async () => {
     const store = new MemoryStore();
     await logUpTo(300, store);
     for (let seq = 30; seq <= 300; seq++) store.tamper(instanceLogKey(iid, seq), null);
     using catalog = openCatalog({ path: ':memory:' });
     const logKey = () => Promise.resolve(LOG_KEY);
-    const error = await rejection(catalog.sync({ instances: [iid], logKey, store }));
-    expect(error.code).toBe('TM_LOG_GAP');
-    expect(error.context).toMatchObject({ iid, seq: 256 });
+    for (const everyEntry of [false, true, true]) {
+      const asked = { instances: [iid], logKey, store, everyEntry };
+      const error = await rejection(catalog.sync(asked));
+      expect(error.code).toBe('TM_LOG_GAP');
+      expect(error.context).toMatchObject({ iid, seq: 256 });
+      expect(catalog.instances()).toEqual([]);
+    }
   });
 
   it('are looked for by a new catalog where an instance has no entry yet', async () => {

@@ -62,13 +62,19 @@ export async function* readInstanceFold(
     break;
   }
   if (at.seq - after.seq < LOOK_AFTER) {
-    // Whoever asks for anything later asks for its checkpoints too: they may be all that is left of it.
-    // One that has no entry yet is being made, or was cut short; no checkpoint is of the first entry.
-    const from = Math.max(at.seq, 0);
-    if (endCheck === 'list') await newestCheckpoint({ ...source, keyProven: true }, from);
+    if (endCheck === 'list') await refuseLostEnd({ ...source, keyProven: true }, at.seq);
     return;
   }
   for await (const entries of readInstanceLog(source, { after: at, endCheck })) yield { entries };
+}
+
+/**
+ * Asks whether the store lost the end of an instance log: its checkpoints may be all that is left of it.
+ * @param lastSeq - An entry that is there; -1 where none is known. No checkpoint is of the first entry.
+ * @throws IntegrityError `TM_LOG_GAP` when one is of a later entry that is not there; StoreError.
+ */
+export async function refuseLostEnd(source: InstanceLogSource, lastSeq: number): Promise<void> {
+  await newestCheckpoint(source, Math.max(lastSeq, 0));
 }
 
 /**

@@ -3,7 +3,7 @@ import type { LogKey } from '@tidemark/crypto';
 import type { ObjectStore } from '@tidemark/store';
 import type { LogEntry } from '../log/entry-codec.ts';
 import type { InstanceLogEntry } from '../log/instance-codec.ts';
-import { readInstanceFold, type FoldStep } from '../log/instance-fold.ts';
+import { readInstanceFold, refuseLostEnd, type FoldStep } from '../log/instance-fold.ts';
 import {
   instanceDigestAt,
   readInstanceLog,
@@ -122,6 +122,8 @@ async function syncInstanceLog(
   const apply = (entries: readonly InstanceLogEntry[]): number | null =>
     tables.statements.exclusively(() => tables.instances.apply(iid, entries));
   if (progress.everyEntry) {
+    // Before anything is applied: a catalog that has the rest would ask no more.
+    await refuseLostEnd(proven, known.seq);
     return applyAll(readInstanceLog(proven, { after: known, endCheck }), progress, apply);
   }
   const adopt = (fold: InstanceState): void =>
