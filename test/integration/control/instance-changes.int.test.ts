@@ -5,7 +5,9 @@ import { instanceLogKey } from '@tidemark/archive';
 import { createInstance } from '@tidemark/catalog';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { addInstance, loadConfig, Workspace } from '@tidemark/workspace';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
+import { askStatus } from '../../../services/control/src/queries/status.ts';
+import { releaseInstance } from '../../../services/control/src/recycle/release-instance.ts';
 import type { Answer } from '../../support/api-run.ts';
 import { eventually } from '../../support/eventually.ts';
 import { startRedis, type RedisServer } from '../../support/redis-server.ts';
@@ -192,4 +194,43 @@ it('of instances that are added at one instant none is lost', async () => {
   const { instances } = await loadConfig(path);
   expect(instances.map(({ id }) => id)).toEqual(expect.arrayContaining(ids));
   await rm(path);
+});
+
+it('a release that fails leaves an instance captured, one whose caller has left is ended', async () => {
+  const { control } = run.api;
+  const { workspace } = control;
+  const captureOf = async (id: string): Promise<string | undefined> => {
+    const status = await askStatus(workspace, AbortSignal.timeout(30_000));
+    return status?.captures.find(({ instance }) => instance === id)?.state;
+  };
+  const isCaptured = async (): Promise<boolean> =>
+    /^(capturing|caught-up)$/.test((await captureOf('third')) ?? '');
+  const parts = { workspace, clock: systemClock, random: systemRandom, warn: () => undefined };
+  const signal = AbortSignal.timeout(60_000);
+  const failing = releaseInstance('third', { ...parts, signal }, async () => {
+    expect(await captureOf('third')).toBeUndefined();
+    throw new Error('the store is away');
+  });
+  await expect(failing).rejects.toThrow('the store is away');
+  await eventually('it is captured again', isCaptured);
+
+  const ask = workspace.askArchiver.bind(workspace);
+  const leaves = new AbortController();
+  const spy = vi.spyOn(workspace, 'askArchiver').mockImplementation(async (method, ...rest) => {
+    if (method === 'detach') {
+      leaves.abort();
+      await systemClock.sleep(300); // until the server has seen it
+    }
+    return ask(method, ...rest);
+  });
+  const headers = { authorization: `Bearer ${run.api.token}` };
+  const asked = { method: 'DELETE', headers, signal: leaves.signal };
+  await expect(fetch(`${run.api.url}/v1/instances/third`, asked)).rejects.toThrow();
+  await eventually('it is in the bin', async () =>
+    (await run.api.ask('/v1/recycle-bin')).text.includes('"id":"third"'),
+  );
+  await eventually('it is configured no more', async () =>
+    (await loadConfig(run.tidemark.config)).instances.every(({ id }) => id !== 'third'),
+  );
+  spy.mockRestore();
 });

@@ -13,6 +13,7 @@ import {
 } from '@tidemark/workspace';
 
 const DETACH_MS = 40_000;
+const ATTACH_MS = 40_000;
 
 /** What an instance is released with. */
 export interface ReleaseParts {
@@ -28,7 +29,8 @@ export interface ReleaseParts {
 
 /**
  * Ends the protection of a configured instance: its timeline is closed, the node is as it was, pins,
- * passwords and its place in the configuration go. What is stored stays.
+ * passwords and its place in the configuration go. What is stored stays. Where that fails before it has gone from
+ * the configuration, the archiver takes it up again.
  * @param beforeItGoes - Once it is not captured any more, and still configured.
  * @throws UsageError `TM_NOT_FOUND` when it is not configured here; with `mustEnd` CatalogError
  *   `TM_LOG_OWNER` while another archiver captures it.
@@ -38,19 +40,39 @@ export async function releaseInstance(
   parts: ReleaseParts,
   beforeItGoes: (entry: InstanceEntry) => Promise<void> = () => Promise.resolve(),
 ): Promise<void> {
-  const { workspace, signal } = parts;
+  const { workspace } = parts;
   const { path, stateDir } = workspace.config;
   const entry = (await loadConfig(path)).instances.find((known) => known.id === id);
   if (entry === undefined) {
     throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`);
   }
-  const asked = { timeoutMs: DETACH_MS, signal };
-  if ((await workspace.askArchiver('detach', id, asked)) === null) {
-    await closeTimeline(id, parts).catch((cause: unknown) => {
-      if (parts.mustEnd === true && isOwned(cause)) throw cause;
-      warnOf('close its timeline in the store', cause, parts);
-    });
+  try {
+    await endCapture(id, parts);
+    await beforeItGoes(entry);
+    await leaveNode(entry, parts);
+    await removeInstance(path, id);
+  } catch (cause) {
+    // What another archiver captures is not this one's to take up.
+    if (!isOwned(cause)) await captureAgain(id, parts);
+    throw cause;
   }
+  await warnIfNot('remove its password', parts, () => forgetSecrets(stateDir, id));
+}
+
+async function endCapture(id: string, parts: ReleaseParts): Promise<void> {
+  const asked = { timeoutMs: DETACH_MS, signal: parts.signal };
+  if ((await parts.workspace.askArchiver('detach', id, asked)) !== null) return;
+  await closeTimeline(id, parts).catch((cause: unknown) => {
+    if (parts.mustEnd === true && isOwned(cause)) throw cause;
+    warnOf('close its timeline in the store', cause, parts);
+  });
+}
+
+/** The node is as it was before it was captured. */
+async function leaveNode(entry: InstanceEntry, parts: ReleaseParts): Promise<void> {
+  const { workspace, signal } = parts;
+  const { path, stateDir } = workspace.config;
+  const { id } = entry;
   const settings = new SwitchedSettings(stateDir, id);
   const switched = await settings.names();
   if (switched.length > 0) {
@@ -69,9 +91,18 @@ export async function releaseInstance(
       workspace.catalog.writers(id).map(({ writer }) => writer),
     );
   });
-  await beforeItGoes(entry);
-  await removeInstance(path, id);
-  await warnIfNot('remove its password', parts, () => forgetSecrets(stateDir, id));
+}
+
+/** What was not released stays under protection: else nobody would capture what the configuration names. */
+async function captureAgain(id: string, { workspace, warn }: ReleaseParts): Promise<void> {
+  // Its own time: what ended the release may have been that of the caller.
+  const asked = { timeoutMs: ATTACH_MS, signal: AbortSignal.timeout(ATTACH_MS) };
+  try {
+    await workspace.askArchiver('attach', id, asked);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : 'unknown';
+    warn(`${id} is configured still, and may be captured by nobody: ${why}`);
+  }
 }
 
 /** What a running archiver does at a detach. Without it what it has not shipped yet is left out. */

@@ -74,8 +74,9 @@ function addNew(app: ApiApp, { control, clock, random }: ApiPorts, gate: Gate): 
         });
       });
       audit.append({ actor, action: 'instance.add', instance: id, job: null, detail: source });
-      // From here on it is there, whatever fails.
-      const attached = await orWarn(warnings, () => attachNode(id, { workspace, signal }));
+      // From here on it is there, whatever fails, and whether or not the caller waits for it.
+      const late = AbortSignal.timeout(WORK_MS);
+      const attached = await orWarn(warnings, () => attachNode(id, { workspace, signal: late }));
       await control.fresh.of(id, 0).catch(() => undefined);
       reply.code(201).header('location', `/v1/instances/${id}`);
       return { instance: id, ...added, attached, warnings };
@@ -128,7 +129,9 @@ function addChange(app: ApiApp, { control }: ApiPorts, gate: Gate): void {
       await gate.through(() => changeLogin(id, change, { workspace, signal }));
       const detail = Object.keys(body).join(' ');
       audit.append({ actor, action: 'instance.change', instance: id, job: null, detail });
-      const attached = await orWarn(warnings, () => reattachNode(id, { workspace, signal }));
+      // The configuration has changed: that the caller has left changes nothing about it.
+      const late = AbortSignal.timeout(WORK_MS);
+      const attached = await orWarn(warnings, () => reattachNode(id, { workspace, signal: late }));
       const row = instanceRows(workspace.catalog, workspace.config).find((one) => one.id === id);
       return { ...row, attached, warnings };
     },
