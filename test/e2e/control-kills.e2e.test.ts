@@ -4,11 +4,13 @@ import {
   ControlHost,
   ONE,
   withRedis,
+  type BackupPoint,
   type JobDocument,
 } from '../support/control-e2e/control-host.ts';
 import { secondOf, tellStory, type Story } from '../support/control-e2e/story.ts';
+import { eventually } from '../support/eventually.ts';
 import { diffOracle, readOracle } from '../support/oracle.ts';
-import type { ArchiverProcess } from '../support/tidemark-cli.ts';
+import { iso, type ArchiverProcess } from '../support/tidemark-cli.ts';
 
 /** Phases of a restore into a new server, in their order. */
 const PHASES = ['plan', 'verify', 'preflight', 'attach', 'replay', 'promote', 'persist'] as const;
@@ -120,5 +122,103 @@ describe('a restore that is asked for over HTTP', () => {
     expect((await host.leftovers()).filter((name) => name.endsWith('.json'))).toEqual([]);
     const { body: listed } = await host.ask('/v1/jobs?pageSize=100');
     expect(listed?.['jobs']).toHaveLength(PHASES.length + 1);
+  });
+});
+
+interface ListedBackup {
+  readonly id: string;
+  readonly mode: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+/** Those that somebody asked for, newest first. */
+async function askedFor(): Promise<readonly ListedBackup[]> {
+  const { body } = await host.ask(`${ONE}/backups?pageSize=100`);
+  return (body?.['backups'] as readonly ListedBackup[]).filter(({ mode }) => mode === 'manual');
+}
+
+async function ranges(): Promise<readonly { readonly from: string; readonly to: string }[]> {
+  const { body } = await host.ask(`${ONE}/windows`);
+  return body?.['ranges'] as readonly { readonly from: string; readonly to: string }[];
+}
+
+/** The process that rewrites the log of the node is held up, however soon it would be done. */
+async function freezeRewrite(): Promise<{ readonly goOn: () => void }> {
+  const { pid } = host.source;
+  let child = 0;
+  await eventually('the node rewrites its log', async () => {
+    const text = await readFile(`/proc/${pid}/task/${pid}/children`, 'utf8');
+    child = Number(text.trim().split(' ')[0]);
+    return child > 0;
+  });
+  process.kill(child, 'SIGSTOP');
+  await host.redis.config('SET', 'rdb-key-save-delay', '0');
+  return { goOn: () => void process.kill(child, 'SIGCONT') };
+}
+
+describe('a backup that is asked for over HTTP', () => {
+  /** Where the archiver is killed, one after the other, while one job and then the next waits for it. */
+  const LIVES: readonly (readonly BackupPoint[])[] = [
+    ['told'],
+    ['publish'],
+    ['ask', 'rewrite', 'read', 'ship'],
+  ];
+
+  /** Waits until the archiver is dead, and starts it again to be killed at the next point. */
+  async function nextLife(made: number, point: BackupPoint, next: BackupPoint | null) {
+    const slow = point === 'rewrite' ? freezeRewrite() : null;
+    await archiver.exited;
+    expect(archiver.child.signalCode, archiver.log).toBe('SIGKILL');
+    // Nothing half-done is listed; what is whole is, before anybody was told.
+    const listed = made + (point === 'told' ? 1 : 0);
+    await eventually('it is listed', async () => (await askedFor()).length >= listed);
+    expect(await askedFor()).toHaveLength(listed);
+    const frozen = await slow;
+    if (next === 'rewrite') await host.redis.config('SET', 'rdb-key-save-delay', '20000');
+    archiver = host.archiver(next);
+    if (frozen !== null) await archiver.until('caught-up');
+    frozen?.goOn();
+  }
+
+  it('is made once, and whole, when the archiver is killed in whatever phase of its making', async () => {
+    const before = await ranges();
+    const worker = await host.worker();
+    await archiver.kill();
+    archiver = host.archiver('told');
+    const following = LIVES.flat().slice(1);
+    for (const [made, points] of LIVES.entries()) {
+      await archiver.until('caught-up');
+      // One of a dataset that has not changed would be asked for anew.
+      await host.redis.set('life', made);
+      const labels = { life: made.toString() };
+      const id = await host.begin(`${ONE}/backups`, { labels });
+      for (const point of points) await nextLife(made, point, following.shift() ?? null);
+      const job = await host.ended(id);
+      expect(job).toMatchObject({ state: 'succeeded', attempt: 1, problem: null });
+      // What the API shows may be a second old.
+      await eventually('it is shown with its labels', async () => {
+        const [{ labels: shown } = { labels: {} }] = await askedFor();
+        return JSON.stringify(shown) === JSON.stringify(labels);
+      });
+      const [newest, ...others] = await askedFor();
+      expect(newest?.id).toBe(job.result?.['backup']);
+      expect(others).toHaveLength(made);
+    }
+    await host.redis.set('after', 'the kills of backups');
+    const then = await readOracle(host.redis);
+    const second = await secondOf(host.redis);
+    await eventually('the second is over', async () => (await secondOf(host.redis)) > second);
+    await host.redis.set('after', 'that');
+    await host.untilProven(second);
+    // No second was lost.
+    const now = await ranges();
+    expect(now.map(({ from }) => from)).toEqual(before.map(({ from }) => from));
+    const point = { restoreType: 'pointInTime', restoreTime: iso(second) };
+    const id = await host.begin(restores, { ...point, target: { kind: 'new' }, verify: 'full' });
+    const job = await host.ended(id);
+    expect(job).toMatchObject({ state: 'succeeded', problem: null });
+    story = { ...story, then };
+    await expectWhole(job);
+    await worker.process.stop();
   });
 });

@@ -13,7 +13,7 @@ import { startRedis, type RedisServer } from '../redis-server.ts';
 import { ArchiverProcess, secondOf, Tidemark } from '../tidemark-cli.ts';
 import { freePort } from '../tls/tls-server.ts';
 
-const HOOK = new URL('stop-at-phase.js', import.meta.url).href;
+const hookOf = (name: string): string => `--import=${new URL(name, import.meta.url).href}`;
 /** The API answers 1200 requests in a minute. */
 const ASK_AGAIN_MS = 150;
 /** Folders in which restores and clones start servers. */
@@ -37,6 +37,9 @@ export interface JobDocument {
   readonly result: Readonly<Record<string, unknown>> | null;
   readonly problem: { readonly code: string } | null;
 }
+
+/** What an archiver does next as it makes a backup, or has just done. */
+export type BackupPoint = 'ask' | 'rewrite' | 'read' | 'ship' | 'publish' | 'told';
 
 /** What a worker sends itself, and as which phase begins. */
 export interface Stop {
@@ -95,9 +98,14 @@ export class ControlHost implements AsyncDisposable {
     return new ControlHost({ tidemark, source, redis: await source.connect() }, token, port);
   }
 
-  /** Starts `serve archiver`. */
-  archiver(): ArchiverProcess {
-    return this.#serve(['archiver']);
+  /**
+   * Starts `serve archiver`.
+   * @param killAt - Where in the making of a backup it is killed; see kill-at-backup.js.
+   */
+  archiver(killAt: BackupPoint | null = null): ArchiverProcess {
+    if (killAt === null) return this.#serve(['archiver']);
+    const env = { KILL_AT: killAt, NODE_OPTIONS: hookOf('kill-at-backup.js') };
+    return this.#serve(['archiver'], env);
   }
 
   /** Starts `serve api`, which leaves jobs to workers; after a kill on the same address. */
@@ -116,7 +124,7 @@ export class ControlHost implements AsyncDisposable {
       await rename(`${file}.new`, file);
     };
     if (first !== null) await stopAt(first);
-    const env = { STOP_FILE: file, NODE_OPTIONS: `--import=${HOOK}` };
+    const env = { STOP_FILE: file, NODE_OPTIONS: hookOf('stop-at-phase.js') };
     const process_ = this.#serve(['restorer'], env);
     const pid = process_.child.pid ?? 0;
     return {

@@ -47,6 +47,8 @@ export class BaseDesk {
   #waiting: SourceBase | null = null;
   #latestForm: SourceBase['form'] = 'rdb';
   #shipping: Promise<void> | null = null;
+  /** Whether what is under way was asked for. */
+  #shipsRequest = false;
   #request: {
     readonly stored: Promise<SnapshotStored>;
     readonly mode: BackupMode;
@@ -67,8 +69,9 @@ export class BaseDesk {
   get isShipping(): boolean {
     return this.#shipping !== null;
   }
+  /** Whether a base is waited for that was asked for, or is under way. */
   get requested(): boolean {
-    return this.#request !== null;
+    return this.#request !== null || this.#shipsRequest;
   }
 
   /** Whether the latest base that was seen is an RDB, so that another rewrite would bring one. */
@@ -131,12 +134,15 @@ export class BaseDesk {
       return;
     }
     if (requested) this.#request = null;
+    this.#shipsRequest = requested;
     const mode = requested ? request.mode : last() === null ? 'attach' : 'automated';
     this.#shipping = ship({ base, ...start, mode }).then(
       (stored) => {
+        this.#shipsRequest = false;
         if (requested) request.done(stored);
       },
       (cause: unknown) => {
+        this.#shipsRequest = false;
         if (requested) request.failed(cause);
       },
     );

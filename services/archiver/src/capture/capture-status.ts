@@ -53,6 +53,11 @@ export interface CaptureStatus {
   readonly lastEntryMs: number | null;
   /** Whether another host could go on with the open timeline: it has a snapshot and a place. */
   readonly isResumable: boolean;
+  /**
+   * Whether a backup is under way that was asked for, or that an earlier run left; null: not known yet, or
+   * no capture runs.
+   */
+  readonly isBackingUp: boolean | null;
 }
 
 /** The status of an instance that no capture runs for: before its first try, or between two. */
@@ -80,6 +85,7 @@ export function failedStatus(instance: string, failure: CaptureFailure | null): 
     generation: null,
     lastEntryMs: null,
     isResumable: false,
+    isBackingUp: null,
   };
 }
 
@@ -89,8 +95,8 @@ export function waitingStatus(instance: string): CaptureStatus {
 }
 
 /** The status of an instance whose policy has flashback off: only backups are made. */
-export function restingStatus(instance: string): CaptureStatus {
-  return { ...failedStatus(instance, null), state: 'snapshots-only' };
+export function restingStatus(instance: string, isBackingUp = false): CaptureStatus {
+  return { ...failedStatus(instance, null), state: 'snapshots-only', isBackingUp };
 }
 
 /** What the status of a capture that runs is made of. */
@@ -106,6 +112,7 @@ export interface StatusParts extends Pick<
   | 'segments'
   | 'requests'
   | 'snapshots'
+  | 'isBackingUp'
 > {
   readonly log: { readonly state: WriterState; readonly generation: number | null };
   readonly clock: Clock;
@@ -119,7 +126,7 @@ export interface StatusParts extends Pick<
 /** The status of a capture that runs. */
 export function statusOf(parts: StatusParts): CaptureStatus {
   const { instance, writer, state, linkError, segments, requests, snapshots } = parts;
-  const { source, pinClass, link } = parts;
+  const { source, pinClass, link, isBackingUp } = parts;
   const { unreadBytes, unsealedBytes, clock, outlet } = parts;
   const timeline = openTimelineOf(parts.log.state);
   const provenTo = timeline?.provenTo ?? null;
@@ -127,7 +134,7 @@ export function statusOf(parts: StatusParts): CaptureStatus {
   const { bytes, logBytes, oldestMs } = outlet.backlog.size;
   return {
     ...{ instance, writer, state, source, pinClass, link, linkError },
-    ...{ segments, requests, snapshots },
+    ...{ segments, requests, snapshots, isBackingUp },
     timeline: timeline?.timeline ?? null,
     durableOffset: (timeline?.end ?? 0n).toString(),
     provenTo,

@@ -130,7 +130,9 @@ export class KeptCapture {
     const running = this.#capture?.status() ?? null;
     if (running !== null && this.#failure === null) return running;
     if (this.#isWaiting) return waitingStatus(instance);
-    if (this.isResting) return restingStatus(instance);
+    if (this.isResting) {
+      return restingStatus(instance, this.#options.flashback?.isBackingUp);
+    }
     return running ?? failedStatus(instance, this.#failure);
   }
 

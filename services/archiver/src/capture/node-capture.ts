@@ -40,6 +40,9 @@ export class NodeCapture {
   #starved = false;
   #beat: Promise<void> | null = null;
   #segments = 0;
+  /** Whether it is known what an earlier run left, and whether the source gave its first item. */
+  #isRecovered = false;
+  #isBegun = false;
   /** How the timeline is closed at the end; null when the next run goes on with it. */
   #last: { readonly reason: HoleReason; readonly detail: string } | null = null;
 
@@ -63,6 +66,7 @@ export class NodeCapture {
       outlet: this.#outlet,
       life: this.#life,
       source: () => this.#source,
+      isBegun: () => this.#isBegun,
       isQuiet: () => this.#samples.isQuiet,
       signal: this.#stop.signal,
       onFailed,
@@ -81,6 +85,7 @@ export class NodeCapture {
     boundEnd(signal, this.#stop, clock);
     try {
       const recovered = await this.#outlet.backlog.recover();
+      this.#isRecovered = true;
       await this.#life.load();
       if (recovered > 0) logger.info('recovered', { objects: recovered });
       const source = await this.#openSource(reading);
@@ -92,7 +97,10 @@ export class NodeCapture {
         this.#side.run(reading).catch((cause: unknown) => this.#fail(cause)),
       ];
       try {
-        for (;;) await this.#take(await source.next(), reading);
+        for (;;) {
+          await this.#take(await source.next(), reading);
+          this.#isBegun = true;
+        }
       } catch (error) {
         if (!reading.aborted) throw error;
       }
@@ -169,6 +177,7 @@ export class NodeCapture {
       segments: this.#segments,
       requests: this.#options.requests.rate(),
       snapshots: this.#snapshots.count,
+      isBackingUp: this.#isRecovered ? this.#snapshots.isBackingUp : null,
     });
   }
 

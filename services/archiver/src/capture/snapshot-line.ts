@@ -14,7 +14,9 @@ import type { TimelineLife } from './timeline-life.ts';
 
 /** How long a base may take to come after it was asked for. */
 const BASE_WAIT_MS = 600_000;
-/** How often it is looked whether a snapshot is sealed that is waited for. */
+/** How long a request waits for a capture that has just started to read. */
+const BEGIN_WAIT_MS = 30_000;
+/** How often it is looked whether a snapshot is sealed that is waited for, or the source has begun. */
 const LEAVE_LOOK_MS = 20;
 
 /** What a snapshot line works with. */
@@ -24,6 +26,8 @@ export interface SnapshotLineOptions {
   readonly life: Pick<TimelineLife, 'writer' | 'servesFrom'>;
   /** Null before it is open. */
   readonly source: () => CaptureSource | null;
+  /** Whether it gave something: before that nobody knows which base was there already. */
+  readonly isBegun: () => boolean;
   readonly isQuiet: () => boolean;
   readonly signal: AbortSignal;
   /** Called with a fault that ends the capture. */
@@ -37,6 +41,8 @@ export class SnapshotLine {
   readonly #asker: RewriteAsker;
   #snapshots = 0;
   #isLeft = false;
+  /** Requests that wait until the source has begun. */
+  #early = 0;
 
   constructor(options: SnapshotLineOptions) {
     this.#options = options;
@@ -79,13 +85,25 @@ export class SnapshotLine {
     this.#asker.look();
   }
 
+  /** Whether a backup is under way that was asked for, or a snapshot that an earlier run left. */
+  get isBackingUp(): boolean {
+    return this.#early > 0 || this.#isBusy;
+  }
+
+  get #isBusy(): boolean {
+    const isLeftOver = this.#options.outlet.backlog.snapshots > 0 && !this.#desk.isShipping;
+    return this.#desk.requested || isLeftOver;
+  }
+
   /**
    * Asks the node for a base and makes a backup of it. Whoever waits for it stops waiting some time
    * after the node gave it: a request may not stand in the way of later ones for ever.
-   * @throws TidemarkError `TM_BUSY` while one is being made; `TM_ARCHIVER_REPLY` when none came.
+   * @throws TidemarkError `TM_BUSY` while one is being made; `TM_ARCHIVER_REPLY` when none came;
+   *   `TM_ARCHIVER_DOWN` when the capture ends, or reads nothing.
    */
   async backup(mode: BackupMode): Promise<SnapshotStored> {
-    if (this.#desk.requested) {
+    await this.#untilBegun();
+    if (this.#isBusy) {
       throw new TidemarkError('TM_BUSY', 'a backup of this instance is being made', {
         hint: 'wait until it stands in: tidemark backup list ID',
       });
@@ -126,6 +144,28 @@ export class SnapshotLine {
   /** Resolves when the node is asked for nothing any more. */
   async asked(): Promise<void> {
     await this.#asker.settled();
+  }
+
+  /** The base that a capture begins with is from before it was asked for one. */
+  async #untilBegun(): Promise<void> {
+    const { isBegun, capture, signal } = this.#options;
+    const deadline = capture.clock.monotonicMs() + BEGIN_WAIT_MS;
+    this.#early += 1;
+    try {
+      while (!isBegun() && capture.clock.monotonicMs() < deadline) {
+        await capture.clock.sleep(LEAVE_LOOK_MS, signal);
+      }
+    } catch (cause) {
+      throw new TidemarkError('TM_ARCHIVER_DOWN', 'the capture ended before the backup was made', {
+        cause,
+      });
+    } finally {
+      this.#early -= 1;
+    }
+    if (isBegun()) return;
+    throw new TidemarkError('TM_ARCHIVER_DOWN', 'the capture of this instance has not begun', {
+      hint: 'tidemark status says what it waits for',
+    });
   }
 
   async #request(signal: AbortSignal): Promise<never> {

@@ -12,8 +12,9 @@ export interface CallOptions {
 /**
  * Asks the running archiver.
  * @returns The result of its answer.
- * @throws TidemarkError `TM_ARCHIVER_DOWN` when none listens, the code it answered with, or
- *   `TM_ARCHIVER_REPLY` when that is not known here.
+ * @throws TidemarkError `TM_ARCHIVER_DOWN` when none listens, or it ends before it answers (context
+ *   `asked`: it may have begun); the code it answered with, or `TM_ARCHIVER_REPLY` when that is not
+ *   known here.
  */
 export async function callArchiver(
   options: CallOptions,
@@ -39,6 +40,7 @@ async function exchange(options: CallOptions, line: string): Promise<string> {
   return new Promise<string>((resolve, reject) => {
     const socket = createConnection(options.socketPath);
     let text = '';
+    let asked = false;
     const end = (): void => {
       options.signal?.removeEventListener('abort', aborted);
       socket.destroy();
@@ -50,6 +52,7 @@ async function exchange(options: CallOptions, line: string): Promise<string> {
     const down = (cause?: unknown): TidemarkError =>
       new TidemarkError('TM_ARCHIVER_DOWN', 'no archiver answers on the control socket', {
         cause,
+        context: { asked },
         hint: 'start it with: tidemark -c FILE serve archiver',
       });
     const aborted = (): void => fail(options.signal?.reason);
@@ -58,7 +61,10 @@ async function exchange(options: CallOptions, line: string): Promise<string> {
     socket.setEncoding('utf8');
     socket.on('error', (cause) => fail(down(cause)));
     socket.on('close', () => fail(down()));
-    socket.on('connect', () => socket.write(`${line}\n`));
+    socket.on('connect', () => {
+      asked = true;
+      socket.write(`${line}\n`);
+    });
     socket.on('data', (chunk: string) => {
       text += chunk;
       if (text.length > CONTROL_LINE_MAX) fail(down());

@@ -43,6 +43,11 @@ export class FlashbackWatch {
     return this.#isResting;
   }
 
+  /** Whether a backup is being made by itself. */
+  get isBackingUp(): boolean {
+    return this.#work !== null;
+  }
+
   /**
    * Reads the policy. What cannot be read leaves it as it was known.
    * @returns Whether flashback is on.

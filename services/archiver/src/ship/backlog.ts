@@ -83,6 +83,11 @@ export class Backlog {
     return this.#entries.length;
   }
 
+  /** Snapshots under way. */
+  get snapshots(): number {
+    return this.#snapshots.size;
+  }
+
   get size(): BacklogSize {
     const { bytes } = this.#options.spool;
     const oldestMs = this.#entries[0]?.atMs ?? null;
