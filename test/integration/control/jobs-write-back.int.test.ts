@@ -4,7 +4,10 @@ import { join } from 'node:path';
 import { selectorToJson } from '@tidemark/selector';
 import type { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { Json } from '@tidemark/control';
+import type { Job, Json } from '@tidemark/control';
+import { writeBackHandler } from '../../../services/control/src/handlers/write-back.ts';
+import type { JobContext } from '../../../services/control/src/jobs/job.ts';
+import { SecretFolder } from '../../../services/control/src/provision/secrets.ts';
 import { INSTANCE, waitFor } from '../../support/archiver-run.ts';
 import { JobBench, OPS, type RunningControl } from '../../support/control-jobs/job-bench.ts';
 
@@ -80,6 +83,34 @@ describe('a write into the original as a job', () => {
     for (const name of ['cart:', Buffer.from('cart:*').toString('base64')]) {
       expect(kept.includes(name), name).toBe(false);
     }
+  });
+
+  it('whose worker is killed at its end is not done again: what clients wrote since stays', async () => {
+    const { workspace, clock, random, logger } = worker.control;
+    await client.set('cart:0', 'lost again');
+    const handler = writeBackHandler({
+      ...{ workspace, clock, random, logger, secrets: new SecretFolder(workspace.config) },
+    });
+    const order = { kind: 'write-back', instance: INSTANCE, actor: OPS } as const;
+    const asked = await handler.check({ ...order, request: request() });
+    const job = { ...order, id: `job-${'0'.repeat(25)}1`, request: asked } as unknown as Job;
+    let kept: Json = null;
+    const context = (): JobContext => ({
+      ...{ job, signal: AbortSignal.timeout(60_000), checkpoint: kept },
+      keep: async (next) => Promise.resolve(void (kept = next)),
+      progress: () => undefined,
+      log: () => undefined,
+    });
+    const first = await handler.run(context());
+    expect(first.state).toBe('succeeded');
+    expect(await client.mget(names())).toEqual(before);
+    // Nobody has noted the end of the job; the next worker begins where the last one left off.
+    await client.set('cart:0', 'paid');
+    const again = await handler.run(context());
+    expect(await client.get('cart:0')).toBe('paid');
+    const { restored } = first.result as Record<string, Json>;
+    expect(again).toMatchObject({ state: 'succeeded', result: { restored } });
+    expect(JSON.stringify(kept)).not.toContain('cart:');
   });
 
   it('of everything, or into an original that is not configured, is refused', async () => {

@@ -22,6 +22,7 @@ import {
 import type { Static } from 'typebox';
 import { Compile } from 'typebox/schema';
 import type { JobContext, JobHandler, JobOutcome, Json } from '../jobs/job.ts';
+import { namelessResult } from '../jobs/nameless-result.ts';
 import { restoreIdOf } from '../jobs/restore-id.ts';
 import { knownInstance } from '../queries/known-instance.ts';
 import type { HandlerPorts } from './handler-ports.ts';
@@ -78,6 +79,8 @@ interface WriteBackJobRequest {
 /** Id of the write and of its undo pack; noted before anything is written. */
 interface WriteBackCheckpoint {
   readonly restore: string;
+  /** What it ended with, once everything is written: it is not done again, whatever clients wrote since. */
+  readonly ended?: JobOutcome;
 }
 
 const validator = Compile(WriteBackJobSchema);
@@ -139,6 +142,7 @@ async function runWriteBack(context: JobContext, ports: HandlerPorts): Promise<J
   const asked = job.request as unknown as WriteBackJobRequest;
   const phases = new RestorePhases(context, clock);
   const known = context.checkpoint as unknown as WriteBackCheckpoint | null;
+  if (known?.ended !== undefined) return known.ended;
   const id = known?.restore ?? restoreIdOf(job.id, 1);
   await context.keep({ restore: id });
   await freshen(workspace, instance, signal);
@@ -159,6 +163,11 @@ async function runWriteBack(context: JobContext, ports: HandlerPorts): Promise<J
   const retainMs = undoRetainMs(instance, workspace);
   const point = pointOf(asked.point);
   const fromSecond = readFrom(workspace.catalog, instance, point);
+  const onEnded = async (report: WriteBackReport): Promise<void> => {
+    const { state, result } = outcomeOf(report);
+    const ended = { state, result: namelessResult('write-back', result) };
+    await context.keep({ restore: id, ended });
+  };
   const notes = { warn: (message: string) => context.log('warn', message) };
   const outcome = await withLease(
     { instance, fromSecond, isLong: true },
@@ -168,12 +177,12 @@ async function runWriteBack(context: JobContext, ports: HandlerPorts): Promise<J
       const gone =
         known === null
           ? null
-          : await resumeWriteBack(instance, id, { live, retainMs, policy }, environment);
+          : await resumeWriteBack(instance, id, { live, retainMs, policy, onEnded }, environment);
       if (gone !== null) return gone;
       const { skip, ttl, missingKeys = 'delete' } = asked;
       return restoreToOriginal(
         {
-          ...{ id, instance, point, ttl, live, policy, missingKeys, retainMs },
+          ...{ id, instance, point, ttl, live, policy, missingKeys, retainMs, onEnded },
           selector: selectorFromJson(asked.selector),
           skip: skip && { from: BigInt(skip.from), to: BigInt(skip.to) },
         },
@@ -190,6 +199,10 @@ function endOf({ report, failure }: WriteBackOutcome, context: JobContext): JobO
     context.log('warn', `ended before its end: ${writtenText(report)}`);
     throw failure;
   }
+  return outcomeOf(report);
+}
+
+function outcomeOf(report: WriteBackReport): JobOutcome {
   const result = JSON.parse(
     JSON.stringify(report, (_name, each: unknown) =>
       typeof each === 'bigint' ? each.toString() : each,

@@ -20,7 +20,7 @@ import { compareSelected } from './compare/compare-selected.ts';
 import { Side } from './compare/side.ts';
 import type { KeyDifference, MissingKeys } from './key-difference.ts';
 import { WriteBackRecords, type WriteBackRecord } from './write-back-record.ts';
-import { stateOf, type WriteBackOutcome } from './write-back-report.ts';
+import { stateOf, type WriteBackOutcome, type WriteBackReport } from './write-back-report.ts';
 import { workThenSettle } from './work-then-settle.ts';
 import { openWriteSession, type WriteSession } from './write-session.ts';
 import { makeTasks, type TaskSource } from './write/make-tasks.ts';
@@ -42,6 +42,11 @@ export interface WriteBackRequest {
   readonly missingKeys?: MissingKeys;
   /** How long the undo pack is good for, in milliseconds. */
   readonly retainMs: number;
+  /**
+   * Awaited when everything is written, before the record of it goes: done once more it would take back
+   * what clients have written since.
+   */
+  readonly onEnded?: (report: WriteBackReport) => Promise<void>;
 }
 
 /** A run of a write-back, begun or gone on with. */
@@ -89,7 +94,9 @@ export async function restoreToOriginal(
 export async function resumeWriteBack(
   instance: string,
   id: string,
-  options: Pick<WriteBackRequest, 'live' | 'retainMs'> & { readonly policy?: ConflictPolicy },
+  options: Pick<WriteBackRequest, 'live' | 'retainMs' | 'onEnded'> & {
+    readonly policy?: ConflictPolicy;
+  },
   environment: RestoreEnvironment,
 ): Promise<WriteBackOutcome | null> {
   const record = await new WriteBackRecords(environment.stateDir).read(id);
@@ -110,6 +117,7 @@ export async function resumeWriteBack(
     policy: options.policy ?? record.policy,
     missingKeys: record.missingKeys ?? 'delete',
     retainMs: options.retainMs,
+    ...(options.onEnded && { onEnded: options.onEnded }),
   };
   const run = { id, request, ttlText: record.ttlText, selector: compileSelector(selector) };
   return perform(run, environment);
@@ -149,27 +157,24 @@ async function perform(run: Run, environment: RestoreEnvironment): Promise<Write
   timer.end('write');
   const counts = session.tally.counts();
   const parts = session.partsBefore > 0 || session.undo.keys > 0;
-  if (failure === null) await records.remove(id);
-  const { report } = scratch;
-  return {
-    failure,
-    report: {
-      id,
-      state: stateOf(counts, failure),
-      instance,
-      at: report.at,
-      cut: report.cut,
-      ttl: run.ttlText,
-      selected: selector.describe(),
-      outcomes: outcomes.counts,
-      ...counts,
-      kept: outcomes.kept,
-      undo: parts ? { id, expiresMs: session.undo.expiresMs } : null,
-      elapsedSeconds: timer.elapsedSeconds,
-      phases: timer.phases,
-      warnings: [...selector.warnings, ...report.warnings],
-    },
+  const { at, cut, warnings } = scratch.report;
+  const report: WriteBackReport = {
+    ...{ id, state: stateOf(counts, failure), instance, at, cut },
+    ttl: run.ttlText,
+    selected: selector.describe(),
+    outcomes: outcomes.counts,
+    ...counts,
+    kept: outcomes.kept,
+    undo: parts ? { id, expiresMs: session.undo.expiresMs } : null,
+    elapsedSeconds: timer.elapsedSeconds,
+    phases: timer.phases,
+    warnings: [...selector.warnings, ...warnings],
   };
+  if (failure === null) {
+    await request.onEnded?.(report);
+    await records.remove(id);
+  }
+  return { failure, report };
 }
 
 /** @returns The error that ended the work; null when it came to its end. */
