@@ -11,6 +11,7 @@ import { LocalJobDesk } from './jobs/job-desk.ts';
 import { JobRows } from './jobs/job-rows.ts';
 import type { RunnerTiming } from './jobs/job-runner.ts';
 import { keepRebuilt, runWorker } from './jobs/open-worker.ts';
+import { takeBackLeft } from './jobs/take-back-left.ts';
 import { ControlMetrics } from './metrics/control-metrics.ts';
 import type { PolicyDesk } from './policy/policy.ts';
 import { openProvisioners, type Provisioners } from './provision/provisioners.ts';
@@ -126,6 +127,7 @@ export async function openControl(options: ControlOptions): Promise<Control> {
         jobs.news.wait(2 ** 31 - 1, signal),
         followConfig({ workspace, logger }, signal),
         keepRebuilt({ workspace, rows, audit, clock, logger }, signal),
+        takeBackLeft({ workspace, desk: jobs, rows, clock, random, logger }, signal),
         ...(roles.workers
           ? [
               runWorker(

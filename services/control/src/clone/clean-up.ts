@@ -34,7 +34,7 @@ export async function cleanUpClone(
   if (at === null) return;
   const { config } = parts.workspace;
   if (register && at.phase === 'registering') await unregister(at, parts);
-  await callOff(at, parts, context);
+  await callOff(at, parts, context, { mayEmpty: true });
   const { clock: _clock, provisioners } = parts;
   const { kind } = at.asked.target;
   // Its server may be the one of another worker by now.
@@ -54,8 +54,8 @@ export async function cleanUpClone(
   await context.keep(null);
 }
 
-/** One of the same name that is another server stays: another job registered it. */
-async function unregister(
+/** Takes it out of the configuration. One of the same name that is another server stays: another job registered it. */
+export async function unregister(
   { asked, provisioned }: CloneCheckpoint,
   { workspace }: CloneParts,
 ): Promise<void> {
@@ -70,11 +70,15 @@ async function unregister(
   await removeInstance(path, name);
 }
 
-/** A server of the caller's holds part of the data, or all of it, and nobody was told. */
-async function callOff(
+/**
+ * A server of the caller's holds part of the data, or all of it, and nobody was told.
+ * @param how - `mayEmpty`: whether it is emptied although no restore into it is on record.
+ */
+export async function callOff(
   at: CloneCheckpoint,
   parts: CloneParts,
   context: CleanContext,
+  { mayEmpty }: { readonly mayEmpty: boolean },
 ): Promise<void> {
   const { restoreId, provisioned } = at;
   if (restoreId === null || provisioned === null) return;
@@ -96,7 +100,9 @@ async function callOff(
       const { instance } = context.job;
       const { warnings } = await abortRestore(instance, restoreId, readPassword, environment);
       for (const warning of warnings) context.log('warn', warning);
-    } else if (!['looked', 'replaying'].includes(at.phase)) await empty(at, parts, context);
+    } else if (mayEmpty && !['looked', 'replaying'].includes(at.phase)) {
+      await empty(at, parts, context);
+    }
   } catch (cause) {
     context.signal.throwIfAborted();
     const isDenied = cause instanceof TidemarkError && cause.code === 'TM_TARGET_DENIED';

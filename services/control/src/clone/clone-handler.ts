@@ -6,6 +6,7 @@ import type { CloneParts } from './clone-attempt.ts';
 import { runClone } from './clone-run.ts';
 import type { CloneResult } from './hand-over-clone.ts';
 import { refuseKnownInstance } from './register-clone.ts';
+import { takeBackClone } from './take-back.ts';
 
 /** How the restorer begins to say that a running server keeps its users and settings in memory only. */
 const IN_MEMORY = 'users and settings were written in memory';
@@ -33,6 +34,7 @@ export function cloneHandler(parts: CloneParts): JobHandler {
       return { state: 'succeeded', result: cloneReport(request, result) as unknown as Json };
     },
     cleanUp: (context) => cleanUpClone(requestOf(context.job.request).register, parts, context),
+    takeBack: (context) => takeBackClone(requestOf(context.job.request), parts, context),
   };
 }
 

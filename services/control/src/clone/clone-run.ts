@@ -67,7 +67,7 @@ async function begin(attempt: CloneAttempt): Promise<CloneCheckpoint> {
   const { target, name, keep, ttl } = attempt.request;
   const needs = await sourceNeeds(job.instance, workspace, signal);
   const memoryBytes = memoryFor(attempt.request, needs);
-  const passwordRef = await passwordFor(attempt.request, job.id, attempt.parts);
+  const passwordRef = passwordFor(attempt.request, job.id);
   const at: CloneCheckpoint = {
     phase: 'provisioning',
     ttl: ttl.mode === 'remaining' ? { mode: 'rebase', toMs: clock.nowMs() } : ttl,

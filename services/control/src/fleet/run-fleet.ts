@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import type { Bus } from '@tidemark/bus';
 import { listInstanceIds } from '@tidemark/catalog';
 import { eventsAccess, type Config } from '@tidemark/workspace';
-import { hostName } from '../jobs/open-worker.ts';
+import { hostName } from '../jobs/host-name.ts';
 import { isOver, pause, type FleetParts, type LinkedParts } from './fleet-parts.ts';
 import { HostExchange } from './host-exchange.ts';
 import { publishEvents, whyOf } from './publish-events.ts';

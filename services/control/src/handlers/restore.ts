@@ -59,6 +59,7 @@ export function restoreHandler(ports: HandlerPorts): JobHandler {
     },
     run: (context) => runRestore(context, ports),
     cleanUp: (context) => cleanUpRestore(context, ports),
+    takeBack: (context) => takeBackRestore(context, ports),
   };
 }
 
@@ -170,6 +171,25 @@ async function cleanUpRestore(
     await ports.secrets.forget(restoreRef(context.job.id));
   }
   await context.keep({ ...known, whole: null });
+}
+
+/** A server that was started here, and is not whole, is nobody's. Any other may be in use: it stays as it is. */
+async function takeBackRestore(
+  context: Omit<JobContext, 'progress'>,
+  ports: HandlerPorts,
+): Promise<void> {
+  const { job, log } = context;
+  const asked = job.request as unknown as RestoreJobRequest | GoOn;
+  const known = checkpointOf(context);
+  if (known === null || 'goOn' in asked) return;
+  const elsewhere = `the job was ended elsewhere (${job.state})`;
+  const at = `restore ${known.restore}, which began on this host`;
+  if (asked.target.kind === 'new' && known.whole === null) {
+    await cleanUpRestore(context, ports);
+    log('info', `${elsewhere}: the server of ${at}, is taken away`);
+  } else {
+    log('warn', `${elsewhere}: the target of ${at}, is left as it is`);
+  }
 }
 
 /** Empties the target; one that may not be written into any more is sent nothing, and what is left is said. */

@@ -18,6 +18,7 @@ import type {
 import { decide, evolve, isOver, newFold, type JobCommand, type JobFold } from './job-machine.ts';
 import { JobNews, type JobListener } from './job-news.ts';
 import type { JobRows } from './job-rows.ts';
+import { isTakenBack } from './left-job.ts';
 
 /** Jobs that may be open at one time on a host; so many of them only policies may open, which ask by themselves. */
 const OPEN_MAX = 1000;
@@ -33,6 +34,9 @@ const POLL_MS = 250;
 const EVENTS_READ = 64;
 /** How long a job of another host is thought to run without a word, in milliseconds. */
 const REMOTE_SILENCE_MS = 60_000;
+
+/** Changes that nobody is told of. */
+const UNTOLD: ReadonlySet<string> = new Set(['beaten', 'failing', 'taking-back', 'taken-back']);
 
 /** What the desk is made of. */
 export interface DeskParts {
@@ -178,6 +182,8 @@ export class LocalJobDesk implements JobDesk {
         return null;
       }
       if (known !== null && !isOver(known.job)) return null;
+      // It is ordered again while nobody has it.
+      if (known !== null && isTakenBack(known, nowMs)) return null;
       if (known !== null && known.job.attempt > job.attempt) {
         if (known.foreign) return null;
         // It was read back from the store, which does not say whose it is: its host waits for this end.
@@ -237,7 +243,7 @@ export class LocalJobDesk implements JobDesk {
       if (change === null) return { fold: known, event: null };
       const next = evolve(known, change);
       if (change.type === 'resumed') this.#refuseMore(known.job.actor);
-      if (change.type === 'beaten' || change.type === 'failing') {
+      if (UNTOLD.has(change.type)) {
         rows.saveClaim(next);
         return { fold: next, event: null };
       }

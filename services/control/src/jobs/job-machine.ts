@@ -1,5 +1,6 @@
 import { CatalogError, UsageError } from '@tidemark/core';
 import type { Actor, Job, JobOutcome, JobProblem, JobProgress } from './job.ts';
+import { refuseTakeBack, refuseWhileTakenBack } from './left-job.ts';
 
 /** Attempts of a job, since it was asked for or resumed, before it is given up. */
 export const TRIES_MAX = 5;
@@ -18,12 +19,16 @@ export interface JobClaim {
 /** A job, and what only the machine needs to know of it. */
 export interface JobFold {
   readonly job: Job;
+  /** Of a job that has ended: of who takes away what is left of it here. */
   readonly claim: JobClaim | null;
   /** Attempts since it was asked for or resumed. */
   readonly tries: number;
   /** Attempts that it had when it was asked for or resumed: an end of a later one is an end of this wish. */
   readonly ordered: number;
-  /** Whether an attempt was begun whose traces were not taken away since. */
+  /**
+   * Whether an attempt was begun whose traces were not taken away since. Of a job that has ended: another host ended
+   * it, or nobody knows who, and what this one had begun is to be taken back.
+   */
   readonly touched: boolean;
   /** Why it will fail, once its traces are taken away. */
   readonly failing: JobProblem | null;
@@ -79,8 +84,24 @@ export type JobCommand =
       readonly nowMs: number;
       readonly outcome: JobOutcome;
     }
-  /** The traces are taken away: it ends as cancelled or failed. */
-  | { readonly type: 'settle'; readonly worker: string; readonly nowMs: number }
+  /** The traces are taken away, or left: it ends as cancelled or failed. */
+  | {
+      readonly type: 'settle';
+      readonly worker: string;
+      readonly nowMs: number;
+      readonly left?: boolean;
+    }
+  /** It has ended elsewhere: what was begun of it here is taken away. */
+  | {
+      readonly type: 'take-back';
+      readonly worker: string;
+      readonly nowMs: number;
+      readonly untilMs: number;
+      /** Whether the process of who had this before provably lives no more. */
+      readonly isGone: boolean;
+    }
+  /** That was done, or is to be tried again. */
+  | { readonly type: 'taken-back'; readonly worker: string; readonly isDone: boolean }
   | { readonly type: 'cancel'; readonly actor: Actor; readonly nowMs: number }
   | { readonly type: 'resume'; readonly nowMs: number };
 
@@ -105,7 +126,14 @@ export type JobChange =
   | { readonly type: 'released'; readonly notBeforeMs: number; readonly excused: boolean }
   | { readonly type: 'failing'; readonly problem: JobProblem }
   | { readonly type: 'succeeded'; readonly outcome: JobOutcome; readonly atMs: number }
-  | { readonly type: 'settled'; readonly state: 'failed' | 'cancelled'; readonly atMs: number }
+  | {
+      readonly type: 'settled';
+      readonly state: 'failed' | 'cancelled';
+      readonly atMs: number;
+      readonly left?: boolean;
+    }
+  | { readonly type: 'taking-back'; readonly claim: JobClaim }
+  | { readonly type: 'taken-back'; readonly isDone: boolean }
   | { readonly type: 'cancelling' }
   | { readonly type: 'resumed'; readonly atMs: number };
 
@@ -176,7 +204,11 @@ export function decide(fold: JobFold, command: JobCommand): JobChange | null {
       return decideClaim(fold, command);
     case 'cancel':
       return decideCancel(fold, command.nowMs);
+    case 'take-back':
+      refuseTakeBack(fold, command.nowMs, command.isGone);
+      return { type: 'taking-back', claim: { worker: command.worker, untilMs: command.untilMs } };
     case 'resume':
+      refuseWhileTakenBack(fold, command.nowMs);
       if (fold.job.resumable && fold.job.attempt < ATTEMPTS_MAX)
         return { type: 'resumed', atMs: command.nowMs };
       throw new UsageError(
@@ -221,7 +253,7 @@ function decideCancel({ job, touched, claim }: JobFold, nowMs: number): JobChang
   return never ? { type: 'settled', state: 'cancelled', atMs: nowMs } : { type: 'cancelling' };
 }
 
-type WorkCommand = Exclude<JobCommand, { type: 'claim' | 'cancel' | 'resume' }>;
+type WorkCommand = Exclude<JobCommand, { type: 'claim' | 'cancel' | 'resume' | 'take-back' }>;
 
 function decideWork({ job, claim, failing }: JobFold, command: WorkCommand): JobChange | null {
   if (claim?.worker !== command.worker) {
@@ -249,10 +281,12 @@ function decideWork({ job, claim, failing }: JobFold, command: WorkCommand): Job
     case 'succeed':
       // What was done before the cancel came is done.
       return { type: 'succeeded', outcome: command.outcome, atMs: command.nowMs };
+    case 'taken-back':
+      return { type: 'taken-back', isDone: command.isDone };
     case 'settle': {
-      if (job.state === 'cancelling')
-        return { type: 'settled', state: 'cancelled', atMs: command.nowMs };
-      if (failing !== null) return { type: 'settled', state: 'failed', atMs: command.nowMs };
+      const { nowMs: atMs, left = false } = command;
+      if (job.state === 'cancelling') return { type: 'settled', state: 'cancelled', atMs, left };
+      if (failing !== null) return { type: 'settled', state: 'failed', atMs, left };
       throw new CatalogError('TM_JOB_STATE', `job ${job.id} has nothing to settle`, {
         context: { job: job.id, state: job.state },
       });
@@ -284,7 +318,8 @@ export function evolve(fold: JobFold, change: JobChange): JobFold {
       const attempt = Math.max(job.attempt, change.attempt);
       const resumable = state === 'failed' || state === 'cancelled';
       const end = { state, problem, attempt, resumable, worker: null, endedMs: atMs };
-      return ended(fold, { ...job, ...end });
+      // What was begun here was not handed over.
+      return { ...ended(fold, { ...job, ...end }), touched: fold.touched };
     }
     case 'beaten':
       return { ...fold, claim: fold.claim && { ...fold.claim, untilMs: change.untilMs } };
@@ -305,17 +340,22 @@ export function evolve(fold: JobFold, change: JobChange): JobFold {
       return ended(fold, { ...job, ...end, problem: null });
     }
     case 'settled': {
-      const { state, atMs } = change;
+      const { state, atMs, left = false } = change;
       const problem = state === 'failed' ? fold.failing : null;
       const end = { state, problem, resumable: true, worker: null, endedMs: atMs };
-      return ended(fold, { ...job, ...end });
+      return { ...ended(fold, { ...job, ...end }), touched: left };
     }
+    case 'taking-back':
+      return { ...fold, claim: change.claim };
+    case 'taken-back':
+      return { ...fold, claim: null, touched: !change.isDone };
     case 'cancelling':
       return { ...fold, job: { ...job, state: 'cancelling' }, notBeforeMs: 0 };
     case 'resumed': {
       const again = { state: 'queued', resumable: false, problem: null, endedMs: null } as const;
       return {
         ...fold,
+        claim: null,
         tries: 0,
         ordered: job.attempt,
         notBeforeMs: change.atMs,

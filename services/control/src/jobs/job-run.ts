@@ -135,7 +135,8 @@ export class JobRun {
         return true;
       }
       if (answer.kind === 'done' && answer.knownMs >= TELL_MS) return await this.#adopt(answer);
-      if (this.#fold.foreign && answer.kind === 'forgotten') return this.#forget();
+      const isBegun = rows.db.read(() => rows.isBegun(id));
+      if (this.#fold.foreign && !isBegun && answer.kind === 'forgotten') return this.#forget();
       if (answer.kind === 'forgotten') {
         throw new CatalogError('TM_JOB_LOST', 'nobody can say whether this job was done already', {
           context: { job: id },
@@ -184,7 +185,9 @@ export class JobRun {
     await this.#persist({ type: 'fail', worker, problem: problemOf(cause) });
     if (this.#isLost()) return false;
     this.#line('error', problemOf(cause).message);
-    await this.#persist({ type: 'settle', worker, nowMs: clock.nowMs() });
+    // Where it was done elsewhere, or nobody knows, what earlier attempts began here is taken back afterwards.
+    const left = problemOf(cause).code === 'TM_JOB_LOST';
+    await this.#persist({ type: 'settle', worker, nowMs: clock.nowMs(), left });
     return false;
   }
 

@@ -139,6 +139,11 @@ export interface JobHandler {
    * Its signal is aborted when another worker has the job: nothing of it is to be touched any more.
    */
   cleanUp(context: Omit<JobContext, 'progress'>): Promise<void>;
+  /**
+   * Another host has ended the job, or nobody knows who, and attempts of this one had begun it: takes away what they
+   * left on this host, and nothing that was handed over, by whomever. Safe to repeat. Absent: they leave nothing.
+   */
+  takeBack?(context: Omit<JobContext, 'progress'>): Promise<void>;
 }
 
 /** Which jobs are wanted. */

@@ -1,10 +1,9 @@
-import { readFile, writeFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Logger } from '@tidemark/archiver';
 import { TidemarkError, type Clock, type Random } from '@tidemark/core';
 import type { Workspace } from '@tidemark/workspace';
 import type { Audit } from '../audit/audit.ts';
+import { hostName, knownHost } from './host-name.ts';
 import { InstanceClaims } from './instance-claims.ts';
 import type { LocalJobDesk } from './job-desk.ts';
 import type { JobRows } from './job-rows.ts';
@@ -71,24 +70,4 @@ export async function keepRebuilt(
     }
     await pause(pauseMs, undefined, { signal }).catch(() => undefined);
   }
-}
-
-/**
- * The name of this host in the logs of instances: made once, and kept beside the database, so that it
- * outlasts that.
- */
-export async function hostName(stateDir: string, random: Random): Promise<string> {
-  const path = join(stateDir, 'control.host');
-  const name = `h${random.bytes(8).toString('hex')}`;
-  await writeFile(path, `${name}\n`, { mode: 0o600, flag: 'wx' }).catch((cause: unknown) => {
-    if (!(cause instanceof Error && 'code' in cause && cause.code === 'EEXIST')) throw cause;
-  });
-  // One that was killed while it wrote leaves an empty file: a name for this process does as well.
-  return (await knownHost(stateDir)) || name;
-}
-
-/** The name of this host, where it has one; else it is empty. */
-async function knownHost(stateDir: string): Promise<string> {
-  const known = await readFile(join(stateDir, 'control.host'), 'utf8').catch(() => '');
-  return /^h[0-9a-f]{16}$/.exec(known.trim())?.[0] ?? '';
 }

@@ -72,6 +72,10 @@ export function privateHandler(handler: JobHandler, parts: PrivateParts): JobHan
     async cleanUp(context) {
       return handler.cleanUp({ ...context, ...(await openedContext(context, parts)) });
     },
+    ...(handler.takeBack !== undefined && {
+      takeBack: async (context) =>
+        handler.takeBack?.({ ...context, ...(await openedContext(context, parts)) }),
+    }),
   };
 }
 

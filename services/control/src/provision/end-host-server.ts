@@ -5,7 +5,7 @@ import type { Actor, JobDesk } from '../jobs/job.ts';
 import { hostServers, type HostServer } from './host-servers.ts';
 import { isFileConfigured } from './configured-files.ts';
 import { instanceOfServer } from './instance-of-server.ts';
-import { removeFolder } from './local-folder.ts';
+import { readNote, removeFolder, writeNote } from './local-folder.ts';
 import { loaderRef, madeRef } from './local-server.ts';
 import { restoreRef } from './new-server.ts';
 import type { SecretFolder } from './secrets.ts';
@@ -66,7 +66,8 @@ export async function endHostServer(
       hint: `look at ${dir}, or kill the process`,
     });
   }
-  if (withData) {
+  if (!withData) await keepData(server);
+  else {
     await removeFolder(dir);
     const own = kind === 'clone' ? [loaderRef({ id }), madeRef({ id })] : [restoreRef(job ?? id)];
     for (const file of own) {
@@ -75,6 +76,12 @@ export async function endHostServer(
     }
   }
   return server;
+}
+
+/** So that they stay where its job is found to be done elsewhere. */
+async function keepData({ kind, dir }: HostServer): Promise<void> {
+  const note = kind === 'clone' ? await readNote(dir) : null;
+  if (note !== null) await writeNote(dir, { ...note, kept: true });
 }
 
 function refuseBusy({ name, state, job }: HostServer, jobs: EndParts['jobs']): void {

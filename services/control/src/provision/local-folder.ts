@@ -25,6 +25,10 @@ export interface LocalNote {
   readonly passwordRef?: string | null;
   /** The process that has it made. */
   readonly by?: Starter;
+  /** The host whose attempt it is (`hostName`): two may share the folder of clones. Absent: of an earlier release. */
+  readonly owner?: string;
+  /** It was ended, and its data kept, by somebody who wants them. */
+  readonly kept?: boolean;
 }
 
 /** Writes it so that it is there as a whole or not at all. */

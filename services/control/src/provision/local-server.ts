@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { connectNode, startServer, type NodeAddress } from '@tidemark/client';
 import { NodeError, UsageError, type Clock, type Random } from '@tidemark/core';
 import { readSecret, type Config } from '@tidemark/workspace';
+import { hostName } from '../jobs/host-name.ts';
 import type { HostServer } from './host-servers.ts';
 import {
   endProcesses,
@@ -52,8 +53,11 @@ export function localServer(settings: LocalSettings): Provisioner {
   };
 }
 
-const folderOf = ({ id }: { readonly id: string }, { config }: LocalSettings): string =>
-  join(config.clone.dir, id);
+/** The folder of the server that a job starts. */
+export const folderOf = (
+  { id }: { readonly id: string },
+  { config }: { readonly config: Pick<Config, 'clone'> },
+): string => join(config.clone.dir, id);
 /** Where the password of the loader is kept until the clone is handed over. */
 export const loaderRef = ({ id }: { readonly id: string }): string => `loader-${id}.pass`;
 
@@ -83,11 +87,23 @@ async function findRunning(
       () => true,
       () => false,
     );
-    if (answers) return provisioned(note, dir, request);
+    if (answers) {
+      const own = { ...note, ...(await makerOf(settings)) };
+      await writeNote(dir, own);
+      return provisioned(own, dir, request);
+    }
   }
   await endProcesses(dir, false);
   await removeFolder(dir);
   return null;
+}
+
+/** Who has it made, as its note says. */
+async function makerOf({
+  config,
+  random,
+}: LocalSettings): Promise<Pick<LocalNote, 'by' | 'owner'>> {
+  return { by: await thisStarter(), owner: await hostName(config.stateDir, random) };
 }
 
 async function connectLoader(
@@ -109,6 +125,7 @@ async function startOne(request: ProvisionRequest, settings: LocalSettings): Pro
   const tls = request.target.kind === 'local' ? request.target.tls : null;
   const { ports, note } = await reserve(request, settings);
   await secrets.keepNew(loaderRef(request), random);
+  if (request.passwordRef === madeRef(request)) await secrets.keepNew(madeRef(request), random);
   const config = await configOf(request, tls, settings);
   for (const port of ports) {
     const own = { ...note, port };
@@ -141,7 +158,8 @@ async function reserve(
   const tls = target.kind === 'local' && target.tls !== null;
   const note: LocalNote = {
     ...{ version: 1, id, instance, name, host: config.clone.host, port: 0, tls, state: 'loading' },
-    ...{ createdMs: clock.nowMs(), memoryBytes, passwordRef, by: await thisStarter() },
+    ...{ createdMs: clock.nowMs(), memoryBytes, passwordRef },
+    ...(await makerOf(settings)),
   };
   let ports: readonly number[] = [];
   await reserveServer({ kind: 'clone', id, memoryBytes }, config, async (others) => {

@@ -14,6 +14,7 @@ import { runClone } from '../clone/clone-run.ts';
 import { refuseKnownInstance } from '../clone/register-clone.ts';
 import { RebuildSchema, type RebuildInput } from '../clone/request-schema.ts';
 import { sourceNeeds } from '../clone/source-needs.ts';
+import { takeBackClone } from '../clone/take-back.ts';
 import type { JobHandler, JobOrder, Json } from '../jobs/job.ts';
 import type { RecycleBin, RecycledInstance } from './recycle-bin.ts';
 
@@ -50,6 +51,7 @@ export function rebuildHandler(parts: RebuildParts): JobHandler {
       return { state: 'succeeded', result: cloneReport(request, result) as unknown as Json };
     },
     cleanUp: (context) => cleanUpClone(requestOf(context.job.request).register, parts, context),
+    takeBack: (context) => takeBackClone(requestOf(context.job.request), parts, context),
   };
 }
 

@@ -39,6 +39,8 @@ CREATE INDEX IF NOT EXISTS jobs_open ON jobs (not_before_ms, id) WHERE ended_ms 
 CREATE INDEX IF NOT EXISTS jobs_ended ON jobs (ended_ms) WHERE ended_ms IS NOT NULL;
 CREATE INDEX IF NOT EXISTS jobs_unlogged ON jobs (id)
   WHERE ended_ms IS NOT NULL AND logged_attempt IS NOT NULL;
+CREATE INDEX IF NOT EXISTS jobs_left ON jobs (id)
+  WHERE ended_ms IS NOT NULL AND json_extract(fold, '$.touched') = 1;
 CREATE INDEX IF NOT EXISTS jobs_by_instance ON jobs (instance, id);
 
 CREATE TABLE IF NOT EXISTS job_events (
