@@ -26,11 +26,17 @@ import { addTlsCommands } from './program/tls-commands.ts';
 import { PASS_FILE } from './program/pass-file.ts';
 import { withSentinelFlags, type SentinelFlags } from './program/sentinel-flags.ts';
 import { withTlsFlags, type TlsFlags } from './program/tls-flags.ts';
+import { usageHint } from './program/usage-hint.ts';
+
+const CONFIG_FILE = 'tidemark.toml';
 
 const EXIT_CODES = `
-Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 done but for some keys; 10 not found; 11 locked, busy or owned by
-another archiver; 12 wrong or missing keys; 13 time not restorable; 14 damage; 15 target not empty;
-16 remote unavailable, try again; 130 cancelled.`;
+Exit codes: 0 done; 1 failed; 2 usage or configuration; 3 done but for some keys; 10 not found;
+11 locked, busy or owned by another archiver; 12 wrong or missing keys; 13 time not restorable;
+14 damage; 15 target not empty; 16 remote unavailable, try again; 130 cancelled.
+
+Every command says more with --help: tidemark restore --help. It takes -o json, and the file that
+TIDEMARK_CONFIG names where -c is not given.`;
 
 /**
  * Runs the command line.
@@ -49,13 +55,14 @@ export async function runCli(argv: readonly string[]): Promise<number> {
   process.on('SIGTERM', onSignal);
   const run = { failure: null as unknown, printer: new Printer(wantedFormat(argv)) };
   watchStandardOutput(() => run.printer);
-  const program = buildProgram(run.printer, async (command, work) => {
+  const perform: Perform = async (command, work) => {
     run.printer = new Printer(optionOf(command, 'output') === 'json' ? 'json' : 'text');
     // Before anything is read or connected to; --help and --version do without.
     refuseUnverified(process.env);
     const configPath = optionOf(command, 'config');
     await work({ configPath, printer: run.printer, signal: cancel.signal });
-  });
+  };
+  const program = buildProgram(run.printer, perform, argv);
   try {
     await program.parseAsync(argv, { from: 'user' });
     return typeof process.exitCode === 'number' ? process.exitCode : 0;
@@ -86,9 +93,18 @@ function report(error: unknown, printer: Printer): number {
   return 1;
 }
 
-/** Every command with its options; the work of one that is named is given to `perform`. */
-export function buildProgram(printer: Printer, perform: Perform): Command {
-  const program = withGlobals(new Command('tidemark'))
+/**
+ * Every command with its options; the work of one that is named is given to `perform`.
+ * @param argv - What was typed: a mistake in it is answered with the help of that command.
+ */
+export function buildProgram(
+  printer: Printer,
+  perform: Perform,
+  argv: readonly string[] = [],
+): Command {
+  const program: Command = withGlobals(new Command('tidemark'))
+    // Narrow terminals too; else descriptions run over the edge below 80 columns.
+    .configureHelp({ minWidthToWrap: 20 })
     .description('Continuous backup and flashback to any second for Redis and Valkey.')
     // Options after a sub-command are its own: `backup download … -o FILE`.
     .enablePositionalOptions()
@@ -100,7 +116,8 @@ TIME is RFC 3339 with an offset (2026-11-19T11:02:10Z, 2026-11-19T19:02:10+08:00
 (before now) or latest. It means the end of that second: all that ran in it is in, nothing later.
 
   tidemark init --dir /etc/tidemark
-  tidemark -c /etc/tidemark/tidemark.toml instance add orders -u redis://127.0.0.1:6379 --aof-dir /var/lib/redis/appendonlydir --yes
+  tidemark -c /etc/tidemark/tidemark.toml instance add orders \\
+      -u redis://127.0.0.1:6379 --aof-dir /var/lib/redis/appendonlydir --yes
   tidemark -c /etc/tidemark/tidemark.toml serve archiver
   tidemark -c /etc/tidemark/tidemark.toml windows orders
   tidemark -c /etc/tidemark/tidemark.toml restore orders --at 2026-11-19T11:02:10Z --to new
@@ -110,14 +127,13 @@ ${EXIT_CODES}`,
     .configureOutput({
       outputError: (text) => {
         const [message = '', ...more] = text.trim().split('\n');
-        const hint = more.join(' ');
-        printer.error(
-          new UsageError('TM_USAGE', message.replace(/^error: /, ''), hint === '' ? {} : { hint }),
-        );
+        const hint = usageHint(more.join(' '), program, argv);
+        printer.error(new UsageError('TM_USAGE', message.replace(/^error: /, ''), { hint }));
       },
     });
   const leaf: Leaf = (parent, usage, description, options = {}) =>
     withGlobals(parent.command(usage).description(description), options).exitOverride();
+  program.commandsGroup('To protect:');
   addInit(program, leaf, perform);
   addInstance(program, leaf, perform);
   const serving = program.command('serve').description('Run a service in the foreground.');
@@ -133,21 +149,6 @@ ${EXIT_CODES}`,
     );
   addServeRestorer(serving, leaf, perform);
   addServeApi(serving, leaf, perform);
-  addTokenCommands(program, leaf, perform);
-  addBackupCommands(program, leaf, perform);
-  addPolicyCommands(program, leaf, perform);
-  addJobCommands(program, leaf, perform);
-  addFleetCommands(program, leaf, perform);
-  addCloneCommands(program, leaf, perform);
-  addServerCommands(program, leaf, perform);
-  addDataCommands(program, leaf, perform);
-  addRecycleCommands(program, leaf, perform);
-  addWindows(program, leaf, perform);
-  addRestore(program, leaf, perform);
-  addKeyCommands(program, leaf, perform);
-  addTdeCommands(program, leaf, perform);
-  addTlsCommands(program, leaf, perform);
-  addExpire(program, leaf, perform);
   addStatus(program, leaf, perform);
   leaf(program, 'doctor', 'Check configuration, keys, store, nodes and clocks.').action(
     async (_: unknown, command: Command) =>
@@ -155,6 +156,27 @@ ${EXIT_CODES}`,
         (await import('./commands/doctor.ts')).diagnose(invocation),
       ),
   );
+  addBackupCommands(program, leaf, perform);
+  addPolicyCommands(program, leaf, perform);
+  addExpire(program, leaf, perform);
+  program.commandsGroup('To find the second:');
+  addWindows(program, leaf, perform);
+  addFindCommands(program, leaf, perform);
+  program.commandsGroup('To go back:');
+  addRestore(program, leaf, perform);
+  addKeyCommands(program, leaf, perform);
+  addCloneCommands(program, leaf, perform);
+  addServerCommands(program, leaf, perform);
+  program.commandsGroup('Released instances, data of a node:');
+  addRecycleCommands(program, leaf, perform);
+  addDataCommands(program, leaf, perform);
+  program.commandsGroup('Work, and who may ask for it:');
+  addJobCommands(program, leaf, perform);
+  addTokenCommands(program, leaf, perform);
+  addFleetCommands(program, leaf, perform);
+  program.commandsGroup('Keys, TLS and the store:');
+  addTdeCommands(program, leaf, perform);
+  addTlsCommands(program, leaf, perform);
   const repo = program.command('repo').description('Look after the store.');
   leaf(repo, 'rebuild-catalog', 'Delete the catalog and read it anew from the store.').action(
     async (_: unknown, command: Command) =>
@@ -170,7 +192,7 @@ ${EXIT_CODES}`,
   );
   addStoreCommands(repo, leaf, perform);
   addShred(repo, leaf, perform);
-  addFindCommands(program, leaf, perform);
+  program.commandsGroup('Without a configuration:');
   addDump(program, leaf, perform);
   addFileCommands(program, leaf, perform);
   addCompletion(program);
@@ -301,7 +323,9 @@ function optionOf(command: Command, name: string): string {
   for (let at: Command | null = command; at !== null; at = at.parent) {
     if (at.getOptionValueSource(name) === 'cli') return String(at.getOptionValue(name));
   }
-  return String(command.getOptionValue(name));
+  const value = String(command.getOptionValue(name));
+  // An empty TIDEMARK_CONFIG is none.
+  return value === '' && name === 'config' ? CONFIG_FILE : value;
 }
 
 function withGlobals(command: Command, { ownO = false }: { ownO?: boolean } = {}): Command {
@@ -310,7 +334,7 @@ function withGlobals(command: Command, { ownO = false }: { ownO?: boolean } = {}
     .addOption(
       new Option('-c, --config <file>', 'configuration file')
         .env('TIDEMARK_CONFIG')
-        .default('tidemark.toml'),
+        .default(CONFIG_FILE),
     )
     .addOption(
       new Option(output, 'how the result is printed').choices(['text', 'json']).default('text'),

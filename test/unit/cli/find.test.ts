@@ -86,6 +86,7 @@ describe('gapsOf()', () => {
     expect(gaps(FIRST + 21, null)).toEqual([]);
     expect(gaps(FIRST - 100, FIRST + 5)).toEqual([early]);
     expect(gaps(FIRST + 22, FIRST + 99)).toEqual([late]);
+    expect(gaps(FIRST + 99, null)).toEqual([late]);
   });
 });
 

@@ -67,11 +67,14 @@ describe('Printer', () => {
       printer.progress('x'.repeat(50));
       printer.result({}, () => ['done']);
       printer.result({}, () => ['again']);
+      printer.progress('1 %');
+      printer.wipe();
+      printer.wipe();
       new Printer('json').progress('nothing');
     } finally {
       Object.assign(process.stderr, tty);
     }
-    expect(err).toBe(`\r\u001b[2K${'x'.repeat(19)}\r\u001b[2K`);
+    expect(err).toBe(`\r\u001b[2K${'x'.repeat(19)}\r\u001b[2K\r\u001b[2K1 %\r\u001b[2K`);
     expect(out).toBe('done\nagain\n');
   });
 });

@@ -117,13 +117,37 @@ describe('what is wrong on the command line', () => {
 
   it('offers the word that was meant', async () => {
     await runCli(['restore', 'a', '--att', 'now']);
-    expect(err).toContain('Did you mean --at?');
+    expect(err).toContain('hint: did you mean --at?');
+  });
+
+  it.each([
+    ['restore', 'tidemark restore --help'],
+    ['-c f -o text backup show', 'tidemark backup show --help'],
+    ['fleet nonsense', 'tidemark fleet --help'],
+    ['find a', 'tidemark find --help'],
+  ])('leads on from %j to the help of the command', async (line, help) => {
+    expect(await runCli(line.split(' '))).toBe(2);
+    expect(err).toContain(`hint: see how: ${help}`);
+  });
+
+  it.each<[string, string]>([
+    ['policy set a', 'hint: --days, --hours'],
+    ['clone a --to somewhere --name b', 'hint: write local, hook or redis://'],
+    ['clone a --to local --name B', '"B" cannot be the name of a server'],
+    ['recycle rebuild a --to local --name B', '"B" cannot be the name of a server'],
+  ])('%j is refused before the configuration is read', async (line, message) => {
+    expect(await runCli([...line.split(' '), '-c', '/no/1'])).toBe(2);
+    expect(err).toContain(message);
   });
 
   it.each<[string, string, string | null]>([
-    ['-o json restore a --att x', "unknown option '--att'", '(Did you mean --at?)'],
-    ['restore a --bogus --output=json', "unknown option '--bogus'", null],
-    ['windows -ojson', "missing required argument 'id'", null],
+    ['-o json restore a --att x', "unknown option '--att'", 'did you mean --at?'],
+    [
+      'restore a --bogus --output=json',
+      "unknown option '--bogus'",
+      'see how: tidemark restore --help',
+    ],
+    ['windows -ojson', "missing required argument 'id'", 'see how: tidemark windows --help'],
   ])('is one line of JSON when that is asked for: %s', async (line, message, hint) => {
     expect(await runCli(line.split(' '))).toBe(2);
     expect(JSON.parse(err)).toEqual({
@@ -147,6 +171,14 @@ describe('-c and -o', () => {
     expect(await configOf('-c', '/no/1', 'windows', 'a')).toBe('/no/1');
     expect(await configOf('windows', 'a', '-c', '/no/2')).toBe('/no/2');
     vi.unstubAllEnvs();
+    expect(await configOf('windows', 'a')).toBe('tidemark.toml');
+  });
+
+  it('a folder is no configuration, and an empty environment names none', async () => {
+    expect(await configOf('windows', 'a', '-c', '/')).toBe('/');
+    expect(err).toContain('(EISDIR)');
+    expect(err).toContain('hint: name the file in it');
+    vi.stubEnv('TIDEMARK_CONFIG', '');
     expect(await configOf('windows', 'a')).toBe('tidemark.toml');
   });
 

@@ -12,6 +12,7 @@ import {
 import { replaceFile } from '@tidemark/system';
 import { withLease, Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
+import { countOf } from '../output/count.ts';
 import { formatBytes } from '../output/table.ts';
 
 /** Exit code of a key that is missing or does not fit. */
@@ -42,7 +43,7 @@ export async function verifyCommand(
       {
         ...{ store, keys, signal },
         onProgress: (objects, bytes) =>
-          printer.progress(`verified ${objects.toString()} objects, ${formatBytes(bytes)}`),
+          printer.progress(`verified ${countOf(objects, 'object')}, ${formatBytes(bytes)}`),
       },
     ),
   );
@@ -116,7 +117,7 @@ class SampleTurns {
 function linesOf(found: RepoVerification, sample: Sample | null): readonly string[] {
   const { entries, objects, bytes, shredded, faults, faultCount } = found;
   return [
-    `${entries.toString()} log entries, ${objects.toString()} objects, ${formatBytes(bytes)} read` +
+    `${countOf(entries, 'log entry')}, ${countOf(objects, 'object')}, ${formatBytes(bytes)} read` +
       (sample === null
         ? ''
         : `: part ${(sample.part + 1).toString()} of ${sample.parts.toString()}, the next run reads the next`),

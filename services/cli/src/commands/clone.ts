@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import {
   localServers,
   type CloneReport,
@@ -6,11 +6,12 @@ import {
   type Job,
   type Json,
 } from '@tidemark/control';
-import { UsageError } from '@tidemark/core';
+import { isSafeName, UsageError } from '@tidemark/core';
 import { selectorToJson } from '@tidemark/selector';
 import { systemClock } from '@tidemark/system';
 import { loadConfig, parseSize, readSecret, secretSource } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
+import { countOf } from '../output/count.ts';
 import { table } from '../output/table.ts';
 import { formatSecond } from '../time.ts';
 import { pointOf } from './restore-point.ts';
@@ -58,6 +59,7 @@ export async function cloneCommand(
   if (flags.name === undefined) {
     throw new UsageError('TM_USAGE', 'a clone needs a name', { hint: 'add --name NAME' });
   }
+  checkTarget(flags);
   await using control = await controlOf(invocation);
   const request = {
     ...{ source, verify, register },
@@ -67,7 +69,20 @@ export async function cloneCommand(
     ...(await targetRequest(flags, control)),
   } as Json;
   const order = { kind: 'clone', instance: id, request, detach: flags.detach === true } as const;
-  await runJob(order, control, invocation, cloneText);
+  await runJob(order, control, invocation, (job) => cloneText(job, invocation.configPath));
+}
+
+/**
+ * Looks at what flags say of the new server, before anything is opened.
+ * @throws UsageError `TM_USAGE`.
+ */
+export function checkTarget(flags: TargetFlags): void {
+  const { name } = flags;
+  targetOf(flags);
+  if (name === undefined || isSafeName(name)) return;
+  throw new UsageError('TM_USAGE', `${JSON.stringify(name)} cannot be the name of a server`, {
+    hint: 'lower-case letters, digits and hyphens, at most 63',
+  });
 }
 
 /** A clone is of the timeline that is current then: its request names none. */
@@ -114,6 +129,12 @@ function targetOf(flags: TargetFlags): Json {
   const authorities = ca === undefined ? [] : [ca];
   const tls = { ca: authorities, cert: cert ?? null, key: key ?? null, serverName };
   if (to === 'hook') return { kind: 'hook', tls };
+  // Not shown: a password may stand in it.
+  if (to !== 'local' && !/^[a-z]+:/.test(to)) {
+    throw new UsageError('TM_USAGE', 'what --to names is no target', {
+      hint: 'write local, hook or redis://[USER@]HOST:PORT (rediss:// with TLS)',
+    });
+  }
   if (to !== 'local') return { kind: 'address', url: to, passwordRef: toPassword ?? null, tls };
   const isSecure = cert !== undefined || key !== undefined;
   if (isSecure && (cert === undefined || key === undefined || ca === undefined)) {
@@ -127,24 +148,27 @@ function targetOf(flags: TargetFlags): Json {
 }
 
 /** What a clone was handed over with. */
-export function cloneText({ result }: Job): readonly string[] {
+export function cloneText({ result }: Job, configPath: string): readonly string[] {
   const { name, url, keys, expired, compared, instance, warnings, ...report } =
     result as unknown as CloneReport;
   const since = expired > 0 ? `, ${expired.toString()} have expired since` : '';
   return [
     `${name}: ${url}`,
-    `${keys.toString()} keys${since}; ${compared.toString()} compared with the archive`,
-    `password: ${passwordText(report)}`,
+    `${countOf(keys, 'key')}${since}; ${compared === 0 ? 'no sample was compared (--sample N)' : `${compared.toString()} compared with the archive`}`,
+    `password: ${passwordText(report, configPath)}`,
     ...(instance === null ? [] : [`protected from now on as instance ${instance}`]),
     ...warnings.map((warning) => `note: ${warning}`),
   ];
 }
 
-function passwordText({
-  password,
-  passwordRef,
-}: Pick<CloneReport, 'password' | 'passwordRef'>): string {
-  return passwordRef === null ? password : `in the file ${passwordRef} of the folder secrets`;
+function passwordText(
+  { password, passwordRef }: Pick<CloneReport, 'password' | 'passwordRef'>,
+  configPath: string,
+): string {
+  if (passwordRef !== null) {
+    return `first line of ${join(dirname(resolve(configPath)), 'secrets', passwordRef)}`;
+  }
+  return password === 'of-source' ? 'that of the source' : password;
 }
 
 /** Lists the servers that were started on this host. */

@@ -45,11 +45,9 @@ export async function findInLog(
   }
   using workspace = await Workspace.open(invocation);
   await prepareSearch(id, window, workspace, invocation);
-  const newest = workspace.catalog.timelines(id).at(-1)?.timeline;
-  const restoreLine = ({ before, timeline }: FoundCommand): string => {
-    const on = timeline === newest ? '' : ` --timeline ${timeline}`;
-    return `tidemark -c ${configPath} restore ${id} --before ${before.toString()}${on} --to new`;
-  };
+  // With the timeline in any case: the line is kept in tickets, and the newest one may be another by then.
+  const restoreLine = ({ before, timeline }: FoundCommand): string =>
+    `tidemark -c ${configPath} restore ${id} --before ${before.toString()} --timeline ${timeline} --to new`;
   const search = { instance: id, names: new Set(names), keys, window };
   const found = findCommands(search, restoreEnvironment(workspace, invocation));
   const lease = { instance: id, fromSecond: window.since, isLong: false };

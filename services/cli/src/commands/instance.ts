@@ -50,7 +50,9 @@ export async function addNode(
   using workspace = await Workspace.open(invocation);
   const { config } = workspace;
   if (config.instances.some((known) => known.id === id)) {
-    throw new UsageError('TM_EXISTS', `instance ${id} is configured already`);
+    throw new UsageError('TM_EXISTS', `instance ${id} is configured already`, {
+      hint: `to change it: tidemark instance remove ${id}, then add it again: its history goes on`,
+    });
   }
   const { signal, printer } = invocation;
   const { passFile, sentinelPassFile } = options;

@@ -172,9 +172,23 @@ function textOf(job: Job): readonly string[] {
       : [`ended at ${secondOf(job.endedMs)}, attempt ${attempt.toString()}`]),
     ...(problem === null ? [] : [`why: ${problem.message} (${problem.code})`]),
     ...(problem?.hint == null ? [] : [`hint: ${problem.hint}`]),
-    ...(job.result === null ? [] : [`result: ${JSON.stringify(job.result)}`]),
+    ...resultLines(job.result),
     ...(resumable ? [`to go on: tidemark job resume ${id}`] : []),
   ];
+}
+
+/** What came of a job, a line for each part of it that says anything. */
+export function resultLines(result: Job['result']): readonly string[] {
+  if (result === null) return [];
+  if (typeof result !== 'object' || Array.isArray(result)) {
+    return [`result: ${JSON.stringify(result)}`];
+  }
+  const shown = Object.entries(result).flatMap(([name, value]): [string, string][] => {
+    if (value === null || (Array.isArray(value) && value.length === 0)) return [];
+    return [[name, typeof value === 'string' ? value : JSON.stringify(value)]];
+  });
+  const width = Math.max(0, ...shown.map(([name]) => name.length));
+  return ['result:', ...shown.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`)];
 }
 
 /** The exit code of the command is that of the job. */

@@ -18,6 +18,18 @@ import { typedConfirmation } from './typed-confirmation.ts';
 const COUNT_MAX = 500;
 const RUNS_SHOWN = 3;
 
+/** What `policy set` can set: the flag, and the field of the policy. */
+const SETTINGS = [
+  ['days', '--days', 'days'],
+  ['hours', '--hours', 'hours'],
+  ['timeZone', '--time-zone', 'timeZone'],
+  ['retain', '--retain', 'retainSeconds'],
+  ['keepLast', '--keep-last', 'keepLast'],
+  ['flashback', '--flashback', 'flashback'],
+] as const satisfies readonly (readonly [keyof PolicyFlags, string, keyof BackupPolicy])[];
+
+const ORDINALS = ['the first', 'the second', 'the third'];
+
 /** Flags of `policy set` as commander gives them. */
 export interface PolicyFlags {
   readonly days?: string;
@@ -42,6 +54,11 @@ export async function setPolicy(
   flags: PolicyFlags,
   invocation: Invocation,
 ): Promise<void> {
+  if (!SETTINGS.some(([name]) => flags[name] !== undefined)) {
+    throw new UsageError('TM_USAGE', 'say what is to be set', {
+      hint: `${SETTINGS.map(([, flag]) => flag).join(', ')}; what there is: tidemark policy show ${id}`,
+    });
+  }
   await using control = await controlOf(invocation);
   const view = await control.policy.get(id);
   const policy = changed(view.policy, flags);
@@ -54,7 +71,31 @@ export async function setPolicy(
     );
   }
   const options = { actor: cliActor(), ifMatch: flags.ifMatch ?? view.etag };
-  await print(await control.policy.set(id, policy, options), control, invocation);
+  const set = await control.policy.set(id, policy, options).catch((cause: unknown): never => {
+    throw namingFlags(cause);
+  });
+  await print(set, control, invocation);
+}
+
+/** A fault of a policy says where in the document it is: here that is a flag. */
+export function namingFlags(cause: unknown): unknown {
+  if (!(cause instanceof UsageError) || cause.code !== 'TM_POLICY') return cause;
+  const { context, hint } = cause;
+  const message = SETTINGS.reduce(
+    (text, [, flag, field]) =>
+      text.replaceAll(
+        new RegExp(`(^|; )/${field}(?:/(\\d+))?: `, 'g'),
+        (_, before: string, index?: string) =>
+          index === undefined
+            ? `${before}${flag}: `
+            : `${before}${flag}, ${ORDINALS[Number(index)] ?? `number ${(Number(index) + 1).toString()}`}: `,
+      ),
+    cause.message,
+  );
+  return new UsageError('TM_POLICY', message, {
+    ...{ cause, context },
+    ...(hint === undefined ? {} : { hint }),
+  });
 }
 
 /** Shows the coming runs. */

@@ -15,6 +15,7 @@ import {
 import type { Invocation } from '../invocation.ts';
 import { readInput } from '../files/input-file.ts';
 import { refuseSealed } from '../files/refuse-sealed.ts';
+import { countOf } from '../output/count.ts';
 import { LineWriter } from '../output/line-writer.ts';
 import { shownKey } from '../output/shown-key.ts';
 import { formatBytes, table } from '../output/table.ts';
@@ -187,7 +188,7 @@ function factLines(check: RdbCheck): string[] {
   return [
     `written by ${writerOf(check) ?? check.product}, RDB version ${check.version.toString()}`,
     `size       ${formatBytes(check.bytes)} (${check.bytes.toString()} bytes)`,
-    `keys       ${check.keys.toString()} in ${databases.toString()} databases, ${check.expires.toString()} with an expiry`,
+    `keys       ${check.keys.toString()} in ${countOf(databases, 'database')}, ${check.expires.toString()} with an expiry`,
     check.checksum === 'verified' ? 'checksum   holds' : 'checksum   none: the writer put none',
   ];
 }

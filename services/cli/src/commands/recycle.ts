@@ -3,7 +3,7 @@ import type { Invocation } from '../invocation.ts';
 import { table } from '../output/table.ts';
 import { formatSecond } from '../time.ts';
 import { cliActor } from './cli-actor.ts';
-import { cloneText, targetRequest, type TargetFlags } from './clone.ts';
+import { checkTarget, cloneText, targetRequest, type TargetFlags } from './clone.ts';
 import { controlOf, runJob } from './run-job.ts';
 import { typedConfirmation } from './typed-confirmation.ts';
 
@@ -31,8 +31,10 @@ export async function listRecycled(invocation: Invocation): Promise<void> {
       ? ['the recycle bin is empty']
       : table(
           ['INSTANCE', 'STATE', 'SINCE (UTC)', 'KEPT UNTIL (UTC)', 'BY', 'NODE', 'REBUILT INTO'],
-          found.map(({ instance, state, sinceMs, untilMs, by, node, rebuilds }) => [
-            ...[instance, state, secondOf(sinceMs), secondOf(untilMs), by, node?.url ?? '-'],
+          found.map(({ instance, state, sinceMs, untilMs, goneMs, by, node, rebuilds }) => [
+            // The keys of one that was destroyed are gone: nothing of it can be had back until then.
+            ...[instance, state, secondOf(sinceMs), goneMs === null ? secondOf(untilMs) : '-'],
+            ...[by, node?.url ?? '-'],
             rebuilds.map(({ into, job }) => into ?? job).join(' ') || '-',
           ]),
         ),
@@ -45,10 +47,11 @@ export async function rebuildCommand(
   flags: RebuildFlags,
   invocation: Invocation,
 ): Promise<void> {
+  checkTarget(flags);
   await using control = await controlOf(invocation);
   const request = { ...(await targetRequest(flags, control)), register: flags.register } as Json;
   const order = { kind: 'rebuild', instance: id, request, detach: flags.detach === true } as const;
-  await runJob(order, control, invocation, cloneText);
+  await runJob(order, control, invocation, (job) => cloneText(job, invocation.configPath));
 }
 
 /** Destroys an instance of the bin. */

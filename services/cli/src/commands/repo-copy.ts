@@ -9,6 +9,7 @@ import {
   storeTable,
 } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
+import { countOf } from '../output/count.ts';
 import { formatBytes } from '../output/table.ts';
 
 /** Flags of `tidemark repo copy`. */
@@ -44,12 +45,12 @@ export async function copyRepo(flags: CopyFlags, invocation: Invocation): Promis
     verify: flags.verify === true,
     onProgress: ({ objects, bytes, copied }) =>
       printer.progress(
-        `${objects.toString()} objects, ${formatBytes(bytes)}; ${copied.toString()} copied`,
+        `${countOf(objects, 'object')}, ${formatBytes(bytes)}; ${copied.toString()} copied`,
       ),
     signal,
   });
   printer.result({ from: source.url, to: target.url, ...found }, () => [
-    `${found.objects.toString()} objects, ${formatBytes(found.bytes)} in ${target.url}`,
+    `${countOf(found.objects, 'object')}, ${formatBytes(found.bytes)} in ${target.url}`,
     `${found.copied.toString()} copied now (${formatBytes(found.copiedBytes)}), ` +
       `${found.kept.toString()} were there, ${found.verified.toString()} compared byte by byte`,
     `open it with the same key ring: tidemark init --dir DIR --adopt ${target.url} --keyring RING`,

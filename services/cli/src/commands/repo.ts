@@ -3,6 +3,7 @@ import { IntegrityError, KeyError } from '@tidemark/core';
 import { verifyRepo as verifyWholeRepo } from '@tidemark/restorer';
 import { Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
+import { countOf } from '../output/count.ts';
 import { formatBytes } from '../output/table.ts';
 
 /** Exit code of a key that is missing or does not fit. */
@@ -31,7 +32,7 @@ export async function verifyRepo(invocation: Invocation): Promise<void> {
     keys: workspace.keys,
     signal,
     onProgress: (objects, bytes) =>
-      printer.progress(`verified ${objects.toString()} objects, ${formatBytes(bytes)}`),
+      printer.progress(`verified ${countOf(objects, 'object')}, ${formatBytes(bytes)}`),
   });
   printer.result(found, () => [
     `${found.instances.toString()} instances, ${found.entries.toString()} log entries, ` +

@@ -19,8 +19,16 @@ function pathText({ path }: RestoreReport): string[] {
   return [`path: ${path.name}, ${path.source} to ${path.target}${converted}`];
 }
 
-/** A report for people. */
-export function reportText(id: string, report: RestoreReport, configPath: string): string[] {
+/**
+ * A report for people.
+ * @param isNew - The target was started for it, in the folder of its id: `servers end` ends it.
+ */
+export function reportText(
+  id: string,
+  report: RestoreReport,
+  configPath: string,
+  isNew = false,
+): string[] {
   const { cut, at, target, keys, commands, bytes, elapsedSeconds, ttl } = report;
   const gone = {
     count: report.vanishing,
@@ -61,6 +69,9 @@ export function reportText(id: string, report: RestoreReport, configPath: string
         ttlLine(ttl),
         ...vanishingText(gone, report.state === 'replayed' ? 'go at the promotion' : 'go now', ttl),
         ...factsText(report.facts, false),
+        ...(isNew
+          ? [`it runs until it is ended: tidemark -c ${configPath} servers end ${report.id}`]
+          : []),
         ...(report.state === 'replayed'
           ? [
               `not promoted. Promote: ${again} --resume ${report.id}   Call off: ${again} --abort ${report.id}`,

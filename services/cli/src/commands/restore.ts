@@ -103,7 +103,8 @@ export async function restoreCommand(
     report = await abortRestore(id, flags.abort ?? '', readSecret, environment);
   }
   for (const warning of report.warnings) printer.warn(warning);
-  printer.result(report, () => reportText(id, report, invocation.configPath));
+  const isNew = flags.to === 'new' && flags.dir === undefined;
+  printer.result(report, () => reportText(id, report, invocation.configPath, isNew));
 }
 
 const TLS_FLAGS = [

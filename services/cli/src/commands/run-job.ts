@@ -13,10 +13,29 @@ export async function controlOf({ configPath, printer }: Invocation): Promise<Co
 
 /** What a service logs in passing is the progress of a command here. */
 function loggerOf(printer: Invocation['printer']): Logger {
-  const warn: Logger['warn'] = (message, fields) =>
-    printer.warn(String(fields?.['error'] ?? fields?.['line'] ?? message));
-  const logger: Logger = { info: () => undefined, warn, error: warn, child: () => logger };
+  const textOf = (message: string, fields: Parameters<Logger['warn']>[1]): string =>
+    String(fields?.['error'] ?? fields?.['line'] ?? message);
+  const warn: Logger['warn'] = (message, fields) => printer.warn(textOf(message, fields));
+  const error: Logger['error'] = (message, fields) => {
+    if (message !== 'job-line') {
+      warn(message, fields);
+      return;
+    }
+    // One of them is what the command will end with: it is not said twice.
+    const lines = FAULTS.get(printer) ?? [];
+    FAULTS.set(printer, [...lines, textOf(message, fields)]);
+  };
+  const logger: Logger = { info: () => undefined, warn, error, child: () => logger };
   return logger;
+}
+
+/** Lines about faults of a job, until it is known which of them ended it. */
+const FAULTS = new WeakMap<Invocation['printer'], readonly string[]>();
+
+function warnOfFaults(printer: Invocation['printer'], problem: Job['problem']): void {
+  const last = problem === null ? null : `${problem.message} (${problem.code})`;
+  for (const line of FAULTS.get(printer) ?? []) if (line !== last) printer.warn(line);
+  FAULTS.delete(printer);
 }
 
 /** A job as a command asks for it. */
@@ -65,6 +84,7 @@ export async function runJob(
     await working.catch(() => undefined);
   }
   const job = control.jobs.get(id);
+  warnOfFaults(printer, job.problem);
   if (job.state === 'succeeded' || job.state === 'partial') {
     printer.result(jobDocument(job), () => textOf(job));
   }

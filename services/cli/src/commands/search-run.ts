@@ -6,7 +6,7 @@ import { systemClock } from '@tidemark/system';
 import { freshen, type Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
 import { Columns } from '../output/columns.ts';
-import { sizeOf } from '../output/count.ts';
+import { countOf, sizeOf } from '../output/count.ts';
 import { LineWriter } from '../output/line-writer.ts';
 import { formatBytes } from '../output/table.ts';
 import { formatSecond, parseTime } from '../time.ts';
@@ -99,7 +99,7 @@ export function gapsOf(
   if (since !== null && since < earliest && earliest < Infinity) {
     warnings.push(`the archive begins at ${formatSecond(earliest)}`);
   }
-  if (until !== null && until > latest) {
+  if ((until ?? since ?? -Infinity) > latest) {
     const end = latest > -Infinity ? ` after ${formatSecond(latest)}` : '';
     warnings.push(`what ran${end} may not be stored yet`);
   }
@@ -127,11 +127,13 @@ export async function printSearch<T>(
       const texts = json
         ? some.map((found) => JSON.stringify(view.document(found)))
         : columns.lines(rows);
+      // Else what is found would follow the progress on its line of the terminal.
+      if (texts.length > 0) printer.wipe();
       for (const text of texts) lines.line(text);
       shown += some.length;
       await lines.flush(signal);
       const { readBytes, segments } = search.totals;
-      printer.progress(`${String(segments)} segments, ${formatBytes(readBytes)} read`);
+      printer.progress(`${countOf(segments, 'segment')}, ${formatBytes(readBytes)} read`);
       more = shown >= limit;
       if (more || lines.closed) break;
     }

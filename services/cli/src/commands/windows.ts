@@ -24,6 +24,13 @@ export interface WindowsFlags {
   readonly timelines?: boolean;
 }
 
+/** What keeps the files of a node from being lost in a rewrite before they are stored. */
+const PIN_CLASSES: Readonly<Record<string, string>> = {
+  pinned: 'pinned (links keep them over rewrites)',
+  held: 'held open (kept over rewrites while the archiver runs)',
+  hold: 'kept by the node until they are stored (hold)',
+};
+
 /** Shows which seconds can be restored, and why others cannot. */
 export async function showWindows(
   id: string,
@@ -68,7 +75,7 @@ export async function showWindows(
             ],
       ),
       ...more,
-      ...(pins === null ? [] : [`files of the node are held as: ${pins}`]),
+      ...(pins === null ? [] : [`append-only files of the node: ${PIN_CLASSES[pins] ?? pins}`]),
       ...endLines(id, archiver, workspace),
     ];
   });

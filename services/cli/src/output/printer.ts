@@ -16,14 +16,14 @@ export class Printer {
 
   /** The one result of a command: a JSON document, or lines of text. */
   result(document: unknown, text: () => readonly string[]): void {
-    this.#clearProgress();
+    this.wipe();
     const lines = this.format === 'json' ? [JSON.stringify(document)] : text();
     if (lines.length > 0) process.stdout.write(`${lines.join('\n')}\n`);
   }
 
   /** Something the user should know; the work goes on. */
   warn(message: string): void {
-    this.#clearProgress();
+    this.wipe();
     process.stderr.write(`warning: ${message}\n`);
   }
 
@@ -37,13 +37,13 @@ export class Printer {
   /** A step that is done; on a terminal only. */
   step(line: string): void {
     if (this.#progressWidth === 0) return;
-    this.#clearProgress();
+    this.wipe();
     process.stderr.write(`${line}\n`);
   }
 
   /** An error with its code, its hint and, in JSON, its context. */
   error(error: TidemarkError): void {
-    this.#clearProgress();
+    this.wipe();
     if (this.format === 'json') {
       const { code, message, hint, exitCode } = error;
       const context = Object.fromEntries(
@@ -61,7 +61,8 @@ export class Printer {
     if (error.hint !== undefined) process.stderr.write(`hint: ${printable(error.hint)}\n`);
   }
 
-  #clearProgress(): void {
+  /** Takes the line of progress away, before something else is written to the terminal. */
+  wipe(): void {
     if (this.#progressShown) process.stderr.write('\r\u001b[2K');
     this.#progressShown = false;
   }

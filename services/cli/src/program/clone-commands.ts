@@ -43,7 +43,9 @@ export function addCloneCommands(program: Command, leaf: Leaf, perform: Perform)
         (await import('../commands/clone.ts')).cloneCommand(id, flags, invocation),
       ),
     );
-  const clones = program.command('clones').description('Servers that were started on this host.');
+  const clones = program
+    .command('clones')
+    .description('Clones that were started on this host (all servers: servers list).');
   leaf(clones, 'list', 'List them, with their addresses.').action(
     async (_: unknown, action: Command) =>
       perform(action, async (invocation) =>

@@ -17,7 +17,10 @@ export function addKeyCommands(program: Command, leaf: Leaf, perform: Perform): 
 }
 
 function addHash(program: Command, leaf: Leaf, perform: Perform): void {
-  const key = program.command('key').description('Names of keys as the audit shows them.');
+  const key = program
+    .command('key')
+    .description('Names of keys as the audit shows them.')
+    .helpGroup('Keys, TLS and the store:');
   leaf(key, 'hash <id> <key>', 'Show what the audit of an instance calls a key.')
     .addHelpText(
       'after',

@@ -3,9 +3,9 @@ import type { Logger } from '@tidemark/archiver';
 import { TidemarkError } from '@tidemark/core';
 import { problemOf } from './problem-codes.ts';
 import { ApiProblem, PROBLEMS, type Fault, type ProblemName } from './problem-types.ts';
+import { faultsOf, type Validation } from './request-faults.ts';
 
 const PROBLEM_JSON = 'application/problem+json; charset=utf-8';
-const FAULTS_MAX = 32;
 
 /** The body of every answer that is no success (RFC 9457). */
 export interface ProblemBody {
@@ -189,37 +189,16 @@ const DETAILS: Partial<Record<ProblemName, string>> = {
   unavailable: 'the answer took too long',
 };
 
-type Validation = NonNullable<FastifyError['validation']>;
-
 function tellFaults(validation: Validation, part: string | undefined): Told {
-  const inBody = part === undefined || part === 'body';
-  const errors = validation.slice(0, FAULTS_MAX).map((fault): Fault => {
-    const { missingProperty, additionalProperty, allowedValues } = fault.params;
-    const name = missingProperty ?? additionalProperty;
-    const pointer =
-      fault.instancePath + (typeof name === 'string' ? `/${escapePointer(name.slice(0, 64))}` : '');
-    const allowed = Array.isArray(allowedValues) ? `: ${allowedValues.join(', ')}` : '';
-    const detail = `${textOf(fault.keyword, fault.message)}${allowed}`;
-    return { pointer: inBody ? pointer : `${placeOf(part)}${pointer}`, detail };
-  });
+  const errors = faultsOf(validation, part);
   const [first] = errors;
-  const detail = first === undefined ? 'it is wrong' : `${first.pointer}: ${first.detail}`;
-  return { name: inBody ? 'validation' : 'bad-request', detail, headers: {}, more: { errors } };
+  const detail = first === undefined ? 'it is wrong' : told(first);
+  const name = part === undefined || part === 'body' ? 'validation' : 'bad-request';
+  return { name, detail, headers: {}, more: { errors } };
 }
 
-function placeOf(part: string): string {
-  if (part === 'params') return 'path';
-  return part === 'headers' ? 'header' : 'query';
-}
-
-function textOf(keyword: string, message: string | undefined): string {
-  if (keyword === 'additionalProperties') return 'is not known';
-  return keyword === 'required' ? 'is missing' : (message ?? 'is wrong');
-}
-
-/** RFC 6901. */
-function escapePointer(name: string): string {
-  return name.replaceAll('~', '~0').replaceAll('/', '~1');
+function told({ pointer, detail }: Fault): string {
+  return pointer === '' ? detail : `${pointer}: ${detail}`;
 }
 
 function internal(): Told {

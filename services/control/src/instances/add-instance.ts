@@ -73,7 +73,9 @@ export async function addNode(wanted: NewInstance, parts: AddParts): Promise<Add
   const { config } = workspace;
   await workspace.reload();
   if (workspace.config.instances.some(({ id }) => id === entry.id)) {
-    throw new UsageError('TM_EXISTS', `instance ${entry.id} is configured already`);
+    throw new UsageError('TM_EXISTS', `instance ${entry.id} is configured already`, {
+      hint: 'change it (PATCH /v1/instances/ID), or release it first: its history goes on',
+    });
   }
   const target = await instanceTarget(pinned, config.path);
   try {

@@ -75,7 +75,7 @@ export async function switchTimestamps(
   }
   warn(
     `${TIMESTAMPS} is off: seconds are then known only as closely as samples are taken (200 ms). ` +
-      'Add the instance with --yes (by request: switchTimestamps) to switch it on; servers older than 7.0 cannot load such a log',
+      'Switch it on with --yes (API: switchTimestamps), or on the node with CONFIG SET; servers older than 7.0 cannot load such a log',
   );
   return 'off';
 }

@@ -17,7 +17,7 @@ export function runsOfSnapshots(
     if (mode !== 'automated' || startedMs > nowMs) continue;
     const dueMs = table.last(startedMs - staggerMs) ?? table.last(startedMs);
     if (dueMs === null) continue;
-    const reason = `${backup} stands; the note of the run was lost`;
+    const reason = `${backup} was made since; this host has no note of the run itself`;
     runs.set(dueMs, { instance, dueMs, state: 'made', job: null, reason, atMs: nowMs });
   }
   return [...runs.values()].sort((a, b) => a.dueMs - b.dueMs);

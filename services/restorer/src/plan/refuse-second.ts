@@ -72,7 +72,7 @@ function refusal(
     context[`pass${i + 1}Timeline`] = timeline;
     context[`pass${i + 1}Offset`] = offset.toString();
   }
-  const why = reasonOf(hole?.reason, passes.length);
+  const why = reasonOf(placeOf(second, windows, hole?.reason), passes.length);
   const iso = isoSecond(second);
   const hints = [...passHint(passes), ...nearestHint(before, after)];
   return new PlanError('TM_TIME_NOT_RESTORABLE', `${iso} is not restorable (${why})`, {
@@ -82,8 +82,19 @@ function refusal(
   });
 }
 
-function reasonOf(hole: string | undefined, passes: number): string {
-  const why = hole === undefined ? 'it lies outside the windows' : `hole: ${hole}`;
+/** Where the second lies, so that nobody looks for a fault who only asked for too much. */
+function placeOf(
+  second: number,
+  { earliest, latest }: Pick<ReturnType<Catalog['windows']>, 'earliest' | 'latest'>,
+  hole: string | undefined,
+): string {
+  if (hole !== undefined) return `hole: ${hole}`;
+  if (earliest !== null && second < earliest) return `history begins at ${isoSecond(earliest)}`;
+  if (latest !== null && second > latest) return `the last second so far is ${isoSecond(latest)}`;
+  return 'it lies outside the windows';
+}
+
+function reasonOf(why: string, passes: number): string {
   if (passes > 1) return `${why}; the clock of the server showed it ${passes} times`;
   return passes === 1 ? `${why}; the clock of the server was set back` : why;
 }

@@ -111,7 +111,15 @@ async function startNew(
       return await startServer({ dir, ...place, detached: true, config });
     } catch (cause) {
       const log = cause instanceof NodeError ? String(cause.context['log'] ?? '') : '';
-      if (ports.length === 1 || !/address already in use/i.test(log)) throw cause;
+      if (!/address already in use/i.test(log)) throw cause;
+      if (ports.length > 1) continue;
+      // Its folder holds nothing but the log that says so.
+      await removeServerFiles(dir, environment);
+      throw new NodeError('TM_SERVER_START', `port ${one.toString()} is in use`, {
+        cause,
+        context: { port: one },
+        hint: 'name another port (--port), or none: a free one is taken',
+      });
     }
   }
   throw new NodeError('TM_SERVER_START', 'no port is free for a new server', {

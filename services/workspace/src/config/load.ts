@@ -230,13 +230,22 @@ function checkUrl(url: string, name: string): void {
   }
 }
 
+const HINTS: Readonly<Record<string, string>> = {
+  ENOENT:
+    'make a configuration with: tidemark init --dir DIR, and name it with -c DIR/tidemark.toml',
+  EACCES: 'run it as the user who owns the file, for example the one of the archiver',
+  EISDIR: 'name the file in it: -c DIR/tidemark.toml',
+};
+
 async function readText(path: string): Promise<string> {
   try {
     return await readFile(path, 'utf8');
   } catch (cause) {
-    throw new UsageError('TM_CONFIG', `cannot read ${path}`, {
+    const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+    const why = code === '' || code === 'ENOENT' ? '' : ` (${code})`;
+    throw new UsageError('TM_CONFIG', `cannot read ${path}${why}`, {
       cause,
-      hint: 'make a configuration with: tidemark init --dir DIR, and name it with -c DIR/tidemark.toml',
+      hint: HINTS[code] ?? HINTS['ENOENT'] ?? '',
     });
   }
 }

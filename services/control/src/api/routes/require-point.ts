@@ -41,6 +41,17 @@ function requireBackup(catalog: Catalog, instance: string, backup: string): void
   }
 }
 
+function placeOf(second: number, ranges: readonly { from: number; to: number }[]): string {
+  const [first, last] = [ranges[0], ranges.at(-1)];
+  if (first !== undefined && second < first.from) {
+    return `history begins at ${formatSecond(first.from)}`;
+  }
+  if (last !== undefined && second > last.to) {
+    return `the last second so far is ${formatSecond(last.to)}`;
+  }
+  return 'it lies outside the windows';
+}
+
 function holeAt(catalog: Catalog, instance: string, second: number): PlanError | null {
   const { ranges, gaps } = commonWindows(shardWindows(catalog, instance));
   if (ranges.some(({ from, to }) => from <= second && second <= to)) return null;
@@ -49,7 +60,7 @@ function holeAt(catalog: Catalog, instance: string, second: number): PlanError |
   const { before, after } = nearestRestorable({ ranges: timed }, second);
   const why =
     gap === undefined
-      ? 'it lies outside the windows'
+      ? placeOf(second, ranges)
       : `gap ${formatSecond(gap.from)} to ${formatSecond(gap.to)}: ${gap.reason}`;
   return new PlanError(
     'TM_TIME_NOT_RESTORABLE',

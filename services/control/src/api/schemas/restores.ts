@@ -67,7 +67,8 @@ export const ttl = {
     mode: {
       type: 'string',
       enum: ['keep', 'absolute', 'remaining', 'rebase', 'shift', 'persist'],
-      description: 'keep is absolute: as they were. docs/ttl.md tells them apart.',
+      description:
+        'keep is absolute: as they were. remaining: what was left then, from now on; rebase: from to on; shift: moved; persist: dropped.',
     },
     to: { ...time, description: 'Of rebase.' },
     shiftSeconds: {
