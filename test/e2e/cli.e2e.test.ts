@@ -55,7 +55,7 @@ describe.concurrent('help', () => {
       expect(out).toMatch(new RegExp(`^  ${name} `, 'm'));
     }
     expect(out).toMatch(
-      /instance add .* --aof-dir .*\n.*serve archiver\n.*windows .*\n.*restore .*/,
+      /instance add .*\\\n.* --aof-dir .*\n.*serve archiver\n.*windows .*\n.*restore .*/,
     );
     expect(out).toContain('13 time not restorable');
     expect(out).toContain('-15m');
@@ -309,10 +309,21 @@ describe('other exit codes', () => {
     expect(early.code).toBe('TM_TIME_NOT_RESTORABLE');
     expect(early.context).toMatchObject({ nearestBefore: null, nearestAfter: first() });
     expect(early.hint).toContain(iso(first()));
+    expect(early.message).toContain(`history begins at ${iso(first())}`);
     const future = iso(Math.floor(Date.now() / 1000) + 3_600);
     const late = await tidemark.refused(13, 'restore', ID, '--at', future, ...flags);
     expect(late.context).toMatchObject({ nearestAfter: null });
     expect(Number(late.context['nearestBefore'])).toBeGreaterThanOrEqual(last());
+    expect(late.message).toContain('the last second so far is');
+  });
+
+  it('1: a new server on a port that is in use; nothing is left of it', async () => {
+    const flags = ['--at', iso(last()), '--to', 'new', '--port', source.port.toString()];
+    const error = await tidemark.refused(1, 'restore', ID, ...flags);
+    expect(error).toMatchObject({ code: 'TM_SERVER_START', context: { port: source.port } });
+    expect(error.message).toBe(`port ${source.port.toString()} is in use`);
+    const { servers } = await tidemark.json<{ servers: { address: string }[] }>('servers', 'list');
+    expect(servers.filter(({ address }) => address.endsWith(`:${source.port}`))).toEqual([]);
   });
 
   it('15: a target that holds data, which stays', async () => {

@@ -95,7 +95,7 @@ describe.concurrent('find', () => {
     const [head, line, summary, ...rest] = out.trim().split('\n');
     expect(head).toMatch(/^TIME \(UTC\) +OFFSET +DB +COMMAND +BYTES +KEYS +THE STATE BEFORE IT$/);
     expect(line).toMatch(
-      /^\S+Z +\d+ +0 +DEL +\d+ +key:3 +tidemark -c \S+ restore shop --before \d+ --to new$/,
+      /^\S+Z +\d+ +0 +DEL +\d+ +key:3 +tidemark -c \S+ restore shop --before \d+ --timeline \w+ --to new$/,
     );
     expect(line?.indexOf('key:3')).toBe(head?.indexOf('KEYS'));
     expect(summary).toMatch(/^1 found; read .* of .* of log$/);
