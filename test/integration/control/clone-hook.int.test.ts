@@ -74,6 +74,22 @@ describe('a server that a hook makes', () => {
     expect((await asked()).at(-1)).toMatchObject({ action: 'release', id: job.id });
   });
 
+  it('is refused and released before it is loaded, where no rule lets it under protection', async () => {
+    await hook(`echo '{"url":"redis://127.0.0.1:${target.port}"}'`);
+    const client = await target.connect();
+    // Loading it would give it another history.
+    const history = async (): Promise<string | undefined> =>
+      /master_replid:\w+/.exec(await client.info('replication'))?.[0];
+    const before = await history();
+    const { error, job } = await bench.clone({ ...REQUEST, register: true });
+    expect(error).toMatchObject({
+      code: 'TM_TARGET_DENIED',
+      hint: expect.stringContaining('[server] allow_sources') as unknown,
+    });
+    expect((await asked()).at(-1)).toMatchObject({ action: 'release', id: job.id });
+    expect(await history()).toBe(before);
+  });
+
   it.each([
     ['prints nothing', `true`, 'TM_PROVISION'],
     ['prints no address', `echo '{"host":"x"}'`, 'TM_PROVISION'],

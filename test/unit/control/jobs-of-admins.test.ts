@@ -56,11 +56,16 @@ it('what the command line asked for is cancelled by others, and resumed by admin
 });
 
 it('a server that no rule lets under protection any more is not registered', async () => {
-  const asked = { target: TARGET } as unknown as Parameters<typeof checkSource>[0];
   const there = { publicUrl: TARGET.url, url: TARGET.url } as Provisioned;
-  const check = (allowSources: readonly string[], actor: Job['actor'] = BOB): Promise<void> =>
-    checkSource(asked, there, actor, { allowSources });
-  await expect(check(['10.0.0.8/32:6379'])).rejects.toMatchObject({ code: 'TM_TARGET_DENIED' });
-  await check(['10.0.0.9/32:6379']);
-  await check([], ALICE);
+  // One that a hook has chosen is held against the same list.
+  for (const target of [TARGET, { kind: 'hook', tls: null }]) {
+    const asked = { target } as unknown as Parameters<typeof checkSource>[0];
+    const check = (allowSources: readonly string[], actor: Job['actor'] = BOB): Promise<void> =>
+      checkSource(asked, there, actor, { allowSources });
+    await expect(check(['10.0.0.8/32:6379'])).rejects.toMatchObject({ code: 'TM_TARGET_DENIED' });
+    await check(['10.0.0.9/32:6379']);
+    await check([], ALICE);
+  }
+  const local = { target: { kind: 'local' } } as Parameters<typeof checkSource>[0];
+  await checkSource(local, there, BOB, { allowSources: [] });
 });

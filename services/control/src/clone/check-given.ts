@@ -48,7 +48,8 @@ export async function checkNewSource(
 }
 
 /**
- * Looks whether a server that a request named may be taken under protection still: the list may be shorter by now.
+ * Looks whether a server that was not started here, be it named by a request or by a hook, may be taken under
+ * protection: the list may be shorter by now. Who runs the command line may add any.
  * @throws As `checkPinned`.
  */
 export async function checkSource(
@@ -57,6 +58,6 @@ export async function checkSource(
   { via }: Actor,
   { allowSources }: Pick<Config, 'allowSources'>,
 ): Promise<void> {
-  if (target.kind !== 'address' || via === 'cli') return;
+  if (target.kind === 'local' || via === 'cli') return;
   await checkPinned(publicUrl, url, allowSources, SOURCES);
 }

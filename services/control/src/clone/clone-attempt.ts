@@ -5,7 +5,7 @@ import type { JobContext } from '../jobs/job.ts';
 import type { Provisioned } from '../provision/provisioner.ts';
 import type { Provisioners } from '../provision/provisioners.ts';
 import { checkpointFromJson, checkpointToJson, type CloneCheckpoint } from './checkpoint.ts';
-import { checkGiven } from './check-given.ts';
+import { checkGiven, checkSource } from './check-given.ts';
 import type { CloneRequest } from './clone-request.ts';
 
 /** What clones are made with. */
@@ -64,6 +64,11 @@ export class CloneAttempt {
   async checkGiven(at: CloneCheckpoint): Promise<void> {
     const { workspace, provisioners } = this.parts;
     return checkGiven(at, this.context.job.actor, workspace.config, provisioners);
+  }
+
+  /** @throws As `checkSource`. */
+  async checkSource(asked: CloneCheckpoint['asked'], provisioned: Provisioned): Promise<void> {
+    return checkSource(asked, provisioned, this.context.job.actor, this.parts.workspace.config);
   }
 
   /** Tells that a phase begins. */

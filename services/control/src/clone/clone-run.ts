@@ -50,6 +50,8 @@ async function provide(attempt: CloneAttempt): Promise<void> {
     context.log('info', `the server is ${provisioned.publicUrl}`);
     const now = { ...at, phase: 'provisioned', provisioned } as const;
     await attempt.checkGiven(now);
+    // What a hook has chosen is known only now.
+    if (attempt.request.register) await attempt.checkSource(now.asked, provisioned);
     await attempt.keep(now);
   }
   const now = attempt.here;

@@ -1,7 +1,6 @@
 import { PlanError, TidemarkError } from '@tidemark/core';
 import type { Provisioned } from '../provision/provisioner.ts';
 import type { ReplayedFacts } from './checkpoint.ts';
-import { checkSource } from './check-given.ts';
 import type { CloneAttempt } from './clone-attempt.ts';
 import { environmentOf } from './load-clone.ts';
 import { addressOf, withTarget } from './open-clone.ts';
@@ -60,7 +59,7 @@ async function register(attempt: CloneAttempt): Promise<readonly string[]> {
   const rest = { policy: kept, by: actor.name, login, createdMs };
   const { secrets } = provisioners;
   const parts = { workspace, secrets, signal, clock, random };
-  await checkSource(attempt.here.asked, attempt.target, actor, workspace.config);
+  await attempt.checkSource(attempt.here.asked, attempt.target);
   await registerClone(attempt.here.asked, attempt.target, rest, parts);
   try {
     const asked = { timeoutMs: ATTACH_MS, signal };
