@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import type { Answer } from '../../support/api-run.ts';
 import { RoutesRun } from '../../support/routes-run.ts';
 import { iso } from '../../support/tidemark-cli.ts';
@@ -150,6 +150,23 @@ it('TDE goes on for good, once that is confirmed, and never off', async () => {
   expect((await call('CheckCloudResourceAuthorized', { RoleArn: roleArn })).body).toMatchObject({
     Code: 'InvalidParameter',
   });
+  // What is switched on for good is in the audit, though who asked has left in between.
+  const leaves = new AbortController();
+  const { workspace, audit } = run.api.control;
+  const ask = workspace.askArchiver.bind(workspace);
+  const spy = vi.spyOn(workspace, 'askArchiver').mockImplementation(async (method, ...rest) => {
+    if (method === 'rekey') leaves.abort();
+    if (method === 'rekey') await delay(300); // until the server has seen it
+    return ask(method, ...rest);
+  });
+  const asked = { method: 'PUT', body: JSON.stringify({ enabled: true, confirm: ID }) };
+  const headers = { authorization: `Bearer ${run.api.token}`, 'content-type': 'application/json' };
+  const left = fetch(`${run.api.url}${ONE}/tde`, { ...asked, headers, signal: leaves.signal });
+  await expect(left).rejects.toThrow();
+  await expect
+    .poll(() => JSON.stringify(audit.list({ pageSize: 100 })), { timeout: ENABLED_MS })
+    .toContain('tde.enable');
+  spy.mockRestore();
   const on = await put({ enabled: true, confirm: ID });
   expect(on.body, on.text).toMatchObject({ algorithm: 'AES-256-GCM', mode: 'auto' });
   const deadline = Date.now() + ENABLED_MS;

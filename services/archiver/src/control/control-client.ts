@@ -37,6 +37,8 @@ export async function callArchiver(
 }
 
 async function exchange(options: CallOptions, line: string): Promise<string> {
+  // One that is aborted already says so no more.
+  options.signal?.throwIfAborted();
   return new Promise<string>((resolve, reject) => {
     const socket = createConnection(options.socketPath);
     let text = '';

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { requireScope } from '../api/auth.ts';
 import type { ApiApp, ApiPorts } from '../api/types.ts';
-import { callerSignal } from '../api/routes/request-tools.ts';
+import { callerSignal, workSignal } from '../api/routes/request-tools.ts';
 import {
   createBackup,
   createInstance,
@@ -101,7 +101,7 @@ async function answer(
     throw new CompatError('InvalidParameter', 400, 'Token has 1 to 128 printable characters');
   }
   const key = { actor: request.caller, key: `compat:${token ?? randomUUID()}` };
-  const signal = callerSignal(request, WORK_MS);
+  const signal = action.scope === 'read' ? callerSignal(request, WORK_MS) : workSignal(WORK_MS);
   const call = {
     ...{ params, control, actor, scopes, signal },
     key: token === undefined ? undefined : key,

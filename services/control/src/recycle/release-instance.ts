@@ -40,12 +40,13 @@ export async function releaseInstance(
   parts: ReleaseParts,
   beforeItGoes: (entry: InstanceEntry) => Promise<void> = () => Promise.resolve(),
 ): Promise<void> {
-  const { workspace } = parts;
+  const { workspace, signal } = parts;
   const { path, stateDir } = workspace.config;
   const entry = (await loadConfig(path)).instances.find((known) => known.id === id);
   if (entry === undefined) {
     throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`);
   }
+  signal.throwIfAborted();
   try {
     await endCapture(id, parts);
     await beforeItGoes(entry);

@@ -150,6 +150,8 @@ describe('callArchiver()', () => {
     const reason = new TidemarkError('TM_CANCELLED', 'cancelled');
     setTimeout(() => abort.abort(reason), 20);
     await expect(waiting).rejects.toBe(reason);
+    const late = callArchiver({ ...options, timeoutMs: 120_000 }, 'status', null);
+    await expect(late).rejects.toBe(reason); // it is aborted already
   });
 
   it.each<[string, string, string]>([

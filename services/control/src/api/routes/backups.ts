@@ -25,7 +25,7 @@ import { undeleteBackup } from '../../queries/undelete-backup.ts';
 import { holdBackup } from '../../queries/hold-backup.ts';
 import type { Control } from '../../control.ts';
 import { acceptJob } from './job-document.ts';
-import { asField, callerSignal, secondOf } from './request-tools.ts';
+import { asField, callerSignal, secondOf, workSignal } from './request-tools.ts';
 
 const tags = ['backups'];
 const WORK_MS = 30_000;
@@ -105,7 +105,7 @@ function addOne(app: ApiApp, { control, clock, random }: ApiPorts): void {
       const [{ instance }] = shards;
       // Retention deletes what others had kept by it: less history is kept then.
       if (hold === false && shards.some((one) => one.hold)) requireScope(request, 'admin');
-      const change = { clock, random, signal: callerSignal(request, WORK_MS) };
+      const change = { clock, random, signal: workSignal(WORK_MS) };
       const { actor } = request;
       const note = { actor, instance, job: null, detail: backup };
       if (labels !== undefined) {
@@ -142,7 +142,7 @@ function addDelete(app: ApiApp, { control, clock, random }: ApiPorts): void {
       const { dryRun = false, last = false } = query;
       const { backup } = params;
       const [{ instance }] = await findFresh(backup, control, { deleted: true });
-      const signal = callerSignal(request, WORK_MS);
+      const signal = workSignal(WORK_MS);
       const done = await deleteBackup(backup, { by: actor.name, last, dryRun }, control.workspace, {
         clock,
         random,
@@ -175,7 +175,7 @@ function addUndelete(app: ApiApp, { control, clock, random }: ApiPorts): void {
       const { actor, params } = request;
       const { backup } = params;
       await control.fresh.all();
-      const signal = callerSignal(request, WORK_MS);
+      const signal = workSignal(WORK_MS);
       const { workspace } = control;
       const done = await undeleteBackup(backup, actor.name, workspace, { clock, random, signal });
       if (!done.again) {

@@ -16,7 +16,7 @@ import {
 } from '../schemas/instance-changes.ts';
 import type { ApiApp, ApiPorts } from '../types.ts';
 import { Gate } from './gate.ts';
-import { callerSignal } from './request-tools.ts';
+import { callerSignal, workSignal } from './request-tools.ts';
 
 const tags = ['instances'];
 const WORK_MS = 50_000;
@@ -75,7 +75,7 @@ function addNew(app: ApiApp, { control, clock, random }: ApiPorts, gate: Gate): 
       });
       audit.append({ actor, action: 'instance.add', instance: id, job: null, detail: source });
       // From here on it is there, whatever fails, and whether or not the caller waits for it.
-      const late = AbortSignal.timeout(WORK_MS);
+      const late = workSignal(WORK_MS);
       const attached = await orWarn(warnings, () => attachNode(id, { workspace, signal: late }));
       await control.fresh.of(id, 0).catch(() => undefined);
       reply.code(201).header('location', `/v1/instances/${id}`);
@@ -130,7 +130,7 @@ function addChange(app: ApiApp, { control }: ApiPorts, gate: Gate): void {
       const detail = Object.keys(body).join(' ');
       audit.append({ actor, action: 'instance.change', instance: id, job: null, detail });
       // The configuration has changed: that the caller has left changes nothing about it.
-      const late = AbortSignal.timeout(WORK_MS);
+      const late = workSignal(WORK_MS);
       const attached = await orWarn(warnings, () => reattachNode(id, { workspace, signal: late }));
       const row = instanceRows(workspace.catalog, workspace.config).find((one) => one.id === id);
       return { ...row, attached, warnings };

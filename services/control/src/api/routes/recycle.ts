@@ -8,7 +8,7 @@ import { accepted } from '../schemas/jobs.ts';
 import type { ApiApp, ApiPorts } from '../types.ts';
 import { given } from './clones.ts';
 import { acceptJob } from './job-document.ts';
-import { asField } from './request-tools.ts';
+import { asField, workSignal } from './request-tools.ts';
 
 const tags = ['recycle bin'];
 const WORK_MS = 50_000;
@@ -56,8 +56,7 @@ function addRelease(app: ApiApp, { control, clock }: ApiPorts): void {
     },
     async (request) => {
       const { actor, params } = request;
-      // What was begun is ended, though the caller has left: it would be captured by nobody.
-      const signal = AbortSignal.timeout(WORK_MS);
+      const signal = workSignal(WORK_MS);
       return recycledDocument(
         await control.recycle.put(params.instance, actor, signal),
         clock.nowMs(),
@@ -81,7 +80,7 @@ function addRelease(app: ApiApp, { control, clock }: ApiPorts): void {
       if (query.confirm !== params.instance) {
         throw wrongField('query/confirm', `there is no way back: it must be ${params.instance}`);
       }
-      const signal = AbortSignal.timeout(WORK_MS);
+      const signal = workSignal(WORK_MS);
       const gone = await control.recycle.destroy(params.instance, query.confirm, actor, signal);
       return recycledDocument(gone, clock.nowMs());
     },

@@ -27,3 +27,11 @@ export function asField<T>(pointer: string, read: () => T): T {
 export function callerSignal(request: FastifyRequest, timeoutMs: number): AbortSignal {
   return AbortSignal.any([request.gone, AbortSignal.timeout(timeoutMs)]);
 }
+
+/**
+ * Ends after so long, whether or not the caller waits: what changes something is not left half done, nor out of
+ * the audit, by who leaves in between.
+ */
+export function workSignal(timeoutMs: number): AbortSignal {
+  return AbortSignal.timeout(timeoutMs);
+}

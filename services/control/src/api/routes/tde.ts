@@ -23,7 +23,7 @@ import {
   TdeSchema,
 } from '../schemas/tde.ts';
 import type { ApiApp, ApiPorts, Scope } from '../types.ts';
-import { callerSignal } from './request-tools.ts';
+import { callerSignal, workSignal } from './request-tools.ts';
 
 const tags = ['tde'];
 const WORK_MS = 45_000;
@@ -76,7 +76,7 @@ function addStatus(app: ApiApp, { control }: ApiPorts): void {
       if (roleArn !== undefined) {
         throw wrongField('/roleArn', ROLE_HINT);
       }
-      const signal = callerSignal(request, WORK_MS);
+      const signal = workSignal(WORK_MS);
       const document = await switchOn(instance, { keyId, confirm }, control, signal);
       control.audit.append({
         ...{ actor: request.actor, action: 'tde.enable', instance, job: null },
