@@ -2,7 +2,12 @@ import { slotOf, SLOTS } from '@tidemark/bus';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { decodeMemberData, encodeMemberData } from '../../../libs/bus/src/group/member-data.ts';
-import { shareOut, type Applicant } from '../../../libs/bus/src/group/share-out.ts';
+import {
+  shareOut,
+  slotsThatDiffer,
+  type Applicant,
+} from '../../../libs/bus/src/group/share-out.ts';
+import { slotSets } from '../../../libs/bus/src/group/slots.ts';
 
 const slot = fc.integer({ min: 0, max: SLOTS - 1 });
 const slots = fc.uniqueArray(slot, { maxLength: 12 });
@@ -97,12 +102,47 @@ describe('sharing slots out', () => {
     ]);
   });
 
+  it('gives a slot to who has most instances of it, so that none of them is captured by nobody', () => {
+    // Both are counted to slot 46.
+    const member = (id: string, instances: readonly string[], held: number[] = []): Applicant => {
+      const sets = slotSets(instances);
+      return { id, held, able: [...sets.keys()], proven: held, sets };
+    };
+    const fewer = (held?: number[]): Applicant => member('a', ['shop-0', 'b'], held);
+    const more = (held?: number[]): Applicant => member('c', ['shop-29', 'shop-0'], held);
+    expect(shareOut([fewer(), more()]).get('c')).toContain(46);
+    expect(slotsThatDiffer([fewer(), more()])).toEqual([46]);
+    // Who works on it lets go of it first.
+    expect(shareOut([fewer([46]), more()]).get('c')).not.toContain(46);
+    expect(shareOut([fewer([46]), more()]).get('a')).not.toContain(46);
+    // One of an earlier release does not say what it has.
+    const silent: Applicant = { id: 'b', held: [46], able: [46], proven: [46] };
+    expect(shareOut([fewer(), silent, more()]).get('b')).toEqual([46]);
+    expect(slotsThatDiffer([more(), silent, more()])).toEqual([]);
+  });
+
   it('takes what another member says of itself only when it is well formed', () => {
     const data = { held: [1, 2], able: [2, 63], proven: [2] };
     expect(decodeMemberData(encodeMemberData(data))).toEqual(data);
+    const told = { ...data, sets: slotSets(['a', 'b', 'shop-0', 'shop-29']) };
+    expect(decodeMemberData(encodeMemberData(told))).toEqual(told);
+    const all = slotSets(Array.from({ length: 9_000 }, (_, at) => `shop-${at}`));
+    const slots = [...all.keys()];
+    const full = { held: slots, able: slots, proven: slots, sets: all };
+    expect(decodeMemberData(encodeMemberData(full))).toEqual(full);
     const early = '{"v":1,"held":[1],"able":[2]}'; // of an earlier release
     expect(decodeMemberData(Buffer.from(early))).toEqual({ held: [1], able: [2], proven: [] });
     const nothing = { held: [], able: [], proven: [] };
+    for (const sets of [
+      '[[64,1,"00000000"]]',
+      '[[1,1.5,"00000000"]]',
+      '[[1,1,"x"]]',
+      '[1]',
+      '{}',
+    ]) {
+      const text = `{"v":1,"held":[],"able":[1],"proven":[],"sets":${sets}}`;
+      expect(decodeMemberData(Buffer.from(text))).toEqual({ ...nothing, able: [1] });
+    }
     for (const text of [
       '',
       '{}',

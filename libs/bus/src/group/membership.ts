@@ -3,8 +3,8 @@ import type { BusLogger, JoinOptions, Membership, MembershipState, RevokeReason 
 import { busError } from '../kafka/errors.ts';
 import { standingOf, type Generation, type GroupLink } from '../kafka/group-link.ts';
 import { decodeMemberData, encodeMemberData } from './member-data.ts';
-import { shareOut } from './share-out.ts';
-import { slotOf } from './slots.ts';
+import { shareOut, slotsThatDiffer, type Applicant } from './share-out.ts';
+import { slotOf, slotSets } from './slots.ts';
 
 /** What a member needs of its process. */
 export interface MemberPorts {
@@ -31,6 +31,8 @@ export class Member implements Membership {
   /** Slots that it was told to let go of, and has not been given again: it asks for them no more. */
   #yielded: ReadonlySet<number> = new Set();
   #memberId = '';
+  /** Slots of which it was told that members have different instances. */
+  #different = '';
   #generation = -1;
   #connected = false;
   #changed = false;
@@ -108,18 +110,20 @@ export class Member implements Membership {
   /** @returns Null when the group is to be joined again. */
   async #joinAndSync(link: GroupLink): Promise<Generation | null> {
     this.#changed = false;
-    const able = [...new Set(this.#instances.map(slotOf))];
+    const sets = slotSets(this.#instances);
+    const able = [...sets.keys()];
     const works = this.#proven();
     const proven = [...new Set(works.map(slotOf))];
     const held = new Set([...this.#held, ...proven]);
     try {
-      const data = encodeMemberData({ held: [...held], able, proven });
+      const data = encodeMemberData({ held: [...held], able, proven, sets });
       const generation = await link.join(this.#memberId, data);
       this.#memberId = generation.memberId;
       const applicants = generation.members.map((each) => ({
         id: each.id,
         ...decodeMemberData(each.data),
       }));
+      this.#tellDifferent(applicants);
       const slots = new Set(await link.sync(generation, shareOut(applicants)));
       this.#connected = true;
       this.#generation = generation.number;
@@ -137,6 +141,19 @@ export class Member implements Membership {
       if (standing === 'unknown') await this.#expelled();
       return null;
     }
+  }
+
+  /** Whoever shares out sees it. */
+  #tellDifferent(applicants: readonly Applicant[]): void {
+    const slots = slotsThatDiffer(applicants).join(' ');
+    if (slots !== '' && slots !== this.#different) {
+      const { group } = this.#options;
+      this.#ports.logger.warn('hosts of the group do not have the same instances', {
+        group,
+        slots,
+      });
+    }
+    this.#different = slots;
   }
 
   /** What it works on by right, whatever the group knows of it. */

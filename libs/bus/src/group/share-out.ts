@@ -1,3 +1,5 @@
+import type { SlotSet } from './slots.ts';
+
 /** A member as the one who shares out sees it. */
 export interface Applicant {
   readonly id: string;
@@ -7,10 +9,25 @@ export interface Applicant {
   readonly proven: readonly number[];
   /** Slots that it has instances in. */
   readonly able: readonly number[];
+  /** What it has in each of those; absent: an earlier release, which does not say. */
+  readonly sets?: ReadonlyMap<number, SlotSet>;
+}
+
+/** Slots of which members have different instances: some of them may be captured by nobody. */
+export function slotsThatDiffer(members: readonly Applicant[]): readonly number[] {
+  const digests = new Map<number, Set<string>>();
+  for (const { sets } of members) {
+    for (const [slot, { digest }] of sets ?? []) {
+      digests.set(slot, (digests.get(slot) ?? new Set()).add(digest));
+    }
+  }
+  return [...digests].flatMap(([slot, { size }]) => (size > 1 ? [slot] : [])).sort((a, b) => a - b);
 }
 
 /**
- * Shares slots out: each to a member that is able, evenly, and moving as few as possible.
+ * Shares slots out: each to a member that is able, evenly, and moving as few as possible. Of members that
+ * have different instances in a slot those with most of them are able: with another one the rest would be
+ * captured by nobody.
  *
  * A slot that is to move stays with nobody while its holder still works on it: the holder lets go, and
  * joins again, and then the slot is given. So no slot has two workers. Only who was given it while its
@@ -49,14 +66,26 @@ function saysHeld(members: readonly Applicant[], id: string, slot: number): bool
   return members.some((each) => each.id === id && each.held.includes(slot));
 }
 
+/** Who can work on each slot: of those that say what they have there, who has most. */
+function ableFor(members: readonly Applicant[]): ReadonlyMap<number, readonly string[]> {
+  const able = new Map<number, readonly Applicant[]>();
+  for (const member of members) {
+    for (const slot of new Set(member.able)) able.set(slot, [...(able.get(slot) ?? []), member]);
+  }
+  return new Map(
+    [...able].map(([slot, all]) => {
+      const counts = all.map(({ sets }) => sets?.get(slot)?.count ?? null);
+      const most = Math.max(...counts.map((count) => count ?? 0));
+      return [slot, all.filter((_, at) => (counts[at] ?? most) === most).map(({ id }) => id)];
+    }),
+  );
+}
+
 function balance(
   members: readonly Applicant[],
   holders: ReadonlyMap<number, string>,
 ): Map<number, string> {
-  const able = new Map<number, string[]>();
-  for (const { id, able: slots } of members) {
-    for (const slot of new Set(slots)) able.set(slot, [...(able.get(slot) ?? []), id]);
-  }
+  const able = ableFor(members);
   const owners = new Map<number, string>();
   const loads = new Map<string, number>(members.map(({ id }) => [id, 0]));
   const give = (slot: number, id: string): void => {
@@ -90,9 +119,9 @@ function balance(
       }
     }
   };
-  const ableFor = (slot: number): readonly string[] => able.get(slot) ?? [];
+  const takers = (slot: number): readonly string[] => able.get(slot) ?? [];
   // To those that wait for it already, where that will do.
-  even((slot) => ableFor(slot).filter((id) => saysHeld(members, id, slot)));
-  even(ableFor);
+  even((slot) => takers(slot).filter((id) => saysHeld(members, id, slot)));
+  even(takers);
   return owners;
 }
