@@ -15,16 +15,19 @@ import { tellStory, withKeysOf, withoutDigests, type Story } from '../support/co
 import type { Answer } from '../support/api-run.ts';
 import { diffOracle, readOracle } from '../support/oracle.ts';
 import { startRedis, type RedisServer } from '../support/redis-server.ts';
+import type { ArchiverProcess } from '../support/tidemark-cli.ts';
 import { TestCa } from '../support/tls/certificates.ts';
 
 /** A worker looks for cancelled jobs four times a second. */
 const LOOK_MS = 250;
 /** In these a job may end before it can be called off. */
 const LAST: ReadonlySet<string> = new Set(['promote', 'settle', 'write']);
+const CLONES = '/v1/clones';
 const PASSWORD = 'Correct-Horse-7';
 
 let host: ControlHost;
 let worker: Worker;
+let api: ArchiverProcess;
 let target: RedisServer;
 let story: Story;
 let ca: TestCa;
@@ -42,7 +45,7 @@ beforeAll(async () => {
     await writeFile(join(secrets, name), content, { mode: 0o600 });
   }
   host.archiver();
-  host.api();
+  api = host.api();
   await host.untilServed();
   worker = await host.worker();
   story = await tellStory(host);
@@ -53,11 +56,19 @@ afterAll(async () => {
   await target[Symbol.asyncDispose]();
 });
 
-/** Asks for work, cancels it as a phase begins, and waits for its end. */
+/**
+ * Asks for work, cancels it as a phase begins, and waits for its end. Of a clone another API is asked to: the
+ * first one is killed in that phase.
+ */
 async function cancelAt(phase: string, path: string, body: object): Promise<JobDocument> {
   await worker.stopAt(phase);
   const id = await host.begin(path, body);
   await worker.stopped();
+  if (path === CLONES) {
+    await api.kill();
+    api = host.api();
+    await host.untilServed();
+  }
   try {
     expect(await host.job(id)).toMatchObject({ state: 'running', phase });
     const cancelled = await host.post(`/v1/jobs/${id}:cancel`);
@@ -179,7 +190,7 @@ describe('a clone with a password, over TLS only', () => {
   it.each(['source', 'provision', 'replay', 'promote', 'verify', 'settle'])(
     'cancelled as %s begins leaves nothing; resumed it is exact and closed',
     async (phase) => {
-      const { result } = await cancelAndResume(phase, '/v1/clones', asked(`copy-${phase}`));
+      const { result } = await cancelAndResume(phase, CLONES, asked(`copy-${phase}`));
       expect(JSON.stringify(result)).not.toContain(PASSWORD);
       const url = String(result?.['url']);
       expect(url).toMatch(/^rediss:/);
@@ -194,7 +205,7 @@ describe('a clone with a password, over TLS only', () => {
 
   it('of a memory class below what the source needs is refused, and leaves nothing', async () => {
     const before = await host.leftovers();
-    const id = await host.begin('/v1/clones', { ...asked('small'), memoryBytes: 100_000 });
+    const id = await host.begin(CLONES, { ...asked('small'), memoryBytes: 100_000 });
     const job = await host.ended(id);
     expect(job).toMatchObject({ state: 'failed', problem: { code: 'TM_TARGET_MEMORY' } });
     expect(await host.leftovers()).toEqual(before);

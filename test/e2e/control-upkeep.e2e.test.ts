@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { runRetention } from '@tidemark/archiver';
-import { openCatalog, readInstanceLog } from '@tidemark/catalog';
+import { openCatalog, readInstanceLog, type InstanceEvent } from '@tidemark/catalog';
 import { openKeyRing } from '@tidemark/crypto';
 import { openFileStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
@@ -24,16 +24,18 @@ const LOOK_MS = 250;
 const SECONDS = 4;
 
 /**
- * What is asked for, and where its worker is killed: `PHASE+N` is before the n-th change of the store. The
+ * What is asked for, and where its worker is killed: `PHASE+N` is before the n-th change of the store, with `!` after it. The
  * first thing that is told of an attempt is the phase of the one before, so that no two stops share one.
  */
 const WORK = {
-  backup: { path: `${ONE}/backups`, stops: ['ask', 'rewrite', 'read'] },
+  // At last before its labels are written, and then, behind the end of that claim and its own, right after.
+  backup: { path: `${ONE}/backups`, stops: ['ask', 'rewrite', 'read+1', 'read+3!'] },
   expire: { path: `${ONE}:expire`, stops: ['sync', 'retention+3', 'undo-packs'] },
   rewrap: { path: `${ONE}:rewrap`, stops: ['sync', 'wrap+2'] },
   verify: { path: `${ONE}:verify`, stops: ['sync', 'read'] },
 } as const;
 type Kind = keyof typeof WORK;
+const LABELS = { night: 'first' };
 const KINDS = Object.keys(WORK) as readonly Kind[];
 
 let host: ControlHost;
@@ -96,7 +98,8 @@ async function markWithoutGrace(): Promise<void> {
 }
 
 function begin(kind: Kind): Promise<string> {
-  return host.begin(WORK[kind].path, kind === 'expire' ? { force: true } : {});
+  const bodies = { backup: { labels: LABELS }, expire: { force: true }, rewrap: {}, verify: {} };
+  return host.begin(WORK[kind].path, bodies[kind]);
 }
 
 async function expectStopped(id: string, stop: string, attempt: number): Promise<void> {
@@ -112,6 +115,13 @@ async function killServices(): Promise<void> {
   await Promise.all([archiver.until('caught-up'), host.untilServed()]);
 }
 
+/** Only the API is killed, and started again. */
+async function killApi(): Promise<void> {
+  await api.kill();
+  api = host.api();
+  await host.untilServed();
+}
+
 /** Those that were asked for: the archiver makes one of its own when it begins a timeline. */
 async function backups(): Promise<readonly string[]> {
   const { body } = await host.ask(`${ONE}/backups?pageSize=100`);
@@ -119,15 +129,29 @@ async function backups(): Promise<readonly string[]> {
   return all.filter(({ mode }) => mode === 'manual').map(({ id }) => id);
 }
 
+async function* instanceEvents(): AsyncGenerator<InstanceEvent> {
+  const { keys, store } = await openParts();
+  for await (const batch of readInstanceLog({ store, iid: ID, logKey: await keys.logKey(ID) })) {
+    for (const { event } of batch) yield event;
+  }
+}
+
+/** What the log was told of the labels of a backup, each time. */
+async function labelsOf(backup: string): Promise<readonly object[]> {
+  const told: object[] = [];
+  for await (const event of instanceEvents()) {
+    if (event.type !== 'BackupLabelled' || event.backup !== backup) continue;
+    told.push(Object.fromEntries(event.labels.map(({ key, value }) => [key, value])));
+  }
+  return told;
+}
+
 /** Nobody claims a job, and no process is there that nobody knows. */
 async function expectNothingLeft(): Promise<void> {
-  const { keys, store } = await openParts();
   const open = new Set<string>();
-  for await (const batch of readInstanceLog({ store, iid: ID, logKey: await keys.logKey(ID) })) {
-    for (const { event } of batch) {
-      if (event.type === 'JobClaimed') open.add(event.job);
-      else if (event.type === 'JobEnded') open.delete(event.job);
-    }
+  for await (const event of instanceEvents()) {
+    if (event.type === 'JobClaimed') open.add(event.job);
+    else if (event.type === 'JobEnded') open.delete(event.job);
   }
   expect([...open]).toEqual([]);
   expect(await host.strangers()).toEqual([]);
@@ -144,7 +168,7 @@ async function restored(point: object): Promise<JobDocument> {
 
 describe.each(KINDS)('%s', (kind) => {
   const { path, stops } = WORK[kind];
-  const phases = stops.map((stop) => stop.replace(/\+.*/, ''));
+  const phases = [...new Set(stops.map((stop) => stop.replace(/\+.*/, '')))];
 
   it('is brought to its end, once, when API, archiver and worker are killed in its phases', async () => {
     await prepare(kind);
@@ -155,6 +179,7 @@ describe.each(KINDS)('%s', (kind) => {
       await expectStopped(id, stop, at + 1);
       await worker.process.kill();
       if (at === 1) await killServices();
+      else if (kind === 'backup') await killApi();
       // Nothing half-done is shown.
       const shown = await backups();
       if (kind !== 'expire') expect(shown.length - before.length).toBeLessThanOrEqual(1);
@@ -168,6 +193,7 @@ describe.each(KINDS)('%s', (kind) => {
     if (kind === 'backup') {
       const made = (await backups()).filter((one) => !before.includes(one));
       expect(made).toEqual([job.result?.['backup']]);
+      expect(await labelsOf(made[0] ?? '')).toEqual([LABELS]);
     }
     if (kind === 'verify') expect(job.result).toMatchObject({ faultCount: 0 });
     await expectNothingLeft();

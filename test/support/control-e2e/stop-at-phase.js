@@ -3,7 +3,8 @@ import { createRequire, syncBuiltinESMExports } from 'node:module';
 
 // Loaded into a process of the command line before its own modules: the file STOP_FILE may hold a signal and
 // a phase. The process sends that signal to itself as soon as it has put down that a job comes to that
-// phase, once; with `PHASE+N` before the n-th object that it adds to a store, or takes out of one, after that.
+// phase, once; with `PHASE+N` before the n-th object that it adds to a store, or takes out of one, after that;
+// with `PHASE+N!` right after it.
 const { STOP_FILE } = process.env;
 let armed = null;
 if (STOP_FILE !== undefined) {
@@ -22,13 +23,13 @@ if (STOP_FILE !== undefined) {
   };
   for (const name of ['link', 'unlink']) {
     const own = fs.promises[name];
-    fs.promises[name] = (...args) => {
-      if (armed !== null && --armed.left === 0) {
-        const { signal } = armed;
-        armed = null;
-        process.kill(process.pid, signal);
-      }
-      return own.apply(fs.promises, args);
+    fs.promises[name] = async (...args) => {
+      const due = armed !== null && --armed.left === 0 ? armed : null;
+      if (due !== null) armed = null;
+      if (due?.after === false) process.kill(process.pid, due.signal);
+      const done = await own.apply(fs.promises, args);
+      if (due?.after === true) process.kill(process.pid, due.signal);
+      return done;
     };
   }
   syncBuiltinESMExports();
@@ -39,7 +40,7 @@ function look({ state, progress }) {
   const [phase, left = '0'] = wish.split('+');
   if (state !== 'running' || progress.phase !== phase) return;
   rmSync(STOP_FILE);
-  if (left !== '0') armed = { signal, left: Number(left) };
+  if (left !== '0') armed = { signal, left: parseInt(left, 10), after: left.endsWith('!') };
   // The transaction ends before anything else is done.
   else process.nextTick(() => process.kill(process.pid, signal));
 }
