@@ -56,7 +56,10 @@ export async function runJob(
 ): Promise<void> {
   const { printer, signal } = invocation;
   const { kind, instance, request, detach } = asked;
+  signal.throwIfAborted();
   const { id } = await control.jobs.submit({ kind, instance, request, actor: cliActor() });
+  // To ask for it takes its time, too; what has ended since is told as it is.
+  if (signal.aborted) await control.jobs.cancel(id, cliActor()).catch(() => undefined);
   if (detach) {
     const job = control.jobs.get(id);
     printer.result(jobDocument(job), () => [`${id} waits for a worker: tidemark job watch ${id}`]);
