@@ -233,4 +233,10 @@ it('a release that fails leaves an instance captured, one whose caller has left 
     (await loadConfig(run.tidemark.config)).instances.every(({ id }) => id !== 'third'),
   );
   spy.mockRestore();
+  const sync = vi.spyOn(workspace, 'sync');
+  const bins = await Promise.all(Array.from({ length: 12 }, () => run.api.ask('/v1/recycle-bin')));
+  for (const { text } of bins) expect(text).toContain('"id":"third"');
+  // The store is not read for each of them.
+  expect(sync.mock.calls.filter(([, only]) => only == null).length).toBeLessThan(12);
+  sync.mockRestore();
 });
