@@ -50,7 +50,7 @@ export function nodeError(error: unknown, place: ErrorPlace): NodeError {
     const command = denied?.replace('|', ' ').toUpperCase() ?? place.command;
     return new NodeError('TM_NODE_RIGHTS', `the server denies ${command}`, {
       context: { ...context, command },
-      hint: `grant it: ACL SETUSER <user> +${command.toLowerCase().replace(' ', '|')}`,
+      hint: `grant it: ACL SETUSER <user> +${command.toLowerCase().replace(' ', '|')}; all that users need: tidemark instance add --print-acl`,
     });
   }
   return new NodeError('TM_NODE_REPLY', `${place.command} was answered with "${text}"`, {

@@ -4,7 +4,7 @@ import { cloneText } from '../../../services/cli/src/commands/clone.ts';
 
 it.each([
   ['set', 'clone-job-1.pass', 'password: first line of /etc/tm/secrets/clone-job-1.pass'],
-  ['of-source', null, 'password: that of the source'],
+  ['of-source', null, 'password: that of the source, where it has one'],
   ['none', null, 'password: none'],
 ])('a clone says where its password lies: %s, %s', (password, passwordRef, line) => {
   const result = {

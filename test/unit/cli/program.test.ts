@@ -132,6 +132,7 @@ describe('what is wrong on the command line', () => {
 
   it.each<[string, string]>([
     ['policy set a', 'hint: --days, --hours'],
+    ['data purge-expired a --rate 5', '--rate 5 is not a number of keys from 100 to 1000000'],
     ['clone a --to somewhere --name b', 'hint: write local, hook or redis://'],
     ['clone a --to local --name B', '"B" cannot be the name of a server'],
     ['recycle rebuild a --to local --name B', '"B" cannot be the name of a server'],

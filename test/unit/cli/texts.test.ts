@@ -1,7 +1,8 @@
 import { UsageError } from '@tidemark/core';
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { resultLines } from '../../../services/cli/src/commands/job.ts';
 import { namingFlags } from '../../../services/cli/src/commands/policy.ts';
+import { writeLine } from '../../../services/cli/src/commands/shown-command.ts';
 import { countOf } from '../../../services/cli/src/output/count.ts';
 
 it.each([
@@ -34,4 +35,23 @@ it('namingFlags() names the flag instead of the place in the document', () => {
   });
   const other = new UsageError('TM_USAGE', '/days/1: no');
   expect(namingFlags(other)).toBe(other);
+});
+
+describe('writeLine() is the command that writes what was previewed', () => {
+  const place = { at: '2026-11-22T08:45:12Z', configPath: '/etc/my conf.toml' };
+
+  it('with the second that was looked at, words quoted for a shell, and every selector', () => {
+    const flags = { at: '-15m', glob: ['cart:*'], key: ["it's", 'b'], maxLatency: '5ms' };
+    expect(writeLine('a', { ...flags, ttl: 'absolute', keepMissing: true }, place)).toBe(
+      "tidemark -c '/etc/my conf.toml' restore a --at 2026-11-22T08:45:12Z --key 'it'\\''s' --key b " +
+        "--glob 'cart:*' --ttl absolute --keep-missing --to original",
+    );
+  });
+
+  it('with another point as it was given', () => {
+    const flags = { before: '81', timeline: 'tl1', regex: ['a.*'], maxLatency: '5ms' };
+    expect(writeLine('a', flags, { ...place, configPath: 't.toml' })).toBe(
+      "tidemark -c t.toml restore a --before 81 --timeline tl1 --regex 'a.*' --to original",
+    );
+  });
 });

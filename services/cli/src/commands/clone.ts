@@ -168,7 +168,7 @@ function passwordText(
   if (passwordRef !== null) {
     return `first line of ${join(dirname(resolve(configPath)), 'secrets', passwordRef)}`;
   }
-  return password === 'of-source' ? 'that of the source' : password;
+  return password === 'of-source' ? 'that of the source, where it has one' : password;
 }
 
 /** Lists the servers that were started on this host. */

@@ -1,7 +1,13 @@
 import type { ClearReport, Job, PurgeReport } from '@tidemark/control';
+import { UsageError } from '@tidemark/core';
 import type { Invocation } from '../invocation.ts';
+import { countOf } from '../output/count.ts';
 import { controlOf, runJob } from './run-job.ts';
 import { typedConfirmation } from './typed-confirmation.ts';
+
+/** Keys that are looked at in a second. */
+const RATE_MIN = 100;
+const RATE_MAX = 1_000_000;
 
 /** Makes a backup of the node, verifies it, and removes all of its data. */
 export async function clearData(
@@ -27,7 +33,7 @@ export async function clearData(
       backup === null
         ? []
         : [`to have them back: tidemark restore ${id} --backup ${backup} --to …`];
-    return [`${id}: ${keys.toString()} keys were removed`, ...back];
+    return [`${id}: removed: ${countOf(keys, 'key')}`, ...back];
   });
 }
 
@@ -37,8 +43,13 @@ export async function purgeExpired(
   flags: { readonly rate: string; readonly detach?: boolean },
   invocation: Invocation,
 ): Promise<void> {
+  const keysPerSecond = Number(flags.rate);
+  if (!Number.isInteger(keysPerSecond) || keysPerSecond < RATE_MIN || keysPerSecond > RATE_MAX) {
+    const range = `${RATE_MIN.toString()} to ${RATE_MAX.toString()}`;
+    throw new UsageError('TM_USAGE', `--rate ${flags.rate} is not a number of keys from ${range}`);
+  }
   await using control = await controlOf(invocation);
-  const request = { keysPerSecond: Number(flags.rate) };
+  const request = { keysPerSecond };
   const order = {
     kind: 'purge-expired',
     instance: id,
@@ -47,8 +58,6 @@ export async function purgeExpired(
   } as const;
   await runJob(order, control, invocation, ({ result }: Job) => {
     const { purged, keys } = result as unknown as PurgeReport;
-    return [
-      `${id}: ${purged.toString()} expired keys were removed, ${keys.toString()} keys are left`,
-    ];
+    return [`${id}: removed: ${countOf(purged, 'expired key')}; left: ${countOf(keys, 'key')}`];
   });
 }

@@ -15,6 +15,7 @@ import { countsText, sampleText } from './outcome-text.ts';
 import { restoreEnvironment } from './restore-environment.ts';
 import { pointOf, type PointFlags } from './restore-point.ts';
 import { selectorOf, type SelectorFlags } from './selector-flags.ts';
+import { writeLine, type WriteFlags } from './shown-command.ts';
 import { skipOf } from './skip-flag.ts';
 import type { SpareFlags } from './spare-flags.ts';
 import { sparedOriginal } from './spared-original.ts';
@@ -52,7 +53,7 @@ export async function previewKeys(
     ),
   );
   for (const warning of report.warnings) printer.warn(warning);
-  printer.result(report, () => previewText(report, configPath));
+  printer.result(report, () => previewText(report, flags, configPath));
 }
 
 /** What `--keep-missing` and `--delete-missing` say. */
@@ -80,7 +81,11 @@ export function comparisonProgress({ phase, bytes, bytesTotal }: RestoreProgress
 }
 
 /** A preview for people. */
-export function previewText(report: PreviewReport, configPath: string): string[] {
+export function previewText(
+  report: PreviewReport,
+  flags: WriteFlags,
+  configPath: string,
+): string[] {
   const { instance, at, cut, counts, expiryOnly, write, read, ttl, selected, elapsedSeconds } =
     report;
   const where = at ?? `offset ${cut.offset}`;
@@ -98,7 +103,7 @@ export function previewText(report: PreviewReport, configPath: string): string[]
     ...sampleText(report.sample, counts),
     write.put + write.deleted === 0
       ? 'nothing to do; nothing was written'
-      : `nothing was written; to write: tidemark -c ${configPath} restore ${instance} --to original, with the same flags`,
+      : `nothing was written; to write: ${writeLine(instance, flags, { at, configPath })}`,
   ];
 }
 

@@ -110,7 +110,9 @@ function endLines(
       `flashback is off (detached): only backups are made; on again: tidemark policy set ${id} --flashback on`,
     ];
   }
-  return archiver ? [] : ['the archiver does not run: the windows end at what is proven'];
+  return archiver
+    ? []
+    : ['no archiver of this host captures it now: the windows end at what is proven'];
 }
 
 /** Windows and holes of a shard, in the order of time. */

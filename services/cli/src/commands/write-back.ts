@@ -71,7 +71,7 @@ export async function writeBackCommand(
       preview(request, environment),
     );
     for (const warning of report.warnings) printer.warn(warning);
-    printer.result(report, () => previewText(report, invocation.configPath));
+    printer.result(report, () => previewText(report, flags, invocation.configPath));
     return;
   }
   const yes = flags.yes === true;
