@@ -73,10 +73,11 @@ export class FleetCaptures {
   readonly #watch: HostWatch;
 
   constructor(options: FleetCapturesOptions) {
-    const { setting, begin, release, isHere } = options;
+    const { setting, instances, begin, release, isHere } = options;
     this.#options = options;
     const silenceMs = Math.max(GONE_MS_MIN, GONE_HEARTBEATS * setting.limits.heartbeatMs);
-    this.#watch = new HostWatch({ ...setting, isHere, silenceMs });
+    const isShared = (instance: string): boolean => instances.includes(instance);
+    this.#watch = new HostWatch({ ...setting, isHere, isShared, silenceMs });
     this.#fitness = new HostFitness({
       clock: setting.clock,
       silenceMs: UNFIT_HEARTBEATS * this.heartbeatMs,

@@ -1,11 +1,11 @@
 import type { MetricFamily, MetricSample } from '../metrics/metric-registry.ts';
 import type { GoneHost } from './host-watch.ts';
 
-/** Which instances are captured by nobody since their host is gone. */
+/** Which instances are captured by nobody: their host is gone, or let go of them and no other went on. */
 export const GONE_FAMILIES: readonly MetricFamily[] = [
   {
     name: 'tidemark_archive_host_gone',
-    help: 'Whether the one host that can capture the instance shows no life.',
+    help: 'Whether nobody captures the instance: its host shows no life, and no other one went on.',
     type: 'gauge',
     labels: ['instance'],
   },

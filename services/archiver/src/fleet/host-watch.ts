@@ -1,18 +1,22 @@
 import { writerLogKey } from '@tidemark/archive';
 import { listInstanceIds, openWriterLog, type WriterLog } from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
+import { openTimelineOf } from '../capture/open-timeline.ts';
 import { SHARD, writersOf } from '../instance-writers.ts';
 import { openKnownLog } from '../known-logs.ts';
+import { isOneOffOwner } from '../one-off/dump-log.ts';
 import type { CaptureSetting } from '../open-capture.ts';
 
 /** Between two looks at the logs of other hosts. */
 const LOOK_MS = 20_000;
 /** An owner appends something every 20 s; after four times that its host counts as gone. */
 const SILENCE_MS = 80_000;
+/** Between two looks at an instance that hosts share: mostly one of them goes on long before. */
+const SHARED_LOOK_MS = 55_000;
 /** Instances that are added later are found after so many looks. */
 const LIST_EVERY = 15;
 
-/** A host whose append-only files nobody reads any more. */
+/** A host that captured an instance which nobody captures any more. */
 export interface GoneHost {
   readonly instance: string;
   /** Id of the spool of that host. */
@@ -28,26 +32,35 @@ export interface HostWatchOptions extends Pick<
 > {
   /** Instances of this host: who captures them is seen otherwise. */
   readonly isHere: (instance: string) => boolean;
+  /** Instances that hosts share: whoever lets go of one, another one is to go on. Default: none. */
+  readonly isShared?: (instance: string) => boolean;
   /** Default 80 s. */
   readonly silenceMs?: number;
   /** Default 20 s. */
   readonly lookMs?: number;
 }
 
+/** What is said to be gone, and back. */
+const WORDS = { aof: 'aof-host', psync: 'capture' } as const;
+
 interface Watched {
   readonly instance: string;
+  readonly source: 'aof' | 'psync';
   readonly prefix: string;
   readonly log: WriterLog;
   /** Key of the newest entry that is known. */
   newest: string;
   /** When it was first seen, on the clock of this process. */
   seenMs: number;
+  /** When it was looked for, on the same clock. */
+  lookedMs: number;
   gone: GoneHost | null;
 }
 
 /**
- * Watches the logs of instances that only their own host can capture: append-only files are read
- * where they lie, so nobody goes on when that host is gone, and somebody has to say so.
+ * Watches the logs of instances that others capture. Append-only files are read where they lie, so
+ * nobody goes on when their host is gone; and of one that hosts share nobody may go on either, when
+ * none of them can, or has it. What is not captured is in no archiver's numbers, so somebody has to say it.
  *
  * Life is an entry that comes, by the clock of who watches; what entries hold is not read for it.
  */
@@ -84,7 +97,12 @@ export class HostWatch {
   /** Looks once. @throws StoreError and what reading a log throws. */
   async look(signal: AbortSignal): Promise<void> {
     if (this.#looks++ % LIST_EVERY === 0) await this.#find(signal);
-    for (const watched of this.#watched.values()) await this.#lookAt(watched, signal);
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const watched of this.#watched.values()) {
+      if (watched.source === 'psync' && nowMs - watched.lookedMs < SHARED_LOOK_MS) continue;
+      watched.lookedMs = nowMs;
+      await this.#lookAt(watched, signal);
+    }
   }
 
   async #find(signal: AbortSignal): Promise<void> {
@@ -111,21 +129,27 @@ export class HostWatch {
     }
   }
 
+  /** The log that was written to last: the source of a capture may have been changed. */
   async #watch(iid: string): Promise<Watched | null> {
     const { store, keys, clock, random } = this.#options;
     const logKey = await keys.logKey(iid);
     const instance = await openKnownLog({ store, iid, logKey, clock, random });
     if (instance.state.removedMs !== null) return null;
-    const writer = writersOf(instance).find(({ source }) => source === 'aof')?.writer;
-    if (writer === undefined) return null;
-    const log = await openWriterLog({ store, iid, shard: SHARD, writer, logKey, clock, random });
-    const { seq, lastEntryMs } = log.state;
-    if (seq < 0) return null;
-    const newest = writerLogKey(iid, SHARD, writer, seq);
-    const ageMs = Math.max(0, clock.nowMs() - (lastEntryMs ?? 0));
-    const prefix = newest.slice(0, newest.lastIndexOf('/') + 1);
-    const seenMs = clock.monotonicMs() - ageMs;
-    return { instance: iid, log, newest, prefix, seenMs, gone: null };
+    let latest: Watched | null = null;
+    let latestMs = -Infinity;
+    for (const { writer, source } of writersOf(instance)) {
+      const ports = { store, iid, shard: SHARD, writer, logKey, clock, random };
+      const log = await openWriterLog(ports);
+      const { seq, lastEntryMs } = log.state;
+      if (seq < 0 || (lastEntryMs ?? 0) <= latestMs) continue;
+      latestMs = lastEntryMs ?? 0;
+      const newest = writerLogKey(iid, SHARD, writer, seq);
+      const prefix = newest.slice(0, newest.lastIndexOf('/') + 1);
+      const seenMs = clock.monotonicMs() - Math.max(0, clock.nowMs() - latestMs);
+      const seen = { newest, seenMs, lookedMs: -Infinity, gone: null };
+      latest = { instance: iid, source, log, prefix, ...seen };
+    }
+    return latest;
   }
 
   async #lookAt(watched: Watched, signal: AbortSignal): Promise<void> {
@@ -136,16 +160,36 @@ export class HostWatch {
     }
     if (watched.newest !== newest) {
       watched.seenMs = clock.monotonicMs();
-      if (watched.gone !== null) logger.info('aof-host-back', { instance });
+      if (watched.gone !== null) logger.info(`${WORDS[watched.source]}-back`, { instance });
       watched.gone = null;
       return;
     }
     if (watched.gone !== null || clock.monotonicMs() - watched.seenMs < silenceMs) return;
     await watched.log.catchUp();
     const { owner, lastEntryMs } = watched.log.state;
-    // Who released it was told to stop, and whoever told it knows.
-    if (owner === null || owner.released) return;
+    if (owner === null || isOneOffOwner(owner.ownerId)) return;
+    // Who released it was told to stop, and whoever told it knows; unless another one was to go on.
+    if (owner.released && !this.#isLeft(watched)) {
+      this.#watched.delete(instance); // found again with the log that is written to then
+      return;
+    }
+    // A capture of another source may have begun since.
+    const now = await this.#watchable(instance);
+    if (now?.prefix !== prefix) {
+      this.#watchInstead(now, instance);
+      return;
+    }
     watched.gone = { instance, owner: owner.ownerId, lastEntryMs: lastEntryMs ?? 0 };
-    logger.error('aof-host-gone', { ...watched.gone });
+    logger.error(`${WORDS[watched.source]}-gone`, { ...watched.gone });
+  }
+
+  #isLeft({ instance, source, log }: Watched): boolean {
+    const { isShared = () => false } = this.#options;
+    return source === 'psync' && isShared(instance) && openTimelineOf(log.state) !== null;
+  }
+
+  #watchInstead(now: Watched | null, instance: string): void {
+    if (now === null) this.#watched.delete(instance);
+    else this.#watched.set(instance, now);
   }
 }

@@ -78,7 +78,7 @@ function fleetLines(fleet: StatusDocument['fleet']): readonly string[] {
   const place = state === 'member' ? 'member of the fleet' : 'the group cannot be reached';
   return [
     `fleet: ${place}, ${ownerId}, is to capture ${work}`,
-    ...gone.map((instance) => `ALARM ${instance}: its host shows no life, and no other can go on`),
+    ...gone.map((instance) => `ALARM ${instance}: its host shows no life, and no other goes on`),
   ];
 }
 

@@ -16,8 +16,8 @@ export interface WatchHostsParts {
 }
 
 /**
- * Says, by log and metrics, when a host shows no life whose append-only files nobody else can read,
- * until the signal is aborted: also the one of this host, whose archiver may have ended.
+ * Says, by log and metrics, when the host of an instance shows no life and no other one goes on, until the
+ * signal is aborted: also the one of this host, whose archiver may have ended.
  */
 export async function watchHosts(parts: WatchHostsParts, signal: AbortSignal): Promise<void> {
   const { workspace, metrics, clock, random, logger } = parts;

@@ -4,6 +4,7 @@ import { ownerOf } from '../../../../services/archiver/src/fleet/log-owner.ts';
 import { goneSamples } from '../../../../services/archiver/src/fleet/gone-samples.ts';
 import { HostWatch } from '../../../../services/archiver/src/fleet/host-watch.ts';
 import type { Logger } from '../../../../services/archiver/src/logger.ts';
+import { closed, opened } from '../../../support/log-events.ts';
 import { seededRandom } from '../../../support/crypto-ports.ts';
 import { MemoryKeys } from '../../../support/memory-keys.ts';
 import { MemoryStore } from '../../../support/memory-store.ts';
@@ -20,25 +21,39 @@ class Bench {
   readonly told: string[] = [];
   readonly watch: HostWatch;
 
-  constructor(isHere: (instance: string) => boolean = () => false) {
+  constructor(
+    isHere: (instance: string) => boolean = () => false,
+    isShared: (instance: string) => boolean = () => false,
+  ) {
     const { clock, store, keys, random } = this;
     const take = (message: string): void => void this.told.push(message);
     const logger: Logger = { info: take, warn: take, error: take, child: () => logger };
-    this.watch = new HostWatch({ clock, store, keys, random, logger, isHere });
+    this.watch = new HostWatch({ clock, store, keys, random, logger, isHere, isShared });
   }
 
   /** An instance that a host captures through a source. */
-  async captured(iid: string, source: 'aof' | 'psync'): Promise<WriterLog> {
+  async captured(
+    iid: string,
+    source: 'aof' | 'psync',
+    ownerId = `host-of-${iid}`,
+  ): Promise<WriterLog> {
     const { clock, store, keys, random } = this;
     const logKey = await keys.logKey();
     const ports = { store, iid, logKey, clock, random };
     await createInstance({ ...ports, name: iid, createdMs: clock.nowMs() });
+    return this.claimed(iid, source, ownerId);
+  }
+
+  /** The log of an instance that is captured through a source from now on. */
+  async claimed(iid: string, source: 'aof' | 'psync', ownerId: string): Promise<WriterLog> {
+    const { clock, store, keys, random } = this;
+    const ports = { store, iid, logKey: await keys.logKey(), clock, random };
     const instance = await openInstanceLog(ports);
     const atMs = clock.nowMs();
-    const writer = `w-${iid}`;
+    const writer = `w-${iid}-${source}`;
     await instance.append(() => ({ type: 'WriterRegistered', shard: '0', writer, source, atMs }));
     const log = await openWriterLog({ ...ports, shard: '0', writer });
-    await log.claim({ ownerId: `host-of-${iid}`, takeOver: false });
+    await log.claim({ ownerId, takeOver: false });
     return log;
   }
 
@@ -85,11 +100,11 @@ describe('the host of append-only files', () => {
     expect(await bench.look()).toEqual(['orders']);
   });
 
-  it("is nobody's alarm when it ended in good order, captures here, or others can go on", async () => {
+  it("is nobody's alarm when it ended in good order, or captures here", async () => {
     const bench = new Bench((instance) => instance === 'here');
     await (await bench.captured('ended', 'aof')).release();
+    await (await bench.captured('ended-too', 'psync')).release();
     await bench.captured('here', 'aof');
-    await bench.captured('shared', 'psync');
     bench.clock.now += 3_600_000;
     expect(await bench.look()).toEqual([]);
   });
@@ -120,6 +135,53 @@ describe('the host of append-only files', () => {
       found = await bench.look();
     }
     expect(found).toEqual(['later']);
+  });
+});
+
+describe('an instance that any host could capture', () => {
+  it('is told of when its log is silent for longer than any takeover, and again when one goes on', async () => {
+    const bench = new Bench();
+    const log = await bench.captured('orders', 'psync');
+    expect(await bench.look()).toEqual([]);
+    bench.clock.now += 60_000;
+    expect(await bench.look()).toEqual([]);
+    bench.clock.now += 60_000;
+    expect(await bench.look()).toEqual(['orders']);
+    await bench.beat(log);
+    bench.clock.now += 60_000;
+    expect(await bench.look()).toEqual([]);
+    expect(bench.told).toEqual(['capture-gone', 'capture-back']);
+  });
+
+  it('is told of when its host let go and nobody went on, but not when its capture was to end', async () => {
+    const bench = new Bench(undefined, (instance) => instance !== 'alone');
+    for (const id of ['orders', 'ended', 'alone']) {
+      const log = await bench.captured(id, 'psync');
+      await log.append(opened());
+      if (id === 'ended') await log.append(closed(0n, { reason: 'detached' }));
+      await log.release();
+    }
+    bench.clock.now += 3_600_000;
+    expect(await bench.look()).toEqual(['orders']);
+  });
+
+  it('is no alarm when another source of it is captured, or a one-off backup of it was killed', async () => {
+    const bench = new Bench();
+    await bench.captured('orders', 'aof');
+    await bench.look();
+    bench.clock.now += 3_600_000;
+    const log = await bench.claimed('orders', 'psync', 'another-host');
+    expect(await bench.look()).toEqual([]);
+    bench.clock.now += 60_000;
+    await bench.beat(log);
+    expect(await bench.look()).toEqual([]);
+    await bench.captured('dumped', 'psync', 'dump-1');
+    for (let looks = 0; looks < 20; looks++) {
+      bench.clock.now += 60_000;
+      await bench.beat(log);
+      expect(await bench.look()).toEqual([]);
+    }
+    expect(bench.told).toEqual([]);
   });
 });
 
