@@ -91,6 +91,8 @@ export class ArchiverBench implements AsyncDisposable {
   readonly kms: GuardedKms | null;
   readonly #ownsKms: boolean;
   readonly #source: CaptureOf;
+  /** How the default user logs in: with `requirepass`, where a test has set that. */
+  readonly login: { readonly password?: string };
   readonly #archiverKeys: KeyProviders;
   readonly #temp: TempDir;
   readonly #archivers: RunningArchiver[] = [];
@@ -101,6 +103,7 @@ export class ArchiverBench implements AsyncDisposable {
       readonly server: RedisServer;
       readonly store: FaultyStore;
       readonly source: CaptureOf;
+      readonly login: { readonly password?: string };
     },
     keys: BenchKeys,
   ) {
@@ -108,6 +111,7 @@ export class ArchiverBench implements AsyncDisposable {
     this.server = parts.server;
     this.store = parts.store;
     this.#source = parts.source;
+    this.login = parts.login;
     this.keys = keys.all;
     this.#archiverKeys = keys.archiver;
     this.kms = keys.kms;
@@ -126,7 +130,9 @@ export class ArchiverBench implements AsyncDisposable {
     const keys = await openBenchKeys(join(temp.path, 'ring'), options.keys ?? testKeys());
     const folder = { root: join(temp.path, 'store'), random, durable: false };
     const store = options.store ?? (await openFileStore(folder));
-    const parts = { server, store: new FaultyStore(store), source };
+    const { requirepass } = config as { readonly requirepass?: unknown };
+    const login = typeof requirepass === 'string' ? { password: requirepass } : {};
+    const parts = { server, store: new FaultyStore(store), source, login };
     const bench = new ArchiverBench(temp, parts, keys);
     await bench.register(INSTANCE);
     return bench;
@@ -141,7 +147,7 @@ export class ArchiverBench implements AsyncDisposable {
   }
 
   target(id: string = INSTANCE): InstanceTarget {
-    const address = { host: '127.0.0.1', port: this.server.port };
+    const address = { host: '127.0.0.1', port: this.server.port, ...this.login };
     if (this.#source === 'psync') return { id, address };
     // Before 7.0 there is no folder: the file lies in the folder of the server.
     const { aofDir, dir } = this.server;

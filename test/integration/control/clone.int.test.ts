@@ -5,6 +5,8 @@ import { selectorToJson } from '@tidemark/selector';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { cloneHandler } from '../../../services/control/src/clone/clone-handler.ts';
+import { refuseOpenClone } from '../../../services/control/src/clone/open-source.ts';
+import { sourceNeeds } from '../../../services/control/src/clone/source-needs.ts';
 import type { Json } from '../../../services/control/src/jobs/job.ts';
 import { endProcesses } from '../../../services/control/src/provision/local-folder.ts';
 import { checkPassword } from '../../../services/control/src/provision/password-rules.ts';
@@ -124,11 +126,16 @@ describe('a clone into a server that is started here', () => {
     const { outcome, error, job } = await bench.clone({
       ...{ source: LATEST, name: 'orders-copy', password: PASSWORD, sample: 40 },
       target: { kind: 'local', tls: { cert: 'clone.pem', key: 'clone.key', ca: ['ca.pem'] } },
-      keep: ['users', 'params'],
+      // The password of the source, which has none, does not come: one is given.
+      keep: ['users', 'password', 'params'],
     });
     expect(error).toBeNull();
     const report = reportOf(outcome);
     expect(report.compared).toBeGreaterThan(20);
+    // So a rebuild of it would not keep its password either, but have one made up.
+    const { workspace } = await bench.parts();
+    const needs = await sourceNeeds('orders', workspace, new AbortController().signal);
+    expect(needs).toMatchObject({ isOpen: true, hasUsers: true });
     expect(JSON.stringify([outcome, job])).not.toContain(PASSWORD);
     expect(sameData(await oracleOf(job.id, PASSWORD))).toEqual([]);
 
@@ -219,6 +226,9 @@ describe('what is refused leaves nothing behind', () => {
 
   it.each([
     [{ ...local, password: 'weak' }, 'TM_PASSWORD'],
+    // Its source has none: everybody would get in.
+    [{ ...local, keep: ['password'] }, 'TM_PASSWORD'],
+    [{ ...local, keep: ['users', 'password'], target: { kind: 'hook' } }, 'TM_PASSWORD'],
     [{ ...local, shards: 3 }, 'TM_TARGET_TOPOLOGY'],
     [{ ...local, passwordRef: 'no-such-file' }, 'TM_NOT_FOUND'],
     [{ ...local, passwordRef: '../ring' }, 'TM_USAGE'],
@@ -255,6 +265,18 @@ describe('a clone into a server that is given', () => {
     expect(diffOracle(source, await readOracle(client.duplicate({ password: PASSWORD })))).toEqual(
       [],
     );
+  });
+
+  it('is not handed over open in place of the password of its source', async () => {
+    await using target = await startRedis({ aof: false });
+    await using client = await connectNode({ host: '127.0.0.1', port: target.port });
+    const wish = { keep: ['password'], passwordRef: null } as const;
+    await expect(refuseOpenClone(wish, client)).rejects.toMatchObject({
+      ...{ code: 'TM_PASSWORD', context: { rule: 'source' } },
+    });
+    await refuseOpenClone({ ...wish, keep: [] }, client);
+    await client.configSet('requirepass', PASSWORD);
+    await refuseOpenClone(wish, client);
   });
 
   it('ends empty when it is called off, at whatever phase', async () => {

@@ -71,12 +71,12 @@ ${more}`,
 beforeAll(async () => {
   const config = {
     ...{ 'hash-max-listpack-entries': '77' },
-    user: 'app on >App-pass-1 ~* +@all',
+    ...{ user: 'app on >App-pass-1 ~* +@all', requirepass: 'Node-pass-1' },
   };
   bench = await CloneBench.open({}, { config });
   await bench.secret('node.pass', 'Node-pass-1\n');
   await configured();
-  const client = await bench.archive.server.connect();
+  const client = await bench.archive.server.connect(bench.archive.login);
   for (let i = 0; i < 50; i++) await client.set(`key:${i}`, `value ${i}`);
   const { workspace } = await bench.parts();
   const { store, keys } = workspace;

@@ -78,7 +78,7 @@ ${more}
   /** Waits until all that was written up to now can be restored. */
   async settled(): Promise<void> {
     const { workspace } = await this.parts();
-    const client = await this.archive.server.connect();
+    const client = await this.archive.server.connect(this.archive.login);
     const [second] = (await client.call('TIME')) as [string, string];
     const { signal } = new AbortController();
     await waitFor(async () => {

@@ -192,7 +192,7 @@ export const ERROR_CODES = {
   // Clones and the recycle bin
   TM_TARGET_DENIED: fatal(2, 'a server that the configuration does not allow to be used so'),
   TM_TARGET_TOPOLOGY: fatal(2, 'a number of shards or a topology that cannot be made'),
-  TM_PASSWORD: fatal(2, 'a new password that is not by the rules'),
+  TM_PASSWORD: fatal(2, 'a new password that is not by the rules, or that there is not'),
   TM_PROVISION: fatal(1, 'a server for a clone could not be had'),
   TM_CLONE_VERIFY: fatal(14, 'a clone does not hold what it is to hold'),
   TM_RECYCLE_STATE: fatal(2, 'an instance is, or is not, in the recycle bin'),

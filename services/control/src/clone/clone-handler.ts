@@ -5,11 +5,14 @@ import { checkClone, type CloneRequest } from './clone-request.ts';
 import type { CloneParts } from './clone-attempt.ts';
 import { runClone } from './clone-run.ts';
 import type { CloneResult } from './hand-over-clone.ts';
+import { factsMs, refuseOpenSource } from './open-source.ts';
 import { refuseKnownInstance } from './register-clone.ts';
 import { takeBackClone } from './take-back.ts';
 
 /** How the restorer begins to say that a running server keeps its users and settings in memory only. */
 const IN_MEMORY = 'users and settings were written in memory';
+
+const CHECK_MS = 60_000;
 
 /** Jobs of kind `clone`: an instance, or some of its keys, as it was at a time, into a server of its own. */
 export function cloneHandler(parts: CloneParts): JobHandler {
@@ -19,6 +22,9 @@ export function cloneHandler(parts: CloneParts): JobHandler {
     async check({ request, instance, actor }: JobOrder): Promise<Json> {
       const checked = await checkClone(request, parts.provisioners, actor);
       await requireInstance(instance, parts);
+      const { workspace } = parts;
+      const atMs = factsMs(checked, instance, workspace);
+      await refuseOpenSource(checked, instance, atMs, workspace, AbortSignal.timeout(CHECK_MS));
       if (checked.register) await refuseKnownInstance(checked.name, parts.workspace);
       return checked as unknown as Json;
     },
@@ -98,7 +104,7 @@ export function cloneReport(request: CloneRequest, result: CloneResult): CloneRe
 
 /** @throws UsageError `TM_NOT_FOUND`. */
 export async function requireInstance(instance: string, { workspace }: CloneParts): Promise<void> {
-  await workspace.sync(AbortSignal.timeout(60_000), instance);
+  await workspace.sync(AbortSignal.timeout(CHECK_MS), instance);
   if (workspace.catalog.instances().some(({ iid }) => iid === instance)) return;
   throw new UsageError('TM_NOT_FOUND', `no instance ${instance} is in the store`, {
     hint: 'tidemark instance list',

@@ -7,6 +7,7 @@ import type { CloneRequest } from './clone-request.ts';
 import { handOverClone, type CloneResult } from './hand-over-clone.ts';
 import { loadClone } from './load-clone.ts';
 import { lookAtTarget } from './open-clone.ts';
+import { hasSourcePassword } from './open-source.ts';
 import { passwordFor } from './password-for.ts';
 import { sourceNeeds, type SourceNeeds } from './source-needs.ts';
 
@@ -66,7 +67,7 @@ async function provide(attempt: CloneAttempt): Promise<void> {
 async function begin(attempt: CloneAttempt): Promise<CloneCheckpoint> {
   const { workspace, clock } = attempt.parts;
   const { job, signal } = attempt.context;
-  const { target, name, keep, ttl } = attempt.request;
+  const { target, name, ttl } = attempt.request;
   const needs = await sourceNeeds(job.instance, workspace, signal);
   const memoryBytes = memoryFor(attempt.request, needs);
   const passwordRef = passwordFor(attempt.request, job.id);
@@ -75,7 +76,7 @@ async function begin(attempt: CloneAttempt): Promise<CloneCheckpoint> {
     ttl: ttl.mode === 'remaining' ? { mode: 'rebase', toMs: clock.nowMs() } : ttl,
     asked: {
       ...{ id: job.id, instance: job.instance, name, target, passwordRef, memoryBytes },
-      closed: keep.includes('password') && passwordRef === null,
+      closed: hasSourcePassword(attempt.request),
       maxmemory: attempt.request.memoryBytes ?? needs.maxmemory,
       databases: needs.databases,
     },

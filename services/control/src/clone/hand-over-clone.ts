@@ -4,6 +4,7 @@ import type { ReplayedFacts } from './checkpoint.ts';
 import type { CloneAttempt } from './clone-attempt.ts';
 import { environmentOf } from './load-clone.ts';
 import { addressOf, withTarget } from './open-clone.ts';
+import { refuseOpenClone } from './open-source.ts';
 import { registerClone } from './register-clone.ts';
 import { settleClone } from './settle-clone.ts';
 import { compareSample, countClone, type CloneCount } from './verify-clone.ts';
@@ -78,6 +79,7 @@ async function verify(attempt: CloneAttempt): Promise<[CloneCount, number]> {
   const { signal, job } = attempt.context;
   if (looked === null) throw new PlanError('TM_INTERNAL', 'a clone was not looked at');
   return withTarget(attempt.target, secrets, signal, async (client) => {
+    await refuseOpenClone(attempt.request, client);
     const count = await countClone(client, looked, replayed);
     if (sample === 0) return [count, 0];
     const address = await addressOf(attempt.target, secrets);

@@ -12,6 +12,7 @@ import { configuredAddress, loadConfig, restoreEnvironment } from '@tidemark/wor
 import { refuseConfiguredNode } from '../provision/configured-nodes.ts';
 import type { ReplayedFacts } from './checkpoint.ts';
 import type { CloneAttempt } from './clone-attempt.ts';
+import { hasSourcePassword, refuseOpenSource } from './open-source.ts';
 import { readPassword, restoreTargetOf, withTarget } from './open-clone.ts';
 
 /**
@@ -73,6 +74,7 @@ async function holdsData({ target, parts, context }: CloneAttempt): Promise<bool
 async function promote(attempt: CloneAttempt): Promise<void> {
   const at = attempt.here;
   const id = at.restoreId ?? '';
+  if (at.phase === 'replayed') await refuseOpen(attempt);
   await attempt.keep({ ...at, phase: 'promoting' });
   attempt.tell('promote');
   if ((await restoreState(id, attempt.parts.workspace.config)) !== null) {
@@ -81,6 +83,14 @@ async function promote(attempt: CloneAttempt): Promise<void> {
     return attempt.keep({ ...at, phase: 'promoted', replayed });
   }
   return attempt.keep({ ...at, phase: 'promoted' });
+}
+
+/** What was planned says of which second it is: the users are written with the promotion. */
+async function refuseOpen({ request, parts, context, here }: CloneAttempt): Promise<void> {
+  const { job, signal } = context;
+  const ms = Date.parse(here.replayed?.at ?? '');
+  const atMs = Number.isNaN(ms) ? null : ms + 999;
+  await refuseOpenSource(request, job.instance, atMs, parts.workspace, signal);
 }
 
 async function resume(attempt: CloneAttempt, id: string): Promise<RestoreReport> {
@@ -97,7 +107,7 @@ async function withRestore<T>(
   const { instance } = attempt.context.job;
   const { source, selector, withFunctions, keep, verify } = attempt.request;
   const target = await restoreTargetOf(attempt.target, attempt.parts.provisioners.secrets);
-  const [users, password] = [keep.includes('users'), keep.includes('password')];
+  const [users, password] = [keep.includes('users'), hasSourcePassword(attempt.request)];
   const params = keep.includes('params');
   const isWished = users || password || params;
   try {

@@ -1,5 +1,6 @@
 import { madeRef } from '../provision/local-server.ts';
 import type { CloneRequest } from './clone-request.ts';
+import { hasSourcePassword } from './open-source.ts';
 
 /**
  * The file with the password of a new server. One that is started here has a password, whether one was named or not:
@@ -8,9 +9,10 @@ import type { CloneRequest } from './clone-request.ts';
  * @returns Null: that of the source, or what whoever gives the server has set.
  */
 export function passwordFor(
-  { target, passwordRef, keep }: Pick<CloneRequest, 'target' | 'passwordRef' | 'keep'>,
+  wish: Pick<CloneRequest, 'target' | 'passwordRef' | 'keep'>,
   job: string,
 ): string | null {
-  const isOwn = passwordRef !== null || keep.includes('password');
+  const { target, passwordRef } = wish;
+  const isOwn = passwordRef !== null || hasSourcePassword(wish);
   return isOwn || target.kind !== 'local' ? passwordRef : madeRef({ id: job });
 }

@@ -2,6 +2,7 @@ import { connectNode } from '@tidemark/client';
 import { TidemarkError } from '@tidemark/core';
 import { readFactsAt } from '@tidemark/restorer';
 import { configuredAddress, loadConfig, type Workspace } from '@tidemark/workspace';
+import { isOpenTo } from './open-source.ts';
 
 /** A node that is there answers in less. */
 const ANSWER_MS = 5_000;
@@ -16,6 +17,8 @@ export interface SourceNeeds {
   /** Whether the users of its node are stored. */
   readonly hasUsers: boolean;
   readonly hasParams: boolean;
+  /** Whether its default user needs no password, as far as users are stored. */
+  readonly isOpen: boolean;
 }
 
 /** Looks into the catalog and the stored facts of the node, and asks it what it uses, if it is there. */
@@ -39,6 +42,7 @@ export async function sourceNeeds(
     databases: Number(facts?.config?.['databases'] ?? 16),
     hasUsers: facts?.acl != null,
     hasParams: facts?.config != null,
+    isOpen: isOpenTo(facts?.acl ?? []),
   };
 }
 

@@ -73,7 +73,8 @@ async function checkRebuild(
     await refuseKnownInstance(name, parts.workspace);
     await checkNewSource(asked.target, actor, parts.workspace.config);
   }
-  const isOwnPassword = needs.hasUsers && asked.passwordRef === null;
+  // One without a password is given one, or keeps what its server has.
+  const isOwnPassword = needs.hasUsers && !needs.isOpen && asked.passwordRef === null;
   // The default user was the one that captured: its password is known, though no user was stored.
   const isKnown = node?.user === null && !needs.hasUsers && asked.passwordRef === null;
   const ofCapture = async (): Promise<string | null> => copyOf(node?.passwordRef ?? null, parts);
