@@ -216,36 +216,6 @@ it.each([
   expect(errors.map((error) => error.pointer)).toContain(pointer);
 });
 
-it.each([
-  [{ kind: 'newer' }, '/target/kind: must be one of original, new, address'],
-  [{ kind: 'address' }, '/target/url: is missing'],
-  [{ kind: 'new', url: 'redis://h:1' }, '/target/url: is not known'],
-  [{}, '/target/kind: is missing'],
-  [7, '/target: must be object'],
-])('of target %j only what is wrong with the meant kind is told', async (target, told) => {
-  const answer = await run.post(`${ONE}/restores`, { restoreType: 'latest', target });
-  const pointer = told.slice(0, told.indexOf(':'));
-  const detail = told.slice(told.indexOf(':') + 2);
-  expect(answer.body).toMatchObject({ status: 422, detail: told, errors: [{ pointer, detail }] });
-});
-
-it('a text that is no time, a second that has not come: the answer says which', async () => {
-  const body = { restoreType: 'pointInTime', target: { kind: 'new' } };
-  const vague = await run.post(`${ONE}/restores`, { ...body, restoreTime: 'yesterday 14:00' });
-  expect(vague.body).toMatchObject({
-    errors: [
-      { pointer: '/restoreTime', detail: expect.stringMatching(/^is no time: write /) as unknown },
-    ],
-  });
-  const early = await run.post(`${ONE}/restores`, { ...body, restoreTime: '2999-01-01T00:00:00Z' });
-  expect(early.body).toMatchObject({
-    code: 'TM_TIME_NOT_RESTORABLE',
-    detail: expect.stringMatching(
-      /^2999-01-01T00:00:00Z is not .+the last second so far is 2/,
-    ) as unknown,
-  });
-});
-
 it('the history of a key and a diff name what became of it', async () => {
   const key = Buffer.from('key:1').toString('base64url');
   const { body, text } = await run.api.ask(`${ONE}/keys/${key}/history`);
