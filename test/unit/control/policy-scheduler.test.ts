@@ -218,6 +218,22 @@ describe('PolicyScheduler', () => {
     expect(bench.noted).toEqual(['2027-01-01T03:00Z submitted', '2027-01-01T16:00Z submitted']);
   });
 
+  it('makes the run that a policy is said to begin next, when it was set between its time and its place', async () => {
+    const settings = `${AT_THREE}\nspread = "1h"`;
+    await using bench = await PolicyBench.open(at('2026-12-31T00:00Z'), settings);
+    const scheduler = bench.scheduler();
+    await bench.pass(scheduler, DAY_MS);
+    bench.finish();
+    bench.clock.set(at('2027-01-01T03:00:05Z'));
+    const { etag, policy } = await bench.desk.get(SHOP);
+    const actor = { name: 'eve', via: 'cli' } as const;
+    const longer = { ...policy, retainSeconds: 2 * policy.retainSeconds };
+    const set = await bench.desk.set(SHOP, longer, { actor, ifMatch: etag });
+    expect(set.nextBackupMs).toBeLessThan(at('2027-01-01T04:00Z'));
+    await bench.pass(scheduler, HOUR_MS, 60_000);
+    expect(bench.noted).toEqual(['2026-12-31T03:00Z submitted', '2027-01-01T03:00Z submitted']);
+  });
+
   it('begins each run at the place of its instance in the spread, a late one too', async () => {
     const settings = `${AT_THREE}\nspread = "1h"`;
     await using bench = await PolicyBench.open(at('2027-01-01T00:00Z'), settings);

@@ -150,7 +150,8 @@ export class PolicyScheduler {
     if (times === null) return null;
     const toMs = nowMs - times.staggerMs;
     const newest = rows.newest(instance, toMs);
-    const since = Math.max(newest ?? -Infinity, beginOf(state, nowMs));
+    // A run whose place in the spread is still to come is one to come, as everybody is told.
+    const since = Math.max(newest ?? -Infinity, beginOf(state, nowMs) - times.staggerMs);
     // A host that has noted nothing yet does not know what was made before its time.
     const runs = times.table
       .between(since, toMs, newest === null ? 1 : MISSED_MAX)
