@@ -129,6 +129,7 @@ export {
   type InstanceLogOptions,
 } from './log/instance-log.ts';
 export {
+  hasInstance,
   listInstanceIds,
   instanceDigestAt,
   readInstanceLog,

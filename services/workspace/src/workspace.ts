@@ -1,6 +1,7 @@
 import { mkdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
+  hasInstance,
   instanceKeysOf,
   listInstanceIds,
   openCatalog,
@@ -101,16 +102,21 @@ export class Workspace implements Disposable {
   async sync(signal: AbortSignal, only: string | null = null, everyEntry = false): Promise<number> {
     // A file that is wrong just now is for whoever watches it to tell of.
     await this.reload().catch(() => false);
-    const ids = await listInstanceIds(this.store, signal);
     const { entries } = await this.catalog.sync({
       store: this.store,
-      instances: only === null ? ids : ids.filter((iid) => iid === only),
+      instances: await this.#stored(signal, only),
       logKey: (iid) => this.keys.logKey(iid),
       everyEntry,
       signal,
     });
     await this.#allowKeys(signal, only);
     return entries;
+  }
+
+  /** Who asks for one instance asks for nothing of the others. */
+  async #stored(signal: AbortSignal, only: string | null): Promise<readonly string[]> {
+    if (only === null) return listInstanceIds(this.store, signal);
+    return (await hasInstance(this.store, only)) ? [only] : [];
   }
 
   /**

@@ -81,12 +81,16 @@ export async function listInstanceIds(
     });
     if (key === null) return ids;
     const iid = key.slice(prefix.length).split('/')[0] ?? '';
-    if (parseObjectKey(`${prefix}${iid}/record`)?.kind === 'record') {
-      if ((await store.head(instanceRecordKey(iid))) !== null) ids.push(iid);
-    }
+    if (await hasInstance(store, iid)) ids.push(iid);
     // '0' comes right after '/': the next key is one of another instance.
     after = `${prefix}${iid}0`;
   }
+}
+
+/** Whether an instance has a record in the store, for one request; what cannot be an id has none. */
+export async function hasInstance(store: ObjectStore, iid: string): Promise<boolean> {
+  const record = `${instancePrefix('x').slice(0, -2)}${iid}/record`;
+  return parseObjectKey(record)?.kind === 'record' && (await store.head(record)) !== null;
 }
 
 async function firstKey(
