@@ -69,12 +69,14 @@ export function reportText(
         ttlLine(ttl),
         ...vanishingText(gone, report.state === 'replayed' ? 'go at the promotion' : 'go now', ttl),
         ...factsText(report.facts, false),
-        ...(isNew
+        ...(isNew && report.state === 'succeeded'
           ? [`it runs until it is ended: tidemark -c ${configPath} servers end ${report.id}`]
           : []),
         ...(report.state === 'replayed'
           ? [
-              `not promoted. Promote: ${again} --resume ${report.id}   Call off: ${again} --abort ${report.id}`,
+              'not promoted: it is no master yet',
+              `to promote it: ${again} --resume ${report.id}`,
+              `to call it off: ${again} --abort ${report.id}`,
             ]
           : []),
       ];

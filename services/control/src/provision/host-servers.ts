@@ -132,8 +132,15 @@ async function restoreIn({ id, dir }: Folder, running: Running): Promise<HostSer
     memoryBytes: note?.memoryBytes ?? 0,
     residentBytes: pid === null ? 0 : await residentBytes(pid),
     passwordRef: note?.passwordRef ?? null,
-    createdMs: note?.createdMs ?? null,
+    // Of one of the command line its folder tells.
+    createdMs: note?.createdMs ?? (await bornMs(dir)),
   };
+}
+
+/** When a folder was made; null where the file system does not tell. */
+async function bornMs(dir: string): Promise<number | null> {
+  const { birthtimeMs } = await lstat(dir);
+  return birthtimeMs > 0 ? Math.floor(birthtimeMs) : null;
 }
 
 /** Whether the process that has a server made is there still. */
