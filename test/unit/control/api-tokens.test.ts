@@ -5,6 +5,7 @@ import { systemRandom } from '@tidemark/system';
 import { createToken } from '../../../services/control/src/api/make-token.ts';
 import { holds } from '../../../services/control/src/api/auth.ts';
 import {
+  addToken,
   listTokens,
   revokeToken,
   TokensFile,
@@ -93,6 +94,23 @@ it('a running server sees a new and a revoked token at once', async () => {
   await revokeToken(path, 'a');
   expect((await file.credentials()).map(({ name }) => name)).toEqual(['b']);
   await expect(revokeToken(path, 'a')).rejects.toMatchObject({ code: 'TM_NOT_FOUND' });
+});
+
+it('a certificate is revoked by its fingerprint, and never all of them by one word', async () => {
+  await using dir = await TempDir.create();
+  const path = join(dir.path, 'tokens');
+  const [one, two] = ['aa', 'bb'].map((byte) => byte.repeat(32)) as [string, string];
+  const line = (hex: string): Parameters<typeof addToken>[1] => ({
+    ...{ name: 'cert', digest: Buffer.from(hex, 'hex'), scopes: ['read'], expiresMs: null },
+  });
+  for (const hex of [one, two]) await addToken(path, line(hex));
+  await expect(addToken(path, line(one))).rejects.toMatchObject({
+    ...{ code: 'TM_EXISTS', hint: `tidemark token revoke ${one}` },
+  });
+  await expect(revokeToken(path, 'cert')).rejects.toMatchObject({ code: 'TM_NOT_FOUND' });
+  await revokeToken(path, one.toUpperCase());
+  const left = (await listTokens(path)).credentials;
+  expect(left.map(({ digest }) => digest.toString('hex'))).toEqual([two]);
 });
 
 it('a tokens file that others may read lets nobody in', async () => {

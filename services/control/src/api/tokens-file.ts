@@ -68,8 +68,11 @@ export async function addToken(path: string, credential: Credential): Promise<vo
         digest.equals(credential.digest) || (name === credential.name && name !== 'cert'),
     );
     if (taken) {
-      throw new UsageError('TM_EXISTS', `there is a token ${credential.name} already`, {
-        hint: `tidemark token revoke ${credential.name}`,
+      const { name, digest } = credential;
+      const isCert = name === 'cert';
+      const what = isCert ? 'this certificate has a line' : `there is a token ${name}`;
+      throw new UsageError('TM_EXISTS', `${what} already`, {
+        hint: `tidemark token revoke ${isCert ? digest.toString('hex') : name}`,
       });
     }
     const gap = text === '' || text.endsWith('\n') ? '' : '\n';
@@ -87,7 +90,8 @@ export async function revokeToken(path: string, name: string): Promise<void> {
     const lines = text.split('\n');
     const left = lines.filter((line) => {
       const [first = '', second = ''] = line.trim().split(':');
-      return !(first === name || (first === 'cert' && second.toLowerCase() === name.toLowerCase()));
+      // `cert` is the name of none: it would be all of them.
+      return first === 'cert' ? second.toLowerCase() !== name.toLowerCase() : first !== name;
     });
     if (left.length === lines.length) {
       throw new UsageError('TM_NOT_FOUND', `there is no token ${name}`, {
