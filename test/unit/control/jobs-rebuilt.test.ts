@@ -77,7 +77,7 @@ it('the end of a job of another host that was read back is told to that host whe
   expect(await rebuildJobs(parts, never)).toMatchObject({ count: 1 });
   const told: JobEvent[] = [];
   run.desk.onEvent((event) => told.push(event));
-  for (let i = 0; i < 2; i++) run.desk.admit(ordered, clock.ms);
+  for (let i = 0; i < 2; i++) run.desk.admit(ordered, { count: 1, atMs: clock.ms });
   expect(told).toHaveLength(1);
   expect(rows.db.read(() => rows.fold(id))).toMatchObject({ foreign: true, ordered: 0 });
   for (const event of told) asks.desk.applyRemote(event, 'h2');

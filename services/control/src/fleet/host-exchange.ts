@@ -1,6 +1,10 @@
 import type { BusDelivery } from '@tidemark/bus';
 import type { JobEvent } from '../jobs/job.ts';
+import { PAUSE_MS_MAX, type JobClaim, type JobFold } from '../jobs/job-machine.ts';
 import { readFold } from '../jobs/job-rows.ts';
+import { RUNNER_TIMING } from '../jobs/job-runner.ts';
+import { SilentClaims, type SeenClaim } from '../jobs/silent-claims.ts';
+import { wishOf } from '../jobs/wish.ts';
 import { isOver, pause, type LinkedParts } from './fleet-parts.ts';
 import { openNote, sendNotes, type JobWish } from './job-notes.ts';
 import { Outbox } from './outbox.ts';
@@ -10,6 +14,7 @@ const ORDER_EVERY_MS = 30_000;
 const LOOK_MS = 500;
 const CANCEL_EVERY_MS = 5_000;
 const ORDERS_MAX = 500;
+const CLAIMS_MAX = 4_096;
 
 /** Gives jobs of this host to workers of others, and takes in what they tell. */
 export class HostExchange {
@@ -17,11 +22,14 @@ export class HostExchange {
   readonly #cancels = new Outbox<JobWish>('job-control');
   readonly #orders = new Outbox<JobWish>('jobs');
   readonly #sentMs = new Map<string, number>();
+  readonly #claims: SilentClaims;
+  #silent: ReadonlyMap<string, JobClaim> = new Map();
   /** While what another host tells is put down: it is no wish of this one. */
   #isApplying = false;
 
   constructor(parts: LinkedParts) {
     this.#parts = parts;
+    this.#claims = new SilentClaims(parts.clock, `${parts.host}.`, RUNNER_TIMING.claimMs);
   }
 
   /** @param gives - Whether jobs are to be done elsewhere: this host has no workers. */
@@ -65,7 +73,7 @@ export class HostExchange {
     if (isStopped) this.#cancels.put(note.job, { job: own.job, atMs: clock.nowMs() });
     this.#isApplying = true;
     try {
-      jobs.applyRemote(note.body, host);
+      jobs.applyRemote(note.body, host, (id, claim) => this.#isSilent(id, claim));
     } finally {
       this.#isApplying = false;
     }
@@ -73,36 +81,70 @@ export class HostExchange {
 
   /** What other processes of this host wrote, too, and what nobody has answered yet. */
   async #look(gives: boolean, signal: AbortSignal): Promise<void> {
-    const { clock, state } = this.#parts;
+    const { clock } = this.#parts;
     for (let cancelsMs = -Infinity; !isOver(signal);) {
       await pause(clock, LOOK_MS, signal);
-      const nowMs = clock.nowMs();
+      const nowMs = clock.monotonicMs();
       if (nowMs - cancelsMs >= CANCEL_EVERY_MS) {
         cancelsMs = nowMs;
         this.#cancelAgain();
       }
-      if (!gives) continue;
-      const waiting = state.read(() =>
-        state
-          .query<{ id: string; fold: string }>(
-            `SELECT id, fold FROM jobs WHERE ended_ms IS NULL AND json_extract(fold, '$.foreign') = 0
-               AND CASE WHEN worker IS NULL THEN not_before_ms <= ? ELSE until_ms <= ? END
-             ORDER BY not_before_ms, id LIMIT ${ORDERS_MAX}`,
-          )
-          .all(nowMs, nowMs),
-      );
-      for (const { id, fold } of waiting) {
-        if (nowMs - (this.#sentMs.get(id) ?? -Infinity) < ORDER_EVERY_MS) continue;
-        this.#sentMs.set(id, nowMs);
-        const { job, ordered } = readFold(fold);
-        // Any end of a later attempt is an end of this order, whether it was heard of here or not.
-        this.#orders.put(id, { job: { ...job, attempt: ordered }, atMs: nowMs });
-      }
-      if (this.#sentMs.size > 2 * ORDERS_MAX) {
-        const open = new Set(waiting.map(({ id }) => id));
-        for (const id of [...this.#sentMs.keys()]) if (!open.has(id)) this.#sentMs.delete(id);
-      }
+      this.#silent = this.#claims.look(this.#claimed());
+      if (gives) this.#order(nowMs);
     }
+  }
+
+  /** Orders what waits, and what nobody is heard of any more that has it. */
+  #order(nowMs: number): void {
+    const { clock } = this.#parts;
+    const waiting = this.#waiting(clock.nowMs());
+    for (const fold of waiting) {
+      const { job, ordered } = fold;
+      const { id } = job;
+      if (nowMs - (this.#sentMs.get(id) ?? -Infinity) < ORDER_EVERY_MS) continue;
+      this.#sentMs.set(id, nowMs);
+      // Any end of a later attempt is an end of this order, whether it was heard of here or not.
+      const wished = { ...job, attempt: ordered, wish: wishOf(fold).count };
+      this.#orders.put(id, { job: wished, atMs: clock.nowMs() });
+    }
+    if (this.#sentMs.size > 2 * ORDERS_MAX) {
+      const open = new Set(waiting.map(({ job }) => job.id));
+      for (const id of [...this.#sentMs.keys()]) if (!open.has(id)) this.#sentMs.delete(id);
+    }
+  }
+
+  #claimed(): readonly SeenClaim[] {
+    const { state } = this.#parts;
+    return state.read(() =>
+      state
+        .query<{ id: string; worker: string; until_ms: number }>(
+          `SELECT id, worker, until_ms FROM jobs WHERE ended_ms IS NULL AND worker IS NOT NULL
+             AND json_extract(fold, '$.foreign') = 0 LIMIT ${CLAIMS_MAX}`,
+        )
+        .all()
+        .map(({ id, worker, until_ms: untilMs }) => ({ id, worker, untilMs })),
+    );
+  }
+
+  #waiting(nowMs: number): readonly JobFold[] {
+    const { state } = this.#parts;
+    const silent = JSON.stringify([...this.#silent.keys()]);
+    return state.read(() =>
+      state
+        .query<{ fold: string }>(
+          `SELECT fold FROM jobs WHERE ended_ms IS NULL AND json_extract(fold, '$.foreign') = 0
+             AND CASE WHEN worker IS NULL THEN not_before_ms <= ? OR not_before_ms > ?
+                 ELSE id IN (SELECT value FROM json_each(?)) END
+           ORDER BY not_before_ms, id LIMIT ${ORDERS_MAX}`,
+        )
+        .all(nowMs, nowMs + PAUSE_MS_MAX, silent)
+        .map(({ fold }) => readFold(fold)),
+    );
+  }
+
+  #isSilent(id: string, { worker, untilMs }: JobClaim): boolean {
+    const silent = this.#silent.get(id);
+    return silent?.worker === worker && silent.untilMs === untilMs;
   }
 
   #cancelAgain(): void {
@@ -132,15 +174,13 @@ export class HostExchange {
   /** One that was resumed while its cancel waited, by whatever process, is not called off any more. */
   #sendCancels(all: readonly JobWish[]): Promise<void> {
     const { rows, state } = this.#parts;
-    const standing = all.filter(({ job }) => {
-      const now = state.read(() => rows.standing(job.id))?.state;
-      return now === 'cancelling' || now === 'cancelled';
+    const standing = all.flatMap(({ job, atMs }) => {
+      const fold = state.read(() => rows.fold(job.id));
+      if (fold?.job.state !== 'cancelling' && fold?.job.state !== 'cancelled') return [];
+      const { ordered, count: wish } = wishOf(fold);
+      return [{ job, atMs, body: { actor: job.actor, ordered, wish } }];
     });
-    return sendNotes(
-      this.#parts,
-      'cancel',
-      standing.map(({ job, atMs }) => ({ job, atMs, body: { actor: job.actor } })),
-    );
+    return sendNotes(this.#parts, 'cancel', standing);
   }
 
   #isForeign(id: string): boolean {

@@ -16,11 +16,12 @@ const TOPICS: Readonly<Record<JobNoteKind, TopicName>> = {
   cancel: 'job-control',
 };
 
-/** Bodies of the three notes. */
+/** Bodies of the three notes. `wish` counts how often the job was asked for; earlier releases do not say it. */
 export interface NoteBodies {
-  readonly order: Job;
+  /** `attempt` of the job is the last one from before. */
+  readonly order: Job & { readonly wish?: number };
   readonly event: JobEvent;
-  readonly cancel: { readonly actor: Actor };
+  readonly cancel: { readonly actor: Actor; readonly ordered?: number; readonly wish?: number };
 }
 
 /** A note that was opened. */
@@ -81,10 +82,11 @@ function isBody(
   { job, instance }: { readonly job: string; readonly instance: string },
 ): boolean {
   if (typeof body !== 'object' || body === null) return false;
+  if (!['wish', 'ordered'].every((name) => isCount((body as Fields)[name]))) return false;
   if (kind === 'cancel') return 'actor' in body && isNamed(body.actor);
   const one: unknown = kind === 'event' && 'job' in body ? body.job : body;
   if (typeof one !== 'object' || one === null) return false;
-  const told = one as Readonly<Record<string, unknown>>;
+  const told = one as Fields;
   return (
     told['id'] === job &&
     told['instance'] === instance &&
@@ -93,6 +95,12 @@ function isBody(
     'request' in told &&
     isNamed(told['actor'])
   );
+}
+
+type Fields = Readonly<Record<string, unknown>>;
+
+function isCount(value: unknown): boolean {
+  return value === undefined || (Number.isSafeInteger(value) && (value as number) >= 0);
 }
 
 function isNamed(actor: unknown): boolean {

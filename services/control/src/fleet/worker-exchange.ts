@@ -1,16 +1,16 @@
 import type { BusDelivery } from '@tidemark/bus';
 import { BusError } from '@tidemark/core';
 import type { Job, JobEvent } from '../jobs/job.ts';
+import { compareWishes, wishOf, type Wish } from '../jobs/wish.ts';
 import { isOver, pause, type LinkedParts } from './fleet-parts.ts';
 import { openNote, sendNotes } from './job-notes.ts';
+import { LateOrders } from './late-orders.ts';
 import { Outbox } from './outbox.ts';
 
 /** Hosts with workers share the jobs out. */
 const GROUP = 'workers';
 /** Jobs of others that wait or run here; more stay in Kafka. */
 const FOREIGN_MAX = 200;
-/** An order that is older is not the last word: its host sends another one while it waits. */
-const ORDER_MS_MAX = 3_600_000;
 /** Who runs a job says so at least so often. */
 const ALIVE_EVERY_MS = 20_000;
 /** Ends of jobs are told again for so long, when a process starts. */
@@ -22,13 +22,15 @@ const NOTED_MAX = 4_096;
 export class WorkerExchange {
   readonly #parts: LinkedParts;
   readonly #news = new Outbox<JobEvent>('job-events');
-  /** When each job was cancelled that was heard of: an order from before does not count. */
-  readonly #cancels = new Map<string, number>();
-  /** When each job was ordered that was taken in: a cancel from before is not of this order. */
-  readonly #orders = new Map<string, number>();
+  /** Which wish for each job was called off that was heard of: an order of it, or from before, does not count. */
+  readonly #cancels = new Map<string, Wish>();
+  /** Which wish each order was of that was taken in: a cancel from before is not of this order. */
+  readonly #orders = new Map<string, Wish>();
+  readonly #late: LateOrders;
 
   constructor(parts: LinkedParts) {
     this.#parts = parts;
+    this.#late = new LateOrders(parts.clock);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -65,26 +67,33 @@ export class WorkerExchange {
   }
 
   async #order(message: BusDelivery): Promise<void> {
-    const { jobs, clock, host } = this.#parts;
+    const { jobs, host } = this.#parts;
     const order = await openNote(this.#parts, 'order', message);
-    if (order.host === host || clock.nowMs() - order.atMs > ORDER_MS_MAX) return;
-    if ((this.#cancels.get(order.job) ?? -1) >= order.atMs) return;
+    const { job, atMs, body } = order;
+    if (order.host === host || !this.#late.isWanted(job, atMs)) return;
+    const { wish: count = 0, ...asked } = body;
+    const wish: Wish = { ordered: asked.attempt, count, atMs };
+    const cancelled = this.#cancels.get(job);
+    if (cancelled !== undefined && compareWishes(cancelled, wish) >= 0) return;
     if (this.#foreignCount() >= FOREIGN_MAX) {
       throw new BusError('TM_BUS_DOWN', 'this host has as many jobs of others as it takes');
     }
-    note(this.#orders, order.job, order.atMs);
-    jobs.admit(order.body, order.atMs);
+    note(this.#orders, job, wish);
+    jobs.admit(asked, wish);
   }
 
   async #cancel(message: BusDelivery): Promise<void> {
     const { jobs, rows, state } = this.#parts;
     const { job, atMs, body } = await openNote(this.#parts, 'cancel', message);
-    note(this.#cancels, job, atMs);
+    const { ordered = 0, wish: count = 0, actor } = body;
+    const wish: Wish = { ordered, count, atMs };
+    note(this.#cancels, job, wish);
     const fold = state.read(() => rows.fold(job));
     // An order that came later than it was called off is a wish that stands.
-    if (atMs < Math.max(this.#orders.get(job) ?? 0, fold?.wishedMs ?? 0)) return;
+    const later = [this.#orders.get(job), fold === null ? undefined : wishOf(fold)];
+    if (later.some((one) => one !== undefined && compareWishes(wish, one) < 0)) return;
     if (fold?.foreign === true && fold.job.endedMs === null && fold.job.state !== 'cancelling') {
-      await jobs.cancel(job, body.actor);
+      await jobs.cancel(job, actor);
     }
   }
 
@@ -128,11 +137,12 @@ export class WorkerExchange {
   }
 }
 
-/** The newest time of each job; of more than 4,096 the oldest goes. */
-function note(times: Map<string, number>, job: string, atMs: number): void {
-  const newest = Math.max(atMs, times.get(job) ?? atMs);
-  times.delete(job);
-  times.set(job, newest);
-  const [oldest] = times.keys();
-  if (times.size > NOTED_MAX && oldest !== undefined) times.delete(oldest);
+/** The latest wish for each job; of more than 4,096 the oldest goes. */
+function note(wishes: Map<string, Wish>, job: string, wish: Wish): void {
+  const known = wishes.get(job);
+  const newest = known !== undefined && compareWishes(known, wish) > 0 ? known : wish;
+  wishes.delete(job);
+  wishes.set(job, newest);
+  const [oldest] = wishes.keys();
+  if (wishes.size > NOTED_MAX && oldest !== undefined) wishes.delete(oldest);
 }

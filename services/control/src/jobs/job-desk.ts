@@ -2,7 +2,6 @@ import { createHmac } from 'node:crypto';
 import { CatalogError, makeId, UsageError, type Clock, type Random } from '@tidemark/core';
 import type { Audit } from '../audit/audit.ts';
 import { auditDetail } from './audit-detail.ts';
-import { hostOf } from './instance-claims.ts';
 import type {
   Actor,
   Job,
@@ -15,10 +14,20 @@ import type {
   JobQuestion,
   Json,
 } from './job.ts';
-import { decide, evolve, isOver, newFold, type JobCommand, type JobFold } from './job-machine.ts';
+import {
+  decide,
+  evolve,
+  isOver,
+  newFold,
+  type JobClaim,
+  type JobCommand,
+  type JobFold,
+} from './job-machine.ts';
 import { JobNews, type JobListener } from './job-news.ts';
 import type { JobRows } from './job-rows.ts';
 import { isTakenBack } from './left-job.ts';
+import { foldOfTold } from './told-job.ts';
+import type { Wish } from './wish.ts';
 
 /** Jobs that may be open at one time on a host; so many of them only policies may open, which ask by themselves. */
 const OPEN_MAX = 1000;
@@ -32,9 +41,6 @@ const REQUEST_CHARS_MAX = 1 << 20;
 const KEY_MS = 24 * 3_600_000;
 const POLL_MS = 250;
 const EVENTS_READ = 64;
-/** How long a job of another host is thought to run without a word, in milliseconds. */
-const REMOTE_SILENCE_MS = 60_000;
-
 /** Changes that nobody is told of. */
 const UNTOLD: ReadonlySet<string> = new Set(['beaten', 'failing', 'taking-back', 'taken-back']);
 
@@ -167,18 +173,19 @@ export class LocalJobDesk implements JobDesk {
   /**
    * Takes in a job of another host, to be done here. One that is known stays as it is.
    * @param job - As it was ordered: `attempt` is the last one of before the order.
-   * @param wishedMs - When it was wished for, by the clock of its host.
+   * @param wish - Which wish of its host it is.
    */
-  admit(job: Job, wishedMs = 0): void {
+  admit(job: Job, wish: Pick<Wish, 'count' | 'atMs'> = { count: 0, atMs: 0 }): void {
     const { rows, clock } = this.#parts;
     const nowMs = clock.nowMs();
+    const wished = { orderedMs: nowMs, wishedMs: wish.atMs, wishes: wish.count };
     const event = rows.db.write(() => {
       const known = rows.fold(job.id);
       if (known?.foreign === true && !isOver(known.job)) {
         const ordered = Math.max(known.ordered, job.attempt);
         const attempt = Math.max(known.job.attempt, job.attempt);
         const again = { ...known.job, attempt };
-        rows.saveClaim({ ...known, job: again, ordered, orderedMs: nowMs, wishedMs });
+        rows.saveClaim({ ...known, job: again, ordered, ...wished });
         return null;
       }
       if (known !== null && !isOver(known.job)) return null;
@@ -187,46 +194,38 @@ export class LocalJobDesk implements JobDesk {
       if (known !== null && known.job.attempt > job.attempt) {
         if (known.foreign) return null;
         // It was read back from the store, which does not say whose it is: its host waits for this end.
-        const its = { foreign: true, ordered: job.attempt, orderedMs: nowMs, wishedMs };
+        const its = { foreign: true, ordered: job.attempt, ...wished };
         return rows.save({ ...known, ...its }, null, nowMs);
       }
       const { id, kind, instance, actor, request, createdMs } = job;
       const made = newFold({ id, kind, instance, actor, request, createdMs });
       const again = { ...made.job, attempt: job.attempt };
-      const foreign = {
-        foreign: true,
-        ordered: job.attempt,
-        notBeforeMs: nowMs,
-        orderedMs: nowMs,
-        wishedMs,
-      };
-      return rows.save({ ...made, job: again, ...foreign }, null, nowMs);
+      const foreign = { foreign: true, ordered: job.attempt, notBeforeMs: nowMs };
+      return rows.save({ ...made, job: again, ...foreign, ...wished }, null, nowMs);
     });
     if (event !== null) this.news.tell(event);
   }
 
   /**
-   * Takes in what another host did with a job of this one.
+   * Takes in what another host did with a job of this one. No time that it states counts here.
    * @param host - Name of this host.
+   * @param isSilent - Whether a claim was not heard of for as long as one holds.
    */
-  applyRemote({ job, atMs }: JobEvent, host: string): void {
+  applyRemote(
+    { job }: JobEvent,
+    host: string,
+    isSilent: (id: string, claim: JobClaim) => boolean = () => false,
+  ): void {
     const { rows, clock } = this.#parts;
     const event = rows.db.write(() => {
       const known = rows.fold(job.id);
-      if (known === null || known.foreign || isOver(known.job)) return null;
-      if (!isHeard(known, job, { host, nowMs: clock.nowMs() })) return null;
-      const claim =
-        job.worker === null || isOver(job)
-          ? null
-          : { worker: job.worker, untilMs: atMs + REMOTE_SILENCE_MS };
-      // A cancel that was asked for here stands until the other host ends the job.
-      const asked = known.job.state === 'cancelling' && !isOver(job);
-      const state = asked ? 'cancelling' : job.state;
-      // What was asked for, and by whom, is for this host to say.
-      const { progress, attempt, resumable, result, problem, worker, startedMs, endedMs } = job;
-      const told = { progress, attempt, resumable, result, problem, worker, startedMs, endedMs };
-      const next = { ...known, claim, job: { ...known.job, ...told, state } };
-      return rows.save(next, isOver(job) ? null : rows.exclusiveOf(job.id), atMs);
+      if (known === null) return null;
+      const { claim } = known;
+      const nowMs = clock.nowMs();
+      const silent = claim !== null && isSilent(job.id, claim);
+      const next = foldOfTold(known, job, { host, nowMs, isSilent: silent });
+      if (next === null) return null;
+      return rows.save(next, isOver(job) ? null : rows.exclusiveOf(job.id), nowMs);
     });
     if (event !== null) this.news.tell(event);
   }
@@ -367,21 +366,6 @@ interface KeyOf {
 function digestOf({ kind, instance, request }: JobOrder, key: Buffer): string {
   const text = JSON.stringify([kind, instance, sorted(request)]);
   return createHmac('sha256', key).update(text).digest('hex');
-}
-
-/** Whether what a host tells of a job of this one is news: hosts that merely wait for it tell of it, too. */
-function isHeard(
-  { job: known, claim, ordered }: JobFold,
-  told: Job,
-  { host, nowMs }: { readonly host: string; readonly nowMs: number },
-): boolean {
-  const isOwn = claim !== null && hostOf(claim.worker) === host;
-  const isHeld = claim !== null && (isOwn || claim.untilMs > nowMs);
-  const isLater = !isHeld || told.attempt >= known.attempt;
-  if (!isOver(told)) return isLater && !isOwn;
-  // An end of an attempt from before the job was resumed is none of this wish.
-  if (told.attempt > ordered) return isLater;
-  return known.state === 'cancelling' && told.state === 'cancelled';
 }
 
 /** The same request in another order of its fields is the same. */

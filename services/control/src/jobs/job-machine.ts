@@ -38,7 +38,12 @@ export interface JobFold {
   readonly foreign: boolean;
   /** When it was last heard that its host wants it done; null: it is no foreign one. */
   readonly orderedMs: number | null;
-  /** When its host wished for it, by the clock of that: a cancel from before is not of this order. */
+  /**
+   * How often it was asked for: first, and at each resume. Absent: once; of a foreign one, its host does not
+   * count. A cancel from before is not of this order.
+   */
+  readonly wishes?: number;
+  /** When its host wished for it, by the clock of that. */
   readonly wishedMs?: number;
 }
 
@@ -358,6 +363,8 @@ export function evolve(fold: JobFold, change: JobChange): JobFold {
         claim: null,
         tries: 0,
         ordered: job.attempt,
+        // Of a foreign one its host counts.
+        ...(fold.foreign ? {} : { wishes: (fold.wishes ?? 1) + 1 }),
         notBeforeMs: change.atMs,
         job: { ...job, ...again, progress: NO_PROGRESS },
       };
