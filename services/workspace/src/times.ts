@@ -23,16 +23,16 @@ export function parseTime(text: string, nowMs: number): WantedTime {
     if (second < 0) throw syntax(text, 'lies before 1970', 'there was no Redis then');
     return { second };
   }
-  return { second: parseRfc3339(text) };
+  return { second: parseRfc3339(text, nowMs) };
 }
 
-function parseRfc3339(text: string): number {
+function parseRfc3339(text: string, nowMs: number): number {
   const match = WITH_OFFSET.exec(text);
   if (match === null) {
     throw syntax(
       text,
       'is not a time',
-      'write 2026-11-19T11:02:10Z, +08:00, @1795193313, -15m or latest',
+      `now is ${ways(nowMs)}: write it so, or -15m (before now), or latest`,
     );
   }
   const [, year, month, day, hour, minute, second, fraction, zone] = match;
@@ -43,7 +43,7 @@ function parseRfc3339(text: string): number {
     throw syntax(
       text,
       'has no offset from UTC',
-      `write ${text}Z for UTC, or an offset such as +08:00`,
+      `write ${text}Z for UTC, or ${hostZone(text) ?? 'an offset such as +08:00'}`,
     );
   }
   const millis = Date.parse(
@@ -58,6 +58,28 @@ function parseRfc3339(text: string): number {
     echo.getUTCMonth() + 1 === Number(month);
   if (!same) throw syntax(text, 'is not a time of the calendar', 'check day, month and hour');
   return millis / 1000;
+}
+
+/** A time in the forms that are taken; on a host whose clock shows another zone also as it is there. */
+function ways(ms: number): string {
+  const second = Math.floor(ms / 1000);
+  const minutes = -new Date(ms).getTimezoneOffset();
+  const wall = formatSecond(second + minutes * 60).replace('Z', zoneText(minutes));
+  const local = minutes === 0 ? [] : [wall];
+  return [formatSecond(second), ...local, `@${second.toString()}`].join(' or ');
+}
+
+/** The time of the clock of this host with its offset; null: that is UTC, or there is no such time. */
+function hostZone(text: string): string | null {
+  const minutes = -new Date(text.replace(/[t ]/, 'T')).getTimezoneOffset();
+  if (minutes === 0 || Number.isNaN(minutes)) return null;
+  return `${text}${zoneText(minutes)} for the clock of this host`;
+}
+
+function zoneText(minutes: number): string {
+  const two = (n: number): string => n.toString().padStart(2, '0');
+  const all = Math.abs(minutes);
+  return `${minutes < 0 ? '-' : '+'}${two(Math.floor(all / 60))}:${two(all % 60)}`;
 }
 
 function zoneMinutes(zone: string): number {

@@ -47,6 +47,7 @@ describe('parseTime()', () => {
   it.each([
     ['2026-11-19T11:02:10', 'offset', /write 2026-11-19T11:02:10Z/],
     ['2026-11-19 11:02:10', 'offset', /Z for UTC/],
+    ['yesterday 14:00', 'not a time', /^now is 2026-11-20T16:48:33Z or .*@1795193313: write it so/],
     ['2026-11-19T11:02:10.5Z', 'fraction', /whole seconds/],
     ['2026-11-19T11:02:10.000+08:00', 'fraction', /whole seconds/],
     ['2026-02-29T00:00:00Z', 'calendar', /check/],
