@@ -11,6 +11,7 @@ import {
   type InstanceEntry,
   type Workspace,
 } from '@tidemark/workspace';
+import { askStatus } from '../queries/status.ts';
 
 const DETACH_MS = 40_000;
 const ATTACH_MS = 40_000;
@@ -47,17 +48,25 @@ export async function releaseInstance(
     throw new UsageError('TM_NOT_FOUND', `no instance ${id} is configured`);
   }
   signal.throwIfAborted();
+  const isOurs = await isCapturedHere(id, parts);
   try {
     await endCapture(id, parts);
     await beforeItGoes(entry);
     await leaveNode(entry, parts);
     await removeInstance(path, id);
   } catch (cause) {
-    // What another archiver captures is not this one's to take up.
-    if (!isOwned(cause)) await captureAgain(id, parts);
+    // Whoever was asked to let it go may do so yet.
+    if (isOurs) await captureAgain(id, parts);
     throw cause;
   }
   await warnIfNot('remove its password', parts, () => forgetSecrets(stateDir, id));
+}
+
+/** What another archiver captures is not this one's to take up. */
+async function isCapturedHere(id: string, { workspace, signal }: ReleaseParts): Promise<boolean> {
+  const status = await askStatus(workspace, signal);
+  const found = status?.captures.find(({ instance }) => instance === id);
+  return found !== undefined && found.state !== 'waiting';
 }
 
 async function endCapture(id: string, parts: ReleaseParts): Promise<void> {
