@@ -1,8 +1,15 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { systemClock } from '@tidemark/system';
+import type { Redis } from 'ioredis';
 import { describe, expect, it } from 'vitest';
 import { openThrottle } from '../../../services/restorer/src/write-back/throttle/open-throttle.ts';
 import { startRedis } from '../../support/redis-server.ts';
+
+/** How often the server was probed; each probe but the last has had its answer. */
+async function pingsOf(client: Redis): Promise<number> {
+  const [, calls = '0'] = /cmdstat_ping:calls=(\d+)/.exec(await client.info('commandstats')) ?? [];
+  return Number(calls);
+}
 
 describe('openThrottle()', () => {
   it('notices a server that others slow down, and that it has become quick again', async () => {
@@ -13,6 +20,9 @@ describe('openThrottle()', () => {
     await using throttle = await openThrottle(address, {
       ...{ clock: systemClock, latencyMaxMs: 100, rate: null, signal },
     });
+    // The shortest time seen is that of the way: the server has to have been quick before it is slow.
+    const before = await pingsOf(client);
+    await expect.poll(() => pingsOf(client), { timeout: 60_000 }).toBeGreaterThan(before + 5);
     for (let i = 0; i < 20; i++) throttle.note(1);
     const busy = new AbortController();
     const slow = (async () => {
