@@ -1,5 +1,6 @@
 import { cp } from 'node:fs/promises';
 import { startServer } from '@tidemark/client';
+import { useDebugServers } from '../support/debug-servers.ts';
 import { startRedis, type RedisServer } from '../support/redis-server.ts';
 import { TempDir } from '../support/temp-dir.ts';
 import type { Outcome } from './outcome.ts';
@@ -46,6 +47,7 @@ interface Source {
  */
 export async function benchRestore(): Promise<readonly Outcome[]> {
   await using dir = await TempDir.create('tidemark-bench-');
+  await using _debug = await useDebugServers();
   const source = await capture(dir.path);
   const ratios: number[] = [];
   const restores: Ran<Report>[] = [];

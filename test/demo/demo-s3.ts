@@ -2,6 +2,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Redis } from 'ioredis';
 import { KmsServer } from '../support/kms-server.ts';
+import { useDebugServers } from '../support/debug-servers.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { S3Server, whyNoS3 } from '../support/s3-servers.ts';
 import { TempDir } from '../support/temp-dir.ts';
@@ -45,6 +46,7 @@ async function demo(): Promise<void> {
   const missing = [whyNoS3('versitygw'), whyNoS3('moto')].filter((why) => why !== null);
   if (missing.length > 0) throw new Error(missing.join('; '));
   await using dir = await TempDir.create('tidemark-demo-');
+  await using _debug = await useDebugServers();
   await using bucket = await S3Server.start({ kind: 'versitygw' });
   await using keys = await KmsServer.start();
   await using source = await startRedis({ config: { databases: '16' } });

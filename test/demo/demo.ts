@@ -1,4 +1,5 @@
 import { Redis } from 'ioredis';
+import { useDebugServers } from '../support/debug-servers.ts';
 import { startRedis } from '../support/redis-server.ts';
 import { TempDir } from '../support/temp-dir.ts';
 import { Shop } from './shop.ts';
@@ -23,6 +24,7 @@ const WRITE_SECONDS = 20;
 /** The main job, once through: write, lose everything, go back to the second before. */
 async function demo(): Promise<void> {
   await using dir = await TempDir.create('tidemark-demo-');
+  await using _debug = await useDebugServers();
   await using source = await startRedis({ config: { databases: '16' } });
   using redis = await disposable(await source.connect());
   const config = `${dir.path}/tidemark.toml`;

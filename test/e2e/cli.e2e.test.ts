@@ -168,6 +168,7 @@ describe('restore', () => {
       expect(replayed.state).toBe('replayed');
       expect(replayed.keys).toBe(30 + replayed.vanishing);
       expect(await client.info('replication')).toMatch(/role:slave/);
+      await expect(client.call('DEBUG', 'DIGEST')).rejects.toThrow('DEBUG command not allowed');
       const resumed = await tidemark.json<RestoreDocument>('restore', ID, '--resume', replayed.id);
       const { target: address, cut } = replayed;
       expect(resumed).toMatchObject({ state: 'succeeded', target: address, cut });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { setTimeout as delay } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { useDebugServers } from '../support/debug-servers.ts';
 import { diffOracle, readOracle } from '../support/oracle.ts';
 import { startRedis, type RedisServer } from '../support/redis-server.ts';
 import { iso, Tidemark, type RestoreDocument } from '../support/tidemark-cli.ts';
@@ -24,6 +25,7 @@ describe('a restore over TLS', () => {
   let second = 0;
 
   beforeAll(async () => {
+    opened.push(await useDebugServers());
     opened.push((tidemark = await Tidemark.init([], '', 'ring')));
     opened.push((source = await startRedis()));
     opened.push((world = await TlsWorld.create()));

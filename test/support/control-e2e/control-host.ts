@@ -8,6 +8,7 @@ import { Redis, type RedisOptions } from 'ioredis';
 import { endProcesses, processesIn } from '../../../services/control/src/provision/local-folder.ts';
 import { EventFollower } from './event-follower.ts';
 import { askApi, askPatiently, type Answer, type Asked } from '../api-run.ts';
+import { useDebugServers } from '../debug-servers.ts';
 import { eventually } from '../eventually.ts';
 import { startRedis, type RedisServer } from '../redis-server.ts';
 import { ArchiverProcess, secondOf, Tidemark } from '../tidemark-cli.ts';
@@ -65,15 +66,19 @@ export class ControlHost implements AsyncDisposable {
   readonly #token: string;
   readonly #port: number;
   readonly #processes: ArchiverProcess[] = [];
+  readonly #debug: AsyncDisposable;
 
   private constructor(
-    parts: Pick<ControlHost, 'tidemark' | 'source' | 'redis'>,
+    parts: Pick<ControlHost, 'tidemark' | 'source' | 'redis'> & {
+      readonly debug: AsyncDisposable;
+    },
     token: string,
     port: number,
   ) {
     this.tidemark = parts.tidemark;
     this.source = parts.source;
     this.redis = parts.redis;
+    this.#debug = parts.debug;
     this.#token = token;
     this.#port = port;
   }
@@ -83,6 +88,7 @@ export class ControlHost implements AsyncDisposable {
    * @param settings - Lines of `[restorer]`.
    */
   static async start(settings: string): Promise<ControlHost> {
+    const debug = await useDebugServers();
     const first = await freePort();
     const ports = `${first}-${Math.min(65_535, first + 40)}`;
     const clone = `[clone]\nports = "${ports}"\ndir = "clones"\n`;
@@ -95,7 +101,8 @@ export class ControlHost implements AsyncDisposable {
     const rights = { scope: 'read,backup,restore,admin', expiresMs: null };
     const path = join(tidemark.dir, 'tokens');
     const { token } = await createToken(path, 'all', rights, systemRandom);
-    return new ControlHost({ tidemark, source, redis: await source.connect() }, token, port);
+    const parts = { tidemark, source, redis: await source.connect(), debug };
+    return new ControlHost(parts, token, port);
   }
 
   /**
@@ -267,6 +274,7 @@ export class ControlHost implements AsyncDisposable {
     await this.endServers();
     await this.tidemark[Symbol.asyncDispose]();
     await this.source[Symbol.asyncDispose]();
+    await this.#debug[Symbol.asyncDispose]();
   }
 }
 

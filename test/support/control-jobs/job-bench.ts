@@ -10,6 +10,7 @@ import { systemClock, systemRandom } from '@tidemark/system';
 import { Redis } from 'ioredis';
 import { INSTANCE, type BenchOptions } from '../archiver-run.ts';
 import { CloneBench, type CloneConfig } from '../control-clone/clone-bench.ts';
+import { useDebugServers } from '../debug-servers.ts';
 
 const CHILD = new URL('worker-child.ts', import.meta.url);
 const HOOKS = new URL('../ts-hooks.js', import.meta.url);
@@ -38,13 +39,16 @@ export interface RunningControl extends AsyncDisposable {
 /** A captured server, and control planes of its host. */
 export class JobBench implements AsyncDisposable {
   readonly clones: CloneBench;
+  readonly #debug: AsyncDisposable;
 
-  private constructor(clones: CloneBench) {
+  private constructor(clones: CloneBench, debug: AsyncDisposable) {
     this.clones = clones;
+    this.#debug = debug;
   }
 
   static async open(config: CloneConfig = {}, options: BenchOptions = {}): Promise<JobBench> {
-    return new JobBench(await CloneBench.open(config, options));
+    const debug = await useDebugServers();
+    return new JobBench(await CloneBench.open(config, options), debug);
   }
 
   get stateDir(): string {
@@ -158,6 +162,7 @@ export class JobBench implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.endServers();
     await this.clones[Symbol.asyncDispose]();
+    await this.#debug[Symbol.asyncDispose]();
   }
 }
 

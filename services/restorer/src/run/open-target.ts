@@ -101,8 +101,6 @@ async function startNew(
     databases: Math.max(DATABASES_MIN, databases).toString(),
     appendonly: 'no',
     save: '',
-    // So that the digest of the restored data can be compared, from this host only.
-    'enable-debug-command': 'local',
     ...(closed === undefined ? {} : { requirepass: closed.password }),
   };
   for (const one of ports) {
