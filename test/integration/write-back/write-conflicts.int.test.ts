@@ -6,6 +6,7 @@ import { describe, expect, it } from 'vitest';
 import { CuttingProxy } from '../../support/cutting-proxy.ts';
 import { diffOracle, readOracle, type Oracle } from '../../support/oracle.ts';
 import { record, type Recorded } from '../../support/replay-run.ts';
+import { startRedis } from '../../support/redis-server.ts';
 import { ARCHIVED } from '../../support/test-archive.ts';
 import { HookedStore, type UndoPutHooks } from '../../support/write-back/hooked-store.ts';
 import {
@@ -240,6 +241,41 @@ describe('a write that does not come to its end', () => {
     const undone = await undo(recorded, report.id);
     expect(undone.report).toMatchObject({ state: 'succeeded', restored: 300, deleted: 1 });
     expect(await readBytes(client)).toEqual(before);
+  });
+
+  it('where it is to be, since another server was promoted meanwhile, says so and goes on there', async () => {
+    await using recorded = await changed();
+    const { client, source } = recorded;
+    await using promoted = await startRedis();
+    const other = await promoted.connect();
+    await other.replicaof('127.0.0.1', source.port);
+    await expect
+      .poll(async () => /master_link_status:up/.test(await other.info('replication')), {
+        timeout: 20_000,
+      })
+      .toBe(true);
+    // The old primary was frozen, say, and takes writes until somebody tells it.
+    const failover: UndoPutHooks = {
+      before: async (part) => part === 0 && other.replicaof('NO', 'ONE'),
+    };
+    const address = { host: '127.0.0.1', port: promoted.port };
+    const live = { ...originalOf(recorded), locate: () => Promise.resolve(address) };
+    const { report, failure } = await write(recorded, failover, { live });
+    expect(await restoredKeys(client)).toBe(300);
+    expect(await restoredKeys(other)).toBe(0);
+    expect(failure).toMatchObject({ code: 'TM_WRITE_TARGET' });
+    expect(report).toMatchObject({ state: 'interrupted', restored: 300 });
+    const there = { live: { ...live, address }, retainMs: 3_600_000 };
+    const environment = await realEnvironment(recorded);
+    const rest = await resumeWriteBack(ARCHIVED, report.id, there, environment);
+    expect(rest).toMatchObject({ failure: null, report: { state: 'succeeded', restored: 300 } });
+    expect(await restoredKeys(other)).toBe(300);
+    // As it is with an undo on the server that is none any more.
+    const undone = await undo(recorded, report.id, { live });
+    expect(undone).toMatchObject({
+      failure: { code: 'TM_WRITE_TARGET' },
+      report: { state: 'interrupted' },
+    });
   });
 
   it('because it is called off leaves nothing half, and what it wrote is undone', async () => {

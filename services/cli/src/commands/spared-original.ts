@@ -15,5 +15,5 @@ export async function sparedOriginal(
   const address = await originalAddress(id, config);
   const latencyMaxMs = parseDuration(flags.maxLatency, '--max-latency');
   const rate = flags.rateLimit === undefined ? null : parseRateLimit(flags.rateLimit);
-  return { address, latencyMaxMs, rate };
+  return { address, locate: () => originalAddress(id, config), latencyMaxMs, rate };
 }

@@ -157,6 +157,7 @@ async function runWriteBack(context: JobContext, ports: HandlerPorts): Promise<J
   const { rateLimit, maxLatencyMs, onConflict: policy } = asked;
   const live: SparedServer = {
     address: await originalAddress(instance, workspace.config),
+    locate: () => originalAddress(instance, workspace.config),
     latencyMaxMs: maxLatencyMs,
     rate: rateLimit === null ? null : parseRateLimit(rateLimit),
   };

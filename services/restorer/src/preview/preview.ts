@@ -30,6 +30,8 @@ const CLOCKS_APART_MS = 300_000;
 /** How the original is spared while it is read. */
 export interface SparedServer {
   readonly address: NodeAddress;
+  /** Where the original is now: asked again once it was written to. Default: it stays at `address`. */
+  readonly locate?: () => Promise<NodeAddress>;
   readonly latencyMaxMs: number;
   readonly rate: RateLimit | null;
 }

@@ -21,6 +21,7 @@ import { Side } from './compare/side.ts';
 import type { KeyDifference, MissingKeys } from './key-difference.ts';
 import { WriteBackRecords, type WriteBackRecord } from './write-back-record.ts';
 import { stateOf, type WriteBackOutcome, type WriteBackReport } from './write-back-report.ts';
+import { lostOriginal, requireOneServer } from './same-original.ts';
 import { workThenSettle } from './work-then-settle.ts';
 import { openWriteSession, type WriteSession } from './write-session.ts';
 import { makeTasks, type TaskSource } from './write/make-tasks.ts';
@@ -136,6 +137,7 @@ async function perform(run: Run, environment: RestoreEnvironment): Promise<Write
   await using compared = await openLive(live.address, signal);
   const wish = { instance, id, live, policy, retainMs };
   await using session = await openWriteSession(wish, environment);
+  await requireOneServer(compared, session.facts);
   timer.end('preflight');
   const skip = request.skip ?? null;
   const scratchWish = { instance, point, ttl, selector: request.selector, skip };
@@ -153,7 +155,9 @@ async function perform(run: Run, environment: RestoreEnvironment): Promise<Write
     },
   );
   const keeps = request.missingKeys === 'keep';
-  const failure = await writeFound(found, { scratch, session, outcomes, keeps }, environment);
+  const failure =
+    (await writeFound(found, { scratch, session, outcomes, keeps }, environment)) ??
+    (await lostOriginal({ live, facts: session.facts, signal }));
   timer.end('write');
   const counts = session.tally.counts();
   const parts = session.partsBefore > 0 || session.undo.keys > 0;

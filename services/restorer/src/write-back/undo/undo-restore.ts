@@ -4,6 +4,7 @@ import { adaptPayloadFor } from '../../feed/adapt-payload.ts';
 import type { SparedServer } from '../../preview/preview.ts';
 import type { RestoreEnvironment } from '../../run/environment.ts';
 import { PhaseTimer } from '../../run/phase-timer.ts';
+import { lostOriginal } from '../same-original.ts';
 import { stateOf, type WriteState } from '../write-back-report.ts';
 import { workThenSettle } from '../work-then-settle.ts';
 import { openWriteSession, type WriteSession } from '../write-session.ts';
@@ -76,7 +77,10 @@ export async function undoRestore(
     { instance, id, undoes: restore, live, policy, retainMs },
     environment,
   );
-  const failure = await putBack(parts, session, { source, dryRun, environment });
+  const { facts } = session;
+  const failure =
+    (await putBack(parts, session, { source, dryRun, environment })) ??
+    (dryRun ? null : await lostOriginal({ live, facts, signal }));
   const counts = session.tally.counts();
   const { undo } = session;
   return {
