@@ -2,8 +2,9 @@ import type { Clock } from '@tidemark/core';
 import type { Actor } from '../jobs/job.ts';
 import type { StateDatabase } from '../state/database.ts';
 
-/** Lines that are kept; older ones go. */
+/** Lines that are kept, and how many more there may be until some go. */
 const KEPT_MAX = 100_000;
+const MORE_MAX = 1_000;
 const DETAIL_MAX = 1024;
 
 /** Something that somebody asked for; without dataset content. */
@@ -34,10 +35,17 @@ export interface AuditQuestion {
 export class Audit {
   readonly #db: StateDatabase;
   readonly #clock: Clock;
+  readonly #limits: { readonly kept: number; readonly more: number };
 
-  constructor(db: StateDatabase, clock: Clock) {
+  /** @param limits - Lines that are kept, and how many more there may be for a time. */
+  constructor(
+    db: StateDatabase,
+    clock: Clock,
+    limits: { readonly kept: number; readonly more: number } = { kept: KEPT_MAX, more: MORE_MAX },
+  ) {
     this.#db = db;
     this.#clock = clock;
+    this.#limits = limits;
   }
 
   /** Keeps a note; durable when it returns. */
@@ -49,8 +57,30 @@ export class Audit {
         ...[this.#clock.nowMs(), actor.name, actor.via, action, instance, job],
         detail.slice(0, DETAIL_MAX),
       );
-      this.#db.run('DELETE FROM audit WHERE seq <= (SELECT max(seq) FROM audit) - ?', KEPT_MAX);
+      const { seq = 0 } = this.#db.query<SeqRow>('SELECT max(seq) AS seq FROM audit').get() ?? {};
+      if (seq % this.#limits.more === 0) this.#makeRoom();
     });
+  }
+
+  /** The oldest lines of whoever has the most of them go: nobody drives out what is known of others. */
+  #makeRoom(): void {
+    const all = this.#db.query<LinesRow>('SELECT count(*) AS lines FROM audit').get();
+    for (let over = (all?.lines ?? 0) - this.#limits.kept; over > 0;) {
+      const most = this.#db
+        .query<LinesRow>(
+          `SELECT actor, via, count(*) AS lines FROM audit
+           GROUP BY actor, via ORDER BY lines DESC, max(seq) DESC LIMIT 1`,
+        )
+        .get();
+      if (most === undefined) return;
+      const gone = this.#db.run(
+        `DELETE FROM audit WHERE seq IN
+           (SELECT seq FROM audit WHERE actor = ? AND via = ? ORDER BY seq LIMIT ?)`,
+        ...[most.actor, most.via, Math.min(over, most.lines)],
+      );
+      if (gone === 0) return;
+      over -= gone;
+    }
   }
 
   /** Entries, newest first. */
@@ -75,6 +105,16 @@ export class Audit {
     const more = entries.length === size && last !== undefined;
     return { entries, nextPageToken: more ? last.seq.toString() : null };
   }
+}
+
+interface SeqRow {
+  readonly seq: number;
+}
+
+interface LinesRow {
+  readonly actor: string;
+  readonly via: string;
+  readonly lines: number;
 }
 
 interface Row {
