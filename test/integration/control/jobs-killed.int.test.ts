@@ -1,5 +1,9 @@
+import { readdir } from 'node:fs/promises';
+import { join } from 'node:path';
 import type { Job } from '@tidemark/control';
 import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { LocalJobDesk } from '../../../services/control/src/jobs/job-desk.ts';
+import { waitFor } from '../../support/archiver-run.ts';
 import { JobBench, type RunningControl } from '../../support/control-jobs/job-bench.ts';
 import { diffOracle, readOracle, type Oracle } from '../../support/oracle.ts';
 
@@ -58,4 +62,22 @@ describe('a restore whose worker is killed', () => {
       expect(await bench.recordsLeft()).toEqual([]);
     });
   }
+
+  it('and that another host ends meanwhile leaves nothing here, when a process starts again', async () => {
+    const { id } = await bench.submit(asking.control, 'restore', REQUEST);
+    await bench.killAt('replay');
+    expect(bench.serversLeft()).toHaveLength(1);
+    const { jobs } = asking.control;
+    if (!(jobs instanceof LocalJobDesk)) throw new Error('another desk');
+    const end = { state: 'succeeded', attempt: 2, worker: null, endedMs: Date.now() } as const;
+    jobs.applyRemote({ seq: 9, atMs: Date.now(), job: { ...jobs.get(id), ...end } }, 'hother');
+    await using _again = await bench.control(false);
+    await waitFor(() => bench.logOf(asking.control, id).includes('is taken away'));
+    expect(bench.serversLeft()).toEqual([]);
+    const folders = await bench.foldersLeft();
+    expect(folders.filter((name) => name.includes(id.slice('job-'.length)))).toEqual([]);
+    expect(await bench.recordsLeft()).toEqual([]);
+    const secrets = await readdir(join(bench.clones.archive.dir, 'secrets'));
+    expect(secrets).not.toContain(`restore-${id}.pass`);
+  });
 });
