@@ -2,6 +2,7 @@ import type { BusDelivery, BusMessage, ConsumeOptions, TopicName } from '@tidema
 import type { Clock } from '@tidemark/core';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { CursorRows } from '../../../services/control/src/fleet/cursor-rows.ts';
 import type { LinkedParts } from '../../../services/control/src/fleet/fleet-parts.ts';
 import { HostExchange } from '../../../services/control/src/fleet/host-exchange.ts';
 import { LateOrders } from '../../../services/control/src/fleet/late-orders.ts';
@@ -243,6 +244,20 @@ describe('an order that seems to be hours old', () => {
     passedMs += 30_000;
     expect(late.isWanted('job-1', againMs + 30_000)).toBe(true);
     expect(late.isWanted('job-2', fromMs + 10 * 3_600_000)).toBe(true);
+  });
+});
+
+describe('a process that publishes the events of a host', () => {
+  it('that died holds no other one up when the clock was ahead then', async () => {
+    const { run, clock } = await openHost('asks', HOURS_2);
+    const rows = new CursorRows(run.state);
+    const hold = (holder: string): boolean =>
+      rows.hold(holder, clock.nowMs(), clock.nowMs() + 15_000);
+    expect([hold('dies'), hold('other')]).toEqual([true, false]);
+    clock.aheadMs = 0;
+    expect([hold('other'), hold('third')]).toEqual([true, false]);
+    passedMs += 15_000;
+    expect(hold('third')).toBe(true);
   });
 });
 
