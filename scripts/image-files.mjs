@@ -53,7 +53,7 @@ async function closure(list, taken) {
 /** Types, maps and sources of native modules are for who builds; of a build the module itself stays. */
 function runs(folder, native, path) {
   const [first = '', second = 'Release'] = relative(folder, path).split('/');
-  if (first === 'node_modules' || /\.(d\.[cm]?ts|map)$/.test(path)) return false;
+  if (first === 'node_modules' || /\.([cm]?ts|map)$/.test(path)) return false;
   if (native && first === 'build')
     return second === 'Release' && (/\.node$/.test(path) || /(build|Release)$/.test(path));
   return !(native && ['deps', 'src', 'binding.gyp'].includes(first));
