@@ -188,7 +188,9 @@ async function takeBackRestore(
     await cleanUpRestore(context, ports);
     log('info', `${elsewhere}: the server of ${at}, is taken away`);
   } else {
-    log('warn', `${elsewhere}: the target of ${at}, is left as it is`);
+    const end = `tidemark servers end ${known.restore} --data delete --confirm ${known.restore}`;
+    const way = asked.target.kind === 'new' ? `: it is whole; to end it: ${end}` : '';
+    log('warn', `${elsewhere}: the target of ${at}, is left as it is${way}`);
   }
 }
 

@@ -60,7 +60,8 @@ export const CloneBody = {
       type: 'array',
       maxItems: 4,
       items: { type: 'string', enum: KEPT },
-      description: 'What of the source beside its data it is given.',
+      description:
+        'What of the source beside its data it is given. `password` is refused (`TM_PASSWORD`) where the source has none, unless another one is given.',
     },
     verify: { type: 'string', enum: ['stream', 'full'] },
   },
