@@ -243,6 +243,39 @@ describe('a write that does not come to its end', () => {
     expect(await readBytes(client)).toEqual(before);
   });
 
+  it('goes on without what clients have made of its keys since', async () => {
+    await using recorded = await changed();
+    const { client, source } = recorded;
+    await using proxy = await CuttingProxy.to(source.port);
+    const { report } = await write(
+      recorded,
+      {
+        after: (part) => {
+          if (part === 1) proxy.cutAll();
+          return Promise.resolve();
+        },
+      },
+      { live: originalOf(recorded, { port: proxy.port }) },
+    );
+    expect(await valueOf(client, 'k000')).toBe('then k000');
+    await client.set('k000', 'by a client');
+    await client.del('k001');
+    await client.expire('k002', 1_000);
+    const environment = await realEnvironment(recorded);
+    const options = { live: originalOf(recorded), retainMs: 3_600_000 };
+    const rest = await resumeWriteBack(ARCHIVED, report.id, options, environment);
+    expect(rest).toMatchObject({ failure: null, report: { state: 'partial', conflicts: 3 } });
+    const changedSince = 'it was changed after this restore had written it';
+    expect(rest?.report.left.map(({ key, why }) => [key, why]).sort()).toEqual(
+      ['k000', 'k001', 'k002'].map((key) => [key, changedSince]),
+    );
+    expect(await client.mget('k000', 'k001')).toEqual(['by a client', null]);
+    expect(await client.ttl('k002')).toBeGreaterThan(0);
+    expect(await restoredKeys(client)).toBe(298);
+    const undone = await undo(recorded, report.id);
+    expect(undone.report).toMatchObject({ state: 'partial', restored: 297, conflicts: 3 });
+  });
+
   it('where it is to be, since another server was promoted meanwhile, says so and goes on there', async () => {
     await using recorded = await changed();
     const { client, source } = recorded;

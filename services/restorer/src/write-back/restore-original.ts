@@ -160,7 +160,7 @@ async function perform(run: Run, environment: RestoreEnvironment): Promise<Write
     (await lostOriginal({ live, facts: session.facts, signal }));
   timer.end('write');
   const counts = session.tally.counts();
-  const parts = session.partsBefore > 0 || session.undo.keys > 0;
+  const parts = session.earlier !== null || session.undo.keys > 0;
   const { at, cut, warnings } = scratch.report;
   const report: WriteBackReport = {
     ...{ id, state: stateOf(counts, failure), instance, at, cut },
@@ -172,7 +172,7 @@ async function perform(run: Run, environment: RestoreEnvironment): Promise<Write
     undo: parts ? { id, expiresMs: session.undo.expiresMs } : null,
     elapsedSeconds: timer.elapsedSeconds,
     phases: timer.phases,
-    warnings: [...selector.warnings, ...warnings],
+    warnings: [...selector.warnings, ...warnings, ...earlierWarnings(session)],
   };
   if (failure === null) {
     await request.onEnded?.(report);
@@ -204,7 +204,7 @@ async function writeFound(
       exactExpiry: side.abilities.exactExpiry,
       adapt: adaptPayloadFor(dialect, unchanged),
       tally,
-      again: session.partsBefore > 0,
+      earlier: session.earlier,
     };
     let written = 0;
     const options = {
@@ -244,6 +244,13 @@ function recordOf(run: Run, { report }: ScratchServer, startedMs: number): Write
     selector: selectorToJson(request.selector),
     skip: skipToJson(skip),
   };
+}
+
+function earlierWarnings({ earlier }: WriteSession): readonly string[] {
+  if (earlier?.isFull !== true) return [];
+  return [
+    'so much was written before that of some keys nobody looked whether clients changed them since',
+  ];
 }
 
 /** A whole second of a report, in Unix milliseconds. */

@@ -5,6 +5,7 @@ import { clearEnds, refuseClearTransport, refuseOriginal } from '../tde/instance
 import type { SparedServer } from '../preview/preview.ts';
 import { Side } from './compare/side.ts';
 import { openThrottle, type OpenThrottle } from './throttle/open-throttle.ts';
+import { EarlierWrites } from './undo/earlier-writes.ts';
 import { listUndoParts, removeExpiredPacks } from './undo/undo-objects.ts';
 import { UndoPackWriter } from './undo/undo-pack-writer.ts';
 import { undoTimeMs } from './undo/undo-time.ts';
@@ -23,8 +24,8 @@ export interface WriteSession extends AsyncDisposable {
   readonly undo: UndoPackWriter;
   readonly writer: KeyWriter;
   readonly tally: WriteTally;
-  /** Parts of the undo pack that an earlier run has left. */
-  readonly partsBefore: number;
+  /** What an earlier run has written under this undo pack; null: there was none. */
+  readonly earlier: EarlierWrites | null;
 }
 
 /** What a run of writing is asked for. */
@@ -66,18 +67,20 @@ export async function openWriteSession(
       ...(await packsReadNow(instance, nowMs, environment)),
     ];
     await removeExpiredPacks(instance, { nowMs, inUse }, { store, keys, signal });
-    const partsBefore = (await listUndoParts(instance, id, { store, signal })).length;
+    const before = await listUndoParts(instance, id, { store, signal });
+    const earlier =
+      before.length === 0 ? null : await EarlierWrites.read(before, { store, keys, signal });
     const tally = new WriteTally();
     const undo = new UndoPackWriter({
       ...{ instance, restore: id, store, keys, random, clock, signal },
-      ...{ retainMs: wish.retainMs, firstPart: partsBefore },
+      ...{ retainMs: wish.retainMs, firstPart: before.length },
     });
     const { cluster } = facts;
     const writer = new KeyWriter({
       ...{ side, undo, throttle, policy, cluster, random, signal, tally },
     });
     return {
-      ...{ client, facts, side, throttle, undo, writer, tally, partsBefore },
+      ...{ client, facts, side, throttle, undo, writer, tally, earlier },
       async [Symbol.asyncDispose]() {
         undo[Symbol.dispose]();
         for (const one of opened) await one[Symbol.asyncDispose]();

@@ -4,6 +4,7 @@ import { OWN_TYPES } from '../../compare/key-facts.ts';
 import { DUMP_TAIL_BYTES } from '../compare/read-states.ts';
 import type { Side } from '../compare/side.ts';
 import type { KeyDifference, KeyState } from '../key-difference.ts';
+import type { EarlierWrites } from '../undo/earlier-writes.ts';
 import { readPieces } from '../value/read-pieces.ts';
 import { isLarge } from './read-present.ts';
 import {
@@ -28,8 +29,8 @@ export interface TaskSource {
   readonly exactExpiry: boolean;
   readonly adapt: AdaptPayload;
   readonly tally: WriteTally;
-  /** The undo pack holds keys of an earlier run. */
-  readonly again: boolean;
+  /** What an earlier run has written; null: there was none. */
+  readonly earlier: Pick<EarlierWrites, 'conflict'> | null;
 }
 
 /** Turns differences into tasks with the values that the keys are to get, a few MiB at a time. */
@@ -70,10 +71,13 @@ async function tasksOf(
         ? null
         : wantedOf(difference, then, at < 0 ? null : payloads[at], source);
     if (want === undefined) continue;
+    const { earlier, exactExpiry } = source;
+    const offMs = exactExpiry ? 0 : RECKONED_OFF_MS;
     tasks.push({
-      ...{ db, key, want, again: source.again, vanishes: outcome === 'expired' },
+      ...{ db, key, want, again: earlier !== null, vanishes: outcome === 'expired' },
       presentBytes: live?.bytes ?? 0,
-      conflict: (present) => conflictOf(live, present, source.exactExpiry),
+      conflict: (present) =>
+        conflictOf(live, present, offMs) ?? earlier?.conflict({ db, key }, present, offMs) ?? null,
       // There is nothing to be taken away: not a conflict, whatever was there before.
       settled: (present) => want === null && present === null && live === null,
     });
@@ -122,15 +126,11 @@ function wantedOf(
  * Why a key is not as the comparison saw it; null when it is. Of a large value type, expiry and size
  * are known.
  */
-function conflictOf(
-  seen: KeyState | null,
-  present: Present | null,
-  exactExpiry: boolean,
-): string | null {
+function conflictOf(seen: KeyState | null, present: Present | null, offMs: number): string | null {
   if (seen === null) return present === null ? null : 'it was made after the comparison';
   if (present === null) return mayHaveExpired(seen) ? null : 'it was deleted after the comparison';
   if (present.type !== seen.type) return 'it got another type after the comparison';
-  if (!sameExpiry(seen.expiryMs, present.expiryMs, exactExpiry ? 0 : RECKONED_OFF_MS)) {
+  if (!sameExpiry(seen.expiryMs, present.expiryMs, offMs)) {
     return 'its expiry was changed after the comparison';
   }
   const { payload } = present;
