@@ -9,7 +9,7 @@ import {
   readTde,
   type Catalog,
 } from '@tidemark/catalog';
-import { TidemarkError } from '@tidemark/core';
+import { StoreError, TidemarkError } from '@tidemark/core';
 import { isSameKey, openKeys, type KeyProviders, type WrappingKey } from '@tidemark/crypto';
 import { openStore, type ObjectStore } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
@@ -102,15 +102,28 @@ export class Workspace implements Disposable {
   async sync(signal: AbortSignal, only: string | null = null, everyEntry = false): Promise<number> {
     // A file that is wrong just now is for whoever watches it to tell of.
     await this.reload().catch(() => false);
+    const instances = await this.#stored(signal, only);
+    this.#requireKnown(instances, only);
     const { entries } = await this.catalog.sync({
       store: this.store,
-      instances: await this.#stored(signal, only),
+      instances,
       logKey: (iid) => this.keys.logKey(iid),
       everyEntry,
       signal,
     });
     await this.#allowKeys(signal, only);
     return entries;
+  }
+
+  /** A store that is not mounted looks like an empty one: what is known must be in it. */
+  #requireKnown(stored: readonly string[], only: string | null): void {
+    for (const { iid } of this.catalog.instances()) {
+      if (iid === null || (only !== null && iid !== only) || stored.includes(iid)) continue;
+      throw new StoreError('TM_STORE_IO', `the store does not hold ${iid}, which it held`, {
+        context: { store: this.store.url, instance: iid },
+        hint: 'is it mounted, and the one that store.url means? If it was emptied on purpose: tidemark repo rebuild-catalog',
+      });
+    }
   }
 
   /** Who asks for one instance asks for nothing of the others. */

@@ -1,4 +1,4 @@
-import { lstat, mkdir, readdir, symlink, utimes, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, readdir, rename, rm, symlink, utimes, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { bytesOf, collectBytes, type ByteSource } from '@tidemark/core';
@@ -41,6 +41,25 @@ describe('openFileStore()', () => {
       const facts = await lstat(join(root, path));
       expect(facts.mode & 0o777).toBe(facts.isDirectory() ? 0o700 : 0o600);
     }
+  });
+
+  it('writes nothing into what lies in its place when its mount is gone, and goes on when it is back', async () => {
+    await using temp = await TempDir.create();
+    const root = join(temp.path, 'store');
+    const store = await open(root);
+    await store.putIfAbsent('v1/a', text('x'));
+    // As a mount that is gone; another process has opened what lies below it.
+    await rename(root, `${root}.away`);
+    const gone = { code: 'TM_STORE_IO', context: { root } };
+    await expect(store.putIfAbsent('v1/b', text('y'))).rejects.toMatchObject(gone);
+    await open(root);
+    await expect(store.putIfAbsent('v1/b', text('y'))).rejects.toMatchObject(gone);
+    await expect(store.delete('v1/a')).rejects.toMatchObject(gone);
+    expect(await allPaths(root)).toEqual(['.tmp']);
+    await rm(root, { recursive: true });
+    await rename(`${root}.away`, root);
+    expect(await store.putIfAbsent('v1/b', text('y'))).toBe('created');
+    expect(await allPaths(root)).toEqual(['.tmp', 'v1', 'v1/a+obj', 'v1/b+obj']);
   });
 
   it('removes fan-out folders that a delete empties, and makes them again', async () => {

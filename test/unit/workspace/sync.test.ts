@@ -1,4 +1,4 @@
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { createInstance } from '@tidemark/catalog';
 import { createKeyRing } from '@tidemark/crypto';
@@ -50,4 +50,18 @@ it('who asks for one instance asks the store for nothing of the others', async (
   expect(workspace.catalog.instances().map(({ iid }) => iid)).toEqual(['one']);
   await workspace.sync(signal);
   expect(workspace.catalog.instances()).toHaveLength(9);
+
+  // As a mount that is gone: what is known is no answer, and nothing is begun in its place.
+  await rename(at('store'), at('away'));
+  await mkdir(at('store'));
+  for (const only of [null, 'one']) {
+    await expect(workspace.sync(signal, only)).rejects.toMatchObject({
+      ...{ code: 'TM_STORE_IO', context: { instance: expect.stringMatching(/^o/) as unknown } },
+      hint: expect.stringContaining('is it mounted') as unknown,
+    });
+  }
+  expect(await workspace.sync(signal, 'nobody')).toBe(0);
+  await rm(at('store'), { recursive: true });
+  await rename(at('away'), at('store'));
+  await workspace.sync(signal);
 });

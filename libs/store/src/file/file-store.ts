@@ -18,6 +18,7 @@ import { listObjects } from './list-objects.ts';
 import { missing, readObject } from './read-object.ts';
 import { isLinkable, NOT_LINKED } from './ready-file.ts';
 import { StagedFile } from './staged-file.ts';
+import { RootGuard } from './root-guard.ts';
 import { prepareStaging } from './staging.ts';
 
 /** How a store in a folder is opened. */
@@ -65,7 +66,9 @@ export async function openFileStore(options: FileStoreOptions): Promise<ObjectSt
     const staging = await folders.ensure([STAGING_FOLDER]);
     await prepareStaging(staging, random);
     if (durable) await syncFolder(staging);
-    return new FileStore({ folders, staging, random, durable, readOnly });
+    const store = new FileStore({ folders, staging, random, durable, readOnly });
+    await store.lookAtRoot('open', '');
+    return store;
   } catch (cause) {
     throw new StoreError('TM_STORE_URL', 'the folder cannot hold a store', {
       context: { root: given, errno: errnoOf(cause) },
@@ -90,6 +93,7 @@ class FileStore implements ObjectStore {
   private readonly random: Random;
   private readonly durable: boolean;
   private readonly readOnly: boolean;
+  private readonly guard: RootGuard;
 
   constructor(parts: FileStoreParts) {
     this.url = pathToFileURL(parts.folders.root).href;
@@ -98,12 +102,14 @@ class FileStore implements ObjectStore {
     this.random = parts.random;
     this.durable = parts.durable;
     this.readOnly = parts.readOnly;
+    this.guard = new RootGuard(parts.folders.root);
   }
 
   async putIfAbsent(key: string, body: ByteSource, options: PutOptions = {}): Promise<PutOutcome> {
     assertObjectKey(key);
     this.refuseWrite();
     options.signal?.throwIfAborted();
+    await this.lookAtRoot('publish', key);
     if ((await this.head(key)) !== null) {
       await this.settle(key);
       return 'exists';
@@ -140,10 +146,13 @@ class FileStore implements ObjectStore {
   private async publish(key: string, stagedPath: string): Promise<PutOutcome> {
     const { folders, file } = pathOfKey(key);
     for (let attempt = 1; ; attempt++) {
+      // While the body was written its mount may have gone: not even folders are made then.
+      await this.lookAtRoot('publish', key);
       try {
         const folder = await this.folders.ensure(folders);
         const outcome = await linkOnce(stagedPath, join(folder, file));
         if (this.durable) await syncFolder(folder);
+        this.guard.noteObject();
         return outcome;
       } catch (cause) {
         // A delete may have removed the emptied fan-out folder in between.
@@ -152,6 +161,15 @@ class FileStore implements ObjectStore {
         }
         this.folders.forget();
       }
+    }
+  }
+
+  /** What is known of folders is not true of another one that was mounted in its place. */
+  async lookAtRoot(operation: string, key: string): Promise<void> {
+    try {
+      if (await this.guard.changed()) this.folders.forget();
+    } catch (cause) {
+      throw storeError(operation, key, cause);
     }
   }
 
@@ -215,6 +233,7 @@ class FileStore implements ObjectStore {
   async delete(key: string): Promise<void> {
     assertObjectKey(key);
     this.refuseWrite();
+    await this.lookAtRoot('delete', key);
     const path = await this.locate(key);
     if (path === null) return;
     const { folders } = pathOfKey(key);

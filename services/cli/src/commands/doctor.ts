@@ -6,6 +6,7 @@ import { probeStore, refusalOf, type StoreCapabilities } from '@tidemark/store';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
+import { countOf } from '../output/count.ts';
 import { sharesDevice } from '../files/shares-device.ts';
 
 /** Checks configuration, keys, store, archiver, nodes and clocks; says what is wrong with each. */
@@ -24,6 +25,10 @@ export async function diagnose(invocation: Invocation): Promise<void> {
           detail: 'key ring and store share a device: keep a copy of the ring elsewhere',
         }
       : { check: 'devices', ok: true, detail: 'apart' },
+    await attempt('history', async () => {
+      await workspace.sync(signal);
+      return `${countOf(workspace.catalog.instances().length, 'instance')} in the store`;
+    }),
     await attempt('archiver', async () => {
       const answer = await workspace.askArchiver('status', null, { timeoutMs: 5_000, signal });
       if (answer === null) {
