@@ -1,8 +1,9 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { wrappedKeyKey } from '@tidemark/archive';
 import { runRetention } from '@tidemark/archiver';
 import { openInstanceLog } from '@tidemark/catalog';
-import type { Clock } from '@tidemark/core';
+import { bytesOf, type Clock } from '@tidemark/core';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { addInstance, loadConfig, removeInstance } from '@tidemark/workspace';
 import { Redis } from 'ioredis';
@@ -317,6 +318,28 @@ describe('what is given up for good', () => {
     expect((await bin.get('old', signal)).state).toBe('destroyed');
     expect(bin.postponed).toEqual([]);
   });
+});
+
+it('keys that a destruction left which was cut short go with the next sweep', async () => {
+  secondsAhead = 0;
+  await bench.archive.register('cut');
+  const { workspace } = await bench.parts();
+  const { store, keys } = workspace;
+  const log = await openInstanceLog({
+    ...{ store, iid: 'cut', logKey: await keys.logKey('cut'), clock, random: systemRandom },
+  });
+  const atMs = clock.nowMs();
+  const [untilMs, dueMs] = [atMs + DAY_MS, atMs + DAY_MS];
+  await log.append(() => ({ type: 'InstanceRecycled', node: null, by: 'ops', untilMs, atMs }));
+  await log.append(() => ({ type: 'InstanceDestroyed', by: 'ops', dueMs, atMs }));
+  const key = wrappedKeyKey('cut', 'ab'.repeat(16), 1);
+  await store.putIfAbsent(key, bytesOf(Buffer.alloc(8)));
+  const bin = await openBin();
+  await bin.sweep(signal);
+  expect(await store.head(key)).toBeNull();
+  expect((await bin.get('cut', signal)).state).toBe('destroyed');
+  await workspace.sync(signal, 'cut');
+  expect(workspace.catalog.instance('cut').shredded.instanceMs).not.toBeNull();
 });
 
 async function objectsOf(instance: string): Promise<readonly string[]> {

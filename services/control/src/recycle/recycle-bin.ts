@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import type { InstanceState, RecycleState, ReleasedNode } from '@tidemark/catalog';
+import type { InstanceLog, InstanceState, RecycleState, ReleasedNode } from '@tidemark/catalog';
 import { TidemarkError, UsageError, type Clock, type Random } from '@tidemark/core';
 import { refuseCaptured, shredKeys } from '@tidemark/restorer';
 import { storeTime } from '@tidemark/store';
@@ -76,6 +76,7 @@ export class RecycleBin {
   readonly #parts: RecycleParts;
   readonly #secrets: SecretFolder;
   readonly #erased = new Set<string>();
+  readonly #shredded = new Set<string>();
   readonly #due: DueWatch;
   readonly #time: WatchedTime;
   readonly #postponed = new Map<string, string>();
@@ -197,7 +198,7 @@ export class RecycleBin {
     const state = await this.#known(instance, signal);
     if (state.recycle === null) throw notThere(instance);
     const { workspace, clock, audit } = this.#parts;
-    const { store, catalog, config } = workspace;
+    const { catalog, config } = workspace;
     if (state.recycle.destroyed === null) await refuseConfigured(instance, config.path);
     const writers = catalog.writers(instance);
     refuseCaptured(instance, writers, clock.nowMs());
@@ -221,11 +222,7 @@ export class RecycleBin {
     if (seq !== null) {
       audit.append({ actor, action: 'recycle.destroy', instance, job: null, detail: '' });
     }
-    await shredKeys({
-      ...{ instance, dekIds: null, store, log, clock, signal },
-      onProgress: () => undefined,
-    });
-    await eraseSpool(instance, config.stateDir);
+    await this.#shred(instance, log, signal);
     await this.#forgetSecret(state.recycle);
     return this.get(instance, signal);
   }
@@ -251,6 +248,8 @@ export class RecycleBin {
           await this.#end(one, signal);
         } else if (goneMs !== null && clock.nowMs() >= goneMs && !this.#erased.has(instance)) {
           await this.#erase(instance, signal);
+        } else if (state === 'destroyed' && !this.#shredded.has(instance)) {
+          await this.#shred(instance, await logOf(instance, this.#parts, signal), signal);
         }
       } catch (cause) {
         if (signal.aborted || !(cause instanceof TidemarkError)) throw cause;
@@ -315,6 +314,16 @@ export class RecycleBin {
               .writers(iid)
               .map(({ shard, writer, state }) => ({ log: `${iid}/${shard}/${writer}`, state })),
       );
+  }
+
+  /** An attempt that was cut short may have left some of the keys. */
+  async #shred(instance: string, log: InstanceLog, signal: AbortSignal): Promise<void> {
+    const { clock, workspace } = this.#parts;
+    const { store, config } = workspace;
+    const what = { instance, dekIds: null, store, log, clock, signal };
+    await shredKeys({ ...what, onProgress: () => undefined });
+    await eraseSpool(instance, config.stateDir);
+    this.#shredded.add(instance);
   }
 
   async #erase(instance: string, signal: AbortSignal): Promise<void> {
