@@ -1,11 +1,12 @@
 import { createInstance, EMPTY_INSTANCE_STATE, openInstanceLog } from '@tidemark/catalog';
-import type { Job, JobHandler } from '@tidemark/control';
-import { UsageError, type Clock } from '@tidemark/core';
+import type { Job, JobHandler, Json } from '@tidemark/control';
+import { NodeError, UsageError, type Clock } from '@tidemark/core';
 import { systemClock, systemRandom } from '@tidemark/system';
 import type { Workspace } from '@tidemark/workspace';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { InstanceClaims } from '../../../services/control/src/jobs/instance-claims.ts';
 import { JobRun } from '../../../services/control/src/jobs/job-run.ts';
+import { takeBackLeft } from '../../../services/control/src/jobs/take-back-left.ts';
 import { ALICE, idleHandler, openDesk, QUIET, type DeskRun } from '../../support/job-desk.ts';
 import { LOG_KEY } from '../../support/log-events.ts';
 import { MemoryStore } from '../../support/memory-store.ts';
@@ -34,6 +35,8 @@ class LeapClock implements Clock {
 let store: MemoryStore;
 let clock: LeapClock;
 let done: string[];
+/** Who took what back. */
+let takenBack: [string, Json][];
 /** How the next attempt ends; it is waited for. */
 let ends: Promise<Error | null>;
 const hosts: Host[] = [];
@@ -42,7 +45,7 @@ const dirs: TempDir[] = [];
 beforeEach(async () => {
   store = new MemoryStore();
   clock = new LeapClock();
-  done = [];
+  [done, takenBack] = [[], []];
   ends = Promise.resolve(null);
   await createInstance({ ...logOptions(), name: 'inst', createdMs: 0 });
 });
@@ -61,15 +64,22 @@ class Host {
   readonly run: DeskRun;
   readonly name: string;
   readonly #claims: InstanceClaims;
+  readonly #dir: string;
 
   constructor(name: string, dir: TempDir) {
     this.name = name;
+    this.#dir = dir.path;
     const handler: JobHandler = idleHandler('clear-data', {
-      run: async () => {
+      run: async ({ keep }) => {
         done.push(name);
+        await keep({ begunBy: name });
         const fault = await ends;
         if (fault !== null) throw fault;
         return { state: 'succeeded', result: { by: name } };
+      },
+      takeBack: ({ checkpoint }) => {
+        takenBack.push([name, checkpoint]);
+        return Promise.resolve();
       },
     });
     this.run = openDesk(dir.path, clock, { handlers: [handler] });
@@ -79,6 +89,18 @@ class Host {
       catalog: { instances: () => [{ ...EMPTY_INSTANCE_STATE }] },
     } as unknown as Pick<Workspace, 'store' | 'keys' | 'catalog'>;
     this.#claims = new InstanceClaims(workspace, clock, systemRandom);
+  }
+
+  /** A process of this host starts, and looks at what was left. */
+  async restart(id: string): Promise<void> {
+    const over = new AbortController();
+    const workspace = { config: { stateDir: this.#dir } } as unknown as Pick<Workspace, 'config'>;
+    const { desk, rows } = this.run;
+    const ports = { clock, random: systemRandom, logger: QUIET };
+    const looking = takeBackLeft({ workspace, desk, rows, ...ports }, over.signal);
+    await expect.poll(() => rows.db.read(() => rows.fold(id))?.touched, WAIT).toBe(false);
+    over.abort();
+    await looking;
   }
 
   static async open(name: string): Promise<Host> {
@@ -186,6 +208,27 @@ it('a job that was resumed is done again, and no end of before ends it', async (
   works.run.desk.admit(orderOf(asks, id));
   await works.tryIt(id);
   expect(done).toEqual(['hy', 'hz']);
+});
+
+it('what a host began of a job that another one took over and ended is taken back by it alone', async () => {
+  const [asks, begins, goesOn] = [
+    await Host.open('hx'),
+    await Host.open('hy'),
+    await Host.open('hz'),
+  ];
+  const { id } = await asks.run.desk.submit(ORDER);
+  for (const host of [begins, goesOn]) host.run.desk.admit(orderOf(asks, id));
+  // It waits for another attempt, and its process ends: its claim stands in the log until it is seen to be silent.
+  ends = Promise.resolve(new NodeError('TM_NODE_UNREACHABLE', 'gone'));
+  expect((await begins.tryIt(id)).state).toBe('queued');
+  ends = Promise.resolve(null);
+  for (let i = 0; i < 9 && goesOn.run.desk.get(id).state === 'queued'; i++) await goesOn.tryIt(id);
+  expect(goesOn.run.desk.get(id)).toMatchObject({ state: 'succeeded', attempt: 2 });
+  for (let i = 0; i < 9 && begins.run.desk.get(id).state === 'queued'; i++) await begins.tryIt(id);
+  expect(begins.run.desk.get(id)).toMatchObject({ state: 'succeeded', attempt: 2, result: null });
+  expect(done).toEqual(['hy', 'hz']);
+  for (const host of [begins, goesOn, begins]) await host.restart(id);
+  expect(takenBack).toEqual([['hy', { begunBy: 'hy' }]]);
 });
 
 it('a host that takes over from one whose worker stopped is heard, though it counts from one', async () => {
