@@ -1,5 +1,6 @@
 import type { CaptureStatus } from '@tidemark/archiver';
 import { askStatus, statusDocument, type StatusDocument } from '@tidemark/control';
+import { StoreError } from '@tidemark/core';
 import { systemClock } from '@tidemark/system';
 import { Workspace } from '@tidemark/workspace';
 import type { Invocation } from '../invocation.ts';
@@ -21,7 +22,7 @@ export async function showStatus(flags: PriceFlags, invocation: Invocation): Pro
   const prices = pricesOf(flags);
   using workspace = await Workspace.open(invocation);
   const answer = await askStatus(workspace, invocation.signal);
-  await workspace.sync(invocation.signal);
+  await syncOrWarn(workspace, invocation);
   const status = statusDocument(workspace, answer, systemClock.nowMs());
   const { archiver, fleet, store, instances: known } = status;
   const instances = known.map((status) => ({
@@ -68,6 +69,18 @@ export async function showStatus(flags: PriceFlags, invocation: Invocation): Pro
       ...(isCharged ? [costLine(instance, cost, prices)] : []),
     ]),
   ]);
+}
+
+/** With a store that is away it is still told what captures and what waits: then the exit code says so. */
+async function syncOrWarn(workspace: Workspace, { printer, signal }: Invocation): Promise<void> {
+  try {
+    await workspace.sync(signal);
+  } catch (cause) {
+    if (!(cause instanceof StoreError) || cause.code !== 'TM_STORE_IO') throw cause;
+    const hint = cause.hint === undefined ? '' : ` (${cause.hint})`;
+    printer.warn(`${cause.message}${hint}: what it holds is told as it was last seen`);
+    process.exitCode = cause.exitCode;
+  }
 }
 
 /** What the archiver of this host has to do with those of others. */
