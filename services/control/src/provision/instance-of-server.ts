@@ -28,9 +28,10 @@ export async function instanceOfServer(
   const its = port === null ? [] : await serverKeys(`redis://127.0.0.1:${port.toString()}`);
   for (const { id, url } of instances) {
     if (isSentinelUrl(url)) continue;
-    const { path } = parseNodeUrl(url);
+    const { path, port: named } = parseNodeUrl(url);
     if (path === undefined) {
-      if ((await serverKeys(url)).some((key) => its.includes(key))) return id;
+      // Names are looked up one by one, and that may take long: only those that may be it.
+      if (named === port && (await serverKeys(url)).some((key) => its.includes(key))) return id;
     } else if (await isWithin(server.dir, path)) return id;
   }
   return server.pid === null ? null : askedInstance(server, workspace, secrets);
