@@ -10,6 +10,7 @@ import {
 import { secondOf, tellStory, type Story } from '../support/control-e2e/story.ts';
 import { eventually } from '../support/eventually.ts';
 import { diffOracle, readOracle } from '../support/oracle.ts';
+import { slowSave } from '../support/slow-save.ts';
 import { iso, type ArchiverProcess } from '../support/tidemark-cli.ts';
 
 /** Phases of a restore into a new server, in their order. */
@@ -174,7 +175,7 @@ describe('a backup that is asked for over HTTP', () => {
     await eventually('it is listed', async () => (await askedFor()).length >= listed);
     expect(await askedFor()).toHaveLength(listed);
     const frozen = await slow;
-    if (next === 'rewrite') await host.redis.config('SET', 'rdb-key-save-delay', '20000');
+    if (next === 'rewrite') await slowSave(host.redis);
     archiver = host.archiver(next);
     if (frozen !== null) await archiver.until('caught-up');
     frozen?.goOn();
