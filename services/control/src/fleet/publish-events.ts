@@ -1,6 +1,6 @@
 import { LogPublisher } from '@tidemark/bus';
 import { listInstanceIds } from '@tidemark/catalog';
-import { TidemarkError } from '@tidemark/core';
+import { BusError, TidemarkError } from '@tidemark/core';
 import { CursorRows } from './cursor-rows.ts';
 import { isOver, pause, type LinkedParts } from './fleet-parts.ts';
 
@@ -22,16 +22,27 @@ export async function publishEvents(parts: LinkedParts, signal: AbortSignal): Pr
   const logKey = keys.logKey.bind(keys);
   const publisher = new LogPublisher({ bus, store, cursor, logKey, clock, logger });
   const instances = new KnownInstances(parts);
+  const faulty = new Set<string>();
   const holder = random.bytes(8).toString('hex');
   const pollMs = Math.max(POLL_MS_MIN, config.limits.rollMaxAgeMs);
   try {
     for (let failures = 0; !isOver(signal);) {
       try {
+        const ends: (TidemarkError | null)[] = [];
         for (const iid of await instances.list(signal)) {
           const nowMs = clock.nowMs();
           if (isOver(signal) || !cursor.hold(holder, nowMs, nowMs + HOLD_MS)) break;
-          await publisher.publish(iid, signal);
+          const failure = await publishOne(publisher, iid, signal);
+          ends.push(failure);
+          if (failure !== null && !faulty.has(iid)) {
+            logger.warn('events-not-published', { instance: iid, ...whyOf(failure) });
+          }
+          if (failure === null) faulty.delete(iid);
+          else faulty.add(iid);
         }
+        const [first] = ends;
+        // The store is away.
+        if (first != null && !ends.includes(null)) throw first;
         if (failures > 0) logger.info('events-published-again');
         failures = 0;
         await pause(clock, pollMs, signal);
@@ -44,6 +55,25 @@ export async function publishEvents(parts: LinkedParts, signal: AbortSignal): Pr
     }
   } finally {
     cursor.release(holder);
+  }
+}
+
+/**
+ * An instance whose log cannot be read now keeps those of no other one back.
+ * @returns What it failed with.
+ * @throws BusError: nobody takes messages now; what is no error of ours.
+ */
+async function publishOne(
+  publisher: LogPublisher,
+  iid: string,
+  signal: AbortSignal,
+): Promise<TidemarkError | null> {
+  try {
+    await publisher.publish(iid, signal);
+    return null;
+  } catch (cause) {
+    if (!(cause instanceof TidemarkError) || cause instanceof BusError) throw cause;
+    return cause;
   }
 }
 
