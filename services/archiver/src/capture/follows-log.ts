@@ -1,11 +1,16 @@
-import { decide, type ClockStepped, type WriterEvent, type WriterState } from '@tidemark/catalog';
+import {
+  decide,
+  type ClockStepped,
+  type SnapshotStored,
+  type WriterEvent,
+  type WriterState,
+} from '@tidemark/catalog';
 import { TidemarkError } from '@tidemark/core';
 
 /** Whether an event found in the spool goes on exactly where the log ends, and is not in it yet. */
 export function followsLog(event: WriterEvent, state: WriterState): boolean {
   const { timeline } = state;
-  const newest = timeline?.snapshot?.offset ?? -1n;
-  if (event.type === 'SnapshotStored' && event.offset <= newest) return false;
+  if (event.type === 'SnapshotStored' && isBehind(event, timeline?.snapshot ?? null)) return false;
   if (event.type === 'ClockStepped' && timeline?.steps.some((step) => isSameStep(step, event))) {
     return false;
   }
@@ -16,6 +21,15 @@ export function followsLog(event: WriterEvent, state: WriterState): boolean {
     if (cause instanceof TidemarkError && cause.code === 'TM_LOG_STATE') return false;
     throw cause;
   }
+}
+
+/** A later one may stand at the same offset: nothing was written between the two. */
+function isBehind(
+  { offset, backup }: SnapshotStored,
+  newest: { readonly offset: bigint; readonly backup: string } | null,
+): boolean {
+  if (newest === null || offset > newest.offset) return false;
+  return offset < newest.offset || backup === newest.backup;
 }
 
 type Step = Pick<ClockStepped, 'direction' | 'offset' | 'fromMs' | 'toMs' | 'sinceMs'>;

@@ -122,7 +122,13 @@ describe('shipSnapshot()', () => {
     await expect(ship()).rejects.toBe(reason);
   });
 
-  it('is shipped after a crash, once', async () => {
+  it.each([
+    ['once', []],
+    ['also where it stands at the offset of the one before', ['bk-0']],
+  ])('is shipped after a crash, %s', async (_, earlier) => {
+    for (const backup of earlier) {
+      await shipSnapshot({ ...job(), backup }, run.options, run.backlog);
+    }
     const killed = new Error('killed');
     run.faults.hook = ({ key }) =>
       key.includes('/rdb/')
@@ -136,9 +142,10 @@ describe('shipSnapshot()', () => {
     const again = await openShipRun(temp.path, store);
     expect(await again.recover()).toBe(1);
     expect(await again.recover()).toBe(0);
-    const [entry, ...more] = await logged(store, 'SnapshotStored');
-    expect(more).toEqual([]);
-    const plain = await openShipped(store, entry!, { timeline: 't1', start: 500n });
+    const entries = await logged(store, 'SnapshotStored');
+    const backups = entries.map(({ event }) => (event as SnapshotStored).backup);
+    expect(backups).toEqual([...earlier, 'bk-1']);
+    const plain = await openShipped(store, entries.at(-1)!, { timeline: 't1', start: 500n });
     expect((await collect(unpackSnapshot(bytesOf(plain)))).equals(RDB)).toBe(true);
   });
 });
