@@ -101,7 +101,8 @@ export class HostWatch {
     for (const watched of this.#watched.values()) {
       if (watched.source === 'psync' && nowMs - watched.lookedMs < SHARED_LOOK_MS) continue;
       watched.lookedMs = nowMs;
-      await this.#lookAt(watched, signal);
+      const isRead = await this.#passedOver(watched.instance, () => this.#lookAt(watched, signal));
+      if (isRead === null) this.#watched.delete(watched.instance); // tried again with the next list
     }
   }
 
@@ -117,10 +118,14 @@ export class HostWatch {
     }
   }
 
-  /** One that cannot be read keeps no other one from being watched. */
-  async #watchable(instance: string): Promise<Watched | null> {
+  #watchable(instance: string): Promise<Watched | null> {
+    return this.#passedOver(instance, () => this.#watch(instance));
+  }
+
+  /** One that cannot be read keeps no other one from being watched. @returns Null for one. */
+  async #passedOver<T>(instance: string, work: () => Promise<T>): Promise<T | null> {
     try {
-      return await this.#watch(instance);
+      return await work();
     } catch (cause) {
       if (!(cause instanceof TidemarkError) || cause.retryable) throw cause;
       const { code, message } = cause;

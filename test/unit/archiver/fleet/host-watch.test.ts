@@ -125,6 +125,20 @@ describe('the host of append-only files', () => {
     expect(bench.told).toEqual(['aof-host-gone']);
   });
 
+  it('is told of though the log of another instance is damaged', async () => {
+    const bench = new Bench();
+    const damaged = await bench.captured('a', 'aof');
+    await bench.captured('b', 'aof');
+    expect(await bench.look()).toEqual([]);
+    await bench.beat(damaged);
+    const newest = bench.store.keys('v1/instance/a/0/').at(-1) ?? '';
+    bench.store.tamper(newest, Buffer.alloc(100));
+    expect(await bench.look()).toEqual([]);
+    bench.clock.now += 3_600_000;
+    expect(await bench.look()).toEqual(['b']);
+    expect(bench.told).toEqual(['host-watch', 'aof-host-gone']);
+  });
+
   it('is found when its instance is added later', async () => {
     const bench = new Bench();
     expect(await bench.look()).toEqual([]);
