@@ -148,7 +148,7 @@ describe('health and metrics of the API', () => {
       valueOf(samples, 'tidemark_restore_jobs_total', { type: 'clone', outcome: 'failed' }),
     ).toBe(0);
     expect(
-      valueOf(samples, 'tidemark_repo_operations_total', { op: 'list', outcome: 'ok' }),
+      valueOf(samples, 'tidemark_repo_operations_total', { op: 'head', outcome: 'ok' }),
     ).toBeGreaterThan(0);
   });
 });
