@@ -1,7 +1,7 @@
 import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { performance } from 'node:perf_hooks';
-import { createInstance } from '@tidemark/catalog';
+import { createInstance, openInstanceLog } from '@tidemark/catalog';
 import { openControl, type Control } from '@tidemark/control';
 import { systemClock, systemRandom } from '@tidemark/system';
 import type { Clock } from '@tidemark/core';
@@ -127,6 +127,27 @@ describe('health and metrics of the API', () => {
       over.abort(new Error('the test is over'));
       await running.catch(() => undefined);
     }
+  });
+
+  it("an instance that was removed is in nobody's numbers but for what it takes in the store", async () => {
+    await using served = await serve();
+    const { workspace, clock, random } = served.control;
+    await addInstance(served.control);
+    const of = async (): Promise<readonly string[]> => {
+      served.pass(PATIENCE_MS);
+      const text = await (await fetch(`${served.url}/metrics`)).text();
+      return text.split('\n').filter((line) => line.includes('instance="orders"'));
+    };
+    const logKey = await workspace.keys.logKey('orders');
+    const ports = { store: workspace.store, iid: 'orders', logKey, clock, random };
+    const log = await openInstanceLog(ports);
+    const writer = { shard: '0', writer: 'w-1', source: 'psync' } as const;
+    await log.append(() => ({ type: 'WriterRegistered', ...writer, atMs: clock.nowMs() }));
+    expect((await of()).join('\n')).toContain('tidemark_backups{');
+    await log.append(() => ({ type: 'InstanceRemoved', atMs: clock.nowMs() }));
+    await of(); // some numbers are worked out before the log is read
+    const names = (await of()).map((line) => line.slice(0, line.indexOf('{')));
+    expect([...new Set(names)]).toEqual(['tidemark_repo_bytes']);
   });
 
   it('answers are counted by the pattern of their route, whatever is asked for', async () => {

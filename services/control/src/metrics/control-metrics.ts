@@ -30,6 +30,8 @@ const PHASE_BUCKETS = [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 14_400];
 /** How old the catalog may be that numbers are read from. */
 const CATALOG_AGE_MS = 60_000;
 const TOLD_EVERY_MS = 600_000;
+/** What is left in the store of an instance that was removed. */
+const REPO_BYTES = 'tidemark_repo_bytes';
 
 /** What the metrics of API and workers are made of. */
 export interface ControlMetricsParts {
@@ -201,9 +203,13 @@ export class ControlMetrics {
     const { retainSeconds } = retentionRules(workspace.config);
     const facts = { retainSeconds, nowMs: clock.nowMs(), live: null };
     const { catalog } = workspace;
-    return instancesOf(catalog).flatMap((instance) =>
-      catalogSamples(catalog, { ...facts, instance }),
-    );
+    const known = new Set(instancesOf(catalog));
+    return catalog.instances().flatMap(({ iid }) => {
+      if (iid === null) return [];
+      const samples = catalogSamples(catalog, { ...facts, instance: iid });
+      // Nobody makes backups of one that was removed, and no alarm is to wait for them.
+      return known.has(iid) ? samples : samples.filter(({ name }) => name === REPO_BYTES);
+    });
   }
 
   #tell(cause: unknown): void {
@@ -216,6 +222,8 @@ export class ControlMetrics {
   }
 }
 
+/** Those that were not removed. */
 function instancesOf(catalog: Catalog): readonly string[] {
-  return catalog.instances().flatMap(({ iid }) => (iid === null ? [] : [iid]));
+  const instances = catalog.instances().filter(({ removedMs }) => removedMs === null);
+  return instances.flatMap(({ iid }) => (iid === null ? [] : [iid]));
 }
