@@ -144,6 +144,8 @@ describe('where a capture by replication goes on', () => {
     const next = source.next();
     const gone = waitFor(async () => (await wireFiles(dir, 'snapshot')).length === 0);
     expect(await Promise.race([next, gone])).toBe(undefined);
+    // Its file goes first.
+    await waitFor(() => source.link?.replid === null);
     expect(source.link).toMatchObject({ replid: null, offset: null });
     stop.abort(new Error('enough'));
     await expect(next).rejects.toThrow('enough');
