@@ -1,6 +1,7 @@
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { systemRandom } from '@tidemark/system';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { runHook } from '../../../services/control/src/provision/run-hook.ts';
 import { SecretFolder } from '../../../services/control/src/provision/secrets.ts';
@@ -20,6 +21,15 @@ const put = (name: string, mode = 0o600): Promise<void> =>
   writeFile(join(secrets.dir, name), 'Secret-1\n', { mode });
 
 describe('the folder of secrets', () => {
+  it('says how it is put elsewhere, where it cannot be made', async () => {
+    await put('no-folder');
+    const below = new SecretFolder({ secretsDir: join(secrets.path('no-folder'), 'secrets') });
+    await expect(below.digestKey(systemRandom)).rejects.toMatchObject({
+      code: 'TM_CONFIG',
+      hint: expect.stringContaining('secrets_dir') as unknown,
+    });
+  });
+
   it.each(['recycle-orders.pass', 'clone-0123.pass', 'loader-job-1.pass', 'restore-job-1.pass'])(
     'gives %s, which Tidemark wrote for itself, to no request',
     async (name) => {
