@@ -23,9 +23,6 @@ const UNFIT_HEARTBEATS = 2;
 /** Logs that are opened, or claimed, at one time: much may come over at once. */
 const AT_ONCE = 8;
 const SWEEP_MS = 600_000;
-/** The host of an instance that is not shared out counts as gone after so many heartbeats. */
-const GONE_HEARTBEATS = 4;
-const GONE_MS_MIN = 80_000;
 /** Codes of what another host may do better: a store that passes is seen to by reading it. */
 const BARS = /^TM_(STORE|KEY)_(?!IO|SHREDDED|FORMAT)/;
 
@@ -75,9 +72,9 @@ export class FleetCaptures {
   constructor(options: FleetCapturesOptions) {
     const { setting, instances, begin, release, isHere } = options;
     this.#options = options;
-    const silenceMs = Math.max(GONE_MS_MIN, GONE_HEARTBEATS * setting.limits.heartbeatMs);
     const isShared = (instance: string): boolean => instances.includes(instance);
-    this.#watch = new HostWatch({ ...setting, isHere, isShared, silenceMs });
+    const { heartbeatMs } = setting.limits;
+    this.#watch = new HostWatch({ ...setting, heartbeatMs, isHere, isShared });
     this.#fitness = new HostFitness({
       clock: setting.clock,
       silenceMs: UNFIT_HEARTBEATS * this.heartbeatMs,

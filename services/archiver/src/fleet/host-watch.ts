@@ -9,8 +9,9 @@ import type { CaptureSetting } from '../open-capture.ts';
 
 /** Between two looks at the logs of other hosts. */
 const LOOK_MS = 20_000;
-/** An owner appends something every 20 s; after four times that its host counts as gone. */
-const SILENCE_MS = 80_000;
+/** An owner appends something this often, unless it is told otherwise; after four times its host counts as gone. */
+const HEARTBEAT_MS = 20_000;
+const SILENT_HEARTBEATS = 4;
 /** Between two looks at an instance that hosts share: mostly one of them goes on long before. */
 const SHARED_LOOK_MS = 55_000;
 /** Instances that are added later are found after so many looks. */
@@ -34,8 +35,8 @@ export interface HostWatchOptions extends Pick<
   readonly isHere: (instance: string) => boolean;
   /** Instances that hosts share: whoever lets go of one, another one is to go on. Default: none. */
   readonly isShared?: (instance: string) => boolean;
-  /** Default 80 s. */
-  readonly silenceMs?: number;
+  /** Distance of heartbeats that owners have, as configured; shorter ones count as the default, 20 s. */
+  readonly heartbeatMs?: number;
   /** Default 20 s. */
   readonly lookMs?: number;
 }
@@ -158,7 +159,8 @@ export class HostWatch {
   }
 
   async #lookAt(watched: Watched, signal: AbortSignal): Promise<void> {
-    const { store, clock, logger, silenceMs = SILENCE_MS } = this.#options;
+    const { store, clock, logger, heartbeatMs = HEARTBEAT_MS } = this.#options;
+    const silenceMs = SILENT_HEARTBEATS * Math.max(HEARTBEAT_MS, heartbeatMs);
     const { instance, prefix, newest } = watched;
     for await (const batch of store.list(prefix, { after: newest, signal })) {
       watched.newest = batch.at(-1)?.key ?? watched.newest;

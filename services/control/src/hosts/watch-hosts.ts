@@ -8,7 +8,7 @@ const LOOK_MS = 60_000;
 
 /** What the watch over other hosts works with. */
 export interface WatchHostsParts {
-  readonly workspace: Pick<Workspace, 'store' | 'keys'>;
+  readonly workspace: Pick<Workspace, 'store' | 'keys' | 'config'>;
   readonly metrics: Pick<ControlMetrics, 'collect'>;
   readonly clock: Clock;
   readonly random: Random;
@@ -21,9 +21,10 @@ export interface WatchHostsParts {
  */
 export async function watchHosts(parts: WatchHostsParts, signal: AbortSignal): Promise<void> {
   const { workspace, metrics, clock, random, logger } = parts;
-  const { store, keys } = workspace;
+  const { store, keys, config } = workspace;
+  const { heartbeatMs } = config.limits;
   const ports = { store, keys, clock, random, logger };
-  const watch = new HostWatch({ ...ports, isHere: () => false, lookMs: LOOK_MS });
+  const watch = new HostWatch({ ...ports, heartbeatMs, isHere: () => false, lookMs: LOOK_MS });
   metrics.collect(GONE_FAMILIES, () => goneSamples(watch.gone));
   await watch.run(signal);
 }

@@ -24,11 +24,21 @@ class Bench {
   constructor(
     isHere: (instance: string) => boolean = () => false,
     isShared: (instance: string) => boolean = () => false,
+    heartbeatMs = 5_000,
   ) {
     const { clock, store, keys, random } = this;
     const take = (message: string): void => void this.told.push(message);
     const logger: Logger = { info: take, warn: take, error: take, child: () => logger };
-    this.watch = new HostWatch({ clock, store, keys, random, logger, isHere, isShared });
+    this.watch = new HostWatch({
+      clock,
+      store,
+      keys,
+      random,
+      logger,
+      isHere,
+      isShared,
+      heartbeatMs,
+    });
   }
 
   /** An instance that a host captures through a source. */
@@ -123,6 +133,17 @@ describe('the host of append-only files', () => {
     for (let looks = 0; looks < 20; looks++) found = await bench.look();
     expect(found).toEqual([]);
     expect(bench.told).toEqual(['aof-host-gone']);
+  });
+
+  it('is not missed before four of its heartbeats, where those are far apart', async () => {
+    const bench = new Bench(undefined, undefined, 60_000);
+    await bench.captured('orders', 'aof');
+    await bench.captured('cart', 'psync');
+    expect(await bench.look()).toEqual([]);
+    bench.clock.now += 239_000;
+    expect(await bench.look()).toEqual([]);
+    bench.clock.now += 60_000;
+    expect(await bench.look()).toEqual(['cart', 'orders']);
   });
 
   it('is told of though the log of another instance is damaged', async () => {
