@@ -1,7 +1,9 @@
+import { undoPartKey, undoPrefix } from '@tidemark/archive';
 import { EMPTY_INSTANCE_STATE, EMPTY_WRITER_STATE, type Lease } from '@tidemark/catalog';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { expireUndoPacks } from '../../../../services/restorer/src/write-back/undo/expire-undo-packs.ts';
 import {
+  findOverPacks,
   listUndoPacks,
   removeExpiredPacks,
 } from '../../../../services/restorer/src/write-back/undo/undo-objects.ts';
@@ -14,6 +16,8 @@ import { steppingClock } from '../../../support/stepping-clock.ts';
 const HOUR_MS = 3_600_000;
 const START_MS = 1_800_000_000_000;
 const instance = 'orders';
+/** First byte of what binds a sealed object to its key (docs/formats/sealed-container.md). */
+const COMMITMENT_AT = 64;
 
 const { signal } = new AbortController();
 let nowMs: number;
@@ -81,5 +85,25 @@ describe('an undo pack', () => {
     expect(await packs()).toEqual([['rs-1', 2]]);
     expect(await expire([{ ...lease, untilMs: atMs }])).toEqual(['rs-1']);
     expect(await packs()).toEqual([]);
+  });
+
+  it('that cannot be read stands in the way of no other one', async () => {
+    await writePack('rs-1', 2);
+    await writePack('rs-2', 3);
+    await writePack('rs-3', 1);
+    const overMs = nowMs + 24 * HOUR_MS;
+    const [lastOf1, midOf2] = [undoPartKey(instance, 'rs-1', 1), undoPartKey(instance, 'rs-2', 1)];
+    const bytes = Buffer.from(source.store.objects.get(lastOf1) ?? []);
+    bytes.writeUInt8(bytes.readUInt8(COMMITMENT_AT) ^ 1, COMMITMENT_AT);
+    source.store.tamper(lastOf1, bytes);
+    source.store.tamper(midOf2, null);
+    const { over, unread } = await findOverPacks(instance, overMs, source);
+    expect(over).toEqual(['rs-2', 'rs-3']);
+    expect(unread).toMatchObject([{ restore: 'rs-1', cause: { code: 'TM_SEAL_COMMITMENT' } }]);
+    await removeExpiredPacks(instance, { nowMs: overMs, inUse: () => Promise.resolve([]) }, source);
+    expect(source.store.keys(undoPrefix(instance))).toEqual([
+      undoPartKey(instance, 'rs-1', 0),
+      lastOf1,
+    ]);
   });
 });

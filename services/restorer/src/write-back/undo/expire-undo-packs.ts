@@ -1,7 +1,7 @@
 import { isLive, type Catalog } from '@tidemark/catalog';
-import { KeyError, type Clock } from '@tidemark/core';
+import type { Clock } from '@tidemark/core';
 import type { RestoreEnvironment } from '../../run/environment.ts';
-import { isUndoPackOver, listUndoPacks, removeUndoPack } from './undo-objects.ts';
+import { findOverPacks, removeUndoPack } from './undo-objects.ts';
 import { undoTimeMs } from './undo-time.ts';
 
 /** How far a clock may be ahead of the last entry of a log. */
@@ -18,7 +18,7 @@ export interface ExpireUndoPorts extends Pick<RestoreEnvironment, 'store' | 'key
 /**
  * Deletes the undo packs of an instance that are over their time, as the next write into the original
  * would; never by a clock that is far ahead of the log or of the store, nor while a restore reads its
- * history, which may be a write-back. Without the key they are left.
+ * history, which may be a write-back. One that cannot be read is left.
  * @returns Their restores; with `dryRun` those that would go.
  */
 export async function expireUndoPacks(
@@ -32,16 +32,10 @@ export async function expireUndoPacks(
   const nowMs = await undoTimeMs({ store, clock, signal }, latestMs);
   const { leases } = catalog.instance(instance);
   if (leases.some((lease) => lease.purpose === 'restore' && isLive(lease, nowMs))) return [];
-  const over: string[] = [];
-  try {
-    for (const pack of await listUndoPacks(instance, source)) {
-      if (!isUndoPackOver(pack, nowMs)) continue;
-      if (!dryRun) await removeUndoPack(instance, pack.restore, source);
-      over.push(pack.restore);
-    }
-  } catch (cause) {
-    if (!(cause instanceof KeyError)) throw cause;
-    warn(`undo packs are left as they are: ${cause.message}`);
+  const { over, unread } = await findOverPacks(instance, nowMs, source);
+  for (const { restore, cause } of unread) {
+    warn(`the undo pack of ${restore} is left as it is: ${cause.message}`);
   }
+  for (const restore of dryRun ? [] : over) await removeUndoPack(instance, restore, source);
   return over;
 }

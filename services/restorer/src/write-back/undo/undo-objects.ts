@@ -7,7 +7,15 @@ import {
   type UndoHead,
   type UndoPart,
 } from '@tidemark/archive';
-import { IntegrityError, nameObject, StoreError, UsageError } from '@tidemark/core';
+import {
+  FormatError,
+  IntegrityError,
+  KeyError,
+  nameObject,
+  StoreError,
+  UsageError,
+  type TidemarkError,
+} from '@tidemark/core';
 import {
   OBJECT_KIND,
   openStream,
@@ -63,6 +71,16 @@ export function undoIdentity({ instance, restore, part }: UndoPartPlace): Identi
 export async function listUndoParts(
   instance: string,
   restore: string | null,
+  source: Pick<UndoSource, 'store' | 'signal'>,
+): Promise<readonly ListedUndoPart[]> {
+  const parts = await listThere(instance, restore, source);
+  refuseGaps(instance, parts);
+  return parts;
+}
+
+async function listThere(
+  instance: string,
+  restore: string | null,
   { store, signal }: Pick<UndoSource, 'store' | 'signal'>,
 ): Promise<readonly ListedUndoPart[]> {
   const prefix = undoPrefix(instance) + (restore === null ? '' : `${safeId(restore)}/`);
@@ -74,6 +92,10 @@ export async function listUndoParts(
       parts.push({ instance, restore: place.restore, part: Number(place.part), size });
     }
   }
+  return parts;
+}
+
+function refuseGaps(instance: string, parts: readonly ListedUndoPart[]): void {
   let expected = 0;
   for (const [i, part] of parts.entries()) {
     expected = parts[i - 1]?.restore === part.restore ? expected + 1 : 0;
@@ -84,7 +106,6 @@ export async function listUndoParts(
       hint: 'the store has lost a part of the undo pack; bring it back from a copy of the store',
     });
   }
-  return parts;
 }
 
 /** @throws UsageError `TM_USAGE` for what is no id of a restore. */
@@ -205,7 +226,7 @@ export async function removeUndoPack(
   restore: string,
   source: UndoSource,
 ): Promise<void> {
-  const parts = await listUndoParts(instance, restore, source);
+  const parts = await listThere(instance, restore, source);
   for (const { part } of [...parts].reverse()) {
     await source.store.delete(undoPartKey(instance, restore, part));
   }
@@ -219,22 +240,51 @@ export function isUndoPackOver({ expiresMs }: Pick<UndoHead, 'expiresMs'>, nowMs
   return expiresMs + 86_400_000 <= nowMs;
 }
 
+/** Packs that are over their time, and those of which nobody can tell. */
+export interface OverPacks {
+  readonly over: readonly string[];
+  /** Why they cannot be read: keys that are gone or not given, damage. */
+  readonly unread: readonly { readonly restore: string; readonly cause: TidemarkError }[];
+}
+
+/** Looks which packs of an instance are over their time. One that cannot be read is in nobody's way. */
+export async function findOverPacks(
+  instance: string,
+  nowMs: number,
+  source: UndoSource,
+): Promise<OverPacks> {
+  const lasts = new Map<string, UndoPartPlace>();
+  // The last part has the latest expiry.
+  for (const place of await listThere(instance, null, source)) lasts.set(place.restore, place);
+  const over: string[] = [];
+  const unread: { restore: string; cause: TidemarkError }[] = [];
+  for (const [restore, last] of lasts) {
+    try {
+      if (isUndoPackOver(await readUndoHead(last, source), nowMs)) over.push(restore);
+    } catch (cause) {
+      if (!isUnreadable(cause)) throw cause;
+      unread.push({ restore, cause });
+    }
+  }
+  return { over, unread };
+}
+
+/** A store or key service that is away is another matter. */
+function isUnreadable(cause: unknown): cause is TidemarkError {
+  if (cause instanceof KeyError) return !cause.retryable;
+  return cause instanceof IntegrityError || cause instanceof FormatError;
+}
+
 /** Removes the packs that are over their time, but those `inUse`; asked once there is one. */
 export async function removeExpiredPacks(
   instance: string,
   { nowMs, inUse }: { readonly nowMs: number; readonly inUse: () => Promise<readonly string[]> },
   source: UndoSource,
 ): Promise<void> {
-  const restores = new Set<string>();
-  for (const { restore } of await listUndoParts(instance, null, source)) restores.add(restore);
-  let used: readonly string[] | null = null;
-  for (const restore of restores) {
-    // The last part has the latest expiry.
-    const last = (await listUndoParts(instance, restore, source)).at(-1);
-    if (last === undefined) continue;
-    const head = await readUndoHead(last, source);
-    if (!isUndoPackOver(head, nowMs)) continue;
-    used ??= await inUse();
+  const { over } = await findOverPacks(instance, nowMs, source);
+  if (over.length === 0) return;
+  const used = await inUse();
+  for (const restore of over) {
     if (!used.includes(restore)) await removeUndoPack(instance, restore, source);
   }
 }
