@@ -79,7 +79,10 @@ export function answerProblem(
     const route = request.routeOptions.url ?? 'unknown';
     const code = error instanceof TidemarkError ? error.code : 'TM_INTERNAL';
     const reason = reasonOf(error);
-    logger.error('a request failed', { traceId, route, status, code, reason });
+    // What the API says of itself, such as that it is overloaded, is no fault of it.
+    if (error instanceof ApiProblem) {
+      logger.warn('a request was not taken', { traceId, route, status, problem: told.name });
+    } else logger.error('a request failed', { traceId, route, status, code, reason });
   }
   return reply
     .code(status)

@@ -90,6 +90,6 @@ function memoryFor({ memoryBytes: wanted }: CloneRequest, needs: SourceNeeds): n
   if (wanted === null || wanted >= needs.memoryBytes) return wanted ?? needs.memoryBytes;
   throw new PlanError('TM_TARGET_MEMORY', 'the clone would be smaller than its source', {
     context: { needed: needs.memoryBytes, wanted },
-    hint: 'as much as the source uses or may use, or leave memoryBytes away',
+    hint: `at least ${needs.memoryBytes.toString()} bytes, which the source uses or may use; or give no size (--memory, memoryBytes)`,
   });
 }

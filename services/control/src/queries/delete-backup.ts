@@ -107,7 +107,7 @@ function refuseHeld({ leases }: InstanceState, backup: string): void {
   if (!leases.some(({ lease }) => lease === held)) return;
   throw new UsageError('TM_BACKUP_HELD', `backup ${backup} is held`, {
     context: { backup },
-    hint: `release it first: PATCH /v1/backups/${backup} {"hold":false}`,
+    hint: `release it first: tidemark backup release ${backup}, or PATCH /v1/backups/${backup} {"hold":false}`,
   });
 }
 
