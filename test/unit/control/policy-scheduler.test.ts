@@ -90,6 +90,21 @@ describe('PolicyScheduler', () => {
     expect(bench.noted).toEqual(['2027-01-01T03:00Z submitted', '2027-01-02T03:00Z submitted']);
   });
 
+  it('does nothing by a clock that was not set yet, and forgets nothing', async () => {
+    await using bench = await PolicyBench.open(at('2027-01-01T00:00Z'), AT_THREE);
+    await bench.pass(bench.scheduler(), DAY_MS);
+    bench.finish();
+    // A host without a clock of its own was started, and has no network yet.
+    const scheduler = bench.scheduler();
+    bench.clock.set(at('1970-01-10T00:00Z'));
+    await bench.pass(scheduler, HOUR_MS);
+    expect(bench.noted).toEqual(['2027-01-01T03:00Z submitted']);
+    expect(bench.lines.join('\n')).toContain('policy-clock-is-not-set');
+    bench.clock.set(at('2027-01-02T02:00Z'));
+    await bench.pass(scheduler, 2 * HOUR_MS);
+    expect(bench.noted).toEqual(['2027-01-01T03:00Z submitted', '2027-01-02T03:00Z submitted']);
+  });
+
   it('loses no run to a policy that was set by a clock that was ahead', async () => {
     await using bench = await PolicyBench.open(at('2027-01-01T00:00Z'), AT_THREE);
     const policy: BackupPolicy = { days: DAYS, hours: ['14:00'], retainSeconds: 60 };

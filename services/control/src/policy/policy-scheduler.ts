@@ -19,6 +19,8 @@ const LATE_MS = 60_000;
 const MISSED_MAX = 100;
 /** A run that is noted so far ahead was noted by a clock that was wrong, and is made at its time. */
 const AHEAD_MS = 48 * 3_600_000;
+/** Before this release was made: the clock of the host was not set yet. */
+const UNSET_MS = Date.UTC(2026, 0, 1);
 /** Pause after a backup could not be asked for, for a reason that passes. */
 const AGAIN_MS = 60_000;
 /** Runs of one instance that may be open at one time. */
@@ -84,6 +86,7 @@ interface Watched {
 export class PolicyScheduler {
   readonly #parts: PolicySchedulerParts;
   readonly #watched = new Map<string, Watched>();
+  #isUnset = false;
 
   constructor(parts: PolicySchedulerParts) {
     this.#parts = parts;
@@ -102,6 +105,13 @@ export class PolicyScheduler {
   /** Looks once at every instance. */
   async lookAt(nowMs: number, signal: AbortSignal): Promise<void> {
     const { instances, logger } = this.#parts;
+    // What was noted since would be forgotten, and called missed once the clock is set.
+    if (nowMs < UNSET_MS) {
+      if (!this.#isUnset) logger.warn('policy-clock-is-not-set', { now: iso(nowMs) });
+      this.#isUnset = true;
+      return;
+    }
+    this.#isUnset = false;
     for (const instance of instances()) {
       if (signal.aborted) return;
       try {
