@@ -1,6 +1,7 @@
 import { loadavg } from 'node:os';
 import { systemClock } from '@tidemark/system';
 import { expect } from 'vitest';
+import { expectBackupsOfAll } from './fleet-backups.ts';
 import { expectAll, expectOneLine, hostsOf } from './fleet-checks.ts';
 import { FleetBench, type FleetOwner } from './fleet-run.ts';
 import { takeoverTimes, tellTimes } from './fleet-times.ts';
@@ -51,6 +52,8 @@ export async function tellFleetStory(story: FleetStory): Promise<void> {
   say(`shared out at last: ${whoHas(last)}`);
   expect(hostsOf(last)).toHaveLength(3);
   await expectStatus(fleet, last);
+  await expectBackupsOfAll(fleet, last);
+  say('each of them has made backups that were asked for over the broker');
   await brokerAway(fleet, last, story, say);
   say('the broker was away');
   for (const { process } of fleet.hosts) expect(process?.isRunning).toBe(true);
@@ -132,9 +135,10 @@ async function cutOffBroker(fleet: FleetBench): Promise<void> {
   fleet.ways.cToBroker.mend();
   for (const { instance, host, generation, tookOver } of await fleet.untilSettled()) {
     const had = before.find((one) => one.instance === instance)?.generation ?? 0;
-    const moved = { instance, generation: had + 1, tookOver: false };
     if (host === 'c') expect({ instance, generation }).toEqual({ instance, generation: had });
-    else expect({ instance, generation, tookOver }).toEqual(moved);
+    else expect({ instance, tookOver }).toEqual({ instance, tookOver: false });
+    // The group may share out once more as members come back, each time in good order.
+    expect(generation - had, instance).toBeLessThanOrEqual(2);
   }
   expect(cut.count('capture-lost')).toBe(lostOfCut);
 }

@@ -290,6 +290,7 @@ export class Archiver {
     }
     const kept = this.#kept.get(id);
     if (kept === undefined) {
+      if (this.#isShared(id)) throw elsewhere(id);
       throw new TidemarkError('TM_NOT_FOUND', `the archiver does not capture ${id}`, {
         hint: 'add it with: tidemark instance add',
       });

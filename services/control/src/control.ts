@@ -3,6 +3,7 @@ import { LateMeter, timedKeys, timedStore, type Logger } from '@tidemark/archive
 import type { Clock, Random } from '@tidemark/core';
 import { Workspace } from '@tidemark/workspace';
 import { Audit } from './audit/audit.ts';
+import { CaptureWatch } from './fleet/capture-watch.ts';
 import { runFleet } from './fleet/run-fleet.ts';
 import { followConfig } from './hosts/follow-config.ts';
 import { watchHosts } from './hosts/watch-hosts.ts';
@@ -123,7 +124,10 @@ export async function openControl(options: ControlOptions): Promise<Control> {
       logger,
     },
     run: async (signal, roles) => {
+      const captures = new CaptureWatch(workspace, clock);
+      const { left } = captures;
       await Promise.all([
+        captures.run(signal),
         jobs.news.wait(2 ** 31 - 1, signal),
         followConfig({ workspace, logger }, signal),
         keepRebuilt({ workspace, rows, audit, clock, logger }, signal),
@@ -131,7 +135,7 @@ export async function openControl(options: ControlOptions): Promise<Control> {
         ...(roles.workers
           ? [
               runWorker(
-                { workspace, desk: jobs, rows, audit, clock, random, logger, timing },
+                { workspace, desk: jobs, rows, audit, clock, random, logger, timing, left },
                 signal,
               ),
             ]
@@ -140,7 +144,7 @@ export async function openControl(options: ControlOptions): Promise<Control> {
         ...(roles.scheduler
           ? [watchHosts({ workspace, metrics, clock, random, logger }, signal)]
           : []),
-        runFleet({ workspace, state, jobs, rows, clock, random, logger }, roles, signal),
+        runFleet({ workspace, state, jobs, rows, clock, random, logger, captures }, roles, signal),
       ]);
     },
     [Symbol.asyncDispose]: async () => {

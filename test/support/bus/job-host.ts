@@ -5,6 +5,7 @@ import { createKeyRing } from '@tidemark/crypto';
 import { systemClock, systemRandom } from '@tidemark/system';
 import { Workspace } from '@tidemark/workspace';
 import { Audit } from '../../../services/control/src/audit/audit.ts';
+import { CaptureWatch } from '../../../services/control/src/fleet/capture-watch.ts';
 import { runFleet } from '../../../services/control/src/fleet/run-fleet.ts';
 import type { JobHandler } from '../../../services/control/src/jobs/job.ts';
 import { LocalJobDesk } from '../../../services/control/src/jobs/job-desk.ts';
@@ -105,9 +106,22 @@ export class JobHost implements AsyncDisposable {
     });
     this.jobs.use(handler);
     const { signal } = this.#over;
-    const shared = { workspace, state, jobs: this.jobs, rows, clock, random, logger };
+    const captures = new CaptureWatch(workspace, clock);
+    const { left } = captures;
+    const shared = {
+      workspace,
+      state,
+      jobs: this.jobs,
+      rows,
+      clock,
+      random,
+      logger,
+      captures,
+      left,
+    };
     const timing = { claimMs: 3_000, beatMs: 500, pollMs: 50 };
     this.#running = Promise.all([
+      captures.run(signal),
       runFleet(shared, { workers, scheduler: !workers }, signal),
       workers ? runWorker({ ...shared, desk: this.jobs, audit, timing }, signal) : undefined,
     ]);
@@ -116,13 +130,22 @@ export class JobHost implements AsyncDisposable {
   static async open(
     archive: SharedArchive,
     name: string,
-    options: { readonly handler: JobHandler; readonly workers: boolean },
+    { handler, workers }: { readonly handler: JobHandler; readonly workers: boolean },
   ): Promise<JobHost> {
-    const workspace = await Workspace.open({ configPath: await archive.config(name) });
+    return JobHost.of(await archive.config(name), workers, () => handler);
+  }
+
+  /** A host of a configuration. @param handlerOf - What does its jobs. */
+  static async of(
+    configPath: string,
+    workers: boolean,
+    handlerOf: (workspace: Workspace) => JobHandler,
+  ): Promise<JobHost> {
+    const workspace = await Workspace.open({ configPath });
     const logger = new CollectingLogger();
     const path = join(workspace.config.stateDir, 'control.db');
     const state = StateDatabase.open({ path, clock: systemClock, logger });
-    return new JobHost({ workspace, state, ...options });
+    return new JobHost({ workspace, state, handler: handlerOf(workspace), workers });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -78,7 +78,11 @@ async function openHost(name: string, aheadMs: number): Promise<Host> {
   const parts = {
     ...{ jobs: run.desk, rows: run.rows, state: run.state, bus, host: name, clock },
     workspace: { keys: { logKey: () => Promise.resolve(LOG_KEY) } },
-    ...{ random: systemRandom, logger: QUIET },
+    ...{
+      random: systemRandom,
+      logger: QUIET,
+      captures: { left: () => null, noteUntaken: () => undefined },
+    },
   } as unknown as LinkedParts;
   return { run, parts, clock };
 }

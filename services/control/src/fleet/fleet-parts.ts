@@ -5,6 +5,7 @@ import type { Workspace } from '@tidemark/workspace';
 import type { LocalJobDesk } from '../jobs/job-desk.ts';
 import type { JobRows } from '../jobs/job-rows.ts';
 import type { StateDatabase } from '../state/database.ts';
+import type { CaptureWatch } from './capture-watch.ts';
 
 /** What a host shares with others over Kafka, and with what. */
 export interface FleetParts {
@@ -15,6 +16,8 @@ export interface FleetParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /** What this host leaves to others. */
+  readonly captures: Pick<CaptureWatch, 'left' | 'noteUntaken'>;
 }
 
 /** The same, with an open bus. */

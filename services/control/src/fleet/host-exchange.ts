@@ -5,12 +5,15 @@ import { readFold } from '../jobs/job-rows.ts';
 import { RUNNER_TIMING } from '../jobs/job-runner.ts';
 import { SilentClaims, type SeenClaim } from '../jobs/silent-claims.ts';
 import { wishOf } from '../jobs/wish.ts';
+import { isAtCapture } from './at-capture.ts';
 import { isOver, pause, type LinkedParts } from './fleet-parts.ts';
 import { openNote, sendNotes, type JobWish } from './job-notes.ts';
 import { Outbox } from './outbox.ts';
 
 /** How often an order is sent again while nobody has it. */
 const ORDER_EVERY_MS = 30_000;
+/** Of a job that is done where its instance is captured: after so many orders that nobody took it is for anybody. */
+const ORDERS_ALONE = 6;
 const LOOK_MS = 500;
 const CANCEL_EVERY_MS = 5_000;
 const ORDERS_MAX = 500;
@@ -21,7 +24,8 @@ export class HostExchange {
   readonly #parts: LinkedParts;
   readonly #cancels = new Outbox<JobWish>('job-control');
   readonly #orders = new Outbox<JobWish>('jobs');
-  readonly #sentMs = new Map<string, number>();
+  /** When each job was ordered last, and how often. */
+  readonly #sent = new Map<string, { readonly ms: number; readonly times: number }>();
   readonly #claims: SilentClaims;
   #silent: ReadonlyMap<string, JobClaim> = new Map();
   /** While what another host tells is put down: it is no wish of this one. */
@@ -32,7 +36,10 @@ export class HostExchange {
     this.#claims = new SilentClaims(parts.clock, `${parts.host}.`, RUNNER_TIMING.claimMs);
   }
 
-  /** @param gives - Whether jobs are to be done elsewhere: this host has no workers. */
+  /**
+   * @param gives - Whether jobs are to be done elsewhere: this host has no workers. What it leaves to others in
+   *   any case it gives, too.
+   */
   async run(gives: boolean, signal: AbortSignal): Promise<void> {
     const { jobs, bus, host } = this.#parts;
     const forget = jobs.onEvent((event) => this.#note(event));
@@ -56,7 +63,7 @@ export class HostExchange {
 
   #note({ job, atMs }: JobEvent): void {
     if (this.#isApplying || this.#isForeign(job.id)) return;
-    if (job.state === 'queued') this.#sentMs.delete(job.id);
+    if (job.state === 'queued') this.#sent.delete(job.id);
     // Workers that never had it pass over it.
     if (job.state === 'cancelling' || job.state === 'cancelled') {
       this.#cancels.put(job.id, { job, atMs });
@@ -90,26 +97,35 @@ export class HostExchange {
         this.#cancelAgain();
       }
       this.#silent = this.#claims.look(this.#claimed());
-      if (gives) this.#order(nowMs);
+      this.#order(nowMs, gives);
     }
   }
 
   /** Orders what waits, and what nobody is heard of any more that has it. */
-  #order(nowMs: number): void {
-    const { clock } = this.#parts;
+  #order(nowMs: number, gives: boolean): void {
+    const { clock, captures } = this.#parts;
+    const theirs = gives ? null : captures.left();
+    if (!gives && theirs === null) return;
     const waiting = this.#waiting(clock.nowMs());
+    const untaken = new Set<string>();
     for (const fold of waiting) {
+      const { kind, instance } = fold.job;
+      if (theirs !== null && (!theirs.kinds.includes(kind) || theirs.here.has(instance))) continue;
       const { job, ordered } = fold;
       const { id } = job;
-      if (nowMs - (this.#sentMs.get(id) ?? -Infinity) < ORDER_EVERY_MS) continue;
-      this.#sentMs.set(id, nowMs);
+      const { ms, times } = this.#sent.get(id) ?? { ms: -Infinity, times: 0 };
+      if (times > ORDERS_ALONE) untaken.add(id);
+      if (nowMs - ms < ORDER_EVERY_MS) continue;
+      this.#sent.set(id, { ms: nowMs, times: times + 1 });
       // Any end of a later attempt is an end of this order, whether it was heard of here or not.
-      const wished = { ...job, attempt: ordered, wish: wishOf(fold).count };
+      const anyone = times >= ORDERS_ALONE && isAtCapture(job.kind);
+      const wished = { ...job, attempt: ordered, wish: wishOf(fold).count, anyone };
       this.#orders.put(id, { job: wished, atMs: clock.nowMs() });
     }
-    if (this.#sentMs.size > 2 * ORDERS_MAX) {
+    captures.noteUntaken(untaken);
+    if (this.#sent.size > 2 * ORDERS_MAX) {
       const open = new Set(waiting.map(({ job }) => job.id));
-      for (const id of [...this.#sentMs.keys()]) if (!open.has(id)) this.#sentMs.delete(id);
+      for (const id of [...this.#sent.keys()]) if (!open.has(id)) this.#sent.delete(id);
     }
   }
 

@@ -16,10 +16,13 @@ const TOPICS: Readonly<Record<JobNoteKind, TopicName>> = {
   cancel: 'job-control',
 };
 
-/** Bodies of the three notes. `wish` counts how often the job was asked for; earlier releases do not say it. */
+/**
+ * Bodies of the three notes. `wish` counts how often the job was asked for; earlier releases do not say it. `anyone`:
+ * nobody took it who captures the instance.
+ */
 export interface NoteBodies {
   /** `attempt` of the job is the last one from before. */
-  readonly order: Job & { readonly wish?: number };
+  readonly order: Job & { readonly wish?: number; readonly anyone?: boolean };
   readonly event: JobEvent;
   readonly cancel: { readonly actor: Actor; readonly ordered?: number; readonly wish?: number };
 }
@@ -83,6 +86,7 @@ function isBody(
 ): boolean {
   if (typeof body !== 'object' || body === null) return false;
   if (!['wish', 'ordered'].every((name) => isCount((body as Fields)[name]))) return false;
+  if (!['undefined', 'boolean'].includes(typeof (body as Fields)['anyone'])) return false;
   if (kind === 'cancel') return 'actor' in body && isNamed(body.actor);
   const one: unknown = kind === 'event' && 'job' in body ? body.job : body;
   if (typeof one !== 'object' || one === null) return false;

@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import { basename } from 'node:path';
 import type { Bus } from '@tidemark/bus';
 import { listInstanceIds } from '@tidemark/catalog';
@@ -10,6 +11,7 @@ import { WorkerExchange } from './worker-exchange.ts';
 
 /** Between two tries to reach Kafka. */
 const PAUSE_MS = 2_000;
+const LISTENERS_MAX = 64;
 
 /**
  * What a process of the control plane does over Kafka, until the signal: hosts with an API publish the
@@ -19,8 +21,11 @@ const PAUSE_MS = 2_000;
 export async function runFleet(
   parts: FleetParts,
   roles: { readonly workers: boolean; readonly scheduler: boolean },
-  signal: AbortSignal,
+  ended: AbortSignal,
 ): Promise<void> {
+  // Each reader and each line of notes waits for it; as many are no leak.
+  const signal = AbortSignal.any([ended]);
+  setMaxListeners(LISTENERS_MAX, signal);
   const { events } = parts.workspace.config;
   if (events === null) return;
   await using bus = await patiently(parts, () => openFleetBus(parts, events), signal);

@@ -1,9 +1,10 @@
 import type { BusDelivery } from '@tidemark/bus';
-import { BusError } from '@tidemark/core';
+import { BusError, TidemarkError } from '@tidemark/core';
 import type { Job, JobEvent } from '../jobs/job.ts';
 import { compareWishes, wishOf, type Wish } from '../jobs/wish.ts';
 import { isOver, pause, type LinkedParts } from './fleet-parts.ts';
-import { openNote, sendNotes } from './job-notes.ts';
+import { capturesHere, isAtCapture } from './at-capture.ts';
+import { openNote, sendNotes, type OpenedNote } from './job-notes.ts';
 import { LateOrders } from './late-orders.ts';
 import { Outbox } from './outbox.ts';
 
@@ -52,6 +53,13 @@ export class WorkerExchange {
           onMessage: (message) => this.#order(message),
           signal,
         }),
+        // Read by every host: only one of them can do it.
+        bus.consume({
+          group: `capture-${host}`,
+          topics: ['jobs'],
+          onMessage: (message) => this.#orderHere(message, signal),
+          signal,
+        }),
         bus.consume({
           group: `control-${host}`,
           topics: ['job-control'],
@@ -67,11 +75,27 @@ export class WorkerExchange {
   }
 
   async #order(message: BusDelivery): Promise<void> {
-    const { jobs, host } = this.#parts;
     const order = await openNote(this.#parts, 'order', message);
-    const { job, atMs, body } = order;
-    if (order.host === host || !this.#late.isWanted(job, atMs)) return;
-    const { wish: count = 0, ...asked } = body;
+    if (isForAnybody(order)) this.#take(order);
+  }
+
+  /** What cannot be opened is parked by those who share the orders out. */
+  async #orderHere(message: BusDelivery, signal: AbortSignal): Promise<void> {
+    let order;
+    try {
+      order = await openNote(this.#parts, 'order', message);
+    } catch (cause) {
+      if (cause instanceof TidemarkError && !cause.retryable) return;
+      throw cause;
+    }
+    if (isForAnybody(order) || order.host === this.#parts.host) return;
+    if (await capturesHere(order.instance, this.#parts, signal)) this.#take(order);
+  }
+
+  #take({ job, atMs, host: asks, body }: OpenedNote<'order'>): void {
+    const { jobs, host } = this.#parts;
+    if (asks === host || !this.#late.isWanted(job, atMs)) return;
+    const { wish: count = 0, anyone: _, ...asked } = body;
     const wish: Wish = { ordered: asked.attempt, count, atMs };
     const cancelled = this.#cancels.get(job);
     if (cancelled !== undefined && compareWishes(cancelled, wish) >= 0) return;
@@ -135,6 +159,11 @@ export class WorkerExchange {
           .get()?.count ?? 0,
     );
   }
+}
+
+/** What nobody took who could do it goes to anybody, who says why not. */
+function isForAnybody({ body: { kind, anyone = false } }: OpenedNote<'order'>): boolean {
+  return anyone || !isAtCapture(kind);
 }
 
 /** The latest wish for each job; of more than 4,096 the oldest goes. */

@@ -26,6 +26,15 @@ export function readFold(text: string): JobFold {
   return { ordered: 0, ...(JSON.parse(text) as Omit<JobFold, 'ordered'>) };
 }
 
+/** Jobs of this host that others do: those of some kinds, of instances that are not captured here. */
+export interface LeftToOthers {
+  readonly kinds: readonly JobKind[];
+  /** The instances that are. */
+  readonly here: ReadonlySet<string>;
+  /** Jobs that nobody took. */
+  readonly but: ReadonlySet<string>;
+}
+
 /** The rows of jobs. What reads or writes runs within `read` or `write` of the database. */
 export class JobRows {
   readonly db: StateDatabase;
@@ -130,14 +139,30 @@ export class JobRows {
       .map(({ id, worker, until_ms: untilMs }) => ({ id, worker, untilMs }));
   }
 
-  /** Jobs of some kinds that wait and that a worker may take now, those that wait longest first. */
-  free(nowMs: number, kinds: readonly JobKind[], max: number): readonly string[] {
+  /**
+   * Jobs of some kinds that wait and that a worker may take now, those that wait longest first.
+   * @param left - Jobs of this host that another one does; null = none.
+   */
+  free(
+    nowMs: number,
+    kinds: readonly JobKind[],
+    max: number,
+    left: LeftToOthers | null = null,
+  ): readonly string[] {
+    const { kinds: theirs = [], here = [], but = [] } = left ?? {};
     return this.db
       .query<{ id: string }>(
         `SELECT id FROM jobs WHERE ended_ms IS NULL AND worker IS NULL
-           AND (not_before_ms <= ? OR not_before_ms > ?) AND kind IN (SELECT value FROM json_each(?)) ORDER BY not_before_ms, id LIMIT ?`,
+           AND (not_before_ms <= ? OR not_before_ms > ?) AND kind IN (SELECT value FROM json_each(?))
+           AND NOT (state = 'queued' AND kind IN (SELECT value FROM json_each(?))
+             AND instance NOT IN (SELECT value FROM json_each(?)) AND json_extract(fold, '$.foreign') = 0
+             AND id NOT IN (SELECT value FROM json_each(?)))
+         ORDER BY not_before_ms, id LIMIT ?`,
       )
-      .all(...[nowMs, nowMs + PAUSE_MS_MAX, JSON.stringify(kinds), max])
+      .all(
+        ...[nowMs, nowMs + PAUSE_MS_MAX, JSON.stringify(kinds)],
+        ...[JSON.stringify(theirs), JSON.stringify([...here]), JSON.stringify([...but]), max],
+      )
       .map(({ id }) => id);
   }
 

@@ -2,7 +2,7 @@ import { TidemarkError } from '@tidemark/core';
 import { problemOf, WorkerStops } from './why-ended.ts';
 import type { JobClaim } from './job-machine.ts';
 import { JobRun } from './job-run.ts';
-import type { JobRetention } from './job-rows.ts';
+import type { JobRetention, LeftToOthers } from './job-rows.ts';
 import type { RunParts } from './run-parts.ts';
 import { SilentClaims } from './silent-claims.ts';
 
@@ -30,6 +30,8 @@ export interface RunnerOptions extends Omit<RunParts, 'claimMs'> {
   readonly timing?: RunnerTiming;
   /** Whether the process of a worker provably lives no more. */
   readonly isGone?: (worker: string) => boolean;
+  /** What is to be left to other hosts now; null or absent = nothing. */
+  readonly left?: () => LeftToOthers | null;
 }
 
 /** A worker: takes jobs as they come, and those of workers that have died. */
@@ -116,12 +118,12 @@ export class JobRunner {
   }
 
   #take(): void {
-    const { rows, desk, clock, concurrency } = this.#options;
+    const { rows, desk, clock, concurrency, left } = this.#options;
     const { silent, free } = rows.db.read(() => {
       const others = rows.claims(desk.kinds).filter(({ id }) => !this.#runs.has(id));
       return {
         silent: this.#silent.look(others),
-        free: rows.free(clock.nowMs(), desk.kinds, concurrency),
+        free: rows.free(clock.nowMs(), desk.kinds, concurrency, left?.() ?? null),
       };
     });
     for (const id of [...silent.keys(), ...free]) {

@@ -6,7 +6,7 @@ import type { Audit } from '../audit/audit.ts';
 import { hostName, knownHost } from './host-name.ts';
 import { InstanceClaims } from './instance-claims.ts';
 import type { LocalJobDesk } from './job-desk.ts';
-import type { JobRows } from './job-rows.ts';
+import type { JobRows, LeftToOthers } from './job-rows.ts';
 import { JobRunner, type RunnerTiming } from './job-runner.ts';
 import { rebuildJobs, type SeenOpen } from './rebuild-jobs.ts';
 import { isGone, thisProcess, workerName } from './worker-process.ts';
@@ -25,11 +25,13 @@ export interface WorkerParts {
   readonly random: Random;
   readonly logger: Logger;
   readonly timing?: RunnerTiming | undefined;
+  /** As of a runner. */
+  readonly left?: () => LeftToOthers | null;
 }
 
 /** Works off jobs until the signal. */
 export async function runWorker(parts: WorkerParts, signal: AbortSignal): Promise<void> {
-  const { workspace, desk, rows, clock, random, logger, timing } = parts;
+  const { workspace, desk, rows, clock, random, logger, timing, left } = parts;
   const host = await hostName(workspace.config.stateDir, random);
   const own = random.bytes(4).toString('hex');
   const here = thisProcess();
@@ -40,13 +42,14 @@ export async function runWorker(parts: WorkerParts, signal: AbortSignal): Promis
     isGone: (worker) => isGone(worker, here),
     concurrency: workspace.config.worker.workers,
     ...(timing === undefined ? {} : { timing }),
+    ...(left === undefined ? {} : { left }),
   });
   await runner.run(signal);
 }
 
 /** Puts jobs back whenever the database was made anew, as soon as the store answers. */
 export async function keepRebuilt(
-  parts: Omit<WorkerParts, 'desk' | 'random' | 'timing'>,
+  parts: Omit<WorkerParts, 'desk' | 'random' | 'timing' | 'left'>,
   signal: AbortSignal,
 ): Promise<void> {
   const { rows, logger, workspace } = parts;
