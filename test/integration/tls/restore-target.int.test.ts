@@ -18,6 +18,7 @@ import type {
   RunningFeed,
 } from '../../../services/restorer/src/feeder/feeder.ts';
 import { LocalFeeder } from '../../../services/restorer/src/feeder/local-feeder.ts';
+import { useDebugServers } from '../../support/debug-servers.ts';
 import { diffOracle, readOracle } from '../../support/oracle.ts';
 import { record, requestFor, type Recorded } from '../../support/replay-run.ts';
 import { ARCHIVED } from '../../support/test-archive.ts';
@@ -179,6 +180,11 @@ describe('a restore over TLS', () => {
   });
 
   describe('into a new server with TLS only', () => {
+    let debug: AsyncDisposable;
+    beforeAll(async () => {
+      debug = await useDebugServers();
+    });
+    afterAll(() => debug[Symbol.asyncDispose]());
     async function newServer(
       dir: string,
     ): Promise<Extract<RestoreRequest['target'], { kind: 'new' }>> {
